@@ -1,0 +1,1 @@
+"""Pure functions and objects: no thread, clock, socket or logger. Only `bundle` and `config` open files."""

@@ -1,0 +1,110 @@
+"""From probabilities to events: hysteresis per class, a pure object on sample time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edge_detector.params import FRONT_END
+from edge_detector.types import Detection, EndReason, EventEnd, EventStart, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When one class counts as heard. Thresholds in [0, 1], times in seconds of sound.
+
+    Attributes:
+        on: an event may start at or above it.
+        off: an open event goes on at or above it; off <= on.
+        min_seconds: the class must stay at or above off for this long before the event is announced; 0 for one-shot sounds.
+        hold_seconds: how long the class may dip below off without the event ending.
+        max_seconds: an event that lasts this long is ended; the sound, still there, starts a new one.
+        refractory_seconds: how long after the end of an event no new one of the class may start.
+        enabled: False mutes the decision altogether.
+
+    """
+
+    on: float
+    off: float
+    min_seconds: float = 0.0
+    hold_seconds: float = 1.0
+    max_seconds: float = 600.0
+    refractory_seconds: float = 0.0
+    enabled: bool = True
+
+
+@dataclass(slots=True)
+class _ClassState:
+    first_sample: int = 0
+    end_sample: int = 0
+    peak_probability: float = 0.0
+    lost_samples: int = 0
+    pending: bool = False
+    open: bool = False
+    quiet_until_sample: int = 0
+
+
+class Decider:
+    """Scores in, detections out. One object per source; its whole memory is a few numbers per class.
+
+    An event's start is the first sample of the newest patch at the first hop at or above `on`; its end is the last sample
+    of the newest patch at the last hop at or above `off`. The resolution is one patch, 0.975 s.
+    """
+
+    def __init__(self, rules: Sequence[Rule], *, minimum_age_frames: int = 1) -> None:
+        self._rules = tuple(rules)
+        self._minimum_age_frames = minimum_age_frames
+        self._states = [_ClassState() for _ in rules]
+
+    def decide(self, scores: Scores) -> Iterator[Detection]:
+        """Yield what starts and what ends with these scores. A state too young to trust decides nothing."""
+        if scores.state_age_frames < self._minimum_age_frames:
+            return
+        for index, (rule, state) in enumerate(zip(self._rules, self._states, strict=True)):
+            if rule.enabled:
+                yield from _decide_class(index, rule, state, float(scores.probabilities[index]), scores)
+
+    def close(self, end_reason: EndReason, lost_samples: int = 0) -> Iterator[Detection]:
+        """End every open event, at a gap or when listening stops, and forget the ones not yet announced."""
+        for index, state in enumerate(self._states):
+            if state.open:
+                state.lost_samples += lost_samples
+                yield _end(index, state, end_reason)
+            state.pending = False
+
+    @property
+    def open_classes(self) -> tuple[int, ...]:
+        """Indices of the classes that are being heard now."""
+        return tuple(index for index, state in enumerate(self._states) if state.open)
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * FRONT_END.sample_rate_hz)
+
+
+def _decide_class(index: int, rule: Rule, state: _ClassState, probability: float, scores: Scores) -> Iterator[Detection]:
+    if state.open or state.pending:
+        if probability >= rule.off:
+            state.end_sample = scores.end_sample
+            state.peak_probability = max(state.peak_probability, probability)
+        elif state.pending:
+            state.pending = False
+    elif probability >= rule.on and scores.first_sample >= state.quiet_until_sample:
+        state.pending = True
+        state.first_sample, state.end_sample = scores.first_sample, scores.end_sample
+        state.peak_probability, state.lost_samples = probability, 0
+    if state.pending and scores.first_sample - state.first_sample >= _samples(rule.min_seconds):
+        state.pending, state.open = False, True
+        yield EventStart(index, state.first_sample, state.peak_probability, state.lost_samples)
+    if not state.open:
+        return
+    if state.end_sample - state.first_sample >= _samples(rule.max_seconds):
+        yield _end(index, state, "max_duration")
+    elif probability < rule.off and scores.end_sample - state.end_sample > _samples(rule.hold_seconds):
+        yield _end(index, state, "ended")
+    else:
+        return
+    state.quiet_until_sample = state.end_sample + _samples(rule.refractory_seconds) if rule.refractory_seconds else 0
+
+
+def _end(index: int, state: _ClassState, end_reason: EndReason) -> EventEnd:
+    state.open = False
+    return EventEnd(index, state.first_sample, state.end_sample, state.peak_probability, end_reason, state.lost_samples)

@@ -1,0 +1,129 @@
+"""Reads nested tables (TOML, JSON) strictly: every key is known, typed and in range, or the error names it.
+
+A schema library would do; this is 100 lines, imports nothing on a Pi, and its sentences are the ones we want people to read.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from edge_detector.errors import EdgeDetectorError
+
+SLUG = re.compile(r"[a-z0-9_]+")
+_MISSING = object()
+
+
+class Table:
+    """A mapping being read. Each method takes one key; `done` refuses whatever nobody asked for."""
+
+    def __init__(self, data: object, where: str, error: type[EdgeDetectorError]) -> None:
+        if not isinstance(data, Mapping):
+            raise error(f"{where} must be a table of keys and values, not {data!r}")
+        self._data = data
+        self._where = where
+        self._error = error
+        self._asked: list[str] = []
+
+    def fail(self, key: str, problem: str) -> EdgeDetectorError:
+        """The error for `key`, to be raised by whoever finds a problem this class does not know."""
+        return self._error(f"{self._where}: {key} = {self._data.get(key)!r} {problem}")
+
+    def _take(self, key: str, default: object) -> object:
+        self._asked.append(key)
+        value = self._data.get(key, default)
+        if value is _MISSING:
+            raise self._error(f"{self._where}: the key {key!r} is missing")
+        return value
+
+    def has(self, key: str) -> bool:
+        """Whether the key is given; also makes it a known one."""
+        self._asked.append(key)
+        return key in self._data
+
+    def text(self, key: str, default: object = _MISSING, *, choices: Sequence[str] = ()) -> str:
+        """A non-empty string, one of `choices` if there are any."""
+        value = self._take(key, default)
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise self.fail(key, "must be a non-empty text")
+        if choices and value not in choices:
+            raise self.fail(key, f"must be one of {', '.join(choices)}")
+        return value
+
+    def slug(self, key: str, default: object = _MISSING, *, refused: Sequence[str] = ()) -> str:
+        """A name fit for a topic: lower-case letters, digits and underscores."""
+        value = self.text(key, default)
+        if not SLUG.fullmatch(value):
+            raise self.fail(key, "may only have lower-case letters, digits and underscores")
+        if value in refused:
+            raise self.fail(key, "is a word the topics need; choose another name")
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        """A string, or None where the key is absent or null."""
+        return None if self._take(key, None) is None else self.text(key)
+
+    def number(self, key: str, default: object = _MISSING, *, low: float = -math.inf, high: float = math.inf) -> float:
+        """A finite number in [low, high]."""
+        value = self._take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.fail(key, "must be a finite number")
+        if not low <= value <= high:
+            raise self.fail(key, f"must be between {low:g} and {high:g}")
+        return float(value)
+
+    def integer(self, key: str, default: object = _MISSING, *, low: int, high: int) -> int:
+        """A whole number in [low, high]."""
+        value = self._take(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self.fail(key, f"must be a whole number between {low} and {high}")
+        return value
+
+    def flag(self, key: str, default: object = _MISSING) -> bool:
+        """True or false."""
+        value = self._take(key, default)
+        if not isinstance(value, bool):
+            raise self.fail(key, "must be true or false")
+        return value
+
+    def table(self, key: str) -> "Table":
+        """A nested table; empty where the key is absent."""
+        return Table(self._take(key, {}), f"{self._where} [{key}]", self._error)
+
+    def tables(self, key: str) -> list["Table"]:
+        """A list of tables; empty where the key is absent."""
+        value = self._take(key, [])
+        if not isinstance(value, list):
+            raise self.fail(key, "must be a list of tables")
+        return [Table(item, f"{self._where} [{key} {number}]", self._error) for number, item in enumerate(value, 1)]
+
+    def named_tables(self, key: str) -> dict[str, "Table"]:
+        """A table of tables, by name; empty where the key is absent."""
+        value = self._take(key, {})
+        if not isinstance(value, Mapping):
+            raise self.fail(key, "must be a table of tables")
+        return {str(name): Table(item, f"{self._where} [{key}.{name}]", self._error) for name, item in value.items()}
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """A list of positive whole numbers."""
+        value = self._take(key, _MISSING)
+        if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
+            raise self.fail(key, "must be a list of positive whole numbers")
+        return tuple(value)
+
+    def free(self, key: str) -> Mapping[str, object]:
+        """A table whose keys are anybody's: figures and credits that are shown, never acted on."""
+        value = self._take(key, {})
+        if not isinstance(value, Mapping):
+            raise self.fail(key, "must be a table")
+        return dict(value)
+
+    def raw(self) -> Mapping[str, object]:
+        """The whole table unread, for a reader that comes later and knows more."""
+        return dict(self._data)
+
+    def done(self) -> None:
+        """Refuse every key that was not asked for."""
+        for key in self._data:
+            if key not in self._asked:
+                known = ", ".join(sorted(set(self._asked)))
+                raise self._error(f"{self._where}: unknown key {key!r}; known here: {known}")

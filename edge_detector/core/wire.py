@@ -1,0 +1,145 @@
+"""What stands on the wire: topics, payloads and times, each a pure function of what was heard. README lists the contract."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from edge_detector.core.bundle import SoundClass
+from edge_detector.params import FRONT_END
+from edge_detector.types import Detection, EventEnd, Message, Scores
+
+PAYLOAD_VERSION = 1
+ONLINE, OFFLINE = "online", "offline"
+
+SourceState = Literal["starting", "healthy", "stalled", "reconnecting", "failed"]
+Signal = Literal["ok", "silent", "flat", "clipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Ties sample time to UTC: the 16 kHz sample `sample` was captured at `utc_seconds` (Unix time).
+
+    `clock` says where that came from: "system", the machine's clock as the stream opened, or "file", for a recording, whose
+    times count from when it was opened.
+    """
+
+    sample: int
+    utc_seconds: float
+    clock: Literal["system", "file"]
+
+    def at(self, sample: int) -> float:
+        """Unix time of a 16 kHz sample index."""
+        return self.utc_seconds + (sample - self.sample) / FRONT_END.sample_rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who speaks: `base` is the node's topic, edge_detector/<node>."""
+
+    base: str
+    node: str
+    source: str
+    stream_id: str
+
+    def topic(self, leaf: str) -> str:
+        """A topic of this source."""
+        return f"{self.base}/{self.source}/{leaf}"
+
+    def event_id(self, first_sample: int, slug: str) -> str:
+        """Names one event for ever: the same recording replayed gives the same id."""
+        return f"{self.node}/{self.source}/{self.stream_id}/{first_sample}/{slug}"
+
+
+def rfc3339(utc_seconds: float) -> str:
+    """UTC with milliseconds, 2026-01-31T23:59:59.999Z."""
+    return datetime.fromtimestamp(utc_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def status(base: str, *, online: bool) -> Message:
+    """The node's own status; its offline form is also the last will."""
+    return Message(f"{base}/status", _word(online).encode(), qos=1, retained=True)
+
+
+def availability(names: Names, *, online: bool) -> Message:
+    """Whether this source hears."""
+    return Message(names.topic("availability"), _word(online).encode(), qos=1, retained=True)
+
+
+def health(names: Names, state: SourceState, signal: Signal, since_utc_seconds: float) -> Message:
+    """The state of the source and of its signal, and since when."""
+    payload = {"v": PAYLOAD_VERSION, "state": state, "signal": signal, "since": rfc3339(since_utc_seconds)}
+    return Message(names.topic("health"), _json(payload), qos=1, retained=True)
+
+
+def probabilities(names: Names, classes: Sequence[SoundClass], scores: Scores, anchor: Anchor, now_utc_seconds: float) -> Message:
+    """All probabilities of one hop. A file has no latency: it was captured long ago."""
+    end_utc_seconds = anchor.at(scores.end_sample)
+    latency_ms = round(1_000 * (now_utc_seconds - end_utc_seconds), 1) if anchor.clock == "system" else None
+    payload = {
+        "v": PAYLOAD_VERSION,
+        "time": rfc3339(end_utc_seconds),
+        "seq": scores.sequence_number,
+        "first_sample": scores.first_sample,
+        "window_seconds": FRONT_END.patch_samples / FRONT_END.sample_rate_hz,
+        "state_age_frames": scores.state_age_frames,
+        "lost_samples": scores.lost_samples,
+        "latency_ms": latency_ms,
+        "level_dbfs": round(scores.level_dbfs, 1),
+        "probabilities": {
+            sound.slug: round(float(probability), 6) for sound, probability in zip(classes, scores.probabilities, strict=True)
+        },
+    }
+    return Message(names.topic("probabilities"), _json(payload), qos=0, retained=False)
+
+
+def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anchor: Anchor, now_utc_seconds: float) -> Message:
+    """The start or the end of an event; both carry the same id."""
+    sound = classes[detection.class_index]
+    identity = names.event_id(detection.first_sample, sound.slug)
+    ended = detection if isinstance(detection, EventEnd) else None
+    event_type = "end" if ended else "start"
+    payload = {
+        "v": PAYLOAD_VERSION,
+        "message_id": f"{identity}/{event_type}",
+        "id": identity,
+        "event_type": event_type,
+        "label": sound.label,
+        "slug": sound.slug,
+        "mid": sound.mid,
+        "start": rfc3339(anchor.at(detection.first_sample)),
+        "end": rfc3339(anchor.at(ended.end_sample)) if ended else None,
+        "duration_seconds": round((ended.end_sample - ended.first_sample) / FRONT_END.sample_rate_hz, 3) if ended else None,
+        "peak_probability": round(detection.peak_probability, 6),
+        "end_reason": ended.end_reason if ended else None,
+        "source": names.source,
+        "node": names.node,
+        "lost_samples": detection.lost_samples,
+        "clock": anchor.clock,
+        "published": rfc3339(now_utc_seconds),
+    }
+    return Message(names.topic("event"), _json(payload), qos=1, retained=False)
+
+
+def class_state(names: Names, slug: str, *, on: bool) -> Message:
+    """Whether one class is being heard now."""
+    return Message(names.topic(f"class/{slug}"), b"ON" if on else b"OFF", qos=1, retained=True)
+
+
+def level(names: Names, level_dbfs: float) -> Message:
+    """The level of the newest window in dBFS."""
+    return Message(names.topic("level"), f"{level_dbfs:.1f}".encode(), qos=0, retained=True)
+
+
+def top_class(names: Names, slug: str | None) -> Message:
+    """The loudest of the classes that are being heard, or "none"."""
+    return Message(names.topic("top_class"), (slug or "none").encode(), qos=0, retained=True)
+
+
+def _word(online: bool) -> str:  # noqa: FBT001 - private, and the only argument
+    return ONLINE if online else OFFLINE
+
+
+def _json(payload: Mapping[str, object]) -> bytes:
+    return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()

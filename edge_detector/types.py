@@ -1,0 +1,122 @@
+"""One frozen type per arrow between stages. Time is the sample index, counted at the rate each docstring names.
+
+Arrays belong to whoever receives them and are read-only by agreement: no stage writes into what it was handed, and no stage
+reuses the memory of what it handed on.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32: TypeAlias = NDArray[np.float32]
+Codes: TypeAlias = NDArray[np.uint8]
+
+ProbabilityRate: TypeAlias = Literal["hop", "second", "off"]
+EndReason: TypeAlias = Literal["ended", "max_duration", "shutdown", "source_lost", "gap", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Sound from a source at the source's rate, or from the resampler at 16 kHz.
+
+    Attributes:
+        samples: float32 (n,), mono, in [-1, 1): int16 / 32768.
+        first_sample: index of samples[0] since the stream opened; lost samples are counted in, so the index is time.
+        lost_samples: samples lost directly before this block. Above 0 it is a gap: every later state starts anew.
+
+    """
+
+    samples: Float32
+    first_sample: int
+    lost_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One VGGish input: 0.975 s of log-mel spectrogram. Sample indices are at 16 kHz.
+
+    Attributes:
+        log_mel: float32 (96, 64), time by mel band, natural log of magnitude + 0.01.
+        first_sample: first sample under the patch.
+        end_sample: one past the last sample under the patch.
+        lost_samples: samples lost since the patch before this one; above 0, this is the first patch after a gap.
+        level_dbfs: RMS level of the patch's samples, full-scale sine = -3 dBFS, floor -120.
+
+    """
+
+    log_mel: Float32
+    first_sample: int
+    end_sample: int
+    lost_samples: int
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """AudioSet's form of an embedding: uint8 (128,), PCA-whitened, clipped to ±2 and truncated to bytes."""
+
+    codes: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the sequence model says about the newest patch. Sample indices are at 16 kHz.
+
+    Attributes:
+        probabilities: float32 (V,), each in [0, 1], in the order of the bundle's classes.
+        state_age_frames: frames the state behind these probabilities has seen, 1 to R.
+        sequence_number: hops since the stream opened, from 0, without holes.
+        first_sample, end_sample, lost_samples, level_dbfs: those of the newest patch.
+
+    """
+
+    probabilities: Float32
+    state_age_frames: int
+    sequence_number: int
+    first_sample: int
+    end_sample: int
+    lost_samples: int
+    level_dbfs: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventStart:
+    """A sound has been decided to be there. `first_sample` (16 kHz) names the event for its whole life."""
+
+    class_index: int
+    first_sample: int
+    peak_probability: float
+    lost_samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventEnd:
+    """The event that started at `first_sample` (16 kHz) was last heard until `end_sample`.
+
+    Attributes:
+        peak_probability: highest probability of the class over the event, in [0, 1].
+        lost_samples: samples lost while the event was open.
+
+    """
+
+    class_index: int
+    first_sample: int
+    end_sample: int
+    peak_probability: float
+    end_reason: EndReason
+    lost_samples: int = 0
+
+
+Detection: TypeAlias = EventStart | EventEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One MQTT message. `retained` says that the broker keeps it, so the latest must be published on every connect."""
+
+    topic: str
+    payload: bytes
+    qos: Literal[0, 1]
+    retained: bool

@@ -1,0 +1,1 @@
+"""The tests, ordered as the layers they speak about."""

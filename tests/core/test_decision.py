@@ -1,0 +1,98 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_detector.core.decision import Decider, Rule
+from edge_detector.types import Detection, EventEnd, EventStart, Scores
+
+HOP, PATCH = 15_360, 15_600
+
+
+def run(rule: Rule, probabilities: list[float], *, age: int = 10, minimum_age: int = 1) -> list[Detection]:
+    decider = Decider([rule], minimum_age_frames=minimum_age)
+    found: list[Detection] = []
+    for number, probability in enumerate(probabilities):
+        found += decider.decide(scores(number, probability, age=age))
+    return [*found, *decider.close("shutdown")]
+
+
+def scores(number: int, probability: float, *, age: int = 10) -> Scores:
+    start = number * HOP
+    return Scores(np.array([probability], np.float32), age, number, start, start + PATCH, 0, -20.0)
+
+
+def test_an_event_starts_at_on_and_ends_where_it_was_last_at_or_above_off() -> None:
+    start, end = run(Rule(on=0.6, off=0.3, hold_seconds=0), [0.5, 0.7, 0.4, 0.9, 0.2, 0.1])
+    assert isinstance(start, EventStart)
+    assert isinstance(end, EventEnd)
+    assert start.first_sample == HOP
+    assert (end.first_sample, end.end_sample, end.end_reason) == (HOP, 3 * HOP + PATCH, "ended")
+    assert abs(end.peak_probability - 0.9) < 1e-6
+
+
+def test_between_off_and_on_nothing_starts_and_nothing_ends() -> None:
+    assert run(Rule(on=0.6, off=0.3), [0.5] * 10) == []
+    assert len(run(Rule(on=0.6, off=0.3, hold_seconds=0), [0.7] + [0.4] * 10)) == 2
+
+
+def test_a_dip_shorter_than_hold_does_not_end_an_event() -> None:
+    found = run(Rule(on=0.6, off=0.3, hold_seconds=2.0), [0.9, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1])
+    assert [type(item) for item in found] == [EventStart, EventEnd]
+    assert isinstance(found[1], EventEnd)
+    assert found[1].end_sample == 3 * HOP + PATCH
+
+
+def test_a_sound_shorter_than_the_minimum_is_never_announced() -> None:
+    rule = Rule(on=0.6, off=0.3, min_seconds=1.5)
+    assert run(rule, [0.9, 0.9, 0.1, 0.9, 0.1]) == []
+    start, _ = run(rule, [0.9, 0.9, 0.9])
+    assert start.first_sample == 0, "an event announced late still starts where the sound did"
+
+
+def test_an_event_at_its_maximum_ends_and_the_sound_starts_a_new_one() -> None:
+    found = run(Rule(on=0.6, off=0.3, max_seconds=2.5), [0.9] * 6)
+    assert [getattr(item, "end_reason", "start") for item in found] == [
+        "start", "max_duration", "start", "max_duration",
+    ]  # fmt: skip
+
+
+def test_after_an_end_the_class_rests_for_its_refractory_time() -> None:
+    found = run(Rule(on=0.6, off=0.3, hold_seconds=0, refractory_seconds=3.0), [0.9, 0.1, 0.9, 0.1, 0.1, 0.9])
+    starts = [item.first_sample for item in found if isinstance(item, EventStart)]
+    assert starts == [0, 5 * HOP]
+
+
+def test_a_state_too_young_decides_nothing() -> None:
+    assert run(Rule(on=0.6, off=0.3), [0.9] * 3, age=2, minimum_age=3) == []
+
+
+def test_a_class_that_is_off_decides_nothing() -> None:
+    assert run(Rule(on=0.6, off=0.3, enabled=False), [0.9] * 3) == []
+
+
+def test_closing_ends_what_is_open_and_says_why() -> None:
+    decider = Decider([Rule(on=0.5, off=0.5)])
+    (start,) = decider.decide(scores(0, 0.9))
+    (end,) = decider.close("gap", lost_samples=7)
+    assert isinstance(end, EventEnd)
+    assert (end.first_sample, end.end_reason, end.lost_samples) == (start.first_sample, "gap", 7)
+    assert list(decider.close("shutdown")) == []
+
+
+@given(
+    st.lists(st.floats(0, 1, width=32), max_size=60),
+    st.builds(
+        lambda on, ratio, low, hold, high, rest: Rule(on, on * ratio, low, hold, high, rest),
+        st.floats(0.05, 1), st.floats(0, 1), st.floats(0, 4), st.floats(0, 4), st.floats(1, 30), st.floats(0, 5),
+    ),
+)  # fmt: skip
+def test_every_start_has_one_end_and_events_never_overlap(probabilities: list[float], rule: Rule) -> None:
+    found = run(rule, probabilities)
+    assert [type(item) for item in found] == [EventStart, EventEnd] * (len(found) // 2)
+    last_first_sample = -1
+    for start, end in zip(found[::2], found[1::2], strict=True):
+        assert isinstance(end, EventEnd)
+        assert end.first_sample == start.first_sample > last_first_sample
+        assert end.end_sample > end.first_sample
+        assert end.peak_probability >= np.float32(rule.on)
+        last_first_sample = start.first_sample

@@ -1,0 +1,101 @@
+"""Freezes the wire: other people's automations depend on every key and topic here. New keys may be added, none may change."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edge_detector.core import wire
+from edge_detector.core.bundle import SoundClass
+from edge_detector.types import EventEnd, EventStart, Scores
+
+NAMES = wire.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de")
+CLASSES = (SoundClass("baby_cry", "Baby cry", "/t/dd00002", {}), SoundClass("rain", "Régen", None, {}))
+ANCHOR = wire.Anchor(0, 1_767_225_600.0, "system")
+
+
+def test_probabilities() -> None:
+    scores = Scores(np.array([0.25, 1.0], np.float32), 3, 7, 107_520, 123_120, 5, -31.26)
+    message = wire.probabilities(NAMES, CLASSES, scores, ANCHOR, ANCHOR.at(123_120) + 0.0321)
+    assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/cot/probabilities", 0, False)
+    assert json.loads(message.payload) == {
+        "v": 1,
+        "time": "2026-01-01T00:00:07.695Z",
+        "seq": 7,
+        "first_sample": 107_520,
+        "window_seconds": 0.975,
+        "state_age_frames": 3,
+        "lost_samples": 5,
+        "latency_ms": 32.1,
+        "level_dbfs": -31.3,
+        "probabilities": {"baby_cry": 0.25, "rain": 1.0},
+    }
+
+
+def test_the_start_of_an_event() -> None:
+    message = wire.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
+    assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/cot/event", 1, False)
+    identity = "nursery/cot/5f2a9c01b3de/16000/baby_cry"
+    assert json.loads(message.payload) == {
+        "v": 1,
+        "message_id": f"{identity}/start",
+        "id": identity,
+        "event_type": "start",
+        "label": "Baby cry",
+        "slug": "baby_cry",
+        "mid": "/t/dd00002",
+        "start": "2026-01-01T00:00:01.000Z",
+        "end": None,
+        "duration_seconds": None,
+        "peak_probability": 0.5,
+        "end_reason": None,
+        "source": "cot",
+        "node": "nursery",
+        "lost_samples": 0,
+        "clock": "system",
+        "published": "2026-01-01T00:00:02.000Z",
+    }
+
+
+def test_the_end_of_an_event_has_the_id_of_its_start() -> None:
+    end = EventEnd(1, 16_000, 47_200, 0.875, "gap", lost_samples=320)
+    payload = json.loads(wire.event(NAMES, CLASSES, end, wire.Anchor(0, 0.0, "file"), 9.0).payload)
+    assert payload["message_id"] == payload["id"] + "/end" == "nursery/cot/5f2a9c01b3de/16000/rain/end"
+    assert (payload["event_type"], payload["end_reason"], payload["lost_samples"]) == ("end", "gap", 320)
+    assert (payload["end"], payload["duration_seconds"]) == ("1970-01-01T00:00:02.950Z", 1.95)
+    assert (payload["label"], payload["mid"], payload["clock"]) == ("Régen", None, "file")
+
+
+def test_a_recording_has_no_latency() -> None:
+    scores = Scores(np.array([0.0, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
+    message = wire.probabilities(NAMES, CLASSES, scores, wire.Anchor(0, 0.0, "file"), 99.0)
+    assert json.loads(message.payload)["latency_ms"] is None
+
+
+@pytest.mark.parametrize(
+    ("message", "topic", "payload", "qos"),
+    [
+        (wire.status("edge_detector/nursery", online=True), "edge_detector/nursery/status", b"online", 1),
+        (wire.status("edge_detector/nursery", online=False), "edge_detector/nursery/status", b"offline", 1),
+        (wire.availability(NAMES, online=False), "edge_detector/nursery/cot/availability", b"offline", 1),
+        (wire.class_state(NAMES, "rain", on=True), "edge_detector/nursery/cot/class/rain", b"ON", 1),
+        (wire.class_state(NAMES, "rain", on=False), "edge_detector/nursery/cot/class/rain", b"OFF", 1),
+        (wire.level(NAMES, -31.26), "edge_detector/nursery/cot/level", b"-31.3", 0),
+        (wire.top_class(NAMES, "rain"), "edge_detector/nursery/cot/top_class", b"rain", 0),
+        (wire.top_class(NAMES, None), "edge_detector/nursery/cot/top_class", b"none", 0),
+        (
+            wire.health(NAMES, "healthy", "silent", 0.0),
+            "edge_detector/nursery/cot/health",
+            b'{"v":1,"state":"healthy","signal":"silent","since":"1970-01-01T00:00:00.000Z"}',
+            1,
+        ),
+    ],
+)
+def test_retained_topics(message: wire.Message, topic: str, payload: bytes, qos: int) -> None:
+    assert message == wire.Message(topic, payload, 1 if qos else 0, retained=True)
+
+
+def test_no_payload_ever_holds_nan() -> None:
+    scores = Scores(np.array([np.nan, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        wire.probabilities(NAMES, CLASSES, scores, ANCHOR, 0.0)

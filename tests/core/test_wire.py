@@ -7,7 +7,7 @@ import pytest
 
 from edge_detector.core import wire
 from edge_detector.core.bundle import SoundClass
-from edge_detector.types import EventEnd, EventStart, Scores
+from edge_detector.types import EventEnd, EventStart, Message, Scores
 
 NAMES = wire.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de")
 CLASSES = (SoundClass("baby_cry", "Baby cry", "/t/dd00002", {}), SoundClass("rain", "Régen", None, {}))
@@ -91,8 +91,8 @@ def test_a_recording_has_no_latency() -> None:
         ),
     ],
 )
-def test_retained_topics(message: wire.Message, topic: str, payload: bytes, qos: int) -> None:
-    assert message == wire.Message(topic, payload, 1 if qos else 0, retained=True)
+def test_retained_topics(message: Message, topic: str, payload: bytes, qos: int) -> None:
+    assert message == Message(topic, payload, 1 if qos else 0, retained=True)
 
 
 def test_no_payload_ever_holds_nan() -> None:

@@ -1,0 +1,1 @@
+"""One outside library per file, and nothing else: these modules never import each other."""

@@ -1,0 +1,1 @@
+"""Joins the stages. Knows protocols and the pure core, no outside library."""

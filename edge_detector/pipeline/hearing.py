@@ -1,0 +1,86 @@
+"""From 16 kHz sound to scores and detections: log-mel, embedding, sequence step, decision. One object per source."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge_detector.core.bank import Bank
+from edge_detector.core.bundle import SequenceSpec
+from edge_detector.core.decision import Decider
+from edge_detector.core.embedding import Pca, quantise
+from edge_detector.core.logmel import LogMelStream
+from edge_detector.pipeline.protocols import Embedder, SequenceStep
+from edge_detector.types import Block, Detection, Embedding, EndReason, Patch, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The two networks and what lies between them; shared by all sources of the one thread that runs them."""
+
+    embedder: Embedder
+    pca: Pca
+    sequence: SequenceStep
+    spec: SequenceSpec
+
+    def embed(self, patch: Patch) -> Embedding:
+        """The patch's embedding in AudioSet's form."""
+        return Embedding(quantise(self.embedder.embed(patch.log_mel), self.pca))
+
+    def empty_bank(self) -> Bank:
+        """A bank as at the start of a stream."""
+        return Bank.empty(self.spec.context_frames, [state.shape for state in self.spec.states])
+
+
+class Hearing:
+    """Turns the blocks of one source into scores, one each hop, and detections.
+
+    Each of the k phases of a hop has a bank of its own, so that every state steps once per 0.96 s, as it was trained.
+    """
+
+    def __init__(self, model: Model, decider: Decider, *, hops_per_patch: int = 1) -> None:
+        self._model = model
+        self._decider = decider
+        self._log_mel = LogMelStream(hops_per_patch)
+        self._phases = hops_per_patch
+        self._hops = 0
+        self._restart()
+
+    def _restart(self) -> None:
+        self._banks = [self._model.empty_bank() for _ in range(self._phases)]
+        self._phase = 0
+
+    @property
+    def open_classes(self) -> tuple[int, ...]:
+        """Indices of the classes that are being heard now."""
+        return self._decider.open_classes
+
+    def push(self, block: Block) -> Iterator[Scores | Detection]:
+        """Yield what `block` (16 kHz) completes. A gap first ends every open event, then every state starts anew."""
+        if block.lost_samples:
+            yield from self._decider.close("gap", block.lost_samples)
+            self._restart()
+        for patch in self._log_mel.push(block):
+            scores = self._step(patch)
+            yield scores
+            yield from self._decider.decide(scores)
+
+    def close(self, end_reason: EndReason) -> Iterator[Detection]:
+        """End every open event: there will be no more sound."""
+        yield from self._decider.close(end_reason)
+
+    def _step(self, patch: Patch) -> Scores:
+        bank = self._banks[self._phase].with_due_row_zeroed()
+        embedding = self._model.embed(patch)
+        probabilities, states = self._model.sequence.step(embedding.codes, bank.next_row, bank.states)
+        bank = bank.stepped(states)
+        self._banks[self._phase] = bank
+        self._phase = (self._phase + 1) % self._phases
+        sequence_number, self._hops = self._hops, self._hops + 1
+        return Scores(
+            probabilities=probabilities,
+            state_age_frames=bank.age_frames,
+            sequence_number=sequence_number,
+            first_sample=patch.first_sample,
+            end_sample=patch.end_sample,
+            lost_samples=patch.lost_samples,
+            level_dbfs=patch.level_dbfs,
+        )

@@ -1,0 +1,86 @@
+"""One source from its blocks to scores and detections, and the tie between its samples and UTC."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from edge_detector.core.wire import Anchor
+from edge_detector.pipeline.hearing import Hearing
+from edge_detector.pipeline.protocols import Resampler, Source
+from edge_detector.types import Block, Detection, EndReason, Scores
+
+
+class BlockSink(Protocol):
+    """Keeps the blocks a source delivered, for replay."""
+
+    def write(self, block: Block) -> None:
+        """Keep one block."""
+
+
+class Listener:
+    """Drives one source. Whoever owns the thread calls `step` until `ended`, then `close`.
+
+    Args:
+        source: where sound comes from.
+        resampler: to 16 kHz.
+        hearing: from 16 kHz to scores and detections.
+        utc_clock: the current Unix time in seconds; read once, when the first block arrives.
+        dump: gets every block exactly as the source delivered it.
+
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        resampler: Resampler,
+        hearing: Hearing,
+        utc_clock: Callable[[], float],
+        dump: BlockSink | None = None,
+    ) -> None:
+        self.source = source
+        self.hearing = hearing
+        self._resampler = resampler
+        self._utc_clock = utc_clock
+        self._dump = dump
+        self._finished = False
+        self.anchor: Anchor | None = None
+        self.heard_samples = 0
+        self.lost_samples = 0
+
+    @property
+    def ended(self) -> bool:
+        """True once a finite source has been heard to its end."""
+        return self._finished
+
+    def step(self, timeout_seconds: float) -> Iterator[Scores | Detection]:
+        """Wait for the next block and yield what it completes; nothing, if none came in time. Raises SourceError."""
+        block = self.source.read(timeout_seconds)
+        if block is not None:
+            yield from self._push(block)
+        elif self.source.ended and not self._finished:
+            self._finished = True
+            if (last := self._resampler.finish()) is not None:
+                yield from self.hearing.push(last)
+            yield from self.hearing.close("ended")
+
+    def close(self, end_reason: EndReason) -> Iterator[Detection]:
+        """End what is open and let go of the source."""
+        self.source.close()
+        yield from self.hearing.close(end_reason)
+
+    def _push(self, block: Block) -> Iterator[Scores | Detection]:
+        if self.anchor is None:
+            self.anchor = self._anchor(block)
+        self.heard_samples += len(block.samples)
+        self.lost_samples += block.lost_samples
+        if self._dump is not None:
+            self._dump.write(block)
+        resampled = self._resampler.push(block)
+        if resampled is not None:
+            yield from self.hearing.push(resampled)
+
+    def _anchor(self, first_block: Block) -> Anchor:
+        now = self._utc_clock()
+        if not self.source.live:
+            return Anchor(0, now, "file")
+        end_seconds = (first_block.first_sample + len(first_block.samples)) / self.source.rate_hz
+        return Anchor(0, now - end_seconds, "system")

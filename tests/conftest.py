@@ -1,0 +1,31 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rigs.broker import Broker
+from tests.rigs.fake_microphone import FakeMicrophone
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("EDGE_DETECTOR_DATA") or ROOT / ".." / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real recordings, which only developers and CI have."""
+    if not (DATA / "esc10").is_dir():
+        pytest.skip(f"no recordings in {DATA}; set EDGE_DETECTOR_DATA")
+    return DATA.resolve()
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker() as running:
+        yield running
+
+
+@pytest.fixture
+def microphone() -> Iterator[FakeMicrophone]:
+    with FakeMicrophone() as plugged_in:
+        yield plugged_in

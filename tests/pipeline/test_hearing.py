@@ -1,0 +1,83 @@
+"""With networks of two lines: what counts here is which frames reach which state, not what a network makes of them."""
+
+import numpy as np
+import pytest
+
+from edge_detector.core.bundle import SequenceSpec, StateTensor
+from edge_detector.core.decision import Decider, Rule
+from edge_detector.core.embedding import Pca
+from edge_detector.pipeline.hearing import Hearing, Model
+from edge_detector.types import Block, Codes, Detection, EventEnd, EventStart, Float32, Scores
+
+R = 4
+
+
+class LoudnessEmbedder:
+    """Embeds a patch as 0 or 1 in every component: whether there is any sound in it."""
+
+    def embed(self, log_mel: Float32) -> Float32:
+        return np.full(128, float(log_mel.max() > -4), np.float32)
+
+
+class CountingStep:
+    """Counts the frames each row has seen, and answers 1 if the newest had sound."""
+
+    def step(self, codes: Codes, row: int, states: tuple[Float32, ...]) -> tuple[Float32, tuple[Float32, ...]]:
+        seen = states[0] + 1
+        self.seen = int(seen[row, 0])
+        return np.array([float(codes[0] > 130)], np.float32), (seen,)
+
+
+STEP = CountingStep()
+MODEL = Model(
+    embedder=LoudnessEmbedder(),
+    pca=Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32)),
+    sequence=STEP,
+    spec=SequenceSpec("lstm", R, 1, (StateTensor("seen", (1,)),)),
+)
+
+
+def hear(hearing: Hearing, samples: Float32, first_sample: int = 0, lost_samples: int = 0) -> list[Scores | Detection]:
+    return list(hearing.push(Block(samples, first_sample, lost_samples)))
+
+
+def sound(seconds: float, level: float = 0.1) -> Float32:
+    count = round(seconds * 16_000)
+    return (level * np.random.default_rng(0).standard_normal(count)).astype(np.float32)
+
+
+@pytest.mark.parametrize("hops_per_patch", [1, 2, 4])
+def test_the_state_has_seen_the_last_r_frames_at_steps_of_096_seconds(hops_per_patch: int) -> None:
+    hearing = Hearing(MODEL, Decider([Rule(2, 2)]), hops_per_patch=hops_per_patch)
+    ages = [item.state_age_frames for item in hear(hearing, sound(10)) if isinstance(item, Scores)]
+    expected = [min(hop // hops_per_patch + 1, R) for hop in range(len(ages))]
+    assert ages == expected
+    assert STEP.seen == R
+
+
+def test_hops_are_numbered_without_holes_and_cover_the_samples_in_order() -> None:
+    found = [item for item in hear(Hearing(MODEL, Decider([Rule(2, 2)]), hops_per_patch=4), sound(3)) if isinstance(item, Scores)]
+    assert [item.sequence_number for item in found] == list(range(len(found)))
+    assert [item.first_sample for item in found] == [3_840 * hop for hop in range(len(found))]
+
+
+def test_a_gap_ends_events_resets_every_state_and_stands_in_the_next_scores() -> None:
+    hearing = Hearing(MODEL, Decider([Rule(0.5, 0.5)]))
+    before = hear(hearing, sound(4))
+    assert isinstance(before[1], EventStart)
+    assert before[-1].state_age_frames == 4 if isinstance(before[-1], Scores) else False
+    end, scores, start = hear(hearing, sound(1), first_sample=100_000, lost_samples=36_000)
+    assert isinstance(end, EventEnd)
+    assert (end.end_reason, end.lost_samples) == ("gap", 36_000)
+    assert isinstance(scores, Scores)
+    assert (scores.state_age_frames, scores.lost_samples, scores.first_sample) == (1, 36_000, 100_000)
+    assert isinstance(start, EventStart)
+    assert start.first_sample == 100_000
+
+
+def test_closing_ends_an_open_event_at_the_last_sound() -> None:
+    hearing = Hearing(MODEL, Decider([Rule(0.5, 0.5, hold_seconds=5)]))
+    hear(hearing, np.concatenate([sound(2), np.zeros(32_000, np.float32)]))
+    (end,) = hearing.close("shutdown")
+    assert isinstance(end, EventEnd)
+    assert (end.end_sample, end.end_reason) == (2 * 15_360 + 15_600, "shutdown")

@@ -57,14 +57,19 @@ class Listener:
         if block is not None:
             yield from self._push(block)
         elif self.source.ended and not self._finished:
-            self._finished = True
-            if (last := self._resampler.finish()) is not None:
-                yield from self.hearing.push(last)
-            yield from self.hearing.close("ended")
+            yield from self._finish("ended")
 
-    def close(self, end_reason: EndReason) -> Iterator[Detection]:
-        """End what is open and let go of the source."""
+    def close(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
+        """Hear what was held back, end what is open and let go of the source. May be called again."""
         self.source.close()
+        yield from self._finish(end_reason)
+
+    def _finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
+        if self._finished:
+            return
+        self._finished = True
+        if (last := self._resampler.finish()) is not None:
+            yield from self.hearing.push(last)
         yield from self.hearing.close(end_reason)
 
     def _push(self, block: Block) -> Iterator[Scores | Detection]:

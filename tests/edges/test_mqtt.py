@@ -21,8 +21,9 @@ def event(number: int) -> Message:
     return Message("node/event", f"{number}".encode(), 1, retained=False)
 
 
-def publisher_to(broker: Broker, **login: str) -> Publisher:
-    publisher = Publisher(Address(broker.host, broker.port, "test-publisher", **login), last_will=WILL, greeting=HELLO)
+def publisher_to(broker: Broker, protocol: str = "5", username: str | None = None, password: str | None = None) -> Publisher:
+    address = Address(broker.host, broker.port, "test-publisher", protocol, username, password)
+    publisher = Publisher(address, last_will=WILL, greeting=HELLO)
     publisher.start()
     return publisher
 
@@ -35,7 +36,9 @@ def test_everything_handed_over_before_close_arrives_in_order_and_then_the_farew
             publisher.publish(event(number))
         assert publisher.close(WILL, timeout_seconds=20)
         inbox.wait_for_payload("node/status", b"offline")
-        assert [item.payload for item in inbox.messages if item.topic == "node/event"] == [b"%d" % number for number in range(300)]
+        assert [item.payload for item in inbox.messages if item.topic == "node/event"] == [
+            b"%d" % number for number in range(300)
+        ]
     assert publisher.dropped_messages == 0
 
 

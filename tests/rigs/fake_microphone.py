@@ -60,9 +60,7 @@ class FakeMicrophone:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """End the daemon and everything that plays, and remove the folder."""
         self.close()
 
@@ -86,9 +84,7 @@ class FakeMicrophone:
             *("-L", f"module-null-sink {self._sink}"),
         ]
         with self._log.open("ab") as log:
-            self._daemon = subprocess.Popen(
-                command, env=inherited | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            self._daemon = subprocess.Popen(command, env=inherited | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self._answers, "PulseAudio to answer")
 
     def _answers(self) -> bool:

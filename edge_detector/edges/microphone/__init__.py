@@ -1,0 +1,12 @@
+"""Microphones by PortAudio, through PyAudio in callback mode.
+
+PortAudio may abort the process while it lists devices, loses devices without a word, and a blocking read on a vanished one
+never returns. So devices are listed in a child process first, the callback only hands bytes on through a ring, and a read
+that gets nothing asks when the last callback was.
+"""
+
+from edge_detector.edges.microphone.capture import Microphone
+from edge_detector.edges.microphone.devices import InputDevice, choose_device
+from edge_detector.edges.microphone.portaudio import list_devices
+
+__all__ = ["InputDevice", "Microphone", "choose_device", "list_devices"]

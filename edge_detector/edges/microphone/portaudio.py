@@ -1,0 +1,137 @@
+"""PortAudio as far as it is used, and the only import of PyAudio."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, cast
+
+from edge_detector.edges.microphone.devices import InputDevice
+from edge_detector.errors import SourceError
+
+# PortAudio's own numbers, written here so that microphones can be imported, and tested, without it.
+INT16 = 8
+INPUT_OVERFLOW = 0x2
+CONTINUE = 0
+
+_PROBE_SECONDS = 30.0
+_NOISE = (
+    b"ALSA lib",
+    b"Cannot connect to server",
+    b"jack server",
+    b"JackShm",
+    b"connect(2)",
+    b"attempt to connect",
+    b"Expression",
+)
+
+
+class Stream(Protocol):
+    """What is used of pyaudio.PyAudio.Stream."""
+
+    def is_active(self) -> bool:
+        """Whether callbacks are expected; stays True for some vanished devices."""
+
+    def close(self) -> None:
+        """Stop the callbacks and let go of the device."""
+
+
+class PortAudio(Protocol):
+    """What is used of pyaudio.PyAudio."""
+
+    def get_device_count(self) -> int:
+        """All devices, outputs among them."""
+
+    def get_device_info_by_index(self, device_index: int) -> Mapping[str, object]:
+        """Name, channels and default rate."""
+
+    def get_default_input_device_info(self) -> Mapping[str, object]:
+        """The default microphone. Raises OSError where there is none."""
+
+    def open(self, rate: int, channels: int, format: int, **options: object) -> Stream:  # noqa: A002 - PyAudio's name for it
+        """Open and start a stream. Raises OSError or ValueError."""
+
+    def terminate(self) -> None:
+        """Forget all devices."""
+
+
+def list_devices() -> tuple[InputDevice, ...]:
+    """All microphones, asked for in a child process. Raises SourceError if PyAudio is missing or PortAudio fails."""
+    _import_pyaudio()
+    root = str(Path(__file__).parents[3])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-P", "-m", "edge_detector.edges.microphone.probe"]
+    try:
+        probe = subprocess.run(  # noqa: S603 - a module of this package
+            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, timeout=_PROBE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(f"the sound system did not list its devices within {_PROBE_SECONDS:g} s; restart it") from error
+    if probe.returncode:
+        how = signal.Signals(-probe.returncode).name if probe.returncode < 0 else f"exit code {probe.returncode}"
+        last_words = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise SourceError(
+            f"PortAudio fails while it lists the devices ({how}: {last_words}); "
+            "check the ALSA configuration, which needs a pcm.default"
+        )
+    # The last line: sound libraries are not above printing before it.
+    return tuple(InputDevice(**entry) for entry in json.loads(probe.stdout.splitlines()[-1]))
+
+
+def input_devices(portaudio: PortAudio) -> tuple[InputDevice, ...]:
+    """The microphones among all devices, in this process."""
+    try:
+        default_index = portaudio.get_default_input_device_info()["index"]
+    except OSError:
+        default_index = None
+    found = []
+    for index in range(portaudio.get_device_count()):
+        info = portaudio.get_device_info_by_index(index)
+        name, channels = info["name"], int(cast("int", info["maxInputChannels"]))
+        text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        if channels > 0:
+            rate_hz = round(cast("float", info["defaultSampleRate"]))
+            found.append(InputDevice(index, text, channels, rate_hz, is_default=index == default_index))
+    return tuple(found)
+
+
+def _import_pyaudio() -> Callable[[], PortAudio]:
+    try:
+        import pyaudio  # noqa: PLC0415 - whoever has no microphone needs no PyAudio
+    except ImportError as error:
+        raise SourceError(
+            f"PyAudio, which microphones need, cannot be loaded ({error}); apt-get install portaudio19-dev gcc python3-dev, "
+            "then pip install 'edge-detector[mic]'"
+        ) from error
+    return cast("Callable[[], PortAudio]", pyaudio.PyAudio)
+
+
+def open_portaudio() -> PortAudio:
+    """A new PortAudio, which looks for devices now. Raises SourceError if PyAudio is missing."""
+    return _import_pyaudio()()
+
+
+_STDERR_LOCK = threading.Lock()
+
+
+@contextmanager
+def quiet_sound_libraries() -> Iterator[None]:
+    """Hold back what is written to stderr, and pass on only what ALSA, JACK and PortAudio did not write."""
+    with _STDERR_LOCK, tempfile.TemporaryFile() as held_back:
+        saved = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            held_back.seek(0)
+            for line in held_back:
+                if line.strip() and not line.startswith(_NOISE):
+                    os.write(2, line)

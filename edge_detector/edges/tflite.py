@@ -16,7 +16,8 @@ from edge_detector.types import Codes, Float32
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
-def _interpreter_class() -> Any:  # noqa: ANN401 - neither runtime ships types
+def interpreter_class() -> Any:  # noqa: ANN401 - neither runtime ships types
+    """The Interpreter class of whichever runtime is installed. Raises BundleError if none is."""
     for name in _RUNTIMES:
         try:
             return importlib.import_module(name).Interpreter
@@ -37,15 +38,17 @@ class Graph:
 
     def __init__(self, content: bytes, signature: str, *, rows: int = 1) -> None:
         try:
-            self._interpreter = _interpreter_class()(model_content=content, num_threads=1)
+            self._interpreter = interpreter_class()(model_content=content, num_threads=1)
             runner = self._interpreter.get_signature_runner(signature)
             self.inputs: Mapping[str, Any] = runner.get_input_details()
+            self.outputs: Mapping[str, Any] = runner.get_output_details()
+            # The runtime refuses to resize and allocate while anything else, such as the runner, holds the interpreter.
+            del runner
             for details in self.inputs.values():
                 if len(details["shape_signature"]) and details["shape_signature"][0] == -1:
                     shape = [rows, *details["shape"][1:]]
                     self._interpreter.resize_tensor_input(details["index"], shape, strict=True)
             self._interpreter.allocate_tensors()
-            self.outputs: Mapping[str, Any] = runner.get_output_details()
         except (ValueError, RuntimeError, SystemError) as error:
             raise BundleError(f"the model cannot be loaded ({error}); make the bundle again") from error
 

@@ -1,0 +1,1 @@
+"""The commands: they build everything out of the other layers and decide nothing."""

@@ -1,0 +1,163 @@
+"""`listen`: one source, no broker; a table for people, JSON lines for machines."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from edge_detector.cli.build import STDIN, Ears, build_listener, load_ears, open_source, parse_source
+from edge_detector.core import wire
+from edge_detector.core.bundle import hop_key
+from edge_detector.core.config import rules
+from edge_detector.edges.dump import Dump
+from edge_detector.errors import SourceError, UsageError
+from edge_detector.params import FRONT_END, HOPS_PER_PATCH
+from edge_detector.pipeline.listener import Listener
+from edge_detector.pipeline.protocols import Source
+from edge_detector.pipeline.reporter import Reporter, top_classes
+from edge_detector.types import Detection, EventEnd, Message, Scores
+
+POLL_SECONDS = 0.5
+JSON_TYPES = ("probabilities", "event", "health")
+METER_FLOOR_DBFS = -60.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Listen until the source ends, `--seconds` have been heard, or Ctrl-C."""
+    if options.block_samples is not None and options.block_samples < 1:
+        raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
+    if options.seconds is not None and not options.seconds > 0:
+        raise UsageError(f"--seconds must be above 0, not {options.seconds:g}")
+    ears = load_ears(options.bundle)
+    hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
+    source = _open(options, hops_per_patch)
+    with closing(source):
+        dump = Dump(options.dump, source.rate_hz) if options.dump else None
+        listener = build_listener(
+            source, ears, hops_per_patch=hops_per_patch, rules=rules(ears.manifest.classes, hops_per_patch, {}), dump=dump
+        )
+        name = "mic" if source.live else "file"
+        view = JsonLines(listener, ears, name) if options.json else Table(listener, ears)
+        try:
+            for item in _items(listener, options.seconds):
+                view.show(item)
+        finally:
+            if dump is not None:
+                dump.close()
+        view.finish()
+        if not view.windows and not source.live and options.seconds is None:
+            heard_seconds = listener.heard_samples / source.rate_hz
+            raise SourceError(
+                f"{options.source} is too short: {heard_seconds:.3f} s, and one window needs "
+                f"{FRONT_END.patch_samples / FRONT_END.sample_rate_hz:.3f} s"
+            )
+    return 0
+
+
+def _open(options: argparse.Namespace, hops_per_patch: int) -> Source:
+    if options.source == STDIN:
+        from edge_detector.edges.stdin import Stdin  # noqa: PLC0415 - as in build.open_source
+
+        return Stdin(sys.stdin.buffer)
+    config = parse_source(options.source, hops_per_patch=hops_per_patch, real_time=options.real_time)
+    source = open_source(config, options.block_samples)
+    for warning in getattr(source, "warnings", ()):
+        sys.stderr.write(f"edge-detector: warning: {warning}\n")
+    return source
+
+
+def _items(listener: Listener, seconds: float | None) -> Iterator[Scores | Detection]:
+    limit = None if seconds is None else round(seconds * listener.source.rate_hz)
+    try:
+        while not listener.ended and (limit is None or listener.heard_samples < limit):
+            yield from listener.step(POLL_SECONDS)
+    except KeyboardInterrupt:
+        pass
+    except SourceError:
+        yield from listener.close("source_lost")
+        raise
+    yield from listener.close("shutdown")
+
+
+class JsonLines:
+    """Each probabilities, event and health message as a line: its type, its topic, then its payload."""
+
+    def __init__(self, listener: Listener, ears: Ears, name: str) -> None:
+        self.windows = 0
+        self._listener = listener
+        names = wire.Names("edge_detector/listen", "listen", name, listener.source.stream_id)
+        self._reporter = Reporter(names, ears.manifest.classes, "hop", time.time)
+
+    def show(self, item: Scores | Detection) -> None:
+        """Print what `item` amounts to."""
+        self.windows += isinstance(item, Scores)
+        if self._listener.anchor is not None:
+            for message in self._reporter.report(item, self._listener.anchor):
+                _print_json(message)
+
+    def finish(self) -> None:
+        """Nothing is left to say."""
+
+
+def _print_json(message: Message) -> None:
+    kind = Path(message.topic).name
+    if kind in JSON_TYPES:
+        line = {"type": kind, "topic": message.topic, **json.loads(message.payload)}
+        sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+
+class Table:
+    """For people: events as they come, on a terminal with a live line of level and classes below, and a summary."""
+
+    def __init__(self, listener: Listener, ears: Ears) -> None:
+        self.windows = 0
+        self._listener = listener
+        self._classes = ears.manifest.classes
+        self._sum = np.zeros(len(self._classes))
+        self._events = 0
+        self._live = sys.stdout.isatty()
+
+    def show(self, item: Scores | Detection) -> None:
+        """Print an event, or refresh the live line."""
+        if isinstance(item, Scores):
+            self.windows += 1
+            self._sum += item.probabilities
+            if self._live:
+                self._write(self._live_line(item), end="")
+            return
+        label = self._classes[item.class_index].label
+        start_seconds = item.first_sample / FRONT_END.sample_rate_hz
+        if isinstance(item, EventEnd):
+            seconds = (item.end_sample - item.first_sample) / FRONT_END.sample_rate_hz
+            why = "" if item.end_reason == "ended" else f" ({item.end_reason})"
+            self._write(f"{start_seconds:9.2f} s  end    {label}, {seconds:.2f} s, peak {item.peak_probability:.2f}{why}")
+        else:
+            self._events += 1
+            self._write(f"{start_seconds:9.2f} s  start  {label}, {item.peak_probability:.2f}")
+
+    def finish(self) -> None:
+        """Print what was heard on average."""
+        if not self.windows:
+            return
+        seconds = self._listener.heard_samples / self._listener.source.rate_hz
+        order = np.argsort(-self._sum, kind="stable")[:3]
+        means = ", ".join(f"{self._classes[index].label} {self._sum[index] / self.windows:.2f}" for index in order)
+        lost = f", {self._listener.lost_samples} samples lost" if self._listener.lost_samples else ""
+        self._write(f"heard {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; on average: {means}")
+
+    def _live_line(self, scores: Scores) -> str:
+        filled = round(20 * max(0.0, 1.0 - scores.level_dbfs / METER_FLOOR_DBFS))
+        classes = "   ".join(f"{label} {probability:.2f}" for label, probability in top_classes(scores, self._classes, 3))
+        return (
+            f"{scores.end_sample / FRONT_END.sample_rate_hz:9.2f} s  {'#' * filled:<20} {scores.level_dbfs:6.1f} dBFS  {classes}"
+        )
+
+    def _write(self, text: str, end: str = "\n") -> None:
+        sys.stdout.write(("\r\x1b[K" if self._live else "") + text + end)
+        sys.stdout.flush()

@@ -1,0 +1,71 @@
+"""The command line: edge-detector run, listen, check-config, demo."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_detector import __version__
+from edge_detector.cli import check_config, demo, listen, run
+from edge_detector.core.bundle import hop_key
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.params import HOPS_PER_PATCH
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="edge-detector", description="Hears sounds and says so over MQTT.")
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    service = commands.add_parser("run", help="the service: listen to the configured sources and publish over MQTT")
+    service.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it: default microphone, localhost:1883")
+    service.set_defaults(action=lambda options: run.run(options.config))
+
+    hear = commands.add_parser("listen", help="one source, no broker: see what is heard")
+    hear.add_argument(
+        "source", nargs="?", default="mic", metavar="SOURCE",
+        help="mic (default), mic:NAME-or-index, an audio file, or - for raw 16-bit 16 kHz mono on standard input",
+    )  # fmt: skip
+    hear.add_argument("--bundle", type=Path, metavar="DIR", help="models to hear with (default: the one that ships)")
+    hear.add_argument(
+        "--hop", choices=[hop_key(hops) for hops in HOPS_PER_PATCH], default=hop_key(1),
+        help="seconds from one decision to the next (default 0.96)",
+    )  # fmt: skip
+    hear.add_argument("--json", action="store_true", help="one JSON object a line, the payloads of the MQTT messages")
+    hear.add_argument("--dump", type=Path, metavar="FILE.wav", help="keep the sound as heard, for replay")
+    hear.add_argument("--real-time", action="store_true", help="play a file at its own speed instead of as fast as it goes")
+    hear.add_argument("--seconds", type=float, metavar="S", help="stop after so many seconds of sound")
+    hear.add_argument("--block-samples", type=int, metavar="N", help="read a file in blocks of N samples (default 4096)")
+    hear.set_defaults(action=listen.run)
+
+    check = commands.add_parser("check-config", help="say whether a configuration is right, and what it amounts to")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(action=lambda options: check_config.run(options.file))
+
+    show = commands.add_parser(
+        "demo", help="the whole path with nothing else installed: an embedded broker, a made-up soundscape"
+    )
+    show.add_argument("--real-time", action="store_true", help="at the speed of sound instead of as fast as it goes")
+    show.set_defaults(action=lambda options: demo.run(real_time=options.real_time))
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0 done, 1 failed, 2 wrong usage or configuration."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        result: int = options.action(options)
+    except EdgeDetectorError as error:
+        sys.stderr.write(f"edge-detector: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does: nothing is wrong, and Python must not complain while flushing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return result

@@ -1,0 +1,157 @@
+"""The service with real parts at both ends: fake microphone, PortAudio, PyAudio, both networks, mosquitto, a subscriber."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_detector.cli.build import DEFAULT_BUNDLE
+from edge_detector.core.bundle import load_bundle
+from edge_detector.core.soundscape import make_soundscape
+from tests.rigs.broker import Broker
+from tests.rigs.fake_microphone import FakeMicrophone
+from tests.rigs.inbox import Inbox, subscriber
+
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+BASE = "edge_detector/nursery"
+SLUGS = {sound.slug for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes}
+
+
+@contextmanager
+def service(
+    folder: Path, broker: Broker, microphone: FakeMicrophone, *, extra: str = "", notify: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    config = folder / "edge.toml"
+    mqtt = f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n'
+    config.write_text(f'[node]\nname = "nursery"\n[[source]]\nname = "cot"\nhop = 0.48\n{mqtt}{extra}')
+    environment = {**os.environ, **microphone.environment, "NOTIFY_SOCKET": notify}
+    command = [sys.executable, "-m", "edge_detector", "run", "--config", str(config)]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def one_event() -> tuple[str, bytes]:
+    """Slug and samples of the soundscape's first event, with quiet after it."""
+    soundscape = make_soundscape()
+    event = soundscape.events[0]
+    samples = np.concatenate([soundscape.samples[event.first_sample : event.end_sample], np.zeros(64_000, np.int16)])
+    return event.slug, samples.astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_subscriber_sees_the_whole_contract(tmp_path: Path, broker: Broker, microphone: FakeMicrophone, protocol: str) -> None:
+    slug, pcm = one_event()
+    with (
+        subscriber(broker.host, broker.port) as inbox,
+        service(tmp_path, broker, microphone, extra=f'protocol = "{protocol}"\n') as process,
+    ):
+        inbox.wait_for_payload(f"{BASE}/status", b"online")
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        microphone.play(pcm, latency_milliseconds=200)
+        inbox.wait_for(
+            lambda item: item.topic == f"{BASE}/cot/event" and b'"event_type":"end"' in item.payload, "end of an event"
+        )
+        inbox.wait_for_payload(f"{BASE}/cot/class/{slug}", b"ON")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, process.stderr.read() if process.stderr else ""
+        inbox.wait_for_payload(f"{BASE}/status", b"offline")
+        assert_contract(inbox, slug)
+    with subscriber(broker.host, broker.port) as later:
+        later.wait_for_payload(f"{BASE}/status", b"offline")
+        later.wait_for_payload(f"{BASE}/cot/availability", b"offline")
+        for each in SLUGS:
+            later.wait_for_payload(f"{BASE}/cot/class/{each}", b"OFF")
+        assert not later.json("event"), "events are not retained"
+        assert not later.json("probabilities"), "nor are probabilities"
+
+
+def assert_contract(inbox: Inbox, slug: str) -> None:
+    topics = [item.topic for item in inbox.messages]
+    leaves = {"status", "cot/availability", "cot/probabilities", "cot/event", "cot/level", "cot/top_class", "cot/health"}
+    assert set(topics) == {f"{BASE}/{leaf}" for leaf in leaves} | {f"{BASE}/cot/class/{each}" for each in SLUGS}
+
+    probabilities = inbox.json("probabilities")
+    assert all(set(item["probabilities"]) == SLUGS for item in probabilities)
+    assert [item["seq"] for item in probabilities] == list(range(len(probabilities)))
+    assert all(b["first_sample"] - a["first_sample"] == 7_680 for a, b in pairwise(probabilities))
+    assert all(RFC3339.fullmatch(item["time"]) for item in probabilities)
+    assert all(isinstance(item["latency_ms"], float) and -120 <= item["level_dbfs"] <= 0 for item in probabilities)
+
+    events = [item for item in inbox.json("event") if item["slug"] == slug]
+    assert [item["event_type"] for item in events[:2]] == ["start", "end"]
+    start, end = events[:2]
+    assert start["id"] == end["id"]
+    assert (start["message_id"], end["message_id"]) == (f"{start['id']}/start", f"{start['id']}/end")
+    assert (end["end_reason"], end["node"], end["source"], end["clock"]) == ("ended", "nursery", "cot", "system")
+    assert end["duration_seconds"] >= 0.975
+
+    states = [item.payload for item in inbox.messages if item.topic == f"{BASE}/cot/class/{slug}"]
+    assert states[:3] == [b"OFF", b"ON", b"OFF"]
+    health = [item["state"] for item in inbox.json("health")]
+    assert health[:2] == ["starting", "healthy"]
+
+
+def test_a_killed_service_leaves_its_last_will(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone) as process:
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        process.kill()
+        inbox.wait_for_payload(f"{BASE}/status", b"offline")
+
+
+def test_a_microphone_that_vanishes_is_announced_and_ends_the_service_for_systemd_to_restart(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone) as process:
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        microphone.unplug()
+        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and b"failed" in item.payload, "health failed")
+        assert process.wait(20) == 1
+        assert inbox.messages[-1].payload == b"offline"
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_systemd_is_told_when_the_service_is_ready_and_that_it_is_alive(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(30)
+        with service(tmp_path, broker, microphone, notify=str(address)) as process:
+            first = systemd.recv(4_096).decode()
+            assert first.splitlines()[0] == "READY=1"
+            assert "STATUS=" in first
+            assert systemd.recv(4_096) == b"WATCHDOG=1"
+            process.send_signal(signal.SIGTERM)
+            while systemd.recv(4_096) != b"STOPPING=1":
+                pass
+            assert process.wait(10) == 0
+
+
+def test_a_configured_threshold_silences_a_class(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    slug, pcm = one_event()
+    extra = f"[class.{slug}]\nenabled = false\n"
+    with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone, extra=extra) as process:
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        microphone.play(pcm, latency_milliseconds=200).wait(60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        inbox.wait_for_payload(f"{BASE}/status", b"offline")
+        assert not [item for item in inbox.json("event") if item["slug"] == slug]
+        heard = [json.dumps(item) for item in inbox.json("probabilities") if item["probabilities"][slug] > 0.5]
+        assert heard, "it was heard all the same"

@@ -36,7 +36,7 @@ format: $(VENV)/installed-all
 	$(BIN)/ruff format .
 
 bench: $(VENV)/installed-all
-	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.benchmarks
+	OPENBLAS_NUM_THREADS=1 EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.benchmarks
 
 bundle: $(VENV)/installed-all
 	$(MAKE) -f convert/recipes/default.mk PYTHON=$(BIN)/python DATA=$(DATA)

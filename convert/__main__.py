@@ -1,0 +1,61 @@
+"""python -m convert COMMAND: the commands, their errors as one sentence, and the exit code."""
+
+import argparse
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+
+from edge_detector.errors import EdgeDetectorError
+
+COMMANDS = {
+    "train-embedder": "train a compact VGGish from labelled clips, optionally with a TFLite tagger as teacher",
+    "export-embedder": "trained embedder to TFLite, measured against its source graph",
+    "embed": "audio to AudioSet-format TFRecords, or training sequences composed from clips",
+    "train": "train a sequence model on embeddings",
+    "export": "trained sequence model to a streaming TFLite step, measured against its offline graph",
+    "bundle": "put a bundle together and describe it",
+    "verify": "check that TFLite, training graph and detector agree",
+    "score": "a bundle against labelled clips: accuracy, recall, confusion",
+}
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m convert", description="From labelled sound to a bundle for edge-detector.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if name in argv:
+            # Only the command in use is imported, so that a wrong option is answered at once.
+            module = importlib.import_module(f"convert.commands.{name.replace('-', '_')}")
+            module.configure(command)
+            command.add_argument("--json", action="store_true", help="print the result as one line of JSON")
+            command.set_defaults(run=module.run, describe=getattr(module, "describe", None))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 done, 1 failed, 2 wrong usage."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    arguments = _parser(given).parse_args(given)
+    try:
+        result = arguments.run(arguments)
+    except EdgeDetectorError as error:
+        sys.stderr.write(f"convert {arguments.command}: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"convert {arguments.command}: interrupted; the same command goes on where it can\n")
+        return 128 + signal.SIGINT
+    if arguments.json:
+        text = json.dumps(result, allow_nan=False)
+    elif arguments.describe is not None:
+        text = arguments.describe(result)
+    else:
+        text = "\n".join(f"{key}: {value}" for key, value in result.items())
+    sys.stdout.write(f"{text}\n")
+    return 1 if result.get("passed") is False else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

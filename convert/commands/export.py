@@ -1,0 +1,46 @@
+"""export: a trained sequence model to the streaming TFLite step, with its error measured and written beside it."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.arguments import positive_int
+from convert.data.records import read_dataset
+from convert.files import write_bytes, write_json
+from edge_detector.types import Codes
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("source", type=Path, metavar="FOLDER", help="folder that train made")
+    parser.add_argument("--precision", choices=("float32", "float16", "dynamic"), default="float32")
+    parser.add_argument("--records", type=Path, help="embedding records to measure on (otherwise random codes)")
+    parser.add_argument("--frames", type=positive_int, default=300, help="length of the stream to measure on (300)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the .tflite file; its errors go to FILE.errors.json")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Export, measure, and write only what is finite and equal."""
+    from convert.graphs import lstm_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    model, facts = export.load_lstm(arguments.source)
+    content = export.export_lstm(model, arguments.precision)
+    codes = stream_codes(arguments.frames, arguments.seed, arguments.records)
+    errors = {"precision": arguments.precision, **export.step_errors(content, model, int(facts["context"]), codes)}
+    export.require_equal(errors, arguments.precision)
+    write_bytes(arguments.output, content)
+    write_json(arguments.output.with_name(arguments.output.name + ".errors.json"), errors)
+    return errors
+
+
+def stream_codes(frames: int, seed: int, records: Path | None = None) -> Codes:
+    """A stream of codes uint8 (frames, 128): records end to end, or random with AudioSet's spread."""
+    rng = np.random.default_rng([seed, 79])
+    codes = np.clip((rng.normal(0.0, 1.18, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)
+    if records is not None:
+        found = np.concatenate([record.codes for record in read_dataset(records)])[:frames]
+        codes[: len(found)] = found
+    return codes

@@ -1,0 +1,81 @@
+"""train-embedder: a compact VGGish from labelled clips, optionally taught by a TFLite tagger."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.arguments import folds, positive_float, positive_int
+from convert.data.clips import find_clips, labels_of, load_clips
+from convert.data.feed import Feed
+from convert.data.teacher import Teacher
+from convert.data.windows import WindowSource
+from convert.files import write_arrays, write_json
+from edge_detector.core.logmel import log_mel
+from edge_detector.errors import UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("clips", type=Path, metavar="DIR", help="folder of clips: LABEL/FOLD-SOURCE-TAKE.ogg")
+    parser.add_argument("--folds", type=folds, required=True, help="folds to learn from, such as 1,2,3")
+    parser.add_argument("--validate-folds", type=folds, help="folds to report accuracy on at the end; nothing is chosen by it")
+    parser.add_argument("--teacher", type=Path, help="TFLite tagger to learn from as well, such as yamnet.tflite")
+    parser.add_argument("--width", type=positive_float, default=0.5, help="channels as a share of VGGish's (0.5)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=positive_int, help="batches to train for; the same data each time")
+    length.add_argument("--minutes", type=positive_float, default=15.0, help="minutes to train for (15)")
+    parser.add_argument("--batch", type=positive_int, default=64, help="windows in a batch (64)")
+    parser.add_argument("--uses", type=positive_int, default=2, help="times each mixed window is shown, masked anew (2)")
+    parser.add_argument("--learning-rate", type=positive_float, default=2e-3, help="highest learning rate (0.002)")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the convolutions")
+    parser.add_argument("--pca-windows", type=positive_int, default=6000, help="windows that the PCA is fitted on (6000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz, pca.npz, embedder.json")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train, fit the PCA, report."""
+    if set(arguments.folds) & set(arguments.validate_folds or ()):
+        raise UsageError("--folds and --validate-folds share a fold; what is learnt from cannot be validated on")
+    found = find_clips(arguments.clips, arguments.folds)
+    labels = labels_of(found)
+    clips = load_clips(found, labels)
+    held_out = load_clips(find_clips(arguments.clips, arguments.validate_folds), labels) if arguments.validate_folds else []
+    teacher = Teacher(arguments.teacher) if arguments.teacher else None
+    source = WindowSource(clips, len(labels), arguments.seed)
+    feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed)
+
+    from convert.graphs import embedder_training as training  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.embedder import FoldedEmbedder, Shape  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    checkpoint = arguments.output / "checkpoint.npz"
+    if not arguments.resume:
+        checkpoint.unlink(missing_ok=True)
+    shape = Shape(arguments.width)
+    bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
+    plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16)
+    sizes = (len(labels), teacher.classes if teacher else 0)
+    weights = training.train_embedder(feed, shape, sizes, plan, checkpoint)
+    model = FoldedEmbedder(weights, shape)
+
+    windows = source.draw(np.random.default_rng([arguments.seed, 1 << 31]), arguments.pca_windows)
+    matrix, means = training.fit_pca(model.embed_all(np.stack([log_mel(samples) for samples in windows.samples])))
+    result: dict[str, Any] = {
+        "width": arguments.width,
+        "labels": list(labels),
+        "folds": list(arguments.folds),
+        "clips": len(clips),
+        "teacher": arguments.teacher.name if arguments.teacher else None,
+        "seed": arguments.seed,
+        "parameters": int(sum(value.size for name, value in weights.items() if not name.startswith("classes/"))),
+    }
+    if held_out:
+        accuracy = training.clip_accuracy(model, [c.samples for c in held_out], [c.class_index for c in held_out])
+        result["validation"] = {"folds": list(arguments.validate_folds), "clips": len(held_out), "accuracy": accuracy}
+    write_arrays(arguments.output / "weights.npz", weights)
+    write_arrays(arguments.output / "pca.npz", {"pca_eigen_vectors": matrix, "pca_means": means})
+    write_json(arguments.output / "embedder.json", result)
+    return result

@@ -1,0 +1,118 @@
+"""verify: the files of a bundle, their training graphs and the detector's own path say the same."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.arguments import positive_float
+from convert.commands.export import stream_codes
+from convert.data.probes import probe_patches, probe_stream
+from convert.serving import detector_model, stream_probabilities
+from edge_detector.core.bank import Bank
+from edge_detector.core.bundle import Bundle, load_bundle
+from edge_detector.core.embedding import quantise
+from edge_detector.core.logmel import patches
+from edge_detector.edges.tflite import TfliteSequenceStep
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.types import Codes, Float32
+
+LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
+"""Between the detector's sliding bank and one fresh state per window, through the same file.
+
+In dynamic precision a row's activations are quantised by the file at run time, alone or among ten."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("bundle", type=Path, help="bundle folder")
+    parser.add_argument("--embedder-source", type=Path, help="folder that train-embedder made: compare with the training graph")
+    parser.add_argument("--sequence-source", type=Path, help="folder that train made: compare with the training graph")
+    parser.add_argument("--seconds", type=positive_float, default=40.0, help="length of the sound to compare on (40)")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything, then say whether it passed."""
+    bundle = load_bundle(arguments.bundle)
+    samples = probe_stream(arguments.seconds, arguments.seed)
+    checks: dict[str, Any] = {"detector": _detector_checks(bundle, samples)}
+    if arguments.embedder_source:
+        checks["embedder"] = _embedder_checks(bundle, arguments.embedder_source, arguments.seed)
+    if arguments.sequence_source:
+        checks["sequence"] = _sequence_checks(bundle, arguments.sequence_source, arguments.seed)
+    return {"bundle": str(arguments.bundle), **checks, "passed": all(check["passed"] for check in checks.values())}
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = []
+    for name in ("detector", "embedder", "sequence"):
+        if name in result:
+            facts = ", ".join(f"{key} {value}" for key, value in result[name].items() if key != "passed")
+            lines.append(f"{name}: {'equal' if result[name]['passed'] else 'DIFFERENT'} ({facts})")
+    return "\n".join([*lines, f"{result['bundle']}: {'passed' if result['passed'] else 'failed'}"])
+
+
+def _precision(bundle: Bundle, part: str) -> str:
+    facts = bundle.manifest.parity.get(part)
+    return str(facts.get("precision", "float32")) if isinstance(facts, dict) else "float32"
+
+
+def _detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
+    """The detector's path against the same files run window by window, each from a fresh state."""
+    model = detector_model(bundle)
+    streamed = stream_probabilities(model, samples, block_samples=1_000)
+    whole = stream_probabilities(model, samples)
+    codes = np.stack([quantise(model.embedder.embed(patch), model.pca) for patch in patches(samples)])
+    windowed = _window_by_window(bundle, codes)
+    finite = bool(np.isfinite(streamed).all() and np.isfinite(windowed).all())
+    difference = float(np.abs(streamed - windowed).max()) if finite else None
+    allowed = LARGEST_STREAM_DIFFERENCE[_precision(bundle, "sequence")]
+    same = bool(np.array_equal(streamed, whole))
+    return {
+        "frames": len(codes),
+        "finite": finite,
+        "same_for_any_block_size": same,
+        "largest_difference": difference,
+        "allowed": allowed,
+        "passed": finite and same and difference is not None and difference <= allowed,
+    }
+
+
+def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
+    spec = bundle.manifest.sequence
+    shapes = {state.name: state.shape for state in spec.states}
+    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=len(bundle.manifest.classes))
+    found = []
+    for end in range(1, len(codes) + 1):
+        states = Bank.empty(1, list(shapes.values())).states
+        for frame in codes[max(end - spec.context_frames, 0) : end]:
+            probabilities, states = step.step(frame, 0, states)
+        found.append(probabilities)
+    return np.stack(found)
+
+
+def _embedder_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
+    from convert.graphs import embedder_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    model, pca = export.load_embedder(source)
+    if not (np.array_equal(pca.matrix, bundle.pca.matrix) and np.array_equal(pca.means, bundle.pca.means)):
+        message = f"the bundle's pca.npz is not the one in {source}; give the folder it was made from"
+        raise EdgeDetectorError(message)
+    precision = _precision(bundle, "embedder")
+    errors = export.embedder_errors(bundle.embedder, model, pca, probe_patches(100, seed))
+    allowed = export.LOWEST_COSINE[precision]
+    return {"precision": precision, **errors, "allowed": allowed, "passed": errors.get("lowest_cosine", -1.0) >= allowed}
+
+
+def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
+    from convert.graphs import lstm_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    model, _ = export.load_lstm(source)
+    precision = _precision(bundle, "sequence")
+    errors = export.step_errors(bundle.sequence, model, bundle.manifest.sequence.context_frames, stream_codes(300, seed))
+    allowed = export.LARGEST_DIFFERENCE[precision]
+    within = errors.get("largest_difference_bank", float("inf")) <= allowed
+    return {"precision": precision, **errors, "allowed": allowed, "passed": within}

@@ -1,0 +1,1 @@
+"""Sound and records as NumPy arrays. Nothing here imports TensorFlow."""

@@ -1,0 +1,64 @@
+"""Changes of a waveform that leave its label true. Each draws from the generator it is given and nothing else."""
+
+import math
+
+import numpy as np
+
+from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
+
+EQ_POINTS = 7
+EQ_LOWEST_HZ = 60.0
+TIME_MASK_SHARE = 0.5
+
+
+def speed_changed(samples: Float32, factor: float, length_samples: int) -> Float32:
+    """The first `length_samples` of `samples` played `factor` times as fast; short input is padded with silence."""
+    positions = np.arange(length_samples) * factor
+    changed = np.interp(positions, np.arange(len(samples)), samples, right=0.0)
+    return np.asarray(changed, np.float32)
+
+
+def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Float32:
+    """Through a random smooth filter, up to about ± depth_db, as rooms and microphones have."""
+    padded = fast_length(len(samples))
+    spectrum = np.fft.rfft(samples, padded)
+    points_hz = np.geomspace(EQ_LOWEST_HZ, FRONT_END.sample_rate_hz / 2, EQ_POINTS)
+    gains_db = rng.uniform(-depth_db, depth_db, EQ_POINTS)
+    # The filter is smooth, so it is drawn on a coarse grid and stretched: a logarithm per bin costs more than the FFT.
+    grid_hz = np.linspace(0.0, FRONT_END.sample_rate_hz / 2, 257)
+    grid = 10.0 ** (np.interp(np.log(np.maximum(grid_hz, EQ_LOWEST_HZ)), np.log(points_hz), gains_db) / 20.0)
+    gain = np.interp(np.linspace(0.0, 256.0, len(spectrum)), np.arange(257), grid).astype(np.float32)
+    return np.fft.irfft(spectrum * gain, padded)[: len(samples)].astype(np.float32)
+
+
+def fast_length(length: int) -> int:
+    """The next length of at least `length` whose prime factors are small: a large one makes an FFT several times slower."""
+    candidates = (small << max(0, math.ceil(math.log2(length / small))) for small in (1, 3, 5, 9, 15))
+    return min(candidate for candidate in candidates if candidate >= length)
+
+
+def rms(samples: Float32) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.dot(samples, samples) / max(len(samples), 1)))
+
+
+def gain_of_db(decibels: float) -> np.float32:
+    """The factor on amplitude."""
+    return np.float32(10.0 ** (decibels / 20.0))
+
+
+def masked(log_mel: Float32, rng: np.random.Generator) -> Float32:
+    """SpecAugment: up to two stripes of bands and one of time are set to the patch's mean."""
+    out = log_mel.copy()
+    mean = log_mel.mean()
+    frames, bands = log_mel.shape
+    for _ in range(rng.integers(0, 3)):
+        width = int(rng.integers(1, 9))
+        start = int(rng.integers(0, bands - width))
+        out[:, start : start + width] = mean
+    if rng.random() < TIME_MASK_SHARE:
+        width = int(rng.integers(1, 17))
+        start = int(rng.integers(0, frames - width))
+        out[start : start + width] = mean
+    return out

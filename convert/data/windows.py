@@ -1,0 +1,90 @@
+"""Training windows of the embedder: single sounds, mixtures of two, and backgrounds, each 0.975 s with its labels."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convert.data.activity import active_starts, cut
+from convert.data.augment import equalised, gain_of_db, rms, speed_changed
+from convert.data.background import Backgrounds
+from convert.data.clips import LoadedClip
+from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
+
+BACKGROUND_SHARE = 0.08
+MIXTURE_SHARE = 0.35
+NOISY_SHARE = 0.6
+SPEEDS = (0.8, 1.25)
+ACTIVE_RANGE_DB = 30.0
+EMPTY_SHARE_OF_PIECE = 0.02
+SILENT_RMS = 1e-6
+LEVELS_DBFS = (-50.0, -8.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A batch of windows: samples float32 (n, 15600) in [-1, 1], labels float32 (n, classes), each 0 or 1."""
+
+    samples: Float32
+    labels: Float32
+
+
+class WindowSource:
+    """Draws windows from clips. The same generator state gives the same windows."""
+
+    def __init__(self, clips: Sequence[LoadedClip], classes: int, seed: int) -> None:
+        self._classes = classes
+        self._clips = clips
+        size = FRONT_END.patch_samples
+        self._starts = [
+            active_starts(clip.samples, size, step_samples=400, range_db=ACTIVE_RANGE_DB, overhang_samples=size // 2)
+            for clip in clips
+        ]
+        self._backgrounds = Backgrounds(seed)
+
+    def draw(self, rng: np.random.Generator, count: int) -> Windows:
+        """`count` windows."""
+        samples = np.zeros((count, FRONT_END.patch_samples), np.float32)
+        labels = np.zeros((count, self._classes), np.float32)
+        for row in range(count):
+            samples[row] = self._window(rng, labels[row])
+        return Windows(samples, labels)
+
+    def _window(self, rng: np.random.Generator, labels: Float32) -> Float32:
+        kind = rng.random()
+        if kind < BACKGROUND_SHARE:
+            mix = self._backgrounds.draw(rng, FRONT_END.patch_samples)
+            level = float(rng.uniform(-90.0, -15.0))
+            return _levelled(mix, level)
+        mix = self._event(rng, labels)
+        if kind < BACKGROUND_SHARE + MIXTURE_SHARE:
+            mix += self._event(rng, labels) * gain_of_db(float(rng.uniform(-6.0, 6.0)))
+        mix = equalised(mix, rng, depth_db=6.0)
+        mix /= np.float32(max(rms(mix), 1e-9))
+        if rng.random() < NOISY_SHARE:
+            noise = self._backgrounds.draw(rng, FRONT_END.patch_samples)
+            mix += noise * gain_of_db(-float(rng.uniform(0.0, 40.0)))
+        return _levelled(mix, float(rng.uniform(*LEVELS_DBFS)))
+
+    def _event(self, rng: np.random.Generator, labels: Float32) -> Float32:
+        """One sound at RMS 1."""
+        index = int(rng.integers(0, len(self._clips)))
+        clip, starts = self._clips[index], self._starts[index]
+        for _ in range(10):
+            factor = float(rng.uniform(*SPEEDS))
+            start = int(rng.choice(starts))
+            piece = cut(clip.samples, start, math.ceil(FRONT_END.patch_samples * factor) + 1)
+            window = speed_changed(piece, factor, FRONT_END.patch_samples)
+            level = rms(window)
+            # A faster window sees less of the clip than the one that was found active; an empty one is drawn again.
+            if level > max(EMPTY_SHARE_OF_PIECE * rms(piece), SILENT_RMS):
+                break
+        labels[clip.class_index] = 1.0
+        return window / np.float32(max(level, 1e-9))
+
+
+def _levelled(samples: Float32, level_dbfs: float) -> Float32:
+    scaled = samples * gain_of_db(level_dbfs) / np.float32(max(rms(samples), 1e-9))
+    return np.asarray(np.clip(scaled, -1.0, 1.0), np.float32)

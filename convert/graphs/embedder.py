@@ -1,0 +1,149 @@
+"""A narrower VGGish: the same stack of convolutions and pools, one average over time, two dense layers, 128 numbers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from edge_detector.params import EMBEDDING_SIZE, FRONT_END
+
+FULL_WIDTH_LAYERS = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True))
+"""Channels of VGGish's convolutions, and whether a pool follows."""
+
+HIDDEN_UNITS = 512
+NORM_EPSILON = 1e-3
+NORM_MOMENTUM = 0.97
+
+Weights = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What kind of embedder: `width` scales VGGish's channels; 0.5 gives 1.75 million parameters."""
+
+    width: float = 0.5
+
+    @property
+    def layers(self) -> tuple[tuple[int, bool], ...]:
+        """Channels and pools."""
+        return tuple((max(4, round(channels * self.width)), pool) for channels, pool in FULL_WIDTH_LAYERS)
+
+    @property
+    def flat_size(self) -> int:
+        """Values left after the last pool and the average over time."""
+        pools = sum(pool for _, pool in self.layers)
+        return (FRONT_END.mel_bands >> pools) * self.layers[-1][0]
+
+
+class TrainedEmbedder(tf.Module):  # type: ignore[misc]
+    """The network while it learns: convolutions are followed by batch normalisation, which `folded` removes."""
+
+    def __init__(self, shape: Shape, classes: int, teacher_classes: int, seed: int, compute_dtype: Any) -> None:  # noqa: ANN401 - tf.DType
+        super().__init__()
+        self.shape, self.compute_dtype = shape, compute_dtype
+        self.parameters: dict[str, Any] = {}
+        self.statistics: dict[str, Any] = {}
+        rng = np.random.default_rng(seed)
+        channels_in = 1
+        for index, (channels, _) in enumerate(shape.layers):
+            name = f"conv{index}"
+            self._kernel(rng, f"{name}/kernel", (3, 3, channels_in, channels), 9 * channels_in)
+            self._constant(f"{name}/scale", channels, 1.0)
+            self._constant(f"{name}/bias", channels, 0.0)
+            self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros(channels), trainable=False)
+            self.statistics[f"{name}/variance"] = tf.Variable(tf.ones(channels), trainable=False)
+            channels_in = channels
+        self._dense(rng, "hidden", shape.flat_size, HIDDEN_UNITS)
+        self._dense(rng, "embedding", HIDDEN_UNITS, EMBEDDING_SIZE)
+        self._dense(rng, "classes", EMBEDDING_SIZE, classes, bias=-2.0)
+        if teacher_classes:
+            self._dense(rng, "teacher", EMBEDDING_SIZE, teacher_classes, bias=-5.0)
+
+    def _kernel(self, rng: np.random.Generator, name: str, shape: tuple[int, ...], fan_in: int) -> None:
+        values = rng.standard_normal(shape) * np.sqrt(2.0 / fan_in)
+        self.parameters[name] = tf.Variable(values.astype(np.float32))
+
+    def _constant(self, name: str, size: int, value: float) -> None:
+        self.parameters[name] = tf.Variable(np.full(size, value, np.float32))
+
+    def _dense(self, rng: np.random.Generator, name: str, size_in: int, size: int, bias: float = 0.0) -> None:
+        self._kernel(rng, f"{name}/kernel", (size_in, size), size_in)
+        self._constant(f"{name}/bias", size, bias)
+
+    def logits(self, log_mel: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
+        """Training pass: class logits and the teacher's logits (None without one), statistics updated."""
+        hidden = tf.cast(log_mel[..., tf.newaxis], self.compute_dtype)
+        for index, (_, pool) in enumerate(self.shape.layers):
+            name = f"conv{index}"
+            hidden = tf.nn.conv2d(hidden, tf.cast(self.parameters[f"{name}/kernel"], self.compute_dtype), 1, "SAME")
+            hidden, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
+                hidden,
+                self.parameters[f"{name}/scale"],
+                self.parameters[f"{name}/bias"],
+                epsilon=NORM_EPSILON,
+                is_training=True,
+            )
+            for statistic, value in (("mean", mean), ("variance", variance)):
+                variable = self.statistics[f"{name}/{statistic}"]
+                variable.assign(NORM_MOMENTUM * variable + (1.0 - NORM_MOMENTUM) * value)
+            hidden = tf.nn.relu(hidden)
+            if pool:
+                hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
+        hidden = tf.reshape(tf.reduce_mean(tf.cast(hidden, tf.float32), axis=1), [-1, self.shape.flat_size])
+        hidden = tf.nn.relu(self._linear(hidden, "hidden"))
+        # As Google advises for VGGish: the embedding is linear, and whoever stacks a head on it starts with a ReLU.
+        active = tf.nn.relu(self._linear(hidden, "embedding"))
+        teacher = self._linear(active, "teacher") if "teacher/kernel" in self.parameters else None
+        return self._linear(active, "classes"), teacher
+
+    def _linear(self, values: Any, name: str) -> Any:  # noqa: ANN401 - tensors
+        return values @ self.parameters[f"{name}/kernel"] + self.parameters[f"{name}/bias"]
+
+
+def folded(weights: Weights, shape: Shape) -> Weights:
+    """Weights of the network without batch normalisation: it is one factor and one offset per channel."""
+    out: Weights = {}
+    for index in range(len(shape.layers)):
+        name = f"conv{index}"
+        factor = weights[f"{name}/scale"] / np.sqrt(weights[f"{name}/variance"] + NORM_EPSILON)
+        out[f"{name}/kernel"] = (weights[f"{name}/kernel"] * factor).astype(np.float32)
+        out[f"{name}/bias"] = (weights[f"{name}/bias"] - weights[f"{name}/mean"] * factor).astype(np.float32)
+    for name in ("hidden", "embedding", "classes"):
+        for part in ("kernel", "bias"):
+            out[f"{name}/{part}"] = weights[f"{name}/{part}"]
+    return out
+
+
+class FoldedEmbedder(tf.Module):  # type: ignore[misc]
+    """The network as it is exported. Its variables are its own: layers of Keras held by a module export to NaN."""
+
+    def __init__(self, weights: Weights, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.parameters = {name: tf.Variable(value, trainable=False) for name, value in weights.items()}
+
+    def __call__(self, log_mel: Any) -> Any:  # noqa: ANN401 - tensors
+        """Raw embeddings (n, 128) of log-mel patches (n, 96, 64)."""
+        hidden = log_mel[..., tf.newaxis]
+        for index, (_, pool) in enumerate(self.shape.layers):
+            kernel, bias = self.parameters[f"conv{index}/kernel"], self.parameters[f"conv{index}/bias"]
+            hidden = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(hidden, kernel, 1, "SAME"), bias))
+            if pool:
+                hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
+        hidden = tf.reshape(tf.reduce_mean(hidden, axis=1), [-1, self.shape.flat_size])
+        hidden = tf.nn.relu(hidden @ self.parameters["hidden/kernel"] + self.parameters["hidden/bias"])
+        return hidden @ self.parameters["embedding/kernel"] + self.parameters["embedding/bias"]
+
+    def embed_all(self, patches: np.ndarray[Any, Any], batch: int = 64) -> np.ndarray[Any, Any]:
+        """Raw embeddings float32 (n, 128), in batches."""
+        if not len(patches):
+            return np.zeros((0, EMBEDDING_SIZE), np.float32)
+        parts = [self(tf.constant(patches[i : i + batch])).numpy() for i in range(0, len(patches), batch)]
+        return np.concatenate(parts)
+
+    def class_probabilities(self, embeddings: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """What the head it was trained with says: float32 (n, classes)."""
+        logits = np.maximum(embeddings, 0.0) @ self.parameters["classes/kernel"].numpy()
+        logits = logits + self.parameters["classes/bias"].numpy()
+        return np.asarray(1.0 / (1.0 + np.exp(-logits)))

@@ -1,0 +1,182 @@
+"""From clips to a bundle the detector loads, through the command line, on sounds made here."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.__main__ import COMMANDS, main
+from convert.data.records import read_dataset
+from edge_detector.core.bundle import load_bundle
+from tests.convert.synthetic import LABELS, write_clips
+
+pytest.importorskip("tensorflow")
+
+
+def convert(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def embedder_command(clips: Path, output: Path, *more: object) -> Sequence[object]:
+    base = ("train-embedder", clips, "--folds", "1,2", "--width", 0.0625, "--batch", 8, "--precision", "float32", "-o", output)
+    return (*base, "--pca-windows", 300, *more)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe, step by step, in one folder."""
+    folder = tmp_path_factory.mktemp("recipe")
+    clips = write_clips(folder / "clips")
+    assert convert(*embedder_command(clips, folder / "embedder", "--steps", 40)) == 0
+    assert convert("export-embedder", folder / "embedder", "--windows", 20, "-o", folder / "embedder.tflite") == 0
+    embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite", "--pca", folder / "embedder" / "pca.npz")
+    for part, count in (("train", 60), ("validation", 20)):
+        scenes = ("--soundscapes", count, "--context", 4, "--part", part, "--validation-share", 0.3)
+        assert convert(*embed, *scenes, "-o", folder / f"{part}.tfrecord") == 0
+    assert convert(*embed, "-o", folder / "whole.tfrecord") == 0
+    train = ("train", folder / "train.tfrecord", "--validation", folder / "validation.tfrecord", "--context", 4, "--cells", 8)
+    assert convert(*train, "--epochs", 3, "-o", folder / "lstm") == 0
+    assert convert("export", folder / "lstm", "--frames", 40, "-o", folder / "sequence.tflite") == 0
+    assert convert(*bundle_command(folder, folder / "bundle")) == 0
+    return folder
+
+
+def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Sequence[object]:
+    parts = ("--embedder", folder / "embedder.tflite", "--embedder-source", folder / "embedder")
+    more = ("--sequence", folder / "sequence.tflite", "--sequence-source", folder / "lstm")
+    measured = ("--evaluate", folder / "clips", "--evaluate-folds", evaluate_folds)
+    return ("bundle", "--name", "tiny", *parts, *more, *measured, "-o", output)
+
+
+def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
+    bundle = load_bundle(work / "bundle")
+    assert [sound.slug for sound in bundle.manifest.classes] == list(LABELS)
+    assert bundle.manifest.sequence.context_frames == 4
+    assert bundle.manifest.evaluation["clips"] == 6
+    card = (work / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Fold 3: no clip of it was used" in card
+    assert not [path.name for path in work.iterdir() if path.name.startswith(".")], "something half-made was left behind"
+
+
+def test_verify_passes_and_says_what_it_compared(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = ("--embedder-source", work / "embedder", "--sequence-source", work / "lstm")
+    assert convert("verify", work / "bundle", *sources, "--seconds", 8, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["detector"]["largest_difference"] <= 1e-5
+    assert result["sequence"]["largest_difference_bank"] <= 1e-5
+    assert result["embedder"]["passed"]
+
+
+def test_verify_fails_against_another_training(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lstm = tmp_path / "lstm"
+    lstm.mkdir()
+    (lstm / "sequence.json").write_bytes((work / "lstm" / "sequence.json").read_bytes())
+    with np.load(work / "lstm" / "weights.npz") as weights:
+        np.savez(lstm / "weights.npz", **{name: value + 0.5 for name, value in weights.items()})
+    assert convert("verify", work / "bundle", "--sequence-source", lstm, "--seconds", 4) == 1
+    assert "sequence: DIFFERENT" in capsys.readouterr().out
+
+
+def test_score_counts_every_clip_of_the_fold(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("score", work / "bundle", work / "clips", "--folds", 3, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["clips"] == 6
+    assert sum(map(sum, result["confusion"])) == 6
+    assert result["right"] == sum(result["confusion"][index][index] for index in range(3))
+
+
+def test_whole_clips_are_embedded_under_their_names(work: Path) -> None:
+    records = list(read_dataset(work / "whole.tfrecord"))
+    assert len(records) == 12
+    assert all(len(record.codes) == 2 and record.frame_labels is None for record in records)
+    assert {record.labels for record in records} == {(0,), (1,), (2,)}
+
+
+def test_composed_records_label_every_frame(work: Path) -> None:
+    records = list(read_dataset(work / "train.tfrecord"))
+    assert len(records) == 60
+    for record in records:
+        assert record.frame_labels is not None
+        assert len(record.frame_labels) == len(record.codes)
+        assert set(record.labels) == {index for labels in record.frame_labels for index in labels}
+
+
+def test_training_goes_on_from_its_checkpoint(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = np.load(work / "embedder" / "checkpoint.npz")["step"]
+    assert convert(*embedder_command(work / "clips", work / "again", "--steps", 2)) == 0
+    assert convert(*embedder_command(work / "clips", work / "again", "--steps", 4)) == 0
+    assert int(np.load(work / "again" / "checkpoint.npz")["step"]) == 4
+    assert int(before) == 40
+    capsys.readouterr()
+
+
+def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:
+    records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord")
+    assert convert("train", *records, "--target", "last", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
+    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text())["target"] == "last"
+
+
+def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path) -> None:
+    records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord", "--epochs", 2, "--cells", 4, "--seed", 5)
+    for name in ("one", "other"):
+        assert convert("train", *records, "-o", tmp_path / name) == 0
+    one, other = (np.load(tmp_path / name / "weights.npz") for name in ("one", "other"))
+    assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one.files)
+
+
+def test_a_fold_that_was_trained_on_cannot_be_evaluated_on(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(*bundle_command(work, work / "leaky", "2,3")) == 2
+    assert "fold 2 was trained on" in capsys.readouterr().err
+    assert not (work / "leaky").exists()
+
+
+def test_a_damaged_bundle_is_one_sentence(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for path in (work / "bundle").iterdir():
+        (bundle / path.name).write_bytes(path.read_bytes())
+    content = bytearray((bundle / "sequence.tflite").read_bytes())
+    content[1_000] ^= 1
+    (bundle / "sequence.tflite").write_bytes(content)
+    assert convert("verify", bundle) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "sequence.tflite" in message
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (("train-embedder", "/nowhere", "--folds", "1", "-o", "x"), 2, "/nowhere is not a folder"),
+        (("train", "/nowhere.tfrecord", "--validation", "/nowhere.tfrecord", "-o", "x"), 2, "does not exist"),
+        (("export", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),
+        (("export-embedder", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),
+        (("verify", "/nowhere"), 1, "no bundle folder"),
+        (("score", "/nowhere", "/nowhere"), 1, "no bundle folder"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(
+    arguments: Sequence[str], code: int, what: str, capsys: pytest.CaptureFixture[str], elsewhere: Path
+) -> None:
+    assert convert(*arguments) == code
+    message = capsys.readouterr().err
+    assert what in message
+    assert message.count("\n") == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        convert(command, "--help")
+    assert exited.value.code == 0
+    assert "--json" in capsys.readouterr().out

@@ -103,12 +103,12 @@ class LogMelStream:
         self._groups_per_patch = FRONT_END.patch_frames // STREAM_BLOCK_FRAMES
         self._groups_per_hop = self._groups_per_patch // hops_per_patch
         self._group_samples = STREAM_BLOCK_FRAMES * FRONT_END.frame_hop_samples
+        self._group = np.zeros(self._group_samples + FRONT_END.frame_overlap_samples, np.float32)
         self._lost_samples = 0
         self._start_at(0)
 
     def _start_at(self, sample: int) -> None:
-        self._pending: list[Float32] = []
-        self._pending_samples = 0
+        self._filled = 0
         self._group_first_sample = sample
         self._groups: deque[tuple[Float32, float]] = deque(maxlen=self._groups_per_patch)
         self._groups_until_patch = self._groups_per_patch
@@ -118,18 +118,18 @@ class LogMelStream:
         if block.lost_samples:
             self._lost_samples += block.lost_samples
             self._start_at(block.first_sample)
-        self._pending.append(block.samples)
-        self._pending_samples += len(block.samples)
-        needed = self._group_samples + FRONT_END.frame_overlap_samples
-        if self._pending_samples < needed:
-            return
-        samples = np.concatenate(self._pending)
-        while len(samples) >= needed:
-            group, samples = samples[:needed], samples[self._group_samples :]
-            patch = self._push_group(group)
-            if patch is not None:
-                yield patch
-        self._pending, self._pending_samples = [samples.copy()], len(samples)
+        taken, available, size = 0, len(block.samples), len(self._group)
+        while taken < available:
+            end = min(size, self._filled + available - taken)
+            count = end - self._filled
+            self._group[self._filled : end] = block.samples[taken : taken + count]
+            self._filled, taken = end, taken + count
+            if end == size:
+                patch = self._push_group(self._group)
+                self._group[: FRONT_END.frame_overlap_samples] = self._group[self._group_samples :]
+                self._filled = FRONT_END.frame_overlap_samples
+                if patch is not None:
+                    yield patch
 
     def _push_group(self, samples: Float32) -> Patch | None:
         new = samples[: self._group_samples]

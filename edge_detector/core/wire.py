@@ -11,6 +11,7 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventEnd, Message, Scores
 
 PAYLOAD_VERSION = 1
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 ONLINE, OFFLINE = "online", "offline"
 
 SourceState = Literal["starting", "healthy", "stalled", "reconnecting", "failed"]
@@ -142,4 +143,4 @@ def _word(online: bool) -> str:  # noqa: FBT001 - private, and the only argument
 
 
 def _json(payload: Mapping[str, object]) -> bytes:
-    return json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(payload).encode()

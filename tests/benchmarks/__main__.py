@@ -9,12 +9,12 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edge_detector.cli.build import Ears, load_ears
 from edge_detector.core import wire
-from edge_detector.core.bank import Bank
 from edge_detector.core.config import rules
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import quantise
@@ -22,9 +22,9 @@ from edge_detector.core.logmel import LogMelStream, patches
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.edges.tflite import interpreter_class
 from edge_detector.params import FRONT_END
-from edge_detector.pipeline.hearing import Hearing
+from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.pipeline.reporter import Reporter
-from edge_detector.types import Block, Float32
+from edge_detector.types import Block, Codes, Detection, Float32, Scores
 from tests.benchmarks.service import measure_service, yamnet_memory_bytes
 from tests.conftest import DATA
 
@@ -41,42 +41,49 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def front_end(blocks: Sequence[Block]) -> None:
+    stream = LogMelStream()
+    for block in blocks:
+        for _ in stream.push(block):
+            pass
+
+
+def sequence(model: Model, codes: Sequence[Codes]) -> None:
+    bank = model.empty_bank()
+    for code in codes:
+        ready = bank.with_due_row_zeroed()
+        _, states = model.sequence.step(code, ready.next_row, ready.states)
+        bank = ready.stepped(states)
+
+
+def decided_events(ears: Ears, blocks: Sequence[Block]) -> Iterator[Scores | Detection]:
+    hearing = Hearing(ears.model, Decider(rules(ears.manifest.classes, 1, {})))
+    for block in blocks:
+        yield from hearing.push(block)
+
+
+def payloads(ears: Ears, blocks: Sequence[Block]) -> None:
+    names = wire.Names("edge_detector/bench", "bench", "sound", "0")
+    reporter = Reporter(names, ears.manifest.classes, "hop", time.time)
+    for item in decided_events(ears, blocks):
+        for _ in reporter.report(item, wire.Anchor(0, 0.0, "file")):
+            pass
+
+
 def stages(ears: Ears, sound: Float32) -> dict[str, Callable[[], object]]:
-    """Each stage alone, on all of `sound`, and the whole path from samples to messages."""
-    model, classes = ears.model, ears.manifest.classes
+    """Each stage alone, on all of `sound`, and the whole path."""
+    model = ears.model
     blocks = [Block(sound[at : at + BLOCK_SAMPLES], at) for at in range(0, len(sound), BLOCK_SAMPLES)]
     found = patches(sound)
     raws = [model.embedder.embed(patch) for patch in found]
     codes = [quantise(raw, model.pca) for raw in raws]
-    decided = rules(classes, 1, {})
-
-    def front_end() -> None:
-        stream = LogMelStream()
-        for block in blocks:
-            for _ in stream.push(block):
-                pass
-
-    def sequence() -> None:
-        bank: Bank = model.empty_bank()
-        for code in codes:
-            ready = bank.with_due_row_zeroed()
-            _, states = model.sequence.step(code, ready.next_row, ready.states)
-            bank = ready.stepped(states)
-
-    def whole() -> None:
-        hearing = Hearing(model, Decider(decided))
-        reporter = Reporter(wire.Names("edge_detector/bench", "bench", "sound", "0"), classes, "hop", time.time)
-        for block in blocks:
-            for item in hearing.push(block):
-                for _ in reporter.report(item, wire.Anchor(0, 0.0, "file")):
-                    pass
-
     return {
-        "front end": front_end,
+        "front end": lambda: front_end(blocks),
         "embedder": lambda: [model.embedder.embed(patch) for patch in found],
         "PCA and quantisation": lambda: [quantise(raw, model.pca) for raw in raws],
-        "sequence step and bank": sequence,
-        "whole path, samples to messages": whole,
+        "sequence step and bank": lambda: sequence(model, codes),
+        "samples to decided events": lambda: deque(decided_events(ears, blocks), maxlen=0),
+        "samples to MQTT payloads": lambda: payloads(ears, blocks),
     }
 
 

@@ -157,7 +157,7 @@ def test_a_configuration_that_makes_portaudio_abort_is_an_error_and_not_the_end(
     try:
         devices = list_devices()
     except SourceError as error:
-        assert "PortAudio fails" in str(error)
+        assert "PortAudio fails" in str(error)  # noqa: PT017 - newer PortAudio no longer aborts
     else:
         assert isinstance(devices, tuple)
 

@@ -1,0 +1,63 @@
+"""Every command in the README works as it stands there."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_detector.core.soundscape import make_soundscape
+from edge_detector.edges.dump import Dump
+from tests.rigs.broker import Broker
+from tests.rigs.fake_microphone import FakeMicrophone
+from tests.rigs.inbox import subscriber
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    line.removeprefix("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line.startswith("$ ")
+]
+INSTALLS = ("sudo apt ", ".venv/bin/pip install ")
+NEEDS_DATA = "make bundle"
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 6
+    assert COMMANDS[0] == "make demo"
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith(INSTALLS)])
+def test_what_the_readme_installs_is_what_the_project_needs(command: str) -> None:
+    words = shlex.split(command.replace("sudo ", ""))[2:]
+    makefile, project = (ROOT / "Makefile").read_text(), (ROOT / "pyproject.toml").read_text()
+    for word in words:
+        extra = re.fullmatch(r"\.\[(\w+)\]", word)
+        assert f"\n{extra[1]} = [" in project if extra else re.search(rf"APT_TEST :=.*\b{word}\b", makefile), word
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not command.startswith((*INSTALLS, NEEDS_DATA))])
+def test_the_command_works(command: str, tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    soundscape = make_soundscape()
+    dump = Dump(tmp_path / "recording.wav", 16_000)
+    dump.write(soundscape.block)
+    dump.close()
+    (settings,) = [text for kind, text in BLOCKS if kind == "toml"]
+    (tmp_path / "edge.toml").write_text(f"{settings}port = {broker.port}\n".replace('"USB"', '"fakemic"'))
+    words = shlex.split(command.replace(".venv/bin/", f"{Path(sys.executable).parent}/"))
+    environment = {**os.environ, **microphone.environment}
+    folder = ROOT if words[0] == "make" else tmp_path
+    with subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        if " run " in command:
+            with subscriber(broker.host, broker.port) as inbox:
+                inbox.wait_for(lambda item: item.topic.endswith("/probabilities"), "probabilities")
+                process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output

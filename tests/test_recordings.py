@@ -16,7 +16,7 @@ def top_class(clip: Path) -> str:
     command = [sys.executable, "-m", "edge_detector", "listen", str(clip), "--json"]
     lines = map(json.loads, subprocess.run(command, capture_output=True, check=True).stdout.splitlines())
     probabilities = [line["probabilities"] for line in lines if line["type"] == "probabilities"]
-    means = {slug: np.mean([each[slug] for each in probabilities]) for slug in probabilities[0]}
+    means = {str(slug): float(np.mean([each[slug] for each in probabilities])) for slug in probabilities[0]}
     return max(means, key=lambda slug: means[slug])
 
 

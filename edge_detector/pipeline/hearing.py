@@ -8,6 +8,7 @@ from edge_detector.core.bundle import SequenceSpec
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import Pca, quantise
 from edge_detector.core.logmel import LogMelStream
+from edge_detector.core.overload import LoadShedder
 from edge_detector.pipeline.protocols import Embedder, SequenceStep
 from edge_detector.types import Block, Detection, Embedding, EndReason, Patch, Scores
 
@@ -41,7 +42,9 @@ class Hearing:
         self._decider = decider
         self._log_mel = LogMelStream(hops_per_patch)
         self._phases = hops_per_patch
+        self._shedder = LoadShedder(hops_per_patch)
         self._hops = 0
+        self.skipped_phases = 0
         self._restart()
 
     def _restart(self) -> None:
@@ -60,14 +63,25 @@ class Hearing:
             self._restart()
         for patch in self._log_mel.push(block):
             scores = self._step(patch)
-            yield scores
-            yield from self._decider.decide(scores)
+            if scores is not None:
+                yield scores
+                yield from self._decider.decide(scores)
+
+    def shed_load(self, waiting_seconds: float, sample: int) -> None:
+        """Leave out phases while more sound waits than can be heard; `sample` (16 kHz) tells the time."""
+        self._shedder.observe(waiting_seconds, sample)
 
     def close(self, end_reason: EndReason) -> Iterator[Detection]:
         """End every open event: there will be no more sound."""
         yield from self._decider.close(end_reason)
 
-    def _step(self, patch: Patch) -> Scores:
+    def _step(self, patch: Patch) -> Scores | None:
+        if not self._shedder.runs(self._phase):
+            # A state that misses a frame is none the model was trained on: the phase will start anew.
+            self._banks[self._phase] = self._model.empty_bank()
+            self._phase = (self._phase + 1) % self._phases
+            self.skipped_phases += 1
+            return None
         bank = self._banks[self._phase].with_due_row_zeroed()
         embedding = self._model.embed(patch)
         probabilities, states = self._model.sequence.step(embedding.codes, bank.next_row, bank.states)

@@ -81,3 +81,17 @@ def test_closing_ends_an_open_event_at_the_last_sound() -> None:
     (end,) = hearing.close("shutdown")
     assert isinstance(end, EventEnd)
     assert (end.end_sample, end.end_reason) == (2 * 15_360 + 15_600, "shutdown")
+
+
+def test_under_load_phases_are_left_out_and_start_anew_when_they_come_back() -> None:
+    hearing = Hearing(MODEL, Decider([Rule(2, 2)]), hops_per_patch=4)
+    assert len(hear(hearing, sound(10))) == 38
+    hearing.shed_load(5.0, 160_000)
+    less = [item for item in hear(hearing, sound(10), 160_000) if isinstance(item, Scores)]
+    assert len(less) in (20, 21), "every other hop"
+    assert hearing.skipped_phases in (20, 21)
+    assert all(item.state_age_frames == R for item in less), "what still runs keeps its state"
+    for second in range(20, 60):
+        hearing.shed_load(0.0, second * 16_000)
+    ages = [item.state_age_frames for item in hear(hearing, sound(2), 320_000) if isinstance(item, Scores)]
+    assert sorted(set(ages)) == [1, 2, R], "and what comes back starts anew"

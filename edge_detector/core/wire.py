@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from edge_detector.core.bundle import SoundClass
+from edge_detector.core.clock import Anchor
+from edge_detector.core.vitals import Vitals
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventEnd, Message, Scores
 
@@ -16,23 +18,6 @@ ONLINE, OFFLINE = "online", "offline"
 
 SourceState = Literal["starting", "healthy", "stalled", "reconnecting", "failed"]
 Signal = Literal["ok", "silent", "flat", "clipped"]
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """Ties sample time to UTC: the 16 kHz sample `sample` was captured at `utc_seconds` (Unix time).
-
-    `clock` says where that came from: "system", the machine's clock as the stream opened, or "file", for a recording, whose
-    times count from when it was opened.
-    """
-
-    sample: int
-    utc_seconds: float
-    clock: Literal["system", "file"]
-
-    def at(self, sample: int) -> float:
-        """Unix time of a 16 kHz sample index."""
-        return self.utc_seconds + (sample - self.sample) / FRONT_END.sample_rate_hz
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,7 @@ def health(names: Names, state: SourceState, signal: Signal, since_utc_seconds: 
 def probabilities(names: Names, classes: Sequence[SoundClass], scores: Scores, anchor: Anchor, now_utc_seconds: float) -> Message:
     """All probabilities of one hop. A file has no latency: it was captured long ago."""
     end_utc_seconds = anchor.at(scores.end_sample)
-    latency_ms = round(1_000 * (now_utc_seconds - end_utc_seconds), 1) if anchor.clock == "system" else None
+    latency_ms = round(1_000 * (now_utc_seconds - end_utc_seconds), 1) if anchor.clock != "file" else None
     payload = {
         "v": PAYLOAD_VERSION,
         "time": rfc3339(end_utc_seconds),
@@ -121,6 +106,26 @@ def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anc
         "published": rfc3339(now_utc_seconds),
     }
     return Message(names.topic("event"), _json(payload), qos=1, retained=False)
+
+
+def interrupted(start_payload: bytes, now_utc_seconds: float) -> bytes:
+    """The end of an event whose start was published by a run that then crashed: when it really ended nobody knows."""
+    start = json.loads(start_payload)
+    end = {
+        "message_id": f"{start['id']}/end",
+        "event_type": "end",
+        "end_reason": "interrupted",
+        "published": rfc3339(now_utc_seconds),
+    }
+    return _json({**start, **end})
+
+
+def telemetry(base: str, vitals: Vitals, now_utc_seconds: float) -> Message:
+    """How the service is doing."""
+    figures = asdict(vitals)
+    period = figures.pop("period")
+    payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures}
+    return Message(f"{base}/telemetry", _json(payload), qos=0, retained=True)
 
 
 def class_state(names: Names, slug: str, *, on: bool) -> Message:

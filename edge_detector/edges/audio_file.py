@@ -37,6 +37,7 @@ class AudioFile:
     """
 
     live = False
+    waiting_seconds = 0.0
 
     def __init__(
         self,

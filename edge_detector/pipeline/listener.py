@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from edge_detector.core.wire import Anchor
+from edge_detector.core.clock import Anchor, Observation, SampleClock
+from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing
 from edge_detector.pipeline.protocols import Resampler, Source
 from edge_detector.types import Block, Detection, EndReason, Scores
@@ -23,7 +24,8 @@ class Listener:
         source: where sound comes from.
         resampler: to 16 kHz.
         hearing: from 16 kHz to scores and detections.
-        utc_clock: the current Unix time in seconds; read once, when the first block arrives.
+        utc_clock: the current Unix time in seconds.
+        monotonic_clock: seconds that never jump; with it the rate of a live source is measured.
         dump: gets every block exactly as the source delivered it.
 
     """
@@ -34,17 +36,30 @@ class Listener:
         resampler: Resampler,
         hearing: Hearing,
         utc_clock: Callable[[], float],
+        monotonic_clock: Callable[[], float],
         dump: BlockSink | None = None,
     ) -> None:
         self.source = source
         self.hearing = hearing
         self._resampler = resampler
         self._utc_clock = utc_clock
+        self._monotonic_clock = monotonic_clock
         self._dump = dump
         self._finished = False
-        self.anchor: Anchor | None = None
+        self._file_anchor: Anchor | None = None
+        self._sample_clock: SampleClock | None = None
         self.heard_samples = 0
         self.lost_samples = 0
+
+    @property
+    def anchor(self) -> Anchor | None:
+        """Where the samples stand in UTC; None before the first block."""
+        return self._sample_clock.anchor if self._sample_clock is not None else self._file_anchor
+
+    @property
+    def drift_ppm(self) -> float:
+        """How fast the source's crystal is, in millionths; 0 until it has been measured."""
+        return self._sample_clock.drift_ppm if self._sample_clock is not None else 0.0
 
     @property
     def ended(self) -> bool:
@@ -73,8 +88,7 @@ class Listener:
         yield from self.hearing.close(end_reason)
 
     def _push(self, block: Block) -> Iterator[Scores | Detection]:
-        if self.anchor is None:
-            self.anchor = self._anchor(block)
+        self._keep_time(block)
         self.heard_samples += len(block.samples)
         self.lost_samples += block.lost_samples
         if self._dump is not None:
@@ -83,9 +97,15 @@ class Listener:
         if resampled is not None:
             yield from self.hearing.push(resampled)
 
-    def _anchor(self, first_block: Block) -> Anchor:
-        now = self._utc_clock()
+    def _keep_time(self, block: Block) -> None:
+        sample = (block.first_sample + len(block.samples)) * FRONT_END.sample_rate_hz // self.source.rate_hz
         if not self.source.live:
-            return Anchor(0, now, "file")
-        end_seconds = (first_block.first_sample + len(first_block.samples)) / self.source.rate_hz
-        return Anchor(0, now - end_seconds, "system")
+            if self._file_anchor is None:
+                self._file_anchor = Anchor(0, self._utc_clock(), "file")
+            return
+        observation = Observation(sample, self._monotonic_clock(), self._utc_clock())
+        if self._sample_clock is None:
+            self._sample_clock = SampleClock(observation)
+        else:
+            self._sample_clock.observe(observation, event_open=bool(self.hearing.open_classes))
+        self.hearing.shed_load(self.source.waiting_seconds, sample)

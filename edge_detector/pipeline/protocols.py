@@ -12,6 +12,7 @@ class Source(Protocol):
         rate_hz: sample rate of the blocks it gives.
         stream_id: names this opening of the source; for a file, its content, so that a replay has the same event ids.
         live: True if it drops its oldest sound when the consumer is slow, and counts it; False if it waits for the consumer.
+        waiting_seconds: how much sound has been captured and not been read; 0 for a source that waits for the consumer.
         ended: True once a finite source has given its last block.
 
     """
@@ -22,6 +23,8 @@ class Source(Protocol):
     def stream_id(self) -> str: ...
     @property
     def live(self) -> bool: ...
+    @property
+    def waiting_seconds(self) -> float: ...
     @property
     def ended(self) -> bool: ...
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from edge_detector.core import wire
 from edge_detector.core.bundle import SoundClass
+from edge_detector.core.clock import Anchor
 from edge_detector.core.logmel import LEVEL_FLOOR_DBFS
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventStart, Message, ProbabilityRate, Scores
@@ -60,14 +61,14 @@ class Reporter:
             self._health = (state, signal)
             yield wire.health(self._names, state, signal, self._utc_clock())
 
-    def report(self, item: Scores | Detection, anchor: wire.Anchor) -> Iterator[Message]:
+    def report(self, item: Scores | Detection, anchor: Anchor) -> Iterator[Message]:
         """The messages that `item` makes due."""
         if isinstance(item, Scores):
             yield from self._report_scores(item, anchor)
         else:
             yield from self._report_detection(item, anchor)
 
-    def _report_scores(self, scores: Scores, anchor: wire.Anchor) -> Iterator[Message]:
+    def _report_scores(self, scores: Scores, anchor: Anchor) -> Iterator[Message]:
         if self._health is None or self._health[0] != "healthy":
             yield wire.availability(self._names, online=True)
         # Only exact digital silence is told apart so far: no room is that quiet, so the microphone is muted or dead.
@@ -84,7 +85,7 @@ class Reporter:
             self._top = slug
             yield wire.top_class(self._names, slug)
 
-    def _report_detection(self, detection: Detection, anchor: wire.Anchor) -> Iterator[Message]:
+    def _report_detection(self, detection: Detection, anchor: Anchor) -> Iterator[Message]:
         started = isinstance(detection, EventStart)
         (self._open.add if started else self._open.discard)(detection.class_index)
         yield wire.event(self._names, self._classes, detection, anchor, self._utc_clock())

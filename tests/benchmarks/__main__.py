@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_detector.cli.build import Ears, load_ears
 from edge_detector.core import wire
+from edge_detector.core.clock import Anchor
 from edge_detector.core.config import rules
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import quantise
@@ -66,7 +67,7 @@ def payloads(ears: Ears, blocks: Sequence[Block]) -> None:
     names = wire.Names("edge_detector/bench", "bench", "sound", "0")
     reporter = Reporter(names, ears.manifest.classes, "hop", time.time)
     for item in decided_events(ears, blocks):
-        for _ in reporter.report(item, wire.Anchor(0, 0.0, "file")):
+        for _ in reporter.report(item, Anchor(0, 0.0, "file")):
             pass
 
 

@@ -7,11 +7,13 @@ import pytest
 
 from edge_detector.core import wire
 from edge_detector.core.bundle import SoundClass
+from edge_detector.core.clock import Anchor
+from edge_detector.core.vitals import Period, SourceVitals, Vitals
 from edge_detector.types import EventEnd, EventStart, Message, Scores
 
 NAMES = wire.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de")
 CLASSES = (SoundClass("baby_cry", "Baby cry", "/t/dd00002", {}), SoundClass("rain", "Régen", None, {}))
-ANCHOR = wire.Anchor(0, 1_767_225_600.0, "system")
+ANCHOR = Anchor(0, 1_767_225_600.0, "system")
 
 
 def test_probabilities() -> None:
@@ -59,7 +61,7 @@ def test_the_start_of_an_event() -> None:
 
 def test_the_end_of_an_event_has_the_id_of_its_start() -> None:
     end = EventEnd(1, 16_000, 47_200, 0.875, "gap", lost_samples=320)
-    payload = json.loads(wire.event(NAMES, CLASSES, end, wire.Anchor(0, 0.0, "file"), 9.0).payload)
+    payload = json.loads(wire.event(NAMES, CLASSES, end, Anchor(0, 0.0, "file"), 9.0).payload)
     assert payload["message_id"] == payload["id"] + "/end" == "nursery/cot/5f2a9c01b3de/16000/rain/end"
     assert (payload["event_type"], payload["end_reason"], payload["lost_samples"]) == ("end", "gap", 320)
     assert (payload["end"], payload["duration_seconds"]) == ("1970-01-01T00:00:02.950Z", 1.95)
@@ -68,7 +70,7 @@ def test_the_end_of_an_event_has_the_id_of_its_start() -> None:
 
 def test_a_recording_has_no_latency() -> None:
     scores = Scores(np.array([0.0, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
-    message = wire.probabilities(NAMES, CLASSES, scores, wire.Anchor(0, 0.0, "file"), 99.0)
+    message = wire.probabilities(NAMES, CLASSES, scores, Anchor(0, 0.0, "file"), 99.0)
     assert json.loads(message.payload)["latency_ms"] is None
 
 
@@ -99,3 +101,45 @@ def test_no_payload_ever_holds_nan() -> None:
     scores = Scores(np.array([np.nan, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
     with pytest.raises(ValueError, match="not JSON compliant"):
         wire.probabilities(NAMES, CLASSES, scores, ANCHOR, 0.0)
+
+
+def test_an_interrupted_event_ends_with_the_identity_of_its_start() -> None:
+    start = wire.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
+    end = json.loads(wire.interrupted(start.payload, ANCHOR.at(160_000)))
+    assert end["id"] == json.loads(start.payload)["id"]
+    assert (end["message_id"], end["event_type"], end["end_reason"]) == (f"{end['id']}/end", "end", "interrupted")
+    assert (end["end"], end["duration_seconds"], end["published"]) == (None, None, "2026-01-01T00:00:10.000Z")
+
+
+def test_telemetry() -> None:
+    period = Period(60.0, 0.01, 1.0, 18.0, None)
+    source = SourceVitals("healthy", "system", 3.5, 960_000, 0, 0)
+    message = wire.telemetry(
+        "edge_detector/nursery", Vitals(period, 70_000_000, 0, 1, 2, 3, "default 1.0.0", {"cot": source}), 0.0
+    )
+    assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/telemetry", 0, True)
+    assert json.loads(message.payload) == {
+        "v": 1,
+        "time": "1970-01-01T00:00:00.000Z",
+        "uptime_seconds": 60.0,
+        "real_time_factor": 0.01,
+        "cpu_percent": 1.0,
+        "latency_ms_p50": 18.0,
+        "latency_ms_p99": None,
+        "rss_bytes": 70_000_000,
+        "outbox_depth": 0,
+        "dropped_messages": 1,
+        "refused_messages": 2,
+        "reconnects": 3,
+        "bundle": "default 1.0.0",
+        "sources": {
+            "cot": {
+                "state": "healthy",
+                "clock": "system",
+                "drift_ppm": 3.5,
+                "heard_samples": 960_000,
+                "lost_samples": 0,
+                "skipped_phases": 0,
+            }
+        },
+    }

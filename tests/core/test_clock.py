@@ -1,0 +1,90 @@
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+
+from edge_detector.core.clock import Observation, SampleClock
+
+RATE_HZ = 16_000
+BLOCK_SECONDS = 0.1
+
+
+@dataclass
+class World:
+    """A sound card whose crystal is `ppm` fast, and a machine whose UTC is off by `utc_error_seconds`."""
+
+    ppm: float = 0.0
+    utc_error_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def block(self, late_seconds: float = 0.0) -> Observation:
+        sample = round(self.seconds * RATE_HZ * (1 + self.ppm * 1e-6))
+        arrived = self.seconds + late_seconds
+        return Observation(sample, 1_000.0 + arrived, 1.7e9 + arrived + self.utc_error_seconds)
+
+    def true_utc(self, sample: int) -> float:
+        return 1.7e9 + sample / RATE_HZ / (1 + self.ppm * 1e-6)
+
+
+def run(clock: SampleClock, world: World, minutes: float, *, event_open: bool = False, jitter: bool = True) -> list[float]:
+    """UTC of each new sample, in the order in which they are heard."""
+    times = []
+    for number in range(round(minutes * 60 / BLOCK_SECONDS)):
+        world.seconds += BLOCK_SECONDS
+        observation = world.block(0.05 * (number % 7 != 0) if jitter else 0.0)
+        clock.observe(observation, event_open=event_open)
+        times.append(clock.anchor.at(observation.sample))
+    return times
+
+
+@pytest.mark.parametrize("ppm", [-200, -50, 0, 50, 200])
+def test_after_a_day_the_time_is_right_however_fast_the_crystal(ppm: float) -> None:
+    world = World(ppm)
+    clock = SampleClock(world.block())
+    run(clock, world, 24 * 60)
+    sample = world.block().sample
+    assert clock.anchor.at(sample) == pytest.approx(world.true_utc(sample), abs=0.01)
+    assert clock.drift_ppm == pytest.approx(ppm, abs=2)
+
+
+def test_a_small_error_of_utc_is_slewed_at_most_1_ms_a_second() -> None:
+    world = World()
+    clock = SampleClock(world.block())
+    world.utc_error_seconds = 0.5
+    times = run(clock, world, 30)
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    assert max(steps) <= BLOCK_SECONDS * 1.0011
+    assert min(steps) > 0
+    assert times[-1] == pytest.approx(1.7e9 + world.seconds + 0.5, abs=0.02)
+    assert clock.anchor.clock == "system"
+
+
+@pytest.mark.parametrize("error_seconds", [-3_600.0, 3_600.0, 1e8])
+def test_a_clock_that_was_wrong_at_boot_is_stepped_and_says_so(error_seconds: float) -> None:
+    world = World(utc_error_seconds=-error_seconds)
+    clock = SampleClock(world.block())
+    world.utc_error_seconds = 0.0
+    times = run(clock, world, 1.05)
+    assert times[-1] == pytest.approx(1.7e9 + world.seconds, abs=0.06)
+    words = [clock.anchor.clock]
+    run(clock, world, 2)
+    words.append(clock.anchor.clock)
+    assert words == ["stepped", "system"]
+
+
+def test_time_never_steps_backwards_while_an_event_is_open() -> None:
+    world = World(utc_error_seconds=10.0)
+    clock = SampleClock(world.block())
+    world.utc_error_seconds = 0.0
+    times = run(clock, world, 5, event_open=True)
+    assert all(later > earlier for earlier, later in pairwise(times))
+    after = run(clock, world, 1.05)
+    assert after[-1] == pytest.approx(1.7e9 + world.seconds, abs=0.06), "it is stepped once the event has ended"
+
+
+def test_late_blocks_do_not_move_the_time() -> None:
+    world = World()
+    clock = SampleClock(world.block())
+    run(clock, world, 10, jitter=True)
+    sample = world.block().sample
+    assert clock.anchor.at(sample) == pytest.approx(world.true_utc(sample), abs=1e-3)

@@ -92,4 +92,6 @@ def build_listener(
     """Join a source to the ears. The ears may be shared by listeners that run on one thread."""
     decider = Decider(rules, minimum_age_frames=ears.manifest.sequence.minimum_age_frames)
     hearing = Hearing(ears.model, decider, hops_per_patch=hops_per_patch)
-    return Listener(source, StreamResampler(source.rate_hz), hearing, time.time, time.monotonic, dump)
+    return Listener(
+        source, StreamResampler(source.rate_hz), hearing, utc_clock=time.time, monotonic_clock=time.monotonic, dump=dump
+    )

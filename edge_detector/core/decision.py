@@ -70,6 +70,21 @@ class Decider:
                 yield _end(index, state, end_reason)
             state.pending = False
 
+    def use(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
+        """Decide by other rules from now on, the same classes in the same order. Open events stay open.
+
+        Only a class that is no longer enabled ends its event, which nothing else would end. A sound too short to have been
+        announced is forgotten where it would not have begun under the new rules.
+        """
+        ends = []
+        for index, (rule, state) in enumerate(zip(rules, self._states, strict=True)):
+            if not rule.enabled and state.open:
+                ends.append(_end(index, state, "ended"))
+            if not rule.enabled or state.peak_probability < rule.on:
+                state.pending = False
+        self._rules = tuple(rules)
+        return tuple(ends)
+
     @property
     def open_classes(self) -> tuple[int, ...]:
         """Indices of the classes that are being heard now."""

@@ -35,6 +35,7 @@ class Listener:
         source: Source,
         resampler: Resampler,
         hearing: Hearing,
+        *,
         utc_clock: Callable[[], float],
         monotonic_clock: Callable[[], float],
         dump: BlockSink | None = None,

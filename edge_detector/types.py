@@ -114,9 +114,16 @@ Detection: TypeAlias = EventStart | EventEnd
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One MQTT message. `retained` says that the broker keeps it, so the latest must be published on every connect."""
+    """One MQTT message. `retained` says that the broker keeps it, so the latest must be published on every connect.
+
+    Attributes:
+        message_id: of an event message, `<id>/start` or `<id>/end`: the same each time the message is sent, so that a receiver
+            can tell a repetition. None for everything that is not an event.
+
+    """
 
     topic: str
     payload: bytes
     qos: Literal[0, 1]
     retained: bool
+    message_id: str | None = None

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +24,12 @@ EMBEDDER, SEQUENCE, PCA, MODEL_CARD = "embedder.tflite", "sequence.tflite", "pca
 FILES = (EMBEDDER, SEQUENCE, PCA, MODEL_CARD)
 MAX_FILE_BYTES = 1 << 30
 MAX_CLASSES = 10_000
-SEQUENCE_KINDS = ("lstm", "dbof", "frame-logistic")
+_NO_PCA = (
+    *(ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
+)
+"""What NumPy and zipfile raise for a file that was tampered with: each was seen, under fuzzing."""
+SEQUENCE_KINDS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +237,6 @@ def _load_pca(content: bytes, path: Path) -> Pca:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return Pca(arrays["pca_eigen_vectors"].astype(np.float32), arrays["pca_means"].astype(np.float32).reshape(-1))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{path} does not hold PCA parameters: {error}") from error
+    except _NO_PCA as error:
+        reason = " ".join(str(error).split())  # NumPy's may have several lines
+        raise BundleError(f"{path} does not hold PCA parameters: {reason}") from error

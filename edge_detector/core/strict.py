@@ -10,7 +10,22 @@ from collections.abc import Mapping, Sequence
 from edge_detector.errors import EdgeDetectorError
 
 SLUG = re.compile(r"[a-z0-9_]+")
+MOST_SHOWN_CHARACTERS = 200
 _MISSING = object()
+
+
+def shown(name: object) -> str:
+    """A name somebody else chose, fit for a line of text."""
+    text = str(name)
+    return text if text.isprintable() else repr(text)
+
+
+def _value(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out a whole number of thousands of digits
+        return "(a very long number)"
+    return text if len(text) <= MOST_SHOWN_CHARACTERS else f"{text[:MOST_SHOWN_CHARACTERS]}…"
 
 
 class Table:
@@ -26,7 +41,11 @@ class Table:
 
     def fail(self, key: str, problem: str) -> EdgeDetectorError:
         """The error for `key`, to be raised by whoever finds a problem this class does not know."""
-        return self._error(f"{self._where}: {key} = {self._data.get(key)!r} {problem}")
+        return self._error(f"{self._where}: {key} = {_value(self._data.get(key))} {problem}")
+
+    def refuse(self, problem: str) -> EdgeDetectorError:
+        """The error for the table as a whole, or for a value that must not be shown."""
+        return self._error(f"{self._where}: {problem}")
 
     def _take(self, key: str, default: object) -> object:
         self._asked.append(key)
@@ -65,7 +84,13 @@ class Table:
     def number(self, key: str, default: object = _MISSING, *, low: float = -math.inf, high: float = math.inf) -> float:
         """A finite number in [low, high]."""
         value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.fail(key, "must be a finite number")
+        try:
+            finite = math.isfinite(value)
+        except OverflowError:  # whole numbers have no limit, neither in TOML nor in JSON
+            finite = False
+        if not finite:
             raise self.fail(key, "must be a finite number")
         if not low <= value <= high:
             raise self.fail(key, f"must be between {low:g} and {high:g}")
@@ -101,7 +126,7 @@ class Table:
         value = self._take(key, {})
         if not isinstance(value, Mapping):
             raise self.fail(key, "must be a table of tables")
-        return {str(name): Table(item, f"{self._where} [{key}.{name}]", self._error) for name, item in value.items()}
+        return {str(name): Table(item, f"{self._where} [{key}.{shown(name)}]", self._error) for name, item in value.items()}
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of positive whole numbers."""

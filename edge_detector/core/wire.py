@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -105,19 +105,19 @@ def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anc
         "clock": anchor.clock,
         "published": rfc3339(now_utc_seconds),
     }
-    return Message(names.topic("event"), _json(payload), qos=1, retained=False)
+    return Message(names.topic("event"), _json(payload), qos=1, retained=False, message_id=f"{identity}/{event_type}")
 
 
-def interrupted(start_payload: bytes, now_utc_seconds: float) -> bytes:
+def interrupted(started: Message, now_utc_seconds: float) -> Message:
     """The end of an event whose start was published by a run that then crashed: when it really ended nobody knows."""
-    start = json.loads(start_payload)
+    start = json.loads(started.payload)
     end = {
         "message_id": f"{start['id']}/end",
         "event_type": "end",
         "end_reason": "interrupted",
         "published": rfc3339(now_utc_seconds),
     }
-    return _json({**start, **end})
+    return replace(started, payload=_json({**start, **end}), message_id=end["message_id"])
 
 
 def telemetry(base: str, vitals: Vitals, now_utc_seconds: float) -> Message:

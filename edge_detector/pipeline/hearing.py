@@ -1,16 +1,16 @@
 """From 16 kHz sound to scores and detections: log-mel, embedding, sequence step, decision. One object per source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from edge_detector.core.bank import Bank
 from edge_detector.core.bundle import SequenceSpec
-from edge_detector.core.decision import Decider
+from edge_detector.core.decision import Decider, Rule
 from edge_detector.core.embedding import Pca, quantise
 from edge_detector.core.logmel import LogMelStream
 from edge_detector.core.overload import LoadShedder
 from edge_detector.pipeline.protocols import Embedder, SequenceStep
-from edge_detector.types import Block, Detection, Embedding, EndReason, Patch, Scores
+from edge_detector.types import Block, Detection, Embedding, EndReason, EventEnd, Patch, Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,10 @@ class Hearing:
             if scores is not None:
                 yield scores
                 yield from self._decider.decide(scores)
+
+    def use_rules(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
+        """Decide by other rules from now on, without a gap; returns the ends of events whose class is no longer enabled."""
+        return self._decider.use(rules)
 
     def shed_load(self, waiting_seconds: float, sample: int) -> None:
         """Leave out phases while more sound waits than can be heard; `sample` (16 kHz) tells the time."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from edge_detector.core.clock import Anchor, Observation, SampleClock
+from edge_detector.core.signal import SignalMonitor
+from edge_detector.core.wire import Signal
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing
 from edge_detector.pipeline.protocols import Resampler, Source
@@ -18,7 +20,7 @@ class BlockSink(Protocol):
 
 
 class Listener:
-    """Drives one source. Whoever owns the thread calls `step` until `ended`, then `close`.
+    """Hears one stream of one source: `step` and `close` read from it, `push` and `finish` are for whoever reads it himself.
 
     Args:
         source: where sound comes from.
@@ -49,6 +51,8 @@ class Listener:
         self._finished = False
         self._file_anchor: Anchor | None = None
         self._sample_clock: SampleClock | None = None
+        self._signal_monitor = SignalMonitor()
+        self.signal: Signal = "ok"
         self.heard_samples = 0
         self.lost_samples = 0
 
@@ -71,16 +75,17 @@ class Listener:
         """Wait for the next block and yield what it completes; nothing, if none came in time. Raises SourceError."""
         block = self.source.read(timeout_seconds)
         if block is not None:
-            yield from self._push(block)
+            yield from self.push(block)
         elif self.source.ended and not self._finished:
-            yield from self._finish("ended")
+            yield from self.finish("ended")
 
     def close(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
         """Hear what was held back, end what is open and let go of the source. May be called again."""
         self.source.close()
-        yield from self._finish(end_reason)
+        yield from self.finish(end_reason)
 
-    def _finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
+    def finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
+        """Hear what was held back and end what is open: the stream is over. May be called again."""
         if self._finished:
             return
         self._finished = True
@@ -88,7 +93,8 @@ class Listener:
             yield from self.hearing.push(last)
         yield from self.hearing.close(end_reason)
 
-    def _push(self, block: Block) -> Iterator[Scores | Detection]:
+    def push(self, block: Block) -> Iterator[Scores | Detection]:
+        """Yield what the stream's next block completes."""
         self._keep_time(block)
         self.heard_samples += len(block.samples)
         self.lost_samples += block.lost_samples
@@ -96,6 +102,7 @@ class Listener:
             self._dump.write(block)
         resampled = self._resampler.push(block)
         if resampled is not None:
+            self.signal = self._signal_monitor.push(resampled)
             yield from self.hearing.push(resampled)
 
     def _keep_time(self, block: Block) -> None:

@@ -1,9 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from edge_detector.core.bundle import SoundClass
-from edge_detector.core.config import Config, load_config, parse_config, rules
+from edge_detector.core.config import Config, HomeAssistantConfig, OutboxConfig, load_config, parse_config, rules
 from edge_detector.core.decision import Rule
 from edge_detector.errors import UsageError
 
@@ -83,6 +84,25 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
         ('[[source]]\nname = "a"\ncontext = "free"', "must be one of sliding"),
         ('[[source]]\nname = "a"\nkind = "file"', "path of an audio file"),
         ('[[source]]\nname = "a"\n[[source]]\nname = "a"', "the same name"),
+        ('[mqtt]\nbase_topic = "a\\u0007b"', "printable"),
+        (f'[mqtt]\nbase_topic = "{"a" * 201}"', "of 200 characters at most"),
+        ('[mqtt]\nhost = "mqtt://broker"', "must be a name or an address"),
+        ('[mqtt]\nca_file = "ca.crt"', "is only used with tls = true"),
+        ('[mqtt]\ncert_file = "me.crt"', "is only used with tls = true"),
+        ('[mqtt]\ntls = true\nkey_file = "me.key"', "needs cert_file"),
+        ('[mqtt]\ntls = "no"', "must be true or false"),
+        ("[mqtt]\ntls = true\ntls_insecure = true", "unknown key 'tls_insecure'"),
+        ('[mqtt]\npassword_file = "secret"', "needs username"),
+        ("[outbox]\nmax_messages = 0", "must be a whole number between 1 and"),
+        ("[outbox]\nmax_age_seconds = inf", "finite"),
+        ("[outbox]\nmax_age = 1", "unknown key 'max_age'; known here: max_age_seconds"),
+        ('[home_assistant]\nprefix = "home/#"', r"must have neither \+ nor #"),
+        ("[home_assistant]\nenabled = 1", "must be true or false"),
+        ('[[source]]\nname = "a"\nkind = "radio"', "must be one of mic, arecord, file, url"),
+        ('[[source]]\nname = "a"\nkind = "url"', "needs either device"),
+        ('[[source]]\nname = "a"\nkind = "url"\ndevice = "http://x/y"\ndevice_file = "f"', "needs either device"),
+        ('[[source]]\nname = "a"\ndevice_file = "f"', 'only for kind = "url"'),
+        ('[[source]]\nname = "mute"', "choose another name"),
         ("source = 3", "must be a list of tables"),
         ("mqtt = 3", "must be a table"),
     ],
@@ -105,6 +125,83 @@ def test_a_wrong_setting_names_the_key_the_value_and_what_is_allowed(tmp_path: P
 def test_a_wrong_class_override_is_refused(override: dict[str, dict[str, object]], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         rules(CLASSES, 1, override)
+
+
+def test_what_is_not_said_is_plain_local_and_told_to_home_assistant(tmp_path: Path) -> None:
+    config = parse("", tmp_path)
+    assert not config.mqtt.tls
+    assert not config.mqtt.commands, "nobody sets thresholds from outside unless asked to"
+    assert config.outbox == OutboxConfig(None, 10_000, 2_592_000.0)
+    assert config.home_assistant == HomeAssistantConfig(enabled=True, prefix="homeassistant")
+
+
+def test_a_broker_with_mutual_tls_an_outbox_and_every_kind_of_source(tmp_path: Path) -> None:
+    config = parse(
+        """
+        [[source]]
+        name = "usb"
+        kind = "arecord"
+        device = "plughw:1"
+        [[source]]
+        name = "camera"
+        kind = "url"
+        device = "rtsp://camera.local/sound"
+        [[source]]
+        name = "gate"
+        kind = "url"
+        device_file = "/etc/edge-detector/secrets/gate-url"
+        [mqtt]
+        tls = true
+        ca_file = "/etc/edge-detector/ca.crt"
+        cert_file = "/etc/edge-detector/me.crt"
+        key_file = "/etc/edge-detector/secrets/me.key"
+        commands = true
+        [outbox]
+        path = "/data/outbox.sqlite"
+        max_messages = 50
+        max_age_seconds = 3600
+        [home_assistant]
+        enabled = false
+        prefix = "ha"
+        """,
+        tmp_path,
+    )
+    assert [(source.kind, source.device) for source in config.sources] == [
+        ("arecord", "plughw:1"),
+        ("url", "rtsp://camera.local/sound"),
+        ("url", None),
+    ]
+    assert config.sources[2].device_file == Path("/etc/edge-detector/secrets/gate-url")
+    assert config.mqtt.port == 8883, "the port follows TLS unless it is given"
+    assert config.mqtt.ca_file == Path("/etc/edge-detector/ca.crt")
+    assert config.mqtt.key_file == Path("/etc/edge-detector/secrets/me.key")
+    assert config.mqtt.commands
+    assert config.outbox == OutboxConfig(Path("/data/outbox.sqlite"), 50, 3_600.0)
+    assert config.home_assistant == HomeAssistantConfig(enabled=False, prefix="ha")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[mqtt]\npassword = "hunter2"', "password_file"),
+        ('[[source]]\nname = "a"\nkind = "url"\ndevice = "file://ear:hunter2@camera/"', "must begin with one of http://"),
+        ('[[source]]\nname = "a"\nkind = "url"\ndevice = "rtsp://ear:hunter2@camera/ x"', "no spaces"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence) as caught:
+        parse(text, tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_configuration_that_is_installed_is_right_also_with_everything_it_offers_switched_on(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "systemd/edge.toml").read_text()
+    parse(text, tmp_path)
+    offers = "\n".join(re.sub(r"^# (?=[a-z_]+ = |\[)", "", line) for line in text.splitlines())
+    config = parse(offers, tmp_path)
+    assert config.mqtt.tls
+    assert config.mqtt.username
+    assert config.overrides, "the offers were really switched on"
 
 
 def test_lowering_on_below_the_bundle_s_off_lowers_off_too() -> None:

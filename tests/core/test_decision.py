@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +80,40 @@ def test_closing_ends_what_is_open_and_says_why() -> None:
     assert isinstance(end, EventEnd)
     assert (end.first_sample, end.end_reason, end.lost_samples) == (start.first_sample, "gap", 7)
     assert list(decider.close("shutdown")) == []
+
+
+def test_new_rules_keep_what_is_open_and_take_effect_with_the_next_scores() -> None:
+    decider = Decider([Rule(on=0.5, off=0.4, hold_seconds=0)])
+    (start,) = decider.decide(scores(0, 0.6))
+    assert decider.use([Rule(on=0.9, off=0.1, hold_seconds=0)]) == ()
+    assert list(decider.decide(scores(1, 0.2))) == [], "0.2 would have ended it under the old rules"
+    (end,) = decider.decide(scores(2, 0.05))
+    assert isinstance(end, EventEnd)
+    assert (end.first_sample, end.end_sample) == (start.first_sample, HOP + PATCH)
+    assert list(decider.decide(scores(3, 0.8))) == [], "0.8 would have started one under the old rules"
+
+
+def test_a_class_that_is_switched_off_ends_its_event_at_once() -> None:
+    rule = Rule(on=0.5, off=0.4)
+    decider = Decider([rule, rule])
+    start = Scores(np.array([0.9, 0.9], np.float32), 10, 0, 0, PATCH, 0, -20.0)
+    assert len(list(decider.decide(start))) == 2
+    (end,) = decider.use([replace(rule, enabled=False), rule])
+    assert (end.class_index, end.end_reason) == (0, "ended")
+    assert decider.open_classes == (1,)
+
+
+@pytest.mark.parametrize(("on", "announced"), [(0.7, 0), (0.6, 1)])
+def test_a_sound_not_yet_announced_must_meet_the_new_threshold_too(on: float, announced: int) -> None:
+    decider = Decider([Rule(on=0.5, off=0.4, min_seconds=0.9)])
+    assert list(decider.decide(scores(0, 0.625))) == []
+    decider.use([Rule(on=on, off=0.4, min_seconds=0.9)])
+    assert len(list(decider.decide(scores(1, 0.5)))) == announced
+
+
+def test_rules_for_other_classes_are_no_rules_for_these() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        Decider([Rule(on=0.5, off=0.5)] * 2).use([Rule(on=0.5, off=0.5)])
 
 
 @given(

@@ -105,7 +105,9 @@ def test_no_payload_ever_holds_nan() -> None:
 
 def test_an_interrupted_event_ends_with_the_identity_of_its_start() -> None:
     start = wire.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
-    end = json.loads(wire.interrupted(start.payload, ANCHOR.at(160_000)))
+    message = wire.interrupted(start, ANCHOR.at(160_000))
+    end = json.loads(message.payload)
+    assert (message.topic, message.message_id) == (start.topic, end["message_id"])
     assert end["id"] == json.loads(start.payload)["id"]
     assert (end["message_id"], end["event_type"], end["end_reason"]) == (f"{end['id']}/end", "end", "interrupted")
     assert (end["end"], end["duration_seconds"], end["published"]) == (None, None, "2026-01-01T00:00:10.000Z")

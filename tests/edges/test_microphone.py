@@ -4,12 +4,21 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_detector.edges.microphone import InputDevice, Microphone, choose_device, list_devices, portaudio
+from edge_detector.edges.microphone import (
+    InputDevice,
+    Microphone,
+    UnseenDeviceError,
+    alsa_name,
+    choose_device,
+    list_devices,
+    portaudio,
+)
 from edge_detector.edges.microphone.portaudio import CONTINUE, INPUT_OVERFLOW
 from edge_detector.errors import SourceError, UnknownDeviceError
 from edge_detector.types import Block, Float32
@@ -138,6 +147,37 @@ def test_a_sound_system_that_hangs_is_noticed_and_does_not_hang_the_one_who_clos
             assert not thread.is_alive()
 
 
+def test_a_microphone_that_comes_while_another_is_open_is_never_mistaken_for_another_one(
+    room: FakeMicrophone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeMicrophone() as other:
+        config = Path(room.environment["ALSA_CONFIG_PATH"]).read_text()
+        second = Path(other.environment["ALSA_CONFIG_PATH"]).read_text().splitlines()[2].replace("pcm.fakemic", "pcm.second")
+        both = tmp_path / "asound.conf"
+        both.write_text(f"{config}\n{second}\n")
+        monkeypatch.setenv("ALSA_CONFIG_PATH", str(both))
+        other.crash()
+        with closing(Microphone(DEVICE_NAME)) as source:
+            assert "second" not in [device.name for device in list_devices()]
+            other.start()
+            assert "second" in [device.name for device in list_devices()]
+            with pytest.raises(UnseenDeviceError, match="plugged in after another one was opened") as caught:
+                Microphone("second")
+            assert caught.value.alsa_device == "second"
+            assert source.read(READ_SECONDS) is not None, "the one that was open goes on"
+        with closing(Microphone("second")) as source:
+            assert source.read(READ_SECONDS) is not None
+
+
+def test_what_is_said_while_an_opening_hangs_is_not_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with portaudio.quiet_sound_libraries():
+        os.write(2, b"ALSA lib: noise\nthe service says something\n")
+        said = ""
+        while not said:
+            said = capfd.readouterr().err
+        assert said == "the service says something\n"
+
+
 @pytest.mark.usefixtures("room")
 def test_the_chatter_of_the_sound_libraries_is_held_back_and_other_messages_are_not(capfd: pytest.CaptureFixture[str]) -> None:
     def open_and_warn() -> portaudio.PortAudio:
@@ -195,6 +235,23 @@ def test_a_microphone_is_found_by_name_part_of_it_or_index(wanted: str | int | N
 
 def test_without_a_default_the_first_one_is_taken() -> None:
     assert choose_device(DEVICES[:2], None).index == 0
+
+
+def test_a_full_name_fits_the_card_under_its_new_number() -> None:
+    assert choose_device(DEVICES, "USB PnP Sound Device: Audio (hw:7,0)").index == 0
+    assert (
+        choose_device(
+            (*DEVICES, replace(DEVICES[0], index=9, name="USB PnP Sound Device: Audio (hw:7,0)")), DEVICES[0].name
+        ).index
+        == 0
+    )
+    with pytest.raises(UnknownDeviceError, match="no microphone"):
+        choose_device(DEVICES, "Neumann: Audio (hw:1,0)")
+
+
+@pytest.mark.parametrize(("name", "alsa"), [("USB PnP: Audio (hw:1,0)", "plughw:1,0"), ("default", "default")])
+def test_what_portaudio_names_alsa_can_open(name: str, alsa: str) -> None:
+    assert alsa_name(name) == alsa
 
 
 @pytest.mark.parametrize("wanted", ["usb", "AUDIO"])
@@ -257,6 +314,9 @@ class StubSystem:
             raise OSError(-9997, "Invalid sample rate")
         self.opened = options | {"rate": rate, "channels": channels, "format": format}
         return self
+
+    def is_format_supported(self, rate: float, **_: object) -> bool:
+        return rate in self.rates_hz
 
     def is_active(self) -> bool:
         return self.active

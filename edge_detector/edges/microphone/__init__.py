@@ -6,7 +6,17 @@ that gets nothing asks when the last callback was.
 """
 
 from edge_detector.edges.microphone.capture import Microphone
-from edge_detector.edges.microphone.devices import InputDevice, choose_device
+from edge_detector.edges.microphone.devices import InputDevice, UnseenDeviceError, alsa_name, choose_device
+from edge_detector.edges.microphone.measuring import Measurement, measure
 from edge_detector.edges.microphone.portaudio import list_devices
 
-__all__ = ["InputDevice", "Microphone", "choose_device", "list_devices"]
+__all__ = [
+    "InputDevice",
+    "Measurement",
+    "Microphone",
+    "UnseenDeviceError",
+    "alsa_name",
+    "choose_device",
+    "list_devices",
+    "measure",
+]

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from edge_detector.edges.microphone import portaudio
-from edge_detector.edges.microphone.devices import InputDevice, choose_device
+from edge_detector.edges.microphone.devices import InputDevice, UnseenDeviceError, choose_device
 from edge_detector.edges.microphone.portaudio import CONTINUE, INPUT_OVERFLOW, INT16, PortAudio, Stream
 from edge_detector.edges.microphone.ring import CaptureRing, Chunk
 from edge_detector.errors import SourceError, UnknownDeviceError
@@ -42,6 +42,7 @@ class Microphone:
 
     Raises:
         SourceError: no microphone, or it cannot be opened.
+        UnseenDeviceError: this process has other microphones open and PortAudio has not seen this one come.
         UnknownDeviceError: not one that this machine has, or not a channel of it.
 
     """
@@ -84,7 +85,9 @@ class Microphone:
     def _open(self, device: InputDevice) -> Stream:
         # By name: the index may have changed since the devices were listed.
         here = {found.name: found.index for found in reversed(portaudio.input_devices(self._portaudio))}
-        index = here.get(device.name, device.index)
+        index = here.get(device.name)
+        if index is None:
+            raise UnseenDeviceError(device.name)
         rates = dict.fromkeys((FRONT_END.sample_rate_hz, device.default_rate_hz))
         failure: Exception | None = None
         for rate_hz in rates:

@@ -1,9 +1,29 @@
 """What a microphone is called, and which one is meant."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_detector.errors import SourceError, UnknownDeviceError
+
+_CARD = re.compile(r" \((hw:\d+,\d+)\)$")
+"""How PortAudio ends the name of a device of a sound card; the first number changes with the order of plugging in."""
+
+
+class UnseenDeviceError(SourceError):
+    """The microphone is there, but PortAudio in this process does not see it until every other microphone is closed.
+
+    Attributes:
+        alsa_device: what ALSA calls it, so that another program can open it.
+
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the microphone {name!r} was plugged in after another one was opened, and PortAudio does not see it while that is "
+            f'open; set kind = "arecord", device = {alsa_name(name)!r} for it'
+        )
+        self.alsa_device = alsa_name(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +40,8 @@ class InputDevice:
 def choose_device(devices: Sequence[InputDevice], wanted: str | int | None) -> InputDevice:
     """The microphone meant by a name, a unique part of a name in any case, or an index; the default one for None.
 
+    A full name also fits once the card has another number, as after it was plugged in again.
+
     Raises:
         SourceError: there is no microphone at all.
         UnknownDeviceError: none or several fit.
@@ -35,6 +57,7 @@ def choose_device(devices: Sequence[InputDevice], wanted: str | int | None) -> I
     for fits in (
         [device for device in devices if device.name == text],
         [device for device in devices if str(device.index) == text],
+        [device for device in devices if _CARD.search(text) and _CARD.sub("", device.name) == _CARD.sub("", text)],
         [device for device in devices if part and part in device.name.casefold()],
     ):
         if len(fits) == 1:
@@ -42,6 +65,12 @@ def choose_device(devices: Sequence[InputDevice], wanted: str | int | None) -> I
         if fits:
             raise UnknownDeviceError(f"{text!r} fits several microphones: {_listing(fits)}; give more of the name, or the index")
     raise UnknownDeviceError(f"there is no microphone {text!r}; there are: {_listing(devices)}")
+
+
+def alsa_name(name: str) -> str:
+    """ALSA's name for a device of PortAudio's, with ALSA converting rates and channels where the hardware does not."""
+    card = _CARD.search(name)
+    return f"plug{card[1]}" if card else name
 
 
 def _listing(devices: Sequence[InputDevice]) -> str:

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from edge_detector.edges.microphone.devices import InputDevice
 from edge_detector.errors import SourceError
@@ -20,7 +19,7 @@ INT16 = 8
 INPUT_OVERFLOW = 0x2
 CONTINUE = 0
 
-_PROBE_SECONDS = 30.0
+_PROBE_SECONDS = 15.0
 _NOISE = (
     b"ALSA lib",
     b"Cannot connect to server",
@@ -57,6 +56,9 @@ class PortAudio(Protocol):
     def open(self, rate: int, channels: int, format: int, **options: object) -> Stream:  # noqa: A002 - PyAudio's name for it
         """Open and start a stream. Raises OSError or ValueError."""
 
+    def is_format_supported(self, rate: float, **options: object) -> bool:
+        """Whether a device can do this. Raises ValueError where it cannot."""
+
     def terminate(self) -> None:
         """Forget all devices."""
 
@@ -64,24 +66,35 @@ class PortAudio(Protocol):
 def list_devices() -> tuple[InputDevice, ...]:
     """All microphones, asked for in a child process. Raises SourceError if PyAudio is missing or PortAudio fails."""
     _import_pyaudio()
-    root = str(Path(__file__).parents[3])
-    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-P", "-m", "edge_detector.edges.microphone.probe"]
     try:
-        probe = subprocess.run(  # noqa: S603 - a module of this package
-            command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, timeout=_PROBE_SECONDS, check=False
-        )
+        answer = ask_child(timeout_seconds=_PROBE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise SourceError(f"the sound system did not list its devices within {_PROBE_SECONDS:g} s; restart it") from error
-    if probe.returncode:
-        how = signal.Signals(-probe.returncode).name if probe.returncode < 0 else f"exit code {probe.returncode}"
-        last_words = probe.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    except subprocess.CalledProcessError as error:
         raise SourceError(
-            f"PortAudio fails while it lists the devices ({how}: {last_words}); "
+            f"PortAudio fails while it lists the devices ({last_words(error)}); "
             "check the ALSA configuration, which needs a pcm.default"
-        )
+        ) from error
+    return tuple(InputDevice(**entry) for entry in answer)
+
+
+def ask_child(*arguments: str, timeout_seconds: float) -> Any:  # noqa: ANN401 - JSON
+    """What the module `probe` prints, run in a process of its own. Raises CalledProcessError and TimeoutExpired."""
+    root = str(Path(__file__).parents[3])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-P", "-m", "edge_detector.edges.microphone.probe", *arguments]
+    probe = subprocess.run(  # noqa: S603 - a module of this package
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, timeout=timeout_seconds, check=True
+    )
     # The last line: sound libraries are not above printing before it.
-    return tuple(InputDevice(**entry) for entry in json.loads(probe.stdout.splitlines()[-1]))
+    return json.loads(probe.stdout.splitlines()[-1])
+
+
+def last_words(error: subprocess.CalledProcessError) -> str:
+    """How a child ended, and the last line of what it said."""
+    how = signal.Signals(-error.returncode).name if error.returncode < 0 else f"exit code {error.returncode}"
+    said: bytes = error.stderr
+    return f"{how}: {said.decode(errors='replace').strip().rpartition(chr(10))[2]}"
 
 
 def input_devices(portaudio: PortAudio) -> tuple[InputDevice, ...]:
@@ -118,20 +131,30 @@ def open_portaudio() -> PortAudio:
 
 
 _STDERR_LOCK = threading.Lock()
+_PASS_ON_SECONDS = 1.0
 
 
 @contextmanager
 def quiet_sound_libraries() -> Iterator[None]:
-    """Hold back what is written to stderr, and pass on only what ALSA, JACK and PortAudio did not write."""
-    with _STDERR_LOCK, tempfile.TemporaryFile() as held_back:
+    """Take out of stderr what ALSA, JACK and PortAudio write, and pass on the rest at once: an opening may hang for ever."""
+    with _STDERR_LOCK:
         saved = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
+        reader, writer = os.pipe()
+        passing = threading.Thread(target=_pass_on, args=(reader, os.dup(saved)), name="stderr", daemon=True)
+        passing.start()
+        os.dup2(writer, 2)
+        os.close(writer)
         try:
             yield
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-            held_back.seek(0)
-            for line in held_back:
-                if line.strip() and not line.startswith(_NOISE):
-                    os.write(2, line)
+            # A process started meanwhile may hold the other end for longer; its words are passed on as long as it does.
+            passing.join(_PASS_ON_SECONDS)
+
+
+def _pass_on(source: int, target: int) -> None:
+    with open(source, "rb") as lines, open(target, "wb", buffering=0) as stderr:
+        for line in lines:
+            if line.strip() and not line.startswith(_NOISE):
+                stderr.write(line)

@@ -1,9 +1,13 @@
-"""Run in a process of its own: prints the microphones as JSON, and may be aborted by PortAudio while it looks for them."""
+"""Run in a process of its own, which PortAudio may abort or hang: prints the microphones, or what one of them gives, as JSON."""
 
 import json
+import sys
 from dataclasses import asdict
 
+from edge_detector.edges.microphone.measuring import measure_here
 from edge_detector.edges.microphone.portaudio import input_devices, open_portaudio
 
 if __name__ == "__main__":
-    print(json.dumps([asdict(device) for device in input_devices(open_portaudio())]))  # noqa: T201 - the parent reads it
+    names = sys.argv[1:]
+    answer = asdict(measure_here(names[0])) if names else [asdict(device) for device in input_devices(open_portaudio())]
+    print(json.dumps(answer))  # noqa: T201 - the parent reads it

@@ -1,0 +1,116 @@
+"""A stream from the network, an IP camera's or a web radio's, decoded by ffmpeg in a process of its own.
+
+A password in the URL never reaches a log or an error message of ours. ffmpeg has no way to be given a URL but its command line,
+though, which every user of the same machine can read: there, give the camera a user that may do nothing but listen.
+"""
+
+from collections.abc import Callable, Sequence
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from edge_detector.edges.programs.child import Child
+from edge_detector.edges.programs.pipe_source import PipeSource
+from edge_detector.errors import UsageError
+from edge_detector.params import FRONT_END
+
+STALL_SECONDS = 10.0
+START_SECONDS = 20.0
+_TIMEOUT_MICROSECONDS = 10_000_000
+_CONCEALED = "***"
+_INSTALL = "apt-get install ffmpeg"
+
+_PROMPT = ("-analyzeduration", "1000000")
+"""Looks at one second of a stream before it gives the first sample, in place of five."""
+
+# What ffmpeg may open from there on: a playlist from the network must not name files of this machine.
+_WEB = ("-protocol_whitelist", "http,https,tcp,tls,crypto,data,httpproxy", "-rw_timeout", str(_TIMEOUT_MICROSECONDS))
+_CAMERA = ("-protocol_whitelist", "rtsp,rtp,srtp,udp,tcp,tls", "-rtsp_transport", "tcp", "-timeout", str(_TIMEOUT_MICROSECONDS))
+_OPTIONS = {
+    "http": _WEB,
+    "https": (*_WEB, "-tls_verify", "1"),
+    "rtsp": _CAMERA,
+    "rtsps": _CAMERA,
+    "rtmp": ("-protocol_whitelist", "rtmp,tcp"),
+    "rtmps": ("-protocol_whitelist", "rtmps,rtmp,tls,tcp"),
+    "rtp": ("-protocol_whitelist", "rtp,udp"),
+    "srt": ("-protocol_whitelist", "srt,udp"),
+    "tcp": ("-protocol_whitelist", "tcp"),
+    "udp": ("-protocol_whitelist", "udp"),
+}
+
+
+class UrlSource(PipeSource):
+    """A live source: the first audio stream found at a URL, mixed to mono at 16 kHz.
+
+    A slow reader makes ffmpeg wait, and at last the far end: nothing is dropped here. Certificates are verified for https;
+    ffmpeg does not verify those of rtsps and rtmps.
+
+    Args:
+        url: http, https, rtsp, rtsps, rtmp, rtmps, rtp, srt, tcp or udp.
+        start_seconds: the first sound must come within this time.
+        stall_seconds: without sound for this long the stream counts as lost.
+        program: what to run instead of ffmpeg.
+
+    Raises:
+        UsageError: not such a URL.
+        SourceError: nothing to hear there, or ffmpeg is not installed.
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        start_seconds: float = START_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
+        program: Sequence[str] = ("ffmpeg",),
+    ) -> None:
+        parts = check_url(url)
+        command = [
+            *program, "-nostdin", "-hide_banner", "-loglevel", "error", *_PROMPT, *_OPTIONS[parts.scheme], "-i", url,
+            "-map", "0:a:0", "-ac", "1", "-ar", str(FRONT_END.sample_rate_hz), "-f", "s16le", "-flush_packets", "1", "pipe:1",
+        ]  # fmt: skip
+        super().__init__(
+            f"the stream {without_secrets(url)}",
+            Child(command, install=_INSTALL, conceal=_concealer(url, parts)),
+            start_seconds=start_seconds,
+            stall_seconds=stall_seconds,
+        )
+
+
+def check_url(url: str) -> SplitResult:
+    """The parts of a URL that can be listened to. Raises UsageError, which does not repeat the URL's secrets."""
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError as error:
+        # What urlsplit says may hold a part of the password.
+        raise UsageError(f"{without_secrets(url)} is no URL; write a / in a password as %2F, an @ as %40") from error
+    if parts.scheme not in _OPTIONS or not parts.hostname or not has_port:
+        raise UsageError(f"{without_secrets(url)} cannot be listened to; URLs begin with {', '.join(_OPTIONS)} and name a host")
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise UsageError(f"{without_secrets(url)!r} holds a space or control character; write it as %20 or the like")
+    return parts
+
+
+def without_secrets(url: str) -> str:
+    """The URL as it may be shown: neither user, password nor query."""
+    address, question_mark, _ = url.partition("#")[0].partition("?")
+    scheme, separator, rest = address.partition("://")
+    # The last @, even of a path: whoever forgets to write a / in a password as %2F must not see it in a log.
+    _, at, visible = rest.rpartition("@")
+    return f"{scheme}{separator}{at and _CONCEALED + at}{visible}{question_mark and '?' + _CONCEALED}"
+
+
+def _concealer(url: str, parts: SplitResult) -> Callable[[str], str]:
+    user_and_password = parts.netloc.rpartition("@")[0]
+    password = parts.password or ""
+    # The longest first: no part of a secret must be left because a shorter one was taken out of it.
+    secrets = sorted({user_and_password, password, unquote(password), parts.query, unquote(parts.query)} - {""}, key=len)[::-1]
+
+    def conceal(text: str) -> str:
+        text = text.replace(url, without_secrets(url))
+        for secret in secrets:
+            text = text.replace(secret, _CONCEALED)
+        return text
+
+    return conceal

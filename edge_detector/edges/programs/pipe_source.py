@@ -1,0 +1,174 @@
+"""The samples a program writes, as a live source."""
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from edge_detector.edges.programs.child import SAMPLE_BYTES, Child
+from edge_detector.errors import SourceError
+from edge_detector.params import FRONT_END
+from edge_detector.types import Block
+
+_MOST_FRAMES = 4_096
+_FULL_SCALE = np.float32(32_768.0)
+
+
+def _nothing_lost(_line: str) -> int:
+    return 0
+
+
+class PipeSource:
+    """Blocks of what a child writes: 16 kHz s16le, of which one channel is listened to.
+
+    Args:
+        name: what is listened to, as it stands in errors.
+        child: has just been started. It is killed if this constructor fails.
+        channels: how many there are.
+        channel: which one is listened to, from 0.
+        start_seconds: the first sound must come within this time, or it is an error.
+        stall_seconds: without sound for this long the source counts as lost.
+        ring_seconds: how much sound may wait before the oldest is dropped; None: it is the program that waits.
+        lost_samples: how many were lost according to a line of its words; may raise SourceError.
+
+    Raises:
+        SourceError: the program ended, or gave no sound.
+
+    """
+
+    live = True
+    rate_hz = FRONT_END.sample_rate_hz
+
+    def __init__(
+        self,
+        name: str,
+        child: Child,
+        *,
+        channels: int = 1,
+        channel: int = 0,
+        start_seconds: float,
+        stall_seconds: float,
+        ring_seconds: float | None = None,
+        lost_samples: Callable[[str], int] = _nothing_lost,
+    ) -> None:
+        self.name = name
+        self.stream_id = uuid.uuid4().hex[:12]
+        self._child = child
+        self._channels, self._channel = channels, channel
+        self._frame_bytes = SAMPLE_BYTES * channels
+        self._stall_seconds = stall_seconds
+        self._ring_bytes = None if ring_seconds is None else round(ring_seconds * self.rate_hz) * self._frame_bytes
+        self._lost_samples_of = lost_samples
+        self._carry = b""
+        self._read_bytes = 0
+        self._gaps: deque[tuple[int, int]] = deque()
+        self._next_sample = 0
+        self._lost_samples = 0
+        self._ended = self._closed = False
+        self._heard_at = time.monotonic()
+        try:
+            self._await_first_sound(start_seconds)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def ended(self) -> bool:
+        """True once closed, or once the program has done all it had to."""
+        return self._ended
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How much sound waits to be read."""
+        return 0.0 if self._closed else self._child.waiting_bytes / self._frame_bytes / self.rate_hz
+
+    def read(self, timeout_seconds: float) -> Block | None:
+        """The next block, or None. Raises SourceError once the program has failed or fallen silent."""
+        if self._ended:
+            return None
+        patience_seconds = self._heard_at + self._stall_seconds - time.monotonic()
+        came = self._child.wait_for_sound(min(timeout_seconds, max(0.0, patience_seconds)))
+        self._take_note()
+        if not came:
+            self._refuse_if_stalled()
+            return None
+        self._heard_at = time.monotonic()
+        self._drop_excess()
+        data = self._read(self._bytes_to_next_gap())
+        if not data:
+            self._end()
+            return None
+        return self._block(data)
+
+    def close(self) -> None:
+        """End the program; may be called again."""
+        self._ended = True
+        if not self._closed:
+            self._closed = True
+            self._child.close()
+
+    def _await_first_sound(self, start_seconds: float) -> None:
+        came = self._child.wait_for_sound(start_seconds)
+        self._take_note()
+        if not came:
+            raise SourceError(f"{self.name} gave no sound within {start_seconds:g} s; is it in use elsewhere?")
+        if not self._child.waiting_bytes:
+            self._refuse_ending("cannot be heard")
+            raise SourceError(f"{self.name} cannot be heard: it ended before its first sample")
+
+    def _take_note(self) -> None:
+        for line in self._child.new_lines():
+            if lost := self._lost_samples_of(line):
+                # A program loses sound after what it has written so far.
+                written = self._read_bytes + self._child.waiting_bytes
+                self._gaps.append((written - written % self._frame_bytes, lost))
+
+    def _drop_excess(self) -> None:
+        if self._ring_bytes is None or (excess := self._child.waiting_bytes - self._ring_bytes) <= 0:
+            return
+        # Whole frames, beginning with the one of which a part was read.
+        excess += -(self._read_bytes + excess) % self._frame_bytes
+        dropped_from = self._read_bytes - len(self._carry)
+        self._carry = b""
+        while excess > 0 and (data := self._read(excess)):
+            excess -= len(data)
+        self._lost_samples += (self._read_bytes - dropped_from) // self._frame_bytes
+
+    def _bytes_to_next_gap(self) -> int:
+        while self._gaps and self._gaps[0][0] <= self._read_bytes:
+            self._lost_samples += self._gaps.popleft()[1]
+        most = _MOST_FRAMES * self._frame_bytes
+        return min(most, self._gaps[0][0] - self._read_bytes) if self._gaps else most
+
+    def _read(self, most_bytes: int) -> bytes:
+        data = self._child.read(most_bytes)
+        self._read_bytes += len(data)
+        return data
+
+    def _block(self, data: bytes) -> Block | None:
+        data = self._carry + data
+        whole = len(data) - len(data) % self._frame_bytes
+        data, self._carry = data[:whole], data[whole:]
+        if not data:
+            return None
+        samples = np.frombuffer(data, "<i2").reshape(-1, self._channels)[:, self._channel].astype(np.float32) / _FULL_SCALE
+        lost, self._lost_samples = self._lost_samples, 0
+        first_sample = self._next_sample + lost
+        self._next_sample = first_sample + len(samples)
+        return Block(samples, first_sample, lost)
+
+    def _refuse_if_stalled(self) -> None:
+        seconds = time.monotonic() - self._heard_at
+        if seconds >= self._stall_seconds:
+            raise SourceError(f"{self.name} was lost: no sound from it for {seconds:.1f} s")
+
+    def _end(self) -> None:
+        self._refuse_ending("was lost")
+        self._ended = True
+
+    def _refuse_ending(self, what: str) -> None:
+        code, words = self._child.ending()
+        if code:
+            raise SourceError(f"{self.name} {what}: its program ended with exit code {code}: {words}")

@@ -1,0 +1,38 @@
+"""The short forms of the scripts in this folder; each module's docstring says how to run the long one."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.delivery import Chaos, rage
+
+KILLS = 25
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("options", [(), ("--power-cut",)], ids=["killed", "power cut"])
+def test_nothing_committed_is_gone_whenever_the_writer_dies(options: tuple[str, ...]) -> None:
+    if options and shutil.which("gcc") is None:
+        pytest.skip("a cut of power is played with a library that gcc has to build: apt-get install gcc")
+    # In a process of its own, since it forks, and since the library is loaded as a process starts.
+    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    command = [sys.executable, "-m", "tests.chaos.kills", "--kills", str(KILLS), *options]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"kills={KILLS}" in result.stdout
+
+
+def test_every_decided_event_arrives_though_broker_and_service_are_killed_and_frozen(tmp_path: Path) -> None:
+    def each_misdeed_twice(chaos: Chaos) -> bool:
+        for misdeed in 2 * (chaos.kill_broker, chaos.kill_daemon, chaos.stop_broker, chaos.freeze_broker):
+            chaos.pause(0.0)
+            misdeed()
+        return False
+
+    figures = rage(tmp_path, 1, each_misdeed_twice)
+    assert (figures.daemon_killed, figures.broker_killed, figures.broker_stopped, figures.broker_frozen) == (2, 2, 2, 2)
+    assert figures.received >= figures.decided > 0

@@ -1,0 +1,154 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_detector.core.commands import MuteCommand, Refusal, SourceDefaults, ThresholdCommand
+from edge_detector.core.controls import LEAST_BURST, MAX_PAST_ENTITIES, Accepted, Controls, Settings, TokenBucket
+from edge_detector.core.decision import Rule
+from edge_detector.types import Message
+
+BASE = "edge_detector/nursery"
+RAIN, DOG = Rule(0.5, 0.3, hold_seconds=2.0), Rule(0.6, 0.4)
+SOURCES = {
+    "cot": SourceDefaults({"rain": RAIN, "dog_bark": DOG}),
+    "door": SourceDefaults({"rain": RAIN, "dog_bark": DOG}, muted=True),
+}
+
+
+def controls(settings: Settings | None = None) -> Controls:
+    return Controls(BASE, SOURCES, settings or Settings())
+
+
+def send(to: Controls, leaf: str, payload: str, now_seconds: float = 0.0) -> Accepted | Refusal | None:
+    return to.hear(Message(f"{BASE}/{leaf}/set", payload.encode(), 1, retained=False), now_seconds)
+
+
+def retained(leaf: str, payload: str) -> Message:
+    return Message(f"{BASE}/{leaf}", payload.encode(), 1, retained=True)
+
+
+def test_an_accepted_value_holds_and_is_answered_without_set() -> None:
+    here = controls()
+    answer = send(here, "cot/threshold/rain", "0.7")
+    assert answer == Accepted(ThresholdCommand("cot", "rain", 0.7), retained("cot/threshold/rain", "0.7"))
+    assert here.rules("cot") == (Rule(0.7, 0.3, hold_seconds=2.0), DOG)
+    assert here.rules("door") == (RAIN, DOG), "the other source is left alone"
+
+
+def test_a_threshold_below_off_takes_off_with_it() -> None:
+    here = controls()
+    send(here, "cot/threshold/rain", "0.1")
+    assert here.rules("cot")[0] == Rule(0.1, 0.1, hold_seconds=2.0)
+
+
+def test_empty_gives_the_value_back_to_the_configuration_and_answers_with_it() -> None:
+    here = controls()
+    send(here, "cot/threshold/rain", "0.7")
+    send(here, "door/mute", "OFF")
+    assert not here.muted("door")
+    assert send(here, "cot/threshold/rain", "") == Accepted(
+        ThresholdCommand("cot", "rain", None), retained("cot/threshold/rain", "0.5")
+    )
+    assert send(here, "door/mute", "") == Accepted(MuteCommand("door", None), retained("door/mute", "ON"))
+    assert here.settings == Settings(), "nothing is left to remember"
+
+
+def test_settings_survive_in_another_controls() -> None:
+    here = controls()
+    send(here, "cot/threshold/rain", "0.7")
+    send(here, "cot/mute", "ON")
+    later = controls(here.settings)
+    assert later.rules("cot")[0].on == 0.7
+    assert later.muted("cot")
+    assert list(later.answers()) == [
+        retained("cot/mute", "ON"),
+        retained("cot/threshold/rain", "0.7"),
+        retained("cot/threshold/dog_bark", "0.6"),
+        retained("door/mute", "ON"),
+        retained("door/threshold/rain", "0.5"),
+        retained("door/threshold/dog_bark", "0.6"),
+    ]
+
+
+def test_a_reload_changes_what_was_not_set_over_mqtt() -> None:
+    here = controls()
+    send(here, "cot/threshold/rain", "0.7")
+    here.reload({"cot": SourceDefaults({"rain": Rule(0.2, 0.1), "dog_bark": Rule(0.3, 0.2)}, muted=True)})
+    assert here.rules("cot") == (Rule(0.7, 0.1), Rule(0.3, 0.2))
+    assert here.muted("cot")
+
+
+def test_settings_of_a_source_or_class_that_is_gone_are_kept_but_do_nothing() -> None:
+    settings = Settings(thresholds={"attic": {"rain": 0.9}, "cot": {"owl": 0.9}}, muted={"attic": True})
+    here = controls(settings)
+    assert here.rules("cot") == (RAIN, DOG)
+    send(here, "cot/threshold/rain", "0.7")
+    assert here.settings.thresholds == {"attic": {"rain": 0.9}, "cot": {"owl": 0.9, "rain": 0.7}}
+
+
+def test_a_refused_command_changes_nothing_and_is_counted() -> None:
+    here = controls()
+    assert isinstance(send(here, "cot/threshold/rain", "2"), Refusal)
+    assert here.settings == Settings()
+    assert here.refused_commands == 1
+
+
+def test_a_message_that_is_no_command_is_not_one_of_ours() -> None:
+    here = controls()
+    assert here.hear(Message("homeassistant/status", b"online", 0, retained=False), 0.0) is None
+    assert here.refused_commands == 0
+
+
+def test_a_flood_is_refused_in_one_sentence_and_the_other_source_still_obeys() -> None:
+    here = controls()
+    answers = [send(here, "cot/mute", "ON") for _ in range(1_000)]
+    assert [type(answer) for answer in answers] == [Accepted] * LEAST_BURST + [Refusal] + [type(None)] * (999 - LEAST_BURST)
+    assert here.refused_commands == 1_000 - LEAST_BURST
+    assert isinstance(send(here, "door/mute", "ON"), Accepted)
+    assert isinstance(send(here, "cot/mute", "OFF", now_seconds=1.0), Accepted), "after a second there is room for one"
+    assert send(here, "cot/mute", "OFF", now_seconds=1.0) is None
+    assert isinstance(send(here, "cot/mute", "OFF", now_seconds=1_000.0), Accepted)
+
+
+def test_names_of_no_source_share_one_small_bucket() -> None:
+    here = controls()
+    answers = [send(here, f"stranger{number}/mute", "ON") for number in range(1_000)]
+    assert sum(isinstance(answer, Refusal) for answer in answers) == LEAST_BURST + 1
+
+
+def test_every_knob_may_be_turned_at_once() -> None:
+    slugs = [f"class_{number}" for number in range(500)]
+    here = Controls(BASE, {"cot": SourceDefaults(dict.fromkeys(slugs, RAIN))}, Settings())
+    assert all(isinstance(send(here, f"cot/threshold/{slug}", "0.7"), Accepted) for slug in slugs)
+
+
+def test_entities_are_remembered_until_the_device_is_removed() -> None:
+    here = controls()
+    assert here.remember_entities({"cot-event": "event"})
+    assert not here.remember_entities({"cot-event": "event"}), "no news need be saved"
+    assert here.remember_entities({"door-event": "event"})
+    assert here.settings.entities == {"cot-event": "event", "door-event": "event"}
+    here.forget_entities()
+    assert here.settings == Settings()
+
+
+def test_what_is_remembered_of_the_past_is_bounded() -> None:
+    here = controls(Settings(entities={f"old-{number}": "sensor" for number in range(2 * MAX_PAST_ENTITIES)}))
+    here.remember_entities({"cot-event": "event"})
+    assert len(here.settings.entities) == MAX_PAST_ENTITIES + 1
+
+
+@given(st.lists(st.floats(0, 5), max_size=200), st.integers(1, 20), st.floats(0.1, 3))
+def test_a_bucket_never_lets_more_through_than_burst_and_rate(waits: list[float], burst: int, per_second: float) -> None:
+    bucket, now, passed = TokenBucket(burst, per_second), 0.0, 0
+    for wait in waits:
+        now += wait
+        passed += bucket.take(now)
+    assert passed <= burst + now * per_second + 1e-6
+
+
+def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+    bucket = TokenBucket(1, 1.0)
+    assert bucket.take(100.0)
+    assert not bucket.take(0.0)
+    assert not bucket.take(0.5)
+    assert bucket.take(1.5)

@@ -1,0 +1,203 @@
+"""The outbox's rules, on a disk that fails when told to and a clock that stands still."""
+
+from dataclasses import dataclass, field
+
+from edge_detector.core.outgoing import IN_FLIGHT, MEMORY_MESSAGES, MEND_EVERY_SECONDS, Outbox
+from edge_detector.core.shelf import Change, MemoryShelf, ShelfError
+from edge_detector.types import Message
+
+
+class Disk(MemoryShelf):
+    """Keeps its rows while it is closed and opened; can be full, and can be pulled out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+        self.gone = False
+
+    def open(self) -> "Disk":
+        if self.gone:
+            raise ShelfError("the disk is gone", reopen=True)
+        self.apply(Change(age_seconds=self.age_seconds))
+        return self
+
+    def apply(self, change: Change) -> None:
+        if self.full or self.gone:
+            raise ShelfError("the disk is full" if self.full else "the disk is gone", reopen=self.gone)
+        super().apply(change)
+
+    def count(self) -> int:
+        if self.gone:
+            raise ShelfError("the disk is gone", reopen=True)
+        return super().count()
+
+
+@dataclass
+class Bench:
+    """An outbox with what it stands on."""
+
+    disk: Disk = field(default_factory=Disk)
+    now_seconds: float = 100.0
+
+    def outbox(self, max_messages: int = 100, max_age_seconds: float = 1e9) -> Outbox:
+        clock = lambda: self.now_seconds  # noqa: E731 - one line is enough
+        return Outbox(self.disk.open, clock, max_messages=max_messages, max_age_seconds=max_age_seconds)
+
+    def mend(self, outbox: Outbox) -> None:
+        self.now_seconds += MEND_EVERY_SECONDS
+        outbox.tend()
+
+
+def event(key: str) -> Message:
+    return Message("node/event", key.encode(), 1, retained=False, message_id=key)
+
+
+def events(count: int, first: int = 0) -> list[Message]:
+    return [event(f"{number}/start") for number in range(first, first + count)]
+
+
+def keys(messages: list[Message]) -> list[str]:
+    return [message.message_id or "" for message in messages]
+
+
+def test_events_leave_in_their_order_and_no_more_than_the_window_at_a_time() -> None:
+    outbox = Bench().outbox()
+    outbox.commit(events(30))
+    assert outbox.take() == events(IN_FLIGHT)
+    assert outbox.take() == [], "the broker owes answers for a whole window"
+    outbox.commit([], delivered=keys(events(3, first=5)))
+    assert outbox.take() == events(3, first=IN_FLIGHT)
+    assert outbox.depth == 27
+
+
+def test_after_a_lost_connection_what_was_on_its_way_is_sent_again_in_its_place() -> None:
+    outbox = Bench().outbox()
+    outbox.commit(events(5))
+    outbox.take()
+    outbox.commit([], delivered=["1/start"])
+    outbox.release()
+    assert keys(outbox.take()) == ["0/start", "2/start", "3/start", "4/start"]
+
+
+def test_a_message_id_waits_once_however_often_it_is_decided() -> None:
+    outbox = Bench().outbox()
+    outbox.commit([event("0/start"), event("0/start")])
+    outbox.commit([event("0/start")])
+    assert outbox.depth == 1
+
+
+def test_a_refused_message_is_a_dead_letter_and_not_sent_again() -> None:
+    outbox = Bench().outbox()
+    outbox.commit(events(2))
+    outbox.take()
+    outbox.commit([], refused={"0/start": "Not authorized"})
+    outbox.release()
+    assert outbox.take() == events(1, first=1)
+    assert outbox.dead_letters() == [(event("0/start"), "Not authorized")]
+    assert outbox.refused_messages == 1
+
+
+def test_an_event_is_open_from_its_start_to_its_end_whether_or_not_they_were_delivered() -> None:
+    outbox = Bench().outbox()
+    outbox.commit([event("a/start"), event("b/start")])
+    outbox.commit([], delivered=keys(outbox.take()))
+    assert outbox.open_events() == [event("a/start"), event("b/start")]
+    outbox.commit([event("a/end")])
+    assert outbox.open_events() == [event("b/start")]
+
+
+def test_beyond_the_bound_the_oldest_that_is_not_on_its_way_is_dropped_and_counted() -> None:
+    outbox = Bench().outbox(max_messages=25)
+    outbox.commit(events(25))
+    outbox.take()
+    outbox.commit(events(2, first=25))
+    assert outbox.dropped_messages == 2
+    outbox.commit([], delivered=keys(events(IN_FLIGHT)))
+    assert outbox.take() == events(5, first=22), "20 and 21 had to go"
+
+
+def test_what_is_too_old_is_dropped_and_only_time_in_use_counts() -> None:
+    bench = Bench()
+    outbox = bench.outbox(max_age_seconds=1_000.0)
+    outbox.commit(events(1))
+    bench.now_seconds += 900.0
+    outbox.commit(events(1, first=1))
+    outbox.close()
+    bench.now_seconds += 1e6  # the machine was off; and its monotonic clock starts anywhere
+    outbox = bench.outbox(max_age_seconds=1_000.0)
+    outbox.tend()
+    assert (outbox.depth, outbox.dropped_messages) == (2, 0)
+    bench.now_seconds += 101.0
+    outbox.tend()
+    assert (outbox.take(), outbox.dropped_messages) == (events(1, first=1), 1)
+
+
+def test_while_the_disk_is_full_old_and_new_events_leave_and_it_says_so_until_there_is_room() -> None:
+    bench = Bench()
+    outbox = bench.outbox()
+    outbox.commit(events(3))
+    assert outbox.trouble is None
+    bench.disk.full = True
+    outbox.commit(events(3, first=3))
+    assert outbox.trouble == "events wait in memory and would not survive a restart: the disk is full"
+    assert outbox.take() == events(6)
+    outbox.commit([], delivered=keys(events(2) + events(1, first=3)))
+    outbox.release()
+    assert outbox.take() == [*events(1, first=2), *events(2, first=4)], "what was delivered is not sent again"
+    assert outbox.depth == 3
+    bench.mend(outbox)
+    assert outbox.trouble is not None
+    bench.disk.full = False
+    bench.mend(outbox)
+    assert outbox.trouble is None
+    assert keys([row.message for row in bench.disk.oldest(99)]) == ["2/start", "4/start", "5/start"]
+    assert outbox.take() == [], "they are still on their way"
+    outbox.commit([], delivered=["2/start", "4/start", "5/start"])
+    assert (outbox.depth, bench.disk.count()) == (0, 0)
+
+
+def test_an_event_that_ended_while_the_disk_was_full_does_not_look_interrupted_afterwards() -> None:
+    bench = Bench()
+    outbox = bench.outbox()
+    outbox.commit([event("a/start"), event("b/start")])
+    outbox.take()
+    bench.disk.full = True
+    outbox.commit([event("a/end"), event("c/start"), event("d/start"), event("d/end")], delivered=["a/start", "b/start"])
+    outbox.commit([], delivered=keys(outbox.take()))
+    bench.disk.full = False
+    bench.mend(outbox)
+    assert outbox.depth == 0
+    assert keys([row.message for row in bench.disk.open_events()]) == ["b/start", "c/start"]
+
+
+def test_a_disk_that_is_missing_at_first_takes_over_what_was_decided_without_it() -> None:
+    bench = Bench()
+    bench.disk.gone = True
+    outbox = bench.outbox()
+    assert outbox.trouble is not None
+    outbox.commit(events(2))
+    assert outbox.take() == events(2)
+    bench.disk.gone = False
+    bench.mend(outbox)
+    assert outbox.trouble is None
+    assert bench.disk.count() == 2
+
+
+def test_a_disk_that_is_pulled_out_is_opened_again_and_its_old_events_leave_then() -> None:
+    bench = Bench()
+    outbox = bench.outbox()
+    outbox.commit(events(2))
+    bench.disk.gone = True
+    outbox.commit(events(1, first=2))
+    assert outbox.take() == events(1, first=2)
+    bench.disk.gone = False
+    bench.mend(outbox)
+    assert outbox.take() == events(2)
+
+
+def test_memory_is_bounded_while_the_disk_fails() -> None:
+    bench = Bench()
+    outbox = bench.outbox(max_messages=10 * MEMORY_MESSAGES)
+    bench.disk.full = True
+    outbox.commit(events(MEMORY_MESSAGES + 7))
+    assert (outbox.depth, outbox.dropped_messages) == (MEMORY_MESSAGES, 7)

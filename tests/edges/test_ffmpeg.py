@@ -1,0 +1,202 @@
+"""ffmpeg against servers of this machine, and a stand-in where only what it is given or says matters."""
+
+import io
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_detector.edges.programs import UrlSource
+from edge_detector.edges.programs.ffmpeg import check_url, without_secrets
+from edge_detector.errors import SourceError, UsageError
+
+RATE_HZ = 16_000
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is missing: apt-get install ffmpeg")
+RAMP = (np.arange(2 * RATE_HZ) % 32_767 + 1).astype("<i2")
+
+
+def wav(samples: bytes) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE_HZ)
+        writer.writeframes(samples)
+    return file.getvalue()
+
+
+@contextmanager
+def server(pages: dict[str, bytes], *, hold: threading.Event | None = None, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serves `pages`; with `hold` each answer promises more than it gives, and stays open until it is set."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = pages.get(self.path)
+            if page is None:
+                self.send_error(401)
+                return
+            self.send_response(200)
+            if hold is None:
+                self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+            self.wfile.flush()
+            if hold is not None:
+                hold.wait(30)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as running:
+        if tls is not None:
+            running.socket = tls.wrap_socket(running.socket, server_side=True)
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{running.server_address[1]}"
+        if hold is not None:
+            hold.set()
+        running.shutdown()
+        thread.join()
+
+
+def all_of(source: UrlSource) -> list[int]:
+    samples: list[int] = []
+    for _ in range(2_000):
+        block = source.read(10.0)
+        if block is not None:
+            assert block.first_sample == len(samples)
+            assert block.lost_samples == 0
+            samples += (block.samples * 32_768).astype(int).tolist()
+        if source.ended:
+            return samples
+    raise AssertionError("it never ended")
+
+
+@needs_ffmpeg
+def test_a_recording_behind_a_url_is_heard_to_its_end_without_loss_however_fast_it_comes() -> None:
+    long = np.tile(RAMP, 40)
+    with server({"/long.wav": wav(long.tobytes())}) as address, closing(UrlSource(f"http://{address}/long.wav")) as source:
+        assert (source.rate_hz, source.live) == (RATE_HZ, True)
+        assert all_of(source) == long.tolist()
+
+
+@needs_ffmpeg
+def test_a_stream_that_stops_coming_is_lost_and_its_program_can_be_ended() -> None:
+    hold = threading.Event()
+    with (
+        server({"/live.wav": wav(np.tile(RAMP, 10).tobytes())}, hold=hold) as address,
+        closing(UrlSource(f"http://{address}/live.wav", stall_seconds=1.0)) as source,
+        pytest.raises(SourceError, match=r"live\.wav was lost: no sound from it for 1\."),
+    ):
+        all_of(source)
+    assert source.ended
+
+
+@needs_ffmpeg
+def test_a_refusal_is_told_without_password_and_token() -> None:
+    with server({}) as address, pytest.raises(SourceError) as caught:
+        UrlSource(f"http://eve:s%40cret@{address}/cam?token=abc123")
+    assert "401" in str(caught.value)
+    assert f"http://***@{address}/cam?***" in str(caught.value)
+    for secret in ("s%40cret", "s@cret", "abc123", "eve"):
+        assert secret not in str(caught.value)
+
+
+@needs_ffmpeg
+def test_a_server_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(SourceError, match=r"rtsp://127\.0\.0\.1:9/cam cannot be heard: .*Connection refused"):
+        UrlSource("rtsp://127.0.0.1:9/cam")
+
+
+@needs_ffmpeg
+def test_a_page_without_sound_is_an_error() -> None:
+    with server({"/": b"<html>no sound here</html>"}) as address, pytest.raises(SourceError, match="Invalid data"):
+        UrlSource(f"http://{address}/")
+
+
+@needs_ffmpeg
+def test_a_playlist_from_the_network_cannot_name_a_file_of_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "private.wav").write_bytes(wav(RAMP.tobytes()))
+    for entry in (f"file://{tmp_path}/private.wav", f"{tmp_path}/private.wav"):
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2,\n{entry}\n#EXT-X-ENDLIST\n".encode()
+        with server({"/list.m3u8": playlist}) as address, pytest.raises(SourceError):
+            UrlSource(f"http://{address}/list.m3u8")
+
+
+@needs_ffmpeg
+def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", "key", "-out", "crt"],
+        cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    with server({"/a.wav": wav(RAMP.tobytes())}, tls=tls) as address, pytest.raises(SourceError, match="certificate"):
+        UrlSource(f"https://{address}/a.wav")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "http://", "concat:a|b", "-version", "ftp://host/a", "http://ho st/a", "http://host:99999/", "x"],
+)
+def test_what_is_no_such_url_is_refused_before_anything_is_run(url: str) -> None:
+    with pytest.raises(UsageError):
+        UrlSource(url, program=["/no/such/program"])
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://user:pa@ss@camera.lan:554/stream1", "rtsp://***@camera.lan:554/stream1"),
+        ("http://radio/a.mp3?key=1?2#x", "http://radio/a.mp3?***"),
+        ("https://[::1]:8443/a", "https://[::1]:8443/a"),
+        ("http://user:a/b@host/c", "http://***@host/c"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+def test_a_password_that_breaks_its_url_is_not_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        check_url("rtsp://user:se/cret@camera/a")
+    assert "user" not in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+def test_without_ffmpeg_the_error_says_what_to_install() -> None:
+    with pytest.raises(SourceError, match="no-such-ffmpeg is not installed: apt-get install ffmpeg"):
+        UrlSource("http://radio/a.mp3", program=["no-such-ffmpeg"])
+
+
+def test_the_program_gets_the_url_as_one_argument_and_may_not_leave_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    run = subprocess.Popen
+
+    def record(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":  # noqa: ANN401 - those of Popen
+        seen.append(command)
+        return run([sys.executable, "-c", "raise SystemExit(1)"], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    url = "rtsp://user:secret@camera/$(reboot);`reboot`"
+    with pytest.raises(SourceError):
+        UrlSource(url)
+    (command,) = seen
+    assert command[command.index("-i") + 1] == url
+    assert not {"file", "pipe", "concat"} & set(command[command.index("-protocol_whitelist") + 1].split(","))

@@ -1,0 +1,121 @@
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_detector.core.controls import Settings
+from edge_detector.edges.settings import MAX_FILE_BYTES, SettingsFile, parse_settings, render_settings
+
+SETTINGS = Settings(
+    thresholds={"cot": {"rain": 0.7}}, muted={"cot": True, "door": False}, entities={"cot-class-rain": "binary_sensor"}
+)
+
+
+def test_what_was_saved_is_loaded_again(tmp_path: Path) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    assert file.load() == Settings(), "no file yet means nothing was set"
+    assert file.save(SETTINGS)
+    assert SettingsFile(tmp_path / "settings.json").load() == SETTINGS
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    file.save(SETTINGS)
+    assert file.path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"\xff", b"[]", b"null", b"[" * 100_000, b'{"v":2}', b'{"v":1,"surprise":1}', b'{"v":1,"thresholds":[]}',
+        b'{"v":1,"thresholds":{"cot":{"rain":7}}}', b'{"v":1,"thresholds":{"cot":{"rain":NaN}}}', b'{"v":1,"muted":{"cot":1}}',
+        b'{"v":1,"entities":{"a":"B c"}}', b" " * (MAX_FILE_BYTES + 1),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_one_warning_and_the_defaults(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    file.path.write_bytes(content)
+    assert file.load() == Settings()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "settings.json" in caplog.text
+    assert "\n" not in caplog.records[0].getMessage()
+    assert file.save(SETTINGS)
+    assert file.load() == SETTINGS, "the next value mends it"
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    whole = render_settings(SETTINGS).rstrip()
+    for length in range(len(whole)):
+        file.path.write_bytes(whole[:length])
+        assert file.load() == Settings()
+
+
+def test_a_crash_while_saving_leaves_the_old_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    file.save(SETTINGS)
+
+    def crash(_descriptor: int) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(os, "fsync", crash)
+    with pytest.raises(SystemExit):
+        file.save(Settings())
+    monkeypatch.undo()
+    later = SettingsFile(file.path)
+    assert later.load() == SETTINGS
+    assert later.save(Settings()), "what the crash left behind is in nobody's way"
+    assert later.load() == Settings()
+
+
+def test_a_disk_that_cannot_be_written_is_one_warning_until_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "state"
+    file = SettingsFile(folder / "settings.json")
+    assert not file.save(SETTINGS)
+    assert not file.save(SETTINGS)
+    assert file.trouble is not None
+    assert "No such file or directory" in file.trouble
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    folder.mkdir()
+    assert file.save(SETTINGS)
+    assert file.trouble is None
+    assert caplog.records[-1].levelno == logging.INFO
+    assert file.load() == SETTINGS
+
+
+def test_a_full_disk_keeps_the_old_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    file.save(SETTINGS)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert not file.save(Settings())
+    assert file.trouble is not None
+    assert "No space left" in file.trouble
+    monkeypatch.undo()
+    assert file.load() == SETTINGS
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"], "no half-written file is left"
+
+
+SLUGS = st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1, max_size=20)
+
+
+@given(
+    st.dictionaries(SLUGS, st.dictionaries(SLUGS, st.floats(0.01, 1.0), max_size=5), max_size=5),
+    st.dictionaries(SLUGS, st.booleans(), max_size=5),
+    st.dictionaries(SLUGS, st.sampled_from(["sensor", "binary_sensor"]), max_size=5),
+)
+def test_any_settings_read_back_as_they_were_written(
+    thresholds: dict[str, dict[str, float]], muted: dict[str, bool], entities: dict[str, str]
+) -> None:
+    settings = Settings(thresholds, muted, entities)
+    assert parse_settings(render_settings(settings), "settings") == settings
+    json.loads(render_settings(settings))

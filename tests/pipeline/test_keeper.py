@@ -1,0 +1,432 @@
+"""The keeper of a source: on time that the test moves, and with a real microphone that is unplugged."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from random import Random
+from typing import TypeVar
+
+import numpy as np
+import pytest
+
+from edge_detector.edges.microphone import Microphone
+from edge_detector.edges.worker import in_thread
+from edge_detector.errors import SourceError
+from edge_detector.pipeline.keeper import SourceKeeper
+from edge_detector.pipeline.news import Kept, Opened, SourceChange
+from edge_detector.types import Block
+from tests.rigs.fake_microphone import FakeMicrophone
+
+T = TypeVar("T")
+RATE_HZ = 16_000
+
+
+class StubSource:
+    """Gives what the test puts into it, raises what the test puts there."""
+
+    rate_hz = RATE_HZ
+    waiting_seconds = 0.25
+
+    def __init__(self, number: int, *, live: bool = True) -> None:
+        self.stream_id = f"stream{number}"
+        self.live = live
+        self.ended = False
+        self.closed = False
+        self.next_sample = 0
+        self.due: list[int | SourceError] = []
+
+    def read(self, timeout_seconds: float) -> Block | None:
+        assert not self.closed, "nobody reads from a closed source"
+        assert timeout_seconds == 0.0
+        if not self.due:
+            return None
+        item = self.due.pop(0)
+        if isinstance(item, SourceError):
+            raise item
+        block = Block(np.zeros(item, np.float32), self.next_sample)
+        self.next_sample += item
+        return block
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class World:
+    """Time that stands still, sources that open or not, and threads that return when the test says so."""
+
+    def __init__(self, *, live: bool = True) -> None:
+        self.now = 100.0
+        self.live = live
+        self.fault: SourceError | None = None
+        self.sources: list[StubSource] = []
+        self.attempts: list[float] = []
+        self.hung: list[Callable[[], None]] = []
+        self.hangs: str | None = None
+        self.devices = 0
+        self.paused = 0.0
+
+    def open(self) -> StubSource:
+        self.attempts.append(self.now)
+        if self.fault is not None:
+            raise self.fault
+        self.sources.append(StubSource(len(self.sources), live=self.live))
+        return self.sources[-1]
+
+    def start(self, call: Callable[[], T], name: str) -> Future[T]:
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(call())
+            except SourceError as error:
+                future.set_exception(error)
+
+        if self.hangs is not None and name.startswith(self.hangs):
+            self.hung.append(run)
+        else:
+            run()
+        return future
+
+    def pause(self, seconds: float) -> None:
+        self.paused += seconds
+        self.now += seconds
+
+    def keeper(self, *, reopens: bool = True, random: float = 1.0) -> SourceKeeper:
+        return SourceKeeper(
+            "cot", self.open, self.start, clock=lambda: self.now, pause=self.pause, random=lambda: random, reopens=reopens,
+            devices=lambda: self.devices,
+        )  # fmt: skip
+
+
+def drain(keeper: SourceKeeper) -> list[Kept]:
+    """Everything there is to be had before time moves on; a job that is done needs a few steps to show."""
+    items = [keeper.step(0.0) for _ in range(8)]
+    return [item for item in items if item is not None]
+
+
+def words(items: list[Kept]) -> list[str]:
+    return [item.state if isinstance(item, SourceChange) else type(item).__name__ for item in items]
+
+
+def healthy(world: World, *, reopens: bool = True) -> SourceKeeper:
+    keeper = world.keeper(reopens=reopens)
+    drain(keeper)
+    world.sources[-1].due.append(480)
+    assert words(drain(keeper)) == ["healthy", "Block"]
+    return keeper
+
+
+def test_a_source_is_starting_then_opened_then_healthy_with_its_first_block() -> None:
+    world = World()
+    keeper = world.keeper()
+    assert words(drain(keeper)) == ["starting", "Opened"]
+    world.now += 0.5
+    assert drain(keeper) == []
+    world.sources[0].due += [480, 480]
+    items = drain(keeper)
+    assert words(items) == ["healthy", "Block", "Block"]
+    assert items[0] == SourceChange("healthy", None, 100.5)
+    assert keeper.waiting_seconds == 0.25
+    assert not keeper.overdue
+
+
+def test_a_lost_source_is_let_go_and_opened_again_as_a_new_stream() -> None:
+    world = World()
+    keeper = healthy(world)
+    world.sources[0].due.append(SourceError("it was pulled out"))
+    (lost,) = drain(keeper)
+    assert lost == SourceChange("reconnecting", "it was pulled out", 100.0)
+    assert isinstance(lost, SourceChange)
+    assert lost.stream_is_over
+    assert world.sources[0].closed
+    world.now += 0.5
+    (opened,) = drain(keeper)
+    assert isinstance(opened, Opened)
+    assert opened.source.stream_id == "stream1"
+    world.sources[1].due.append(480)
+    change, block = drain(keeper)
+    assert change == SourceChange("healthy", None, 100.5)
+    assert isinstance(block, Block)
+    assert (block.first_sample, block.lost_samples) == (0, 0), "a new stream has a time of its own"
+    assert keeper.losses == 1
+
+
+def test_no_microphone_at_boot_is_said_once_and_waited_for() -> None:
+    world = World()
+    world.fault = SourceError("no microphone was found")
+    keeper = world.keeper()
+    assert words(drain(keeper)) == ["starting", "reconnecting"]
+    for _ in range(400):
+        world.now += 0.5
+        assert drain(keeper) == []
+        assert not keeper.overdue
+    world.fault = SourceError("the microphone is busy")
+    for _ in range(100):
+        world.now += 0.5
+        if news := drain(keeper):
+            break
+    assert news == [SourceChange("reconnecting", "the microphone is busy", 100.0)], "another reason is news; since stays"
+    world.fault = None
+    world.now += 30.0
+    assert words(drain(keeper)) == ["Opened"]
+
+
+@pytest.mark.parametrize(("random", "factor"), [(1.0, 1.0), (0.0, 0.5)])
+def test_delays_double_to_a_longest_one_and_are_jittered(random: float, factor: float) -> None:
+    world = World()
+    world.fault = SourceError("gone")
+    keeper = world.keeper(random=random)
+    while len(world.attempts) < 11:
+        keeper.step(1_000.0)
+    waited = np.diff(world.attempts)
+    assert (waited / factor).tolist() == pytest.approx([0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10])
+
+
+def test_a_source_that_comes_and_goes_is_not_opened_twice_a_second_for_ever() -> None:
+    world = World()
+    keeper = healthy(world)
+    for delay in (0.5, 1.0, 2.0):
+        world.sources[-1].due.append(SourceError("gone"))
+        drain(keeper)
+        world.now += delay - 0.01
+        assert drain(keeper) == []
+        world.now += 0.01
+        assert words(drain(keeper)) == ["Opened"]
+        world.sources[-1].due.append(480)
+        drain(keeper)
+    world.now += 3.0
+    world.sources[-1].due += [480, SourceError("gone")]
+    drain(keeper)
+    world.now += 0.5
+    assert words(drain(keeper)) == ["Opened"], "three healthy seconds, and patience begins anew"
+
+
+def test_what_is_plugged_in_is_tried_at_once() -> None:
+    world = World()
+    world.fault = SourceError("gone")
+    keeper = world.keeper()
+    while len(world.attempts) < 9:
+        keeper.step(1_000.0)
+    drain(keeper)
+    world.fault = None
+    world.now += 3.0
+    assert drain(keeper) == []
+    world.devices = 1
+    assert drain(keeper) == []
+    world.now += 0.5
+    assert words(drain(keeper)) == ["Opened"]
+
+
+def test_silence_of_an_open_source_is_stalled_then_lost_and_a_block_makes_it_healthy_again() -> None:
+    world = World()
+    keeper = healthy(world)
+    world.now += 1.0
+    assert drain(keeper) == []
+    world.now += 0.5
+    assert drain(keeper) == [SourceChange("stalled", "no sound came for 1 s", 101.5)]
+    world.sources[0].due.append(480)
+    assert words(drain(keeper)) == ["healthy", "Block"]
+    world.now += 2.0
+    assert words(drain(keeper)) == ["stalled"]
+    world.now += 13.5
+    assert words(drain(keeper)) == ["reconnecting"]
+    assert world.sources[0].closed
+
+
+def test_a_source_that_opens_and_never_speaks_is_lost() -> None:
+    world = World()
+    keeper = world.keeper()
+    drain(keeper)
+    world.now += 16.0
+    (change,) = drain(keeper)
+    assert change == SourceChange("reconnecting", "no sound came for 16.0 s", 116.0)
+
+
+def test_a_live_stream_that_ends_is_lost_and_a_recording_that_ends_is_done() -> None:
+    world = World()
+    keeper = healthy(world)
+    world.sources[0].ended = True
+    assert drain(keeper) == [SourceChange("reconnecting", "the stream has ended", 100.0)]
+    assert not keeper.ended
+
+    world = World(live=False)
+    keeper = healthy(world, reopens=False)
+    world.sources[0].due += [480]
+    world.sources[0].ended = True
+    assert words(drain(keeper)) == ["Block"]
+    assert keeper.ended
+    assert world.sources[0].closed
+    assert keeper.change.state == "healthy", "its end is no fault"
+
+
+def test_a_recording_that_cannot_be_read_has_failed_and_is_not_tried_again() -> None:
+    world = World(live=False)
+    world.fault = SourceError("no such file")
+    keeper = world.keeper(reopens=False)
+    assert drain(keeper)[-1] == SourceChange("failed", "no such file", 100.0)
+    assert keeper.ended
+    world.now += 1_000.0
+    assert drain(keeper) == []
+    assert len(world.attempts) == 1
+
+
+def test_a_slow_recording_is_never_stalled() -> None:
+    world = World(live=False)
+    keeper = healthy(world, reopens=False)
+    world.now += 1_000.0
+    assert drain(keeper) == []
+
+
+@pytest.mark.parametrize(("hangs", "deadline"), [("open", 45.0), ("close", 10.0)])
+def test_an_opening_or_closing_that_hangs_is_a_named_state_and_overdue_but_never_hangs_the_listener(
+    hangs: str, deadline: float
+) -> None:
+    world = World()
+    world.hangs = hangs
+    keeper = world.keeper()
+    drain(keeper)
+    if hangs == "close":
+        world.sources[0].due += [480, SourceError("gone")]
+        assert words(drain(keeper)) == ["healthy", "Block", "reconnecting"]
+    world.now += deadline
+    assert drain(keeper) == []
+    assert not keeper.overdue
+    world.now += 0.1
+    assert keeper.overdue, "known even if nobody steps"
+    (change,) = drain(keeper)
+    assert isinstance(change, SourceChange)
+    assert (change.state, change.since_seconds) == ("failed", world.now)
+    assert "hangs" in (change.reason or "")
+    assert drain(keeper) == []
+    world.hangs = None
+    world.hung.pop()()
+    assert words(drain(keeper)) == ["Opened"], "should it return after all, so does the source"
+    assert not keeper.overdue
+    world.sources[-1].due.append(480)
+    assert words(drain(keeper)) == ["healthy", "Block"]
+
+
+def test_waiting_takes_no_longer_than_it_may() -> None:
+    world = World()
+    world.fault = SourceError("gone")
+    keeper = world.keeper()
+    drain(keeper)
+    started = world.now
+    assert keeper.step(0.25) is None
+    assert world.now - started == 0.25
+
+
+def test_closing_lets_go_also_of_what_was_still_being_opened() -> None:
+    world = World()
+    keeper = healthy(world)
+    keeper.close()
+    keeper.close()
+    assert world.sources[0].closed
+    assert keeper.wait_closed(0.0)
+    assert keeper.ended
+    assert drain(keeper) == []
+
+    world = World()
+    world.hangs = "open"
+    keeper = world.keeper()
+    drain(keeper)
+    keeper.close()
+    assert not keeper.wait_closed(0.0)
+    assert drain(keeper) == []
+    world.hung.pop()()
+    assert world.sources[0].closed
+
+
+def test_any_other_error_of_an_opening_is_a_bug_and_not_swallowed() -> None:
+    def broken() -> StubSource:
+        raise ZeroDivisionError
+
+    keeper = SourceKeeper("cot", broken, in_thread, clock=time.monotonic, pause=time.sleep, random=lambda: 1.0)
+    with pytest.raises(ZeroDivisionError):
+        until(keeper, lambda _: False)
+
+
+# --- real parts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def room(microphone: FakeMicrophone, monkeypatch: pytest.MonkeyPatch) -> FakeMicrophone:
+    for name, value in microphone.environment.items():
+        monkeypatch.setenv(name, value)
+    return microphone
+
+
+@pytest.fixture
+def keeper(room: FakeMicrophone) -> Iterator[SourceKeeper]:
+    assert room.environment["ALSA_CONFIG_PATH"] == os.environ["ALSA_CONFIG_PATH"]
+    made = SourceKeeper("cot", Microphone, in_thread, clock=time.monotonic, pause=time.sleep, random=Random(1).random)
+    yield made
+    made.close()
+    assert made.wait_closed(20.0)
+
+
+def until(keeper: SourceKeeper, found: Callable[[Kept], bool], *, deadline_seconds: float = 60.0) -> list[Kept]:
+    items: list[Kept] = []
+    give_up_at = time.monotonic() + deadline_seconds
+    while time.monotonic() < give_up_at:
+        item = keeper.step(0.1)
+        assert not keeper.overdue
+        if item is not None:
+            items.append(item)
+            if found(item):
+                return items
+    raise AssertionError(f"never came; but: {words(items)[-20:]}")
+
+
+def is_state(state: str) -> Callable[[Kept], bool]:
+    return lambda item: isinstance(item, SourceChange) and item.state == state
+
+
+def states(items: list[Kept]) -> list[str]:
+    return [item.state for item in items if isinstance(item, SourceChange)]
+
+
+def test_a_microphone_that_is_unplugged_is_announced_and_comes_back_when_plugged_in(
+    room: FakeMicrophone, keeper: SourceKeeper
+) -> None:
+    until(keeper, is_state("healthy"))
+    room.unplug()
+    until(keeper, is_state("reconnecting"))
+    room.plug()
+    items = until(keeper, is_state("healthy"))
+    assert any(isinstance(item, Opened) for item in items)
+
+
+def test_a_sound_system_that_crashes_and_starts_again_is_heard_again(room: FakeMicrophone, keeper: SourceKeeper) -> None:
+    until(keeper, is_state("healthy"))
+    room.crash()
+    until(keeper, is_state("reconnecting"))
+    until(keeper, lambda item: isinstance(item, SourceChange) and "no microphone" in (item.reason or ""))
+    room.start()
+    until(keeper, is_state("healthy"))
+
+
+def test_a_sound_system_that_freezes_never_hangs_the_listener_and_is_heard_again(
+    room: FakeMicrophone, keeper: SourceKeeper
+) -> None:
+    until(keeper, is_state("healthy"))
+    room.freeze()
+    until(keeper, is_state("reconnecting"))
+    longest = 0.0
+    give_up_at = time.monotonic() + 4.0
+    while time.monotonic() < give_up_at:
+        began = time.monotonic()
+        keeper.step(0.1)
+        longest = max(longest, time.monotonic() - began)
+    room.thaw()
+    assert longest < 2.0, "every step returned while everything else hung"
+    until(keeper, is_state("healthy"))
+
+
+def test_a_service_without_a_microphone_waits_for_one(room: FakeMicrophone, keeper: SourceKeeper) -> None:
+    room.crash()
+    items = until(keeper, is_state("reconnecting"))
+    assert states(items) == ["starting", "reconnecting"]
+    room.start()
+    until(keeper, is_state("healthy"))

@@ -1,18 +1,22 @@
 """Builds listeners out of sources, bundles and settings. Heavy modules are imported here, only when they are used."""
 
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_detector.cli.credentials import with_url
 from edge_detector.core.bundle import Manifest, load_bundle
 from edge_detector.core.config import SourceConfig
 from edge_detector.core.decision import Decider, Rule
+from edge_detector.edges.process import sound_devices
 from edge_detector.edges.resampler import StreamResampler
 from edge_detector.edges.tflite import TfliteEmbedder, TfliteSequenceStep
-from edge_detector.errors import UsageError
+from edge_detector.edges.worker import in_thread
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing, Model
+from edge_detector.pipeline.keeper import SourceKeeper
 from edge_detector.pipeline.listener import BlockSink, Listener
 from edge_detector.pipeline.protocols import Source
 from edge_detector.types import Block
@@ -59,26 +63,56 @@ def _warm_up(ears: Ears) -> None:
 
 def open_source(config: SourceConfig, block_samples: int | None = None) -> Source:
     """Open what a [[source]] names. Raises SourceError."""
-    if config.kind == "mic":
-        from edge_detector.edges.microphone import Microphone  # noqa: PLC0415 - PortAudio only where there is a microphone
+    match config.kind:
+        case "mic":
+            from edge_detector.edges.microphone import Microphone, UnseenDeviceError  # noqa: PLC0415 - PortAudio only where needed
 
-        return Microphone(config.device, channel=config.channel)
-    from edge_detector.edges.audio_file import AudioFile  # noqa: PLC0415 - libsndfile only where there is a file
+            try:
+                return Microphone(config.device, channel=config.channel)
+            except UnseenDeviceError as error:
+                # PortAudio sees no new device while another microphone is open in this process; arecord does.
+                return _arecord(error.alsa_device, config.channel)
+        case "arecord":
+            return _arecord(config.device, config.channel)
+        case "url":
+            from edge_detector.edges.programs import UrlSource  # noqa: PLC0415 - as above
 
-    path = Path(config.device or "")
-    return AudioFile(path, block_samples=block_samples or 4_096, real_time=config.real_time)
+            return UrlSource(with_url(config).device or "")
+        case _:
+            from edge_detector.edges.audio_file import AudioFile  # noqa: PLC0415 - libsndfile only where there is a file
+
+            path = Path(config.device or "")
+            return AudioFile(path, block_samples=block_samples or 4_096, real_time=config.real_time)
+
+
+def _arecord(device: str | None, channel: int) -> Source:
+    from edge_detector.edges.programs import ArecordMicrophone  # noqa: PLC0415 - as in open_source
+
+    return ArecordMicrophone(device, channel=channel)
 
 
 def parse_source(text: str, *, hops_per_patch: int, real_time: bool) -> SourceConfig:
-    """The SOURCE argument of `listen`: mic, mic:NAME-or-index, or an audio file."""
+    """The SOURCE argument of `listen`: mic, mic:NAME-or-index, arecord:PCM, a URL, or an audio file."""
     if "://" in text:
-        raise UsageError(
-            f"{text}: URLs cannot be listened to yet; pipe them in: ffmpeg … -f s16le -ac 1 -ar 16000 - | … listen -"
-        )
+        return SourceConfig("url", "url", text, hops_per_patch=hops_per_patch)
     kind, _, device = text.partition(":")
-    if kind == "mic":
-        return SourceConfig("mic", "mic", device or None, hops_per_patch=hops_per_patch)
+    if kind in ("mic", "arecord"):
+        return SourceConfig("mic", kind, device or None, hops_per_patch=hops_per_patch)
     return SourceConfig("file", "file", text, hops_per_patch=hops_per_patch, real_time=real_time)
+
+
+def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) -> SourceKeeper:
+    """Keeps a source of the service open; a recording is read once, everything else is opened again when it is lost."""
+    return SourceKeeper(
+        config.name,
+        open_it,
+        in_thread,
+        clock=time.monotonic,
+        pause=time.sleep,
+        random=random.random,
+        reopens=config.kind != "file",
+        devices=sound_devices,
+    )
 
 
 def build_listener(

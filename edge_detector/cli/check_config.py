@@ -5,7 +5,18 @@ from pathlib import Path
 
 from edge_detector.cli.build import DEFAULT_BUNDLE, load_ears
 from edge_detector.core.bundle import hop_key
-from edge_detector.core.config import load_config, rules
+from edge_detector.core.config import SourceConfig, load_config, rules
+
+
+def _device(source: SourceConfig) -> str:
+    """What is listened to, without the password that a URL may hold."""
+    if source.device_file is not None:
+        return f"of the URL in {source.device_file}"
+    if source.kind == "url":
+        from edge_detector.edges.programs.ffmpeg import without_secrets  # noqa: PLC0415 - as in build.open_source
+
+        return without_secrets(source.device or "")
+    return source.device or "default"
 
 
 def run(path: Path) -> int:
@@ -22,7 +33,7 @@ def run(path: Path) -> int:
             )
             if rule.enabled
         ]
-        device = source.device or "default"
+        device = _device(source)
         lines.append(
             f"source {source.name}: {source.kind} {device}, hop {hop_key(source.hops_per_patch)} s, hears {', '.join(enabled)}"
         )

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_detector.cli.build import load_ears
-from edge_detector.cli.run import broker_of, serve
-from edge_detector.core.config import Config, MqttConfig, SourceConfig
+from edge_detector.cli.credentials import broker_of
+from edge_detector.cli.service import Service
+from edge_detector.cli.state import State
+from edge_detector.core.config import Config, HomeAssistantConfig, MqttConfig, SourceConfig
 from edge_detector.core.soundscape import PlannedEvent, make_soundscape
 from edge_detector.edges.demo_broker import demo_broker
 from edge_detector.edges.dump import Dump
@@ -66,9 +68,11 @@ def run(*, real_time: bool = False) -> int:
             sources=(SourceConfig(SOURCE, "file", str(recording), real_time=real_time),),
             mqtt=MqttConfig(host=host, port=port),
             overrides={},
+            home_assistant=HomeAssistantConfig(enabled=False),
         )
         with subscription(broker_of(config.mqtt, "demo-subscriber"), "edge_detector/#", printer.receive):
-            serve(config, load_ears(None), threading.Event())
+            service = Service(config, load_ears(None), broker_of(config.mqtt, "demo"), State(outbox=None, settings=None))
+            service.run(threading.Event(), lambda: None)
             if not printer.farewell.wait(FAREWELL_SECONDS):
                 raise BrokerError(f"the last message did not arrive within {FAREWELL_SECONDS:g} s")
     sys.stdout.write(_summary(printer, soundscape.events))

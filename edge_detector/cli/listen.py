@@ -31,8 +31,6 @@ def run(options: argparse.Namespace) -> int:
     """Listen until the source ends, `--seconds` have been heard, or Ctrl-C."""
     if options.block_samples is not None and options.block_samples < 1:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
-    if options.seconds is not None and not options.seconds > 0:
-        raise UsageError(f"--seconds must be above 0, not {options.seconds:g}")
     ears = load_ears(options.bundle)
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
     source = _open(options, hops_per_patch)
@@ -97,7 +95,8 @@ class JsonLines:
         """Print what `item` amounts to."""
         self.windows += isinstance(item, Scores)
         if self._listener.anchor is not None:
-            for message in self._reporter.report(item, self._listener.anchor):
+            healthy = self._reporter.condition("healthy", self._listener.signal)
+            for message in (*healthy, *self._reporter.report(item, self._listener.anchor)):
                 _print_json(message)
 
     def finish(self) -> None:

@@ -1,14 +1,14 @@
-"""The command line: edge-detector run, listen, check-config, demo."""
+"""The command line of edge-detector: one function of one module for each command."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, demo, listen, run
+from edge_detector.cli import check_config, demo, devices, doctor, listen, run
+from edge_detector.cli.logs import start_logging
 from edge_detector.core.bundle import hop_key
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import HOPS_PER_PATCH
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     hear = commands.add_parser("listen", help="one source, no broker: see what is heard")
     hear.add_argument(
         "source", nargs="?", default="mic", metavar="SOURCE",
-        help="mic (default), mic:NAME-or-index, an audio file, or - for raw 16-bit 16 kHz mono on standard input",
+        help="mic (default), mic:NAME-or-index, arecord:PCM, a URL, a file, or - for raw 16-bit 16 kHz mono on standard input",
     )  # fmt: skip
     hear.add_argument("--bundle", type=Path, metavar="DIR", help="models to hear with (default: the one that ships)")
     hear.add_argument(
@@ -37,9 +37,19 @@ def parser() -> argparse.ArgumentParser:
     hear.add_argument("--json", action="store_true", help="one JSON object a line, the payloads of the MQTT messages")
     hear.add_argument("--dump", type=Path, metavar="FILE.wav", help="keep the sound as heard, for replay")
     hear.add_argument("--real-time", action="store_true", help="play a file at its own speed instead of as fast as it goes")
-    hear.add_argument("--seconds", type=float, metavar="S", help="stop after so many seconds of sound")
+    hear.add_argument("--seconds", type=_seconds, metavar="S", help="stop after so many seconds of sound")
     hear.add_argument("--block-samples", type=int, metavar="N", help="read a file in blocks of N samples (default 4096)")
     hear.set_defaults(action=listen.run)
+
+    found = commands.add_parser("devices", help="the microphones there are, their rates and levels")
+    found.add_argument("--json", action="store_true", help="for machines")
+    found.set_defaults(action=lambda options: devices.run(as_json=options.json))
+
+    look = commands.add_parser("doctor", help="what will work here, and why does it hear nothing?")
+    look.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/edge-detector/edge.toml if it is there")
+    look.add_argument("--seconds", type=_seconds, default=4.0, metavar="S", help="how long to listen to each source (default 4)")
+    look.add_argument("--json", action="store_true", help="for machines")
+    look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
 
     check = commands.add_parser("check-config", help="say whether a configuration is right, and what it amounts to")
     check.add_argument("file", type=Path, metavar="FILE")
@@ -53,10 +63,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.0 < seconds < float("inf"):
+        message = f"{text} is not a number of seconds above 0"
+        raise argparse.ArgumentTypeError(message)
+    return seconds
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0 done, 1 failed, 2 wrong usage or configuration."""
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    start_logging()
     try:
         result: int = options.action(options)
     except EdgeDetectorError as error:

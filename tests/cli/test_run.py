@@ -21,6 +21,7 @@ from edge_detector.core.soundscape import make_soundscape
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber
+from tests.rigs.waiting import wait_until
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 BASE = "edge_detector/nursery"
@@ -29,12 +30,12 @@ SLUGS = {sound.slug for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes}
 
 @contextmanager
 def service(
-    folder: Path, broker: Broker, microphone: FakeMicrophone, *, extra: str = "", notify: str = ""
+    folder: Path, broker: Broker, microphone: FakeMicrophone, *, extra: str = "", notify: str = "", state: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
     config = folder / "edge.toml"
     mqtt = f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n'
     config.write_text(f'[node]\nname = "nursery"\n[[source]]\nname = "cot"\nhop = 0.48\n{mqtt}{extra}')
-    environment = {**os.environ, **microphone.environment, "NOTIFY_SOCKET": notify}
+    environment = {**os.environ, **microphone.environment, "NOTIFY_SOCKET": notify, "STATE_DIRECTORY": state}
     command = [sys.executable, "-m", "edge_detector", "run", "--config", str(config)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -81,8 +82,9 @@ def test_a_subscriber_sees_the_whole_contract(tmp_path: Path, broker: Broker, mi
 
 def assert_contract(inbox: Inbox, slug: str) -> None:
     topics = [item.topic for item in inbox.messages]
-    leaves = {"status", "cot/availability", "cot/probabilities", "cot/event", "cot/level", "cot/top_class", "cot/health"}
-    assert set(topics) == {f"{BASE}/{leaf}" for leaf in leaves} | {f"{BASE}/cot/class/{each}" for each in SLUGS}
+    leaves = {"availability", "probabilities", "event", "level", "top_class", "health", *(f"class/{each}" for each in SLUGS)}
+    own = {f"{BASE}/status", f"{BASE}/telemetry"} | {f"{BASE}/cot/{leaf}" for leaf in leaves}
+    assert set(topics) == own | {"homeassistant/device/nursery/config"}
 
     probabilities = inbox.json("probabilities")
     assert all(set(item["probabilities"]) == SLUGS for item in probabilities)
@@ -112,17 +114,106 @@ def test_a_killed_service_leaves_its_last_will(tmp_path: Path, broker: Broker, m
         inbox.wait_for_payload(f"{BASE}/status", b"offline")
 
 
-def test_a_microphone_that_vanishes_is_announced_and_ends_the_service_for_systemd_to_restart(
+def test_a_microphone_that_vanishes_is_announced_and_heard_again_when_it_is_back(
     tmp_path: Path, broker: Broker, microphone: FakeMicrophone
 ) -> None:
     with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone) as process:
         inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
         microphone.unplug()
-        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and b"failed" in item.payload, "health failed")
-        assert process.wait(20) == 1
-        assert inbox.messages[-1].payload == b"offline"
+        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and b"reconnecting" in item.payload, "health reconnecting")
+        wait_until(lambda: states_of(inbox)[-1] == b"offline", "unavailability")
+        microphone.plug()
+        wait_until(lambda: states_of(inbox)[-1] == b"online", "availability")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+    health = [item["state"] for item in inbox.json("health")]
+    assert health[:2] == ["starting", "healthy"]
+    assert "reconnecting" in health[2:-1]
+    assert health[-1] == "healthy"
+
+
+def states_of(inbox: Inbox) -> list[bytes]:
+    return [item.payload for item in inbox.messages if item.topic == f"{BASE}/cot/availability"]
+
+
+def test_without_a_microphone_the_service_starts_says_so_and_waits_for_one(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    microphone.crash()
+    with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone) as process:
+        inbox.wait_for_payload(f"{BASE}/status", b"online")
+        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and b"reconnecting" in item.payload, "health reconnecting")
+        microphone.start()
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_an_event_that_a_crash_interrupted_is_ended_by_the_next_run(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    slug, pcm = one_event()
+    state = str(tmp_path / "state")
+    with subscriber(broker.host, broker.port) as inbox:
+        with service(tmp_path, broker, microphone, state=state) as process:
+            inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+            microphone.play(pcm, latency_milliseconds=200)
+            started = inbox.wait_for(lambda item: b'"event_type":"start"' in item.payload, "start of an event")
+            process.kill()
+        inbox.wait_for_payload(f"{BASE}/status", b"offline")
+        with service(tmp_path, broker, microphone, state=state) as process:
+            ended = inbox.wait_for(lambda item: b'"end_reason":"interrupted"' in item.payload, "interrupted end")
+            assert json.loads(ended.payload)["id"] == json.loads(started.payload)["id"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        last = [item.payload for item in inbox.messages if item.topic == f"{BASE}/cot/class/{slug}"][-1]
+        assert last == b"OFF"
+
+
+def test_a_threshold_set_over_mqtt_holds_and_survives_a_restart(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    state, topic = str(tmp_path / "state"), f"{BASE}/cot/threshold/rain"
+    with subscriber(broker.host, broker.port) as inbox:
+        with service(tmp_path, broker, microphone, state=state, extra="commands = true\n") as process:
+            inbox.wait_for(lambda item: item.topic == topic, "the threshold in force")
+            publish(broker, f"{topic}/set", "0.83")
+            inbox.wait_for_payload(topic, b"0.83")
+            publish(broker, f"{topic}/set", "loud")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        with service(tmp_path, broker, microphone, state=state, extra="commands = true\n") as process:
+            wait_until(lambda: [item.payload for item in inbox.messages if item.topic == topic].count(b"0.83") == 2, "0.83 again")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+
+
+def publish(broker: Broker, topic: str, payload: str) -> None:
+    subprocess.run(["mosquitto_pub", "-h", broker.host, "-p", str(broker.port), "-t", topic, "-m", payload], check=True)
+
+
+def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    with (
+        subscriber(broker.host, broker.port) as inbox,
+        service(tmp_path, broker, microphone, extra="commands = true\n") as process,
+    ):
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        config = tmp_path / "edge.toml"
+        config.write_text(config.read_text() + "[class.rain]\non = 0.77\n")
+        process.send_signal(signal.SIGHUP)
+        inbox.wait_for_payload(f"{BASE}/cot/threshold/rain", b"0.77")
+        config.write_text("nonsense")
+        process.send_signal(signal.SIGHUP)
+        seen = len(inbox.json("probabilities"))
+        wait_until(lambda: len(inbox.json("probabilities")) > seen + 1, "more probabilities")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert "was not reread" in process.stderr.read()
+    assert {item["lost_samples"] for item in inbox.json("probabilities")} == {0}
+    assert [item["seq"] for item in inbox.json("probabilities")] == list(range(len(inbox.json("probabilities"))))
 
 
 def test_systemd_is_told_when_the_service_is_ready_and_that_it_is_alive(

@@ -1,0 +1,51 @@
+"""`devices`: the microphones of this machine, the rates they can, and how loud each is just now."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from edge_detector.core.logmel import LEVEL_FLOOR_DBFS
+from edge_detector.edges.microphone import InputDevice, Measurement, alsa_name, list_devices, measure
+from edge_detector.errors import SourceError
+
+MARK_OF_DEFAULT = "*"
+
+
+def run(*, as_json: bool) -> int:
+    """Print one line for each microphone, as soon as it has been listened to. Raises SourceError if there is none."""
+    devices = list_devices()
+    if not devices:
+        raise SourceError("no microphone was found; plug one in, and see whether arecord -l lists it")
+    lines = json_lines(devices) if as_json else table(devices)
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    return 0
+
+
+def json_lines(devices: tuple[InputDevice, ...]) -> Iterator[str]:
+    """One object for each microphone."""
+    for device in devices:
+        found = measure(device.name)
+        yield json.dumps({"type": "device", **asdict(device), "alsa_device": alsa_name(device.name), **asdict(found)})
+
+
+def table(devices: tuple[InputDevice, ...]) -> Iterator[str]:
+    """For people."""
+    width = max(len(device.name) for device in devices)
+    yield f"  index  {'name':{width}}  channels  level"
+    for device in devices:
+        mark = MARK_OF_DEFAULT if device.is_default else " "
+        found = measure(device.name)
+        yield f"{mark} {device.index:>5}  {device.name:{width}}  {device.max_channels:>8}  {_level(found)}"
+        if found.rates_hz:
+            yield f"         at {', '.join(str(rate_hz) for rate_hz in found.rates_hz)} Hz"
+    yield f"{MARK_OF_DEFAULT} the default; listen to another one with mic:NAME, a part of its name being enough"
+
+
+def _level(found: Measurement) -> str:
+    if found.level_dbfs is None:
+        return found.problem or "nothing was heard"
+    silent = "  digital silence: muted, or unplugged at its far end?" if found.level_dbfs <= LEVEL_FLOOR_DBFS else ""
+    return f"{found.level_dbfs:.1f} dBFS{silent}"

@@ -1,0 +1,63 @@
+"""`doctor`: what will work here, and why does it hear nothing?
+
+Bundle, speed, each source with a few seconds of its sound, broker, and what the running service says of itself. Every finding
+is one line with what to do about it; nothing is changed.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_detector.cli.build import Ears, load_ears
+from edge_detector.cli.doctor.broker import examine_broker
+from edge_detector.cli.doctor.finding import Finding
+from edge_detector.cli.doctor.sound import examine_source
+from edge_detector.cli.doctor.speed import judge_speed, measure
+from edge_detector.core.config import Config, load_config, parse_config, rules
+from edge_detector.errors import BundleError
+
+__all__ = ["Finding", "run"]
+
+INSTALLED_CONFIG = Path("/etc/edge-detector/edge.toml")
+LISTEN_SECONDS = 4.0
+
+
+def run(config_path: Path | None, *, as_json: bool, seconds: float = LISTEN_SECONDS, installed: Path = INSTALLED_CONFIG) -> int:
+    """Print the findings as they come. Returns 1 if one is bad. Raises UsageError if the configuration is wrong."""
+    path = config_path or (installed if installed.is_file() else None)
+    config = load_config(path) if path is not None else parse_config({}, "defaults")
+    what = f"{path} is right: node {config.node}" if path is not None else "no configuration: the defaults are examined"
+    _show(Finding("config", "good", what, None, {"path": None if path is None else str(path)}), as_json=as_json)
+    found_bad = False
+    for finding in examine(config, seconds):
+        _show(finding, as_json=as_json)
+        found_bad |= finding.verdict == "bad"
+    return int(found_bad)
+
+
+def examine(config: Config, seconds: float) -> Iterator[Finding]:
+    """Everything, in the order in which sound flows. Raises UsageError where the configuration does not fit the bundle."""
+    try:
+        ears = load_ears(config.bundle)
+    except BundleError as error:
+        yield Finding("bundle", "bad", str(error))
+    else:
+        yield from _examine_hearing(config, ears, seconds)
+    yield from examine_broker(config)
+
+
+def _examine_hearing(config: Config, ears: Ears, seconds: float) -> Iterator[Finding]:
+    manifest = ears.manifest
+    heard = {source.name: rules(manifest.classes, source.hops_per_patch, config.overrides) for source in config.sources}
+    known = ", ".join(sound.label for sound in manifest.classes[:12]) + (" …" if len(manifest.classes) > 12 else "")  # noqa: PLR2004 - a line's worth
+    yield Finding("bundle", "good", f"{manifest.name} {manifest.version} knows {len(manifest.classes)} sounds: {known}")
+    yield judge_speed(measure(ears), config.sources)
+    for source in config.sources:
+        yield from examine_source(source, ears, heard[source.name], seconds)
+
+
+def _show(finding: Finding, *, as_json: bool) -> None:
+    text = json.dumps(finding.record(), ensure_ascii=False) if as_json else finding.line()
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

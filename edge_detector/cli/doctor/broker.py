@@ -1,0 +1,125 @@
+"""Whether the broker is there, safe, lets us in and takes what we publish; and what it knows of the running service."""
+
+import ipaddress
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+from edge_detector.cli.credentials import broker_of, broker_warnings
+from edge_detector.cli.doctor.finding import Finding
+from edge_detector.core.config import Config, MqttConfig
+from edge_detector.edges.mqtt import Broker, Publisher, subscription
+from edge_detector.edges.tls import describe_connect_error, probe
+from edge_detector.errors import BrokerError, UsageError
+from edge_detector.types import Message
+
+LOGIN_SECONDS = 10.0
+DELIVERY_SECONDS = 5.0
+RETAINED_SECONDS = 1.0
+"""A broker sends what it has retained right after a subscription; nothing marks the end of it."""
+
+
+def examine_broker(config: Config) -> Iterator[Finding]:
+    """Knock, log in, publish, and read what the running service has left there."""
+    mqtt = config.mqtt
+    where = f"{mqtt.host}:{mqtt.port}"
+    try:
+        broker = broker_of(mqtt, f"edge_detector-{config.node}-doctor")
+        warnings = broker_warnings(mqtt)
+    except UsageError as error:
+        yield Finding("broker", "bad", str(error))
+        return
+    for warning in (*warnings, *_open_password(mqtt)):
+        yield Finding("broker", "warning", warning)
+    try:
+        agreed = probe(mqtt.host, mqtt.port, broker.tls)
+    except BrokerError as error:
+        yield Finding("broker", "bad", str(error), _cure(mqtt))
+        return
+    # Empty and retained: it leaves nothing behind, and is acknowledged.
+    calling_card = Message(f"{mqtt.base_topic}/{config.node}/doctor", b"", 1, retained=True)
+    publisher = Publisher(broker, last_will=calling_card, greeting=calling_card, explain=describe_connect_error)
+    publisher.start()
+    let_in = publisher.wait_connected(LOGIN_SECONDS)
+    problem = publisher.last_error
+    acknowledged = publisher.close(calling_card, DELIVERY_SECONDS if let_in else 0.1)
+    if not let_in:
+        yield Finding("broker", "bad", problem or f"the broker {where} does not answer in MQTT; is it an MQTT broker?")
+        return
+    if publisher.refused_topics:
+        advice = f"allow it in the broker's access rules: topic readwrite {mqtt.base_topic}/{config.node}/#"
+        yield Finding("broker", "bad", f"{where} lets us in, but takes nothing on {calling_card.topic}", advice)
+        return
+    if not acknowledged:
+        yield Finding("broker", "bad", f"{where} lets us in, but does not acknowledge what we publish", "see the broker's log")
+        return
+    yield Finding(
+        "broker",
+        "good",
+        f"{where} lets us in ({agreed}, MQTT {mqtt.protocol}) and takes what we publish",
+        None,
+        {"tls": mqtt.tls},
+    )
+    yield from _service(config, broker_of(mqtt, f"edge_detector-{config.node}-doctor"))
+
+
+def _service(config: Config, broker: Broker) -> Iterator[Finding]:
+    base = f"{config.mqtt.base_topic}/{config.node}"
+    retained: dict[str, bytes] = {}
+    try:
+        with subscription(broker, f"{base}/#", lambda message: retained.update({message.topic: message.payload})):
+            threading.Event().wait(RETAINED_SECONDS)
+    except BrokerError as error:
+        yield Finding("service", "warning", f"what the service says of itself cannot be read: {error}")
+        return
+    yield from judge_service(base, [source.name for source in config.sources], retained)
+
+
+def judge_service(base: str, sources: Sequence[str], retained: Mapping[str, bytes]) -> Iterator[Finding]:
+    """What the running service's retained messages mean."""
+    status = retained.get(f"{base}/status")
+    if status != b"online":
+        said = "no service publishes as this node" if status is None else "the service of this node is not running"
+        yield Finding("service", "warning", said, "systemctl status edge-detector; journalctl -u edge-detector")
+        return
+    yield Finding("service", "good", "the service of this node is running")
+    for name in sources:
+        health = _health(retained.get(f"{base}/{name}/health"))
+        if health is None:
+            yield Finding(
+                "service", "warning", f"it has no source {name}", "systemctl restart edge-detector takes a new configuration"
+            )
+            continue
+        state, signal = health
+        fine = state == "healthy" and signal == "ok"
+        yield Finding("service", "good" if fine else "warning", f"its source {name} is {state}, signal {signal}")
+        if retained.get(f"{base}/{name}/mute") == b"ON":
+            advice = f"unmute it in Home Assistant, or publish OFF to {base}/{name}/mute/set"
+            yield Finding("service", "warning", f"its source {name} is muted: it decides, and publishes nothing", advice)
+
+
+def _health(payload: bytes | None) -> tuple[str, str] | None:
+    try:
+        read = json.loads(payload or b"")
+    except ValueError:
+        return None
+    return (str(read.get("state")), str(read.get("signal"))) if isinstance(read, dict) else None
+
+
+def _open_password(mqtt: MqttConfig) -> tuple[str, ...]:
+    if mqtt.tls or mqtt.username is None or _is_this_machine(mqtt.host):
+        return ()
+    return (f"the password goes unencrypted over the network to {mqtt.host}; with tls = true nobody there could read it",)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _cure(mqtt: MqttConfig) -> str | None:
+    if not _is_this_machine(mqtt.host) or mqtt.tls:
+        return None
+    return "install one on this machine (apt-get install mosquitto), or name yours: [mqtt] host"

@@ -1,0 +1,171 @@
+"""Why a source hears nothing: from the kernel's devices to what the networks make of a few seconds of its sound."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edge_detector.cli.build import Ears, build_listener, open_source
+from edge_detector.cli.doctor.finding import Finding
+from edge_detector.core.bundle import SoundClass
+from edge_detector.core.config import SourceConfig
+from edge_detector.core.decision import Rule
+from edge_detector.core.signal import WINDOW_SAMPLES, judge
+from edge_detector.core.wire import Signal
+from edge_detector.edges.worker import in_thread
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.pipeline.protocols import Source
+from edge_detector.types import Block, Float32, Scores
+
+OPEN_SECONDS = 25.0
+POLL_SECONDS = 0.25
+FIRST_SOUND_SECONDS = 5.0
+QUIET_DBFS = -65.0
+"""Quieter than a quiet room through a microphone that is turned up."""
+LIVE_KINDS = ("mic", "arecord")
+
+_SIGNALS: Mapping[Signal, tuple[str, str]] = {
+    "silent": (
+        "digital silence: every sample is 0",
+        "it is muted, switched off or the wrong one: alsamixer (F4, F6), or another device",
+    ),
+    "flat": (
+        "a value that does not move: no sound, but no silence either",
+        "the microphone or its converter is broken; try another",
+    ),
+    "clipped": ("so loud that it is cut off", "turn the capture volume down: alsamixer (F4, F6)"),
+}
+
+
+def examine_source(config: SourceConfig, ears: Ears, rules: Sequence[Rule], seconds: float) -> list[Finding]:
+    """Open the source and listen for so many seconds."""
+    if rules and not any(rule.enabled for rule in rules):
+        advice = "remove enabled = false from the [class.…] tables of the sounds you want"
+        return [Finding(config.name, "bad", "no class is enabled: nothing would ever be reported", advice)]
+    opening = in_thread(lambda: open_source(config), f"open {config.name}")
+    try:
+        source = opening.result(OPEN_SECONDS)
+    except FutureTimeoutError:
+        advice = "unplug and plug in the device, or restart the machine; see dmesg"
+        return [Finding(config.name, "bad", f"opening it hangs for more than {OPEN_SECONDS:g} s", advice)]
+    except EdgeDetectorError as error:
+        return [Finding(config.name, "bad", str(error), _cure(config))]
+    try:
+        return _listen(config, source, ears, rules, seconds)
+    except EdgeDetectorError as error:
+        return [Finding(config.name, "bad", str(error), _cure(config))]
+    finally:
+        in_thread(source.close, f"close {config.name}")
+
+
+def _listen(config: SourceConfig, source: Source, ears: Ears, rules: Sequence[Rule], seconds: float) -> list[Finding]:
+    heard = Heard(source.rate_hz)
+    listener = build_listener(source, ears, hops_per_patch=config.hops_per_patch, rules=rules, dump=heard)
+    last_sound_at = time.monotonic()
+    while listener.heard_samples < seconds * source.rate_hz and not listener.ended:
+        before = listener.heard_samples
+        heard.scores += [item for item in listener.step(POLL_SECONDS) if isinstance(item, Scores)]
+        if listener.heard_samples > before:
+            last_sound_at = time.monotonic()
+        elif time.monotonic() - last_sound_at > FIRST_SOUND_SECONDS:
+            said = f"it is open, and gives no sound for {FIRST_SOUND_SECONDS:g} s"
+            return [Finding(config.name, "bad", said, "unplug and plug it in again; is another program using it?")]
+    return judge_sound(config, heard, ears.manifest.classes, rules)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a source gave while the doctor listened; takes its blocks as they were delivered.
+
+    Attributes:
+        rate_hz: of the blocks.
+        blocks: mono sound, in order.
+        scores: what the networks made of it.
+        lost_samples: how many were lost on the way.
+
+    """
+
+    rate_hz: int
+    blocks: list[Float32] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+    lost_samples: int = 0
+
+    def write(self, block: Block) -> None:
+        """Take one block."""
+        self.blocks.append(block.samples)
+        self.lost_samples += block.lost_samples
+
+
+def judge_sound(config: SourceConfig, heard: Heard, classes: Sequence[SoundClass], rules: Sequence[Rule]) -> list[Finding]:
+    """What some seconds of a source's sound say about it."""
+    if not any(len(block) for block in heard.blocks):
+        return [Finding(config.name, "bad", "it gives no sound", _cure(config))]
+    samples = np.concatenate(heard.blocks)
+    seconds = len(samples) / heard.rate_hz
+    level_dbfs = 10.0 * float(np.log10(max(1e-12, float(np.mean(np.square(samples, dtype=np.float64))))))
+    peak_dbfs = 20.0 * float(np.log10(max(1e-6, float(np.max(np.abs(samples))))))
+    signal = _signal(samples)
+    figures = {
+        "rate_hz": heard.rate_hz,
+        "seconds": round(seconds, 2),
+        "level_dbfs": round(level_dbfs, 1),
+        "peak_dbfs": round(peak_dbfs, 1),
+        "signal": signal,
+        "lost_samples": heard.lost_samples,
+    }
+    said = f"{seconds:.1f} s at {heard.rate_hz} Hz, level {level_dbfs:.0f} dBFS, peak {peak_dbfs:.0f} dBFS"
+    if signal != "ok" and (signal != "silent" or config.kind in LIVE_KINDS):
+        what, advice = _SIGNALS[signal]
+        return [Finding(config.name, "warning" if signal == "clipped" else "bad", f"{what} ({said})", advice, figures)]
+    found = [Finding(config.name, "good", said, None, figures)]
+    if heard.lost_samples:
+        advice = "see whether the machine is busy (top), or the USB port shared"
+        found.append(Finding(config.name, "warning", f"{heard.lost_samples} samples were lost", advice))
+    if level_dbfs < QUIET_DBFS and config.kind in LIVE_KINDS:
+        advice = "turn the capture volume up (alsamixer, F4, F6), or make the sound you wait for while doctor listens"
+        found.append(Finding(config.name, "warning", f"it is very quiet: below {QUIET_DBFS:g} dBFS", advice))
+    if heard.scores:
+        found.append(_nearest(config, heard.scores, classes, rules))
+    return found
+
+
+def _signal(samples: Float32) -> Signal:
+    """One verdict on all of it: clipped at any time, or silent or flat all the time."""
+    seconds = max(1, len(samples) // WINDOW_SAMPLES)
+    verdicts = {judge(part) for part in np.array_split(samples, seconds)}
+    if "clipped" in verdicts:
+        return "clipped"
+    return verdicts.pop() if len(verdicts) == 1 else "ok"
+
+
+def _nearest(config: SourceConfig, scores: Sequence[Scores], classes: Sequence[SoundClass], rules: Sequence[Rule]) -> Finding:
+    """Which class came nearest to its threshold: what is missing until something would be reported."""
+    best = np.max([item.probabilities for item in scores], axis=0)
+    rows = [(float(best[i]) - rules[i].on, i) for i in range(len(classes)) if rules[i].enabled]
+    margin, index = max(rows)
+    label, probability, threshold = classes[index].label, float(best[index]), rules[index].on
+    figures = {"nearest": classes[index].slug, "probability": round(probability, 4), "threshold": threshold}
+    if margin >= 0:
+        return Finding(config.name, "good", f"heard {label}: {probability:.2f}, and it starts at {threshold:.2f}", None, figures)
+    said = f"nothing above its threshold; nearest was {label} with {probability:.2f}, and it starts at {threshold:.2f}"
+    return Finding(config.name, "good", said, "to test it, make a sound it knows while doctor listens", figures)
+
+
+def _cure(config: SourceConfig) -> str | None:
+    return device_advice() if config.kind in LIVE_KINDS else None
+
+
+def device_advice(
+    folder: Path = Path("/dev/snd"), may_read: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK)
+) -> str:
+    """What stands between this user and a microphone, as far as the kernel's devices show it."""
+    captures = sorted(folder.glob("pcmC*D*c"))
+    if not captures:
+        return "the kernel has no capture device: plug one in (lsusb must list it), then see arecord -l"
+    if not any(map(may_read, captures)):
+        return f"this user may not open {captures[0]}: sudo usermod -aG audio $USER, and log in again"
+    return "see edge-detector devices; if the service runs, the microphone is its own: systemctl stop edge-detector first"

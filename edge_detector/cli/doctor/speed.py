@@ -1,0 +1,73 @@
+"""How much sound this machine can follow."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+import numpy as np
+
+from edge_detector.cli.build import Ears
+from edge_detector.cli.doctor.finding import Finding
+from edge_detector.core.bundle import hop_key
+from edge_detector.core.config import SourceConfig
+from edge_detector.core.decision import Decider
+from edge_detector.edges.resampler import StreamResampler
+from edge_detector.params import FRONT_END, HOPS_PER_PATCH
+from edge_detector.pipeline.hearing import Hearing
+from edge_detector.types import Block
+
+STEP_SECONDS = FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz
+RATE_HZ = 48_000
+"""What most microphones deliver, so that resampling is counted in."""
+STEPS = 40
+PATIENCE_SECONDS = 4.0
+USABLE_SHARE = 0.5
+"""Of one core: all sources are heard on one thread, and a machine has other things to do as well."""
+
+
+def measure(ears: Ears, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
+    """Seconds of one core that a second of sound costs, by hops per patch: median over `STEPS` or what patience allows."""
+    return {hops: _share(ears, hops, clock) for hops in HOPS_PER_PATCH}
+
+
+def _share(ears: Ears, hops_per_patch: int, clock: Callable[[], float]) -> float:
+    noise = np.random.default_rng(0).normal(0.0, 0.05, round(STEP_SECONDS * RATE_HZ)).astype(np.float32)
+    resampler = StreamResampler(RATE_HZ)
+    hearing = Hearing(ears.model, Decider(()), hops_per_patch=hops_per_patch)
+    took: list[float] = []
+    began = clock()
+    for step in range(STEPS + 2):
+        start = clock()
+        resampled = resampler.push(Block(noise, step * len(noise)))
+        if resampled is not None:
+            for _ in hearing.push(resampled):
+                pass
+        took.append(clock() - start)
+        if clock() - began > PATIENCE_SECONDS and step > 2:  # noqa: PLR2004 - the first two fill what is empty
+            break
+    return median(took[2:]) / STEP_SECONDS
+
+
+def judge_speed(shares: Mapping[int, float], sources: Sequence[SourceConfig]) -> Finding:
+    """What the measured shares mean, in general and for these sources."""
+    carries = {hops: int(USABLE_SHARE / share) for hops, share in shares.items()}
+    needed = sum(shares[source.hops_per_patch] for source in sources)
+    milliseconds = 1e3 * STEP_SECONDS * shares[1]
+    table = ", ".join(f"{carries[hops]} at {hop_key(hops)} s" for hops in HOPS_PER_PATCH)
+    said = f"{milliseconds:.1f} ms per window of 0.96 s; with half of one core it carries so many sources: {table}"
+    figures = {
+        "window_ms": round(milliseconds, 3),
+        "sources_by_hop": {hop_key(hops): carries[hops] for hops in HOPS_PER_PATCH},
+        "needed_share": round(needed, 4),
+    }
+    if needed > 1.0:
+        return Finding("speed", "bad", f"{said}; yours need {needed:.0%} of a core", _advice(shares, len(sources)), figures)
+    if needed > USABLE_SHARE:
+        return Finding("speed", "warning", f"{said}; yours need {needed:.0%} of a core", _advice(shares, len(sources)), figures)
+    return Finding("speed", "good", f"{said}; yours need {needed:.1%} of a core", None, figures)
+
+
+def _advice(shares: Mapping[int, float], sources: int) -> str:
+    if sources * shares[1] <= USABLE_SHARE:
+        return "set hop = 0.96 for each source"
+    return "use fewer sources or a smaller bundle; if TFLite complains of cpuinfo here, let it read /proc/cpuinfo"

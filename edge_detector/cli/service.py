@@ -1,0 +1,252 @@
+"""The service: stations, publisher, controls and vitals around one loop. It runs in the main thread, as does all inference."""
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from edge_detector import __version__
+from edge_detector.cli.build import Ears, build_listener, build_station_keeper, open_source
+from edge_detector.cli.state import State
+from edge_detector.core import home_assistant, wire
+from edge_detector.core.clock import Anchor
+from edge_detector.core.commands import Refusal, SourceDefaults, command_filters
+from edge_detector.core.config import Config, SourceConfig, rules
+from edge_detector.core.controls import Controls, Settings
+from edge_detector.core.decision import Rule
+from edge_detector.core.vitals import SourceVitals, Vitals, VitalsWindow
+from edge_detector.edges.mqtt import Broker, Publisher
+from edge_detector.edges.notify import notify
+from edge_detector.edges.process import cpu_seconds, rss_bytes
+from edge_detector.edges.tls import describe_connect_error
+from edge_detector.params import FRONT_END
+from edge_detector.pipeline.listener import Listener
+from edge_detector.pipeline.protocols import Source
+from edge_detector.pipeline.reporter import Reporter
+from edge_detector.pipeline.station import Station
+from edge_detector.types import Message, Scores
+
+LOG = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+SHARED_POLL_SECONDS = 0.02
+"""With several sources one waits no longer than this for each, so that none delays another noticeably."""
+DRAIN_SECONDS = 3.0
+RELEASE_SECONDS = 1.0
+WAITING_COMMANDS = 200
+PATIENT_MESSAGES = 1_000
+"""More than this many messages on their way: a recording, which has time, is not heard further."""
+
+OpenSource = Callable[[SourceConfig], Source]
+
+
+class Service:
+    """Everything between the sources and the broker. `run` returns when `stop` is set or every source has ended."""
+
+    def __init__(
+        self, config: Config, ears: Ears, broker: Broker, state: State, *, open_source: OpenSource = open_source
+    ) -> None:
+        self._config = config
+        self._ears = ears
+        self._state = state
+        self._base = f"{config.mqtt.base_topic}/{config.node}"
+        settings = state.settings.load() if state.settings is not None else Settings()
+        self._controls = Controls(self._base, self._defaults(config), settings)
+        self._rediscovery = home_assistant.Rediscovery(random.random, config.home_assistant.prefix)
+        self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
+        filters = command_filters(self._base) if config.mqtt.commands else ()
+        if config.home_assistant.enabled:
+            filters = (*filters, home_assistant.birth_topic(config.home_assistant.prefix))
+        self._publisher = Publisher(
+            broker,
+            last_will=wire.status(self._base, online=False),
+            greeting=wire.status(self._base, online=True),
+            outbox=state.outbox,
+            subscriptions=filters,
+            on_message=self._receive,
+            explain=describe_connect_error,
+        )
+        self._vitals = VitalsWindow(time.monotonic(), cpu_seconds())
+        self._stations = [self._station(source, open_source) for source in config.sources]
+
+    def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
+        """Serve. `reload` is asked each turn for a new configuration, of which thresholds and mutes take effect.
+
+        Returns the number of sources that failed for good.
+        """
+        self._announce()
+        stations = self._stations
+        notify("READY=1", f"STATUS={self._status()}")
+        wait_seconds = POLL_SECONDS if len(stations) == 1 else SHARED_POLL_SECONDS
+        try:
+            while not stop.is_set() and any(station.active for station in stations):
+                for station in stations:
+                    if station.active and self._may_go_on(station):
+                        station.step(wait_seconds)
+                self._obey()
+                if (config := reload()) is not None:
+                    self._take(config)
+                self._report_vitals()
+                if not any(station.overdue for station in stations):
+                    notify("WATCHDOG=1")
+        finally:
+            self._close()
+        return sum(station.state.state == "failed" for station in stations)
+
+    @property
+    def dropped_messages(self) -> int:
+        """Messages that were dropped since the start."""
+        return self._publisher.dropped_messages
+
+    def vitals_of(self, source: str) -> SourceVitals:
+        """The counters of one source."""
+        return next(station.vitals for station in self._stations if station.name == source)
+
+    def _may_go_on(self, station: Station) -> bool:
+        """A recording waits for the broker; what is live cannot."""
+        if station.live or self._publisher.backlog <= PATIENT_MESSAGES:
+            return True
+        time.sleep(SHARED_POLL_SECONDS)
+        return False
+
+    def _defaults(self, config: Config) -> dict[str, SourceDefaults]:
+        classes = self._ears.manifest.classes
+        found = {}
+        for source in config.sources:
+            values = rules(classes, source.hops_per_patch, config.overrides)
+            found[source.name] = SourceDefaults({sound.slug: rule for sound, rule in zip(classes, values, strict=True)})
+        return found
+
+    def _station(self, source: SourceConfig, open_source: OpenSource) -> Station:
+        names = wire.Names(self._base, self._config.node, source.name, "none")
+        reporter = Reporter(names, self._ears.manifest.classes, self._config.mqtt.probabilities, time.time)
+
+        def listen(opened: Source, rules: Sequence[Rule]) -> Listener:
+            return build_listener(opened, self._ears, hops_per_patch=source.hops_per_patch, rules=rules)
+
+        reporter.muted = self._controls.muted(source.name)
+        return Station(
+            source.name,
+            build_station_keeper(source, lambda: open_source(source)),
+            listen,
+            reporter,
+            rules=self._controls.rules(source.name),
+            publish=self._publisher.publish,
+            heard=self._heard,
+        )
+
+    def _announce(self) -> None:
+        outbox = self._state.outbox
+        for started in outbox.open_events() if outbox is not None else ():
+            self._publisher.publish(wire.interrupted(started, time.time()))
+        self._publisher.start()
+        for station in self._stations:
+            station.start()
+        self._answer()
+        self._discover()
+
+    def _answer(self) -> None:
+        if self._config.mqtt.commands:
+            for message in self._controls.answers():
+                self._publisher.publish(message)
+
+    def _discover(self) -> None:
+        settings = self._config.home_assistant
+        if not settings.enabled:
+            return
+        classes = self._ears.manifest.classes
+        enabled = {
+            name: [sound for sound in classes if defaults.rules[sound.slug].enabled]
+            for name, defaults in self._defaults(self._config).items()
+        }
+        bundle = f"{self._ears.manifest.name} {self._ears.manifest.version}"
+        device = home_assistant.Device(
+            self._config.node, self._base, __version__, bundle, enabled, commands=self._config.mqtt.commands
+        )
+        past = self._controls.settings.entities
+        self._publisher.publish(home_assistant.discovery(device, past=past, prefix=settings.prefix))
+        if self._controls.remember_entities(home_assistant.platforms(device)):
+            self._save()
+
+    def _receive(self, message: Message) -> None:
+        try:
+            self._received.put_nowait(message)
+        except queue.Full:
+            LOG.warning("more commands arrive than can be obeyed; one on %r was dropped", message.topic[:60])
+
+    def _obey(self) -> None:
+        now = time.monotonic()
+        while not self._received.empty():
+            message = self._received.get_nowait()
+            self._rediscovery.hear(message, now)
+            match self._controls.hear(message, now):
+                case Refusal(sentence):
+                    LOG.warning("%s", sentence)
+                case None:
+                    pass
+                case accepted:
+                    self._save()
+                    self._use_controls()
+                    self._publisher.publish(accepted.answer)
+        if self._rediscovery.due(now):
+            self._discover()
+
+    def _take(self, config: Config) -> None:
+        if config.sources != self._config.sources or config.mqtt != self._config.mqtt or config.bundle != self._config.bundle:
+            LOG.warning("sources, broker and bundle change with the next restart; thresholds have been taken over")
+        self._config = replace(self._config, overrides=config.overrides)
+        self._controls.reload(self._defaults(self._config))
+        self._use_controls()
+        self._answer()
+        self._discover()
+
+    def _use_controls(self) -> None:
+        for station in self._stations:
+            station.use(self._controls.rules(station.name), muted=self._controls.muted(station.name))
+
+    def _save(self) -> None:
+        if self._state.settings is not None:
+            self._state.settings.save(self._controls.settings)
+
+    def _heard(self, scores: Scores, anchor: Anchor) -> None:
+        latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
+        self._vitals.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
+
+    def _report_vitals(self) -> None:
+        now = time.monotonic()
+        if self._vitals.due(now):
+            self._publish_vitals(now)
+
+    def _publish_vitals(self, now: float) -> None:
+        publisher = self._publisher
+        vitals = Vitals(
+            period=self._vitals.close(now, cpu_seconds()),
+            rss_bytes=rss_bytes(),
+            outbox_depth=publisher.outbox.depth,
+            dropped_messages=publisher.dropped_messages,
+            refused_messages=publisher.refused_messages,
+            reconnects=publisher.reconnects,
+            bundle=f"{self._ears.manifest.name} {self._ears.manifest.version}",
+            sources={station.name: station.vitals for station in self._stations},
+        )
+        publisher.publish(wire.telemetry(self._base, vitals, time.time()))
+        notify(f"STATUS={self._status()}")
+
+    def _status(self) -> str:
+        healthy = sum(station.state.state == "healthy" for station in self._stations)
+        return f"{healthy} of {len(self._stations)} sources hear; bundle {self._ears.manifest.name} {self._ears.manifest.version}"
+
+    def _close(self) -> None:
+        notify("STOPPING=1")
+        for station in self._stations:
+            station.close()
+        self._publish_vitals(time.monotonic())
+        if not self._publisher.close(wire.status(self._base, online=False), DRAIN_SECONDS):
+            LOG.warning("stopped before the broker had acknowledged everything")
+        if self._state.outbox is not None:
+            self._state.outbox.close()
+        for station in self._stations:
+            station.wait_closed(RELEASE_SECONDS)

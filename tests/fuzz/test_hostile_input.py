@@ -1,0 +1,288 @@
+"""Whatever arrives from outside ends in a value or in one sentence: never in a crash, a traceback or a hang.
+
+EDGE_DETECTOR_FUZZ sets how many inputs each test tries: a few by default, many in `make fuzz`.
+"""
+
+import io
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from edge_detector.core.bundle import MANIFEST, PCA, SoundClass, load_bundle, parse_manifest, render_manifest
+from edge_detector.core.commands import Refusal, SourceDefaults
+from edge_detector.core.config import load_config, parse_config, rules
+from edge_detector.core.controls import Accepted, Controls, Settings
+from edge_detector.core.decision import Rule
+from edge_detector.core.gaps import Gap, format_gaps, gaps_path
+from edge_detector.core.home_assistant import Rediscovery
+from edge_detector.edges.audio_file import AudioFile
+from edge_detector.edges.settings import parse_settings, render_settings
+from edge_detector.errors import BundleError, EdgeDetectorError, SourceError, UsageError
+from edge_detector.types import Message
+from tests.core.test_bundle import contents, manifest
+
+MANY = os.environ.get("EDGE_DETECTOR_FUZZ")
+EXAMPLES = int(MANY or 100)
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=MANY is None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+
+Tree: TypeAlias = Any
+"""What JSON or TOML can hold."""
+
+RULE = Rule(0.5, 0.3)
+BASE = "edge_detector/nursery"
+CONFIG = """
+[node]
+name = "nursery"
+[bundle]
+path = "/opt/bundle"
+[[source]]
+name = "cot"
+kind = "mic"
+device = "USB"
+channel = 1
+hop = 0.24
+[[source]]
+name = "tape"
+kind = "file"
+device = "tape.wav"
+real_time = true
+[mqtt]
+host = "broker"
+port = 8883
+protocol = "3.1.1"
+username = "ear"
+password_file = "/run/secret"
+base_topic = "home/ears"
+probabilities = "second"
+[class.rain]
+on = 0.9
+enabled = true
+hold_seconds = 2
+"""
+CLASSES = (SoundClass("rain", "Rain", None, dict.fromkeys((1, 2, 4), RULE)),)
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["", "\n", "../../etc/passwd", "/", "+", "#", "\0", "\x1b[2J", "9" * 30, 2**63, -1, 10**400, 0.0, 1e-320]),
+)
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4))
+
+
+def damaged_trees(whole: Tree) -> st.SearchStrategy[Tree]:
+    """A valid tree with one to four places replaced, removed or added to."""
+    places = list(walk(whole, ()))
+
+    def damage(hurts: list[tuple[int, str, str, Tree]]) -> Tree:
+        tree = json.loads(json.dumps(whole))
+        for place, how, key, value in hurts:
+            hurt(tree, places[place], how, key, value)
+        return tree
+
+    one = st.tuples(
+        st.integers(0, len(places) - 1), st.sampled_from(["replace", "remove", "add"]), st.text(max_size=10), TREES
+    )  # fmt: skip
+    return st.lists(one, min_size=1, max_size=4).map(damage)
+
+
+def walk(tree: Tree, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from walk(value, (*path, key))
+
+
+def hurt(tree: Tree, path: tuple[Any, ...], how: str, new_key: str, value: Tree) -> None:
+    for key in path[:-1]:
+        try:
+            tree = tree[key]
+        except (KeyError, IndexError, TypeError):
+            return
+    last = path[-1]
+    if isinstance(tree, dict):
+        tree[new_key if how == "add" else last] = value
+        if how == "remove":
+            del tree[last]
+    elif isinstance(tree, list) and isinstance(last, int) and last < len(tree):
+        tree[last] = value
+
+
+def damaged_bytes(whole: bytes) -> st.SearchStrategy[bytes]:
+    """Valid content cut short, with bytes overwritten or with bytes put in; early bytes, the headers, more often."""
+
+    def damage(cut: int, changes: list[tuple[int, bytes, bool]]) -> bytes:
+        content = bytearray(whole[:cut])
+        for at, new, overwrite in changes:
+            content[at : at + (len(new) if overwrite else 0)] = new
+        return bytes(content)
+
+    early = st.one_of(st.integers(0, min(100, len(whole))), st.integers(0, len(whole)))
+    change = st.tuples(early, st.binary(min_size=1, max_size=8), st.booleans())
+    return st.builds(damage, st.one_of(st.just(len(whole)), early), st.lists(change, max_size=4))
+
+
+def ends_in_one_sentence(attempt: Callable[[], object], error: type[EdgeDetectorError]) -> None:
+    try:
+        attempt()
+    except error as caught:
+        sentence = str(caught)
+        assert sentence.strip()
+        assert "\n" not in sentence, f"more than one line: {sentence!r}"
+        assert len(sentence) < 2_000, "a sentence that no one would read"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    in_memory = Path("/dev/shm")  # noqa: S108 - only the parent of a folder with a name of its own
+    with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+@fuzz
+@example({"class": {"\n": {}}})
+@example({"class": {"rain": {"on": 10**400}}})
+@example({"mqtt": {"port": 1 << 20_000}})
+@given(damaged_trees(tomllib.loads(CONFIG)))
+def test_a_configuration_with_wrong_values(data: Tree) -> None:
+    def attempt() -> None:
+        config = parse_config(data, "edge.toml")
+        for source in config.sources:
+            rules(CLASSES, source.hops_per_patch, config.overrides)
+
+    ends_in_one_sentence(attempt, UsageError)
+
+
+@fuzz
+@given(content=damaged_bytes(CONFIG.encode()) | st.binary(max_size=200))
+def test_a_configuration_of_damaged_text(folder: Path, content: bytes) -> None:
+    path = folder / "edge.toml"
+    path.write_bytes(content)
+    ends_in_one_sentence(lambda: load_config(path), UsageError)
+
+
+@fuzz
+@given(damaged_trees(json.loads(render_manifest(manifest(), contents()))))
+def test_a_manifest_with_wrong_values(data: Tree) -> None:
+    content = json.dumps(data).encode()
+    ends_in_one_sentence(lambda: parse_manifest(content, "manifest.json"), BundleError)
+
+
+@fuzz
+@given(damaged_bytes(render_manifest(manifest(), contents())) | st.binary(max_size=200))
+def test_a_manifest_of_damaged_text(content: bytes) -> None:
+    ends_in_one_sentence(lambda: parse_manifest(content, "manifest.json"), BundleError)
+
+
+def squeezed_pca() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, pca_eigen_vectors=np.eye(128, dtype=np.float32), pca_means=np.zeros(128, np.float32))
+    return file.getvalue()
+
+
+@fuzz
+@given(content=damaged_bytes(squeezed_pca()))
+def test_parameters_that_were_tampered_with_and_signed_again(folder: Path, content: bytes) -> None:
+    files = {**contents(), PCA: content}
+    for name, written in {**files, MANIFEST: render_manifest(manifest(), files)}.items():
+        (folder / name).write_bytes(written)
+    ends_in_one_sentence(lambda: load_bundle(folder), BundleError)
+
+
+TOPICS = st.one_of(
+    st.text(max_size=60),
+    st.lists(st.sampled_from([BASE, "cot", "door", "threshold", "mute", "set", "rain", "", "+", "#", "status"]), max_size=7).map(
+        "/".join
+    ),
+    st.sampled_from([f"{BASE}/cot/threshold/rain/set", f"{BASE}/cot/mute/set", "homeassistant/status"]),
+)
+PAYLOADS = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from([b"ON", b"OFF", b"", b"online", b"nan", b"1e400", b"-0", b"0.5"]),
+    st.floats().map(lambda number: repr(number).encode()),
+)
+
+
+@fuzz
+@given(st.lists(st.tuples(TOPICS, PAYLOADS, st.booleans(), st.floats(0, 1e9)), max_size=6))
+def test_commands_from_a_stranger(messages: list[tuple[str, bytes, bool, float]]) -> None:
+    sources = {"cot": SourceDefaults({"rain": RULE}), "door": SourceDefaults({"rain": RULE})}
+    controls, rediscovery = Controls(BASE, sources, Settings()), Rediscovery(lambda: 0.5)
+    for topic, payload, retained, now in messages:
+        message = Message(topic, payload, 1, retained)
+        rediscovery.hear(message, now)
+        answer = controls.hear(message, now)
+        if isinstance(answer, Refusal):
+            assert answer.sentence.isprintable()
+        if isinstance(answer, Accepted):
+            assert answer.answer.topic == topic.removesuffix("/set")
+    for rule in controls.rules("cot"):
+        assert 0.0 < rule.on <= 1.0
+        assert rule.off <= rule.on
+    assert parse_settings(render_settings(controls.settings), "settings") == controls.settings
+
+
+@fuzz
+@given(st.one_of(damaged_bytes(render_settings(Settings({"cot": {"rain": 0.5}}, {"cot": True}, {"a-b": "sensor"}))), st.binary()))
+def test_a_damaged_settings_file(content: bytes) -> None:
+    ends_in_one_sentence(lambda: parse_settings(content, "settings.json"), EdgeDetectorError)
+
+
+def recording(kind: str) -> bytes:
+    file = io.BytesIO()
+    samples = (np.arange(4_000) * 7_919 % 20_000 - 10_000).astype(np.int16)
+    soundfile.write(file, samples, 16_000, format=kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "AIFF", "MP3"])
+def test_audio_with_a_damaged_header(folder: Path, kind: str) -> None:
+    path = folder / f"damaged.{kind.lower()}"
+
+    @fuzz
+    @given(damaged_bytes(recording(kind)))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        ends_in_one_sentence(lambda: hear(path), SourceError)
+
+    check()
+
+
+def hear(path: Path) -> None:
+    """Read as the service does, but no longer than a second's worth of blocks: a header may promise hours."""
+    source = AudioFile(path)
+    try:
+        for _ in range(16):
+            block = source.read(0.0)
+            if block is None:
+                break
+            assert np.isfinite(block.samples).all(), "nothing but numbers goes into the networks"
+    finally:
+        source.close()
+
+
+@fuzz
+@given(content=damaged_bytes(format_gaps([Gap(100, 7)]).encode()) | st.binary(max_size=100))
+def test_a_damaged_note_of_gaps(folder: Path, content: bytes) -> None:
+    path = folder / "dump.wav"
+    path.write_bytes(recording("WAV"))
+    gaps_path(path).write_bytes(content)
+    ends_in_one_sentence(lambda: hear(path), SourceError)
+    gaps_path(path).unlink()

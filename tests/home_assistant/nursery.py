@@ -1,0 +1,41 @@
+"""The node whose discovery payload is judged: two microphones, three sounds, one of them not listened for at the door."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edge_detector.core.bundle import SoundClass
+from edge_detector.core.commands import SourceDefaults
+from edge_detector.core.decision import Rule
+from edge_detector.core.home_assistant import Device, discovery
+from edge_detector.core.wire import Names
+from edge_detector.types import Message
+
+FOLDER = Path(__file__).parent
+CAPTURED = FOLDER / "discovery.json"
+"""The payload that Home Assistant accepted, readable."""
+RULES = FOLDER / "rules.json"
+"""What the schemas of that Home Assistant say."""
+
+NODE, BASE = "nursery", "edge_detector/nursery"
+COT, DOOR = (Names(BASE, NODE, source, "5f2a9c01b3de") for source in ("cot", "front_door"))
+CLASSES = (
+    SoundClass("baby_cry", "Baby crying", "/t/dd00002", {}),
+    SoundClass("rain", "Régen", None, {}),
+    SoundClass("808_kick", '"Kick" {{ 808 }}', None, {}),
+)
+DEVICE = Device(NODE, BASE, "1.2.3", "default 1.0.0", {"cot": CLASSES, "front_door": CLASSES[:2]})
+PAST = {"cot-class-owl": "binary_sensor", "attic-event": "event", "cot-event": "event"}
+DEFAULTS = {
+    source: SourceDefaults({sound.slug: Rule(0.5, 0.3) for sound in classes}) for source, classes in DEVICE.sources.items()
+}
+
+
+def announcement() -> Message:
+    return discovery(DEVICE, past=PAST)
+
+
+def payload(message: Message) -> dict[str, Any]:
+    data = json.loads(message.payload)
+    assert isinstance(data, dict)
+    return data

@@ -10,11 +10,17 @@ from collections.abc import Sequence
 from edge_detector.errors import EdgeDetectorError
 
 COMMANDS = {
+    "fetch": "get Google's VGGish: its checkpoint and PCA parameters, resumed and checked",
     "train-embedder": "train a compact VGGish from labelled clips, optionally with a TFLite tagger as teacher",
-    "export-embedder": "trained embedder to TFLite, measured against its source graph",
+    "export-embedder": "VGGish's checkpoint or a trained embedder to TFLite, measured against its source graph",
+    "background": "real speech, music and other sound, cut and split for training, choosing thresholds and testing",
     "embed": "audio to AudioSet-format TFRecords, or training sequences composed from clips",
     "train": "train a sequence model on embeddings",
+    "eval": "YouTube-8M's metrics of a trained model, once or for each new checkpoint, or of arrays of scores",
+    "infer": "the best classes of each record, as YouTube-8M's CSV",
+    "compare": "train and measure several models on the same data: one table",
     "export": "trained sequence model to a streaming TFLite step, measured against its offline graph",
+    "calibrate": "each class's thresholds for each hop, on background that nothing was trained on",
     "bundle": "put a bundle together and describe it",
     "verify": "check that TFLite, training graph and detector agree",
     "score": "a bundle against labelled clips: accuracy, recall, confusion",

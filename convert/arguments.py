@@ -31,3 +31,21 @@ def positive_float(text: str) -> float:
         message = f"{text!r} is not a number above 0"
         raise argparse.ArgumentTypeError(message)
     return value
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Comma-separated whole numbers, each once: 0,1,2."""
+    parts = text.split(",")
+    if not all(part.isdigit() for part in parts) or len({int(part) for part in parts}) < len(parts):
+        message = f"{text!r} is not a list of different seeds such as 0,1,2"
+        raise argparse.ArgumentTypeError(message)
+    return tuple(int(part) for part in parts)
+
+
+def share(text: str) -> float:
+    """A number between 0 and 1, neither of them."""
+    value = positive_float(text)
+    if value >= 1.0:
+        message = f"{text!r} is not a number between 0 and 1"
+        raise argparse.ArgumentTypeError(message)
+    return value

@@ -10,6 +10,7 @@ from edge_detector.core.bundle import Manifest
 def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     """The card as Markdown, every figure taken from the manifest."""
     classes = "\n".join(f"| `{sound.slug}` | {sound.label} | {sound.mid or '-'} |" for sound in manifest.classes)
+    thresholds = _thresholds(manifest.training.get("calibration"))
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"A sound event detector for edge-detector, made {manifest.created}. Licence: {manifest.licence}.",
@@ -21,6 +22,7 @@ def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         _training(manifest.training),
         "## How good it is",
         _evaluation(manifest.evaluation),
+        *(("## Thresholds", thresholds) if thresholds else ()),
         "## Exported files against their source graphs",
         _table(manifest.parity),
         "## Limits",
@@ -40,7 +42,7 @@ def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
 
 
 def _training(training: Mapping[str, object]) -> str:
-    facts = {key: value for key, value in training.items() if key not in ("credits", "limits")}
+    facts = {key: value for key, value in training.items() if key not in ("credits", "limits", "calibration")}
     return f"{_list(training.get('credits'))}\n\n{_table(facts)}".strip()
 
 
@@ -49,13 +51,77 @@ def _list(items: object) -> str:
 
 
 def _evaluation(evaluation: Mapping[str, Any]) -> str:
-    if "clips" not in evaluation:
-        return "Not measured."
+    parts = []
+    if "clips" in evaluation:
+        parts.append(_accuracy(evaluation))
+    if "events" in evaluation:
+        parts.append(_events(evaluation["events"]))
+    if "false_alarms" in evaluation:
+        parts.append(_alarms(evaluation["false_alarms"]))
+    return "\n\n".join(parts) or "Not measured."
+
+
+def _accuracy(evaluation: Mapping[str, Any]) -> str:
     return (
         f"{evaluation['right']} of {evaluation['clips']} clips ({100 * evaluation['accuracy']:.1f} %) have their class on top by "
         f"mean probability. {evaluation['protocol']}\n\nRows are what it was, columns what was heard:\n\n"
         f"```\n{confusion_table(dict(evaluation))}\n```"
     )
+
+
+def _events(events: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {hop} s | {found['found']} of {found['clips']} ({100 * found['share']:.1f} %) | {_missed(found['recall'])} |"
+        for hop, found in events.items()
+    ]
+    head = "As a detector, the same clips: those that give an event of their class at the thresholds of this bundle.\n"
+    return "\n".join([head, "| hop | found | classes below 100 % |", "|---|---|---|", *rows])
+
+
+def _missed(recall: Mapping[str, float]) -> str:
+    return ", ".join(f"{slug} {100 * share:.0f} %" for slug, share in recall.items() if share < 1.0) or "none"
+
+
+def _alarms(kinds: Mapping[str, Any]) -> str:
+    rows = []
+    for label, kind in kinds.items():
+        for hop, found in kind.items():
+            if hop == "hours":
+                continue
+            heard = ", ".join(f"{slug} {count}" for slug, count in found["classes"].items()) or "-"
+            bound = f"{found['per_hour']:.1f} (at most {found['at_most_per_hour']:.1f})"
+            rows.append(f"| {label} | {kind['hours']:.2f} | {hop} s | {found['events']} | {bound} | {heard} |")
+    head = (
+        "False alarms on sound that was used neither for training nor for choosing thresholds; in brackets the 95 % upper "
+        "bound. The class `speech` is no false alarm in speech, nor `music` in music.\n"
+    )
+    return "\n".join([head, "| sound | hours | hop | events | per hour | which |", "|---|---|---|---|---|---|", *rows])
+
+
+def _thresholds(calibration: object) -> str:
+    if not isinstance(calibration, Mapping):
+        return ""
+    heard = ", ".join(f"{label} {length:.2f} h" for label, length in calibration["hours"].items())
+    rows = []
+    for slug, hops in calibration["classes"].items():
+        cells = [f"{found['rule']['on']:.2f}{_lasting(found['rule'])} ({_percent(found['recall'])})" for found in hops.values()]
+        rows.append(f"| `{slug}` | {' | '.join(cells)} |")
+    hops_named = list(next(iter(calibration["classes"].values())))
+    head = (
+        f"Chosen for at most {calibration['false_alarms_per_hour']:g} false alarms per hour and class on {heard} (each sound at "
+        f"levels {_text(calibration['gains_db'])} dB), plus a margin of {calibration['margin']:g} log odds. In brackets the "
+        "recall they leave on the clips that the networks learnt from, which flatters them. With a time: so long must it last.\n"
+    )
+    titles = " | ".join(f"on, hop {hop} s" for hop in hops_named)
+    return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(hops_named), *rows])
+
+
+def _lasting(rule: Mapping[str, float]) -> str:
+    return f", {rule['min_seconds']:g} s" if rule["min_seconds"] else ""
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _table(facts: Mapping[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,11 +64,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
 def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Read an npz file of numbers."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # Opened here, since NumPy leaves a damaged file open.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as error:
         message = f"{path} does not exist; run the command that makes it first"
         raise UsageError(message) from error
-    except (OSError, ValueError) as error:
-        message = f"{path} is not an npz file of numbers"
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        message = f"{path} is not an npz file of numbers, or is cut or damaged"
         raise EdgeDetectorError(message) from error

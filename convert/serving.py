@@ -17,10 +17,10 @@ from edge_detector.types import Block, Codes, Float32, Scores
 
 
 def read_pca(path: Path) -> Pca:
-    """PCA parameters from an npz file."""
+    """PCA parameters from an npz file, ours or Google's, of any float type, the means as row or column."""
     arrays = read_arrays(path)
     try:
-        return Pca(arrays["pca_eigen_vectors"], arrays["pca_means"])
+        return Pca(arrays["pca_eigen_vectors"].astype(np.float32), arrays["pca_means"].astype(np.float32).reshape(-1))
     except (KeyError, ValueError) as error:
         message = f"{path} does not hold PCA parameters: {error}"
         raise EdgeDetectorError(message) from error

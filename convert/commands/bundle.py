@@ -13,6 +13,7 @@ from typing import Any
 from convert.arguments import folds
 from convert.card import model_card
 from convert.data.clips import find_clips, load_clips
+from convert.data.listening import alarms_by_hop, found_by_hop, hear_background, hear_clips
 from convert.data.scoring import score_clips
 from convert.files import read_json
 from convert.serving import detector_model, read_pca
@@ -23,13 +24,11 @@ from edge_detector.params import HOPS_PER_PATCH
 
 DEFAULT_RULE = Rule(on=0.5, off=0.3)
 PROTOCOL = (
-    "Fold {folds}: no clip of it was used for training, for early stopping, or to choose anything; measured through the "
+    "Fold {folds}: no clip of it was used for training, for early stopping or for thresholds; measured through the "
     "detector's own streaming path on the very files of this bundle, hop 0.96 s."
 )
-LIMITS = (
-    "Thresholds are not calibrated: every class starts an event at the same probability.",
-    "A sound that is not heard may still be there. Do not rely on this for anybody's safety.",
-)
+NOT_CALIBRATED = "Thresholds are not calibrated: every class starts an event at the same probability."
+LIMITS = ("A sound that is not heard may still be there. Do not rely on this for anybody's safety.",)
 NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes")
 """Measured by an export, but facts of the machine it ran on, or said elsewhere."""
 
@@ -46,6 +45,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--evaluate", type=Path, metavar="DIR", help="clips to measure on; the figures go into the bundle")
     parser.add_argument("--evaluate-folds", type=folds, help="their folds; none may have been trained on")
+    parser.add_argument(
+        "--evaluate-background",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="LABEL/1-ORIGIN.wav to count false alarms on",
+    )
+    parser.add_argument("--calibration", type=Path, help="thresholds that calibrate chose")
     parser.add_argument("--name", required=True)
     parser.add_argument("--release", default="1.0.0", help="version of the bundle (1.0.0)")
     parser.add_argument("--licence", default="Apache-2.0")
@@ -57,6 +65,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     embedder_facts = read_json(arguments.embedder_source / "embedder.json")
     sequence_facts = read_json(arguments.sequence_source / "sequence.json")
     labels = [str(label) for label in sequence_facts["labels"]]
+    calibration = read_json(arguments.calibration) if arguments.calibration else {}
     _refuse_leaks(arguments, embedder_facts)
     pca_path = arguments.embedder_source / "pca.npz"
     contents = {
@@ -70,8 +79,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         created=_created(),
         licence=arguments.licence,
         sequence=_sequence(sequence_facts),
-        classes=_classes(labels, read_json(arguments.classes) if arguments.classes else {}),
-        training=_training(embedder_facts, sequence_facts, read_json(arguments.about) if arguments.about else {}),
+        classes=_classes(labels, read_json(arguments.classes) if arguments.classes else {}, calibration),
+        training=_training(embedder_facts, sequence_facts, read_json(arguments.about) if arguments.about else {}, calibration),
         evaluation={},
         parity={"embedder": _errors(arguments.embedder), "sequence": _errors(arguments.sequence)},
     )
@@ -148,47 +157,66 @@ def _created() -> str:
 
 
 def _sequence(facts: dict[str, Any]) -> format_.SequenceSpec:
-    states = [
-        format_.StateTensor(f"{kind}{layer}", (int(facts["cells"]),)) for layer in range(int(facts["layers"])) for kind in "hc"
-    ]
+    states = [format_.StateTensor(str(state["name"]), tuple(state["shape"])) for state in facts["states"]]
     return format_.SequenceSpec(str(facts["model"]), int(facts["context"]), 1, tuple(states))
 
 
-def _classes(labels: Sequence[str], names: dict[str, Any]) -> tuple[format_.SoundClass, ...]:
+def _classes(labels: Sequence[str], names: dict[str, Any], calibration: dict[str, Any]) -> tuple[format_.SoundClass, ...]:
     unknown = sorted(set(labels) - set(names)) if names else []
     if unknown:
         message = f"--classes says nothing about {unknown[0]}; add it"
         raise UsageError(message)
-    rules = dict.fromkeys(HOPS_PER_PATCH, DEFAULT_RULE)
     return tuple(
         format_.SoundClass(
             slug=slug,
             label=str(names.get(slug, {}).get("label", slug.replace("_", " ").capitalize())),
             mid=names.get(slug, {}).get("mid"),
-            rules=rules,
+            rules=_rules(slug, calibration),
         )
         for slug in labels
     )
 
 
-def _training(embedder: dict[str, Any], sequence: dict[str, Any], about: dict[str, Any]) -> dict[str, object]:
-    chosen = ("width", "parameters", "folds", "clips", "teacher", "seed")
-    learnt = ("layers", "cells", "target", "sequences", "best_epoch", "validation_loss", "seed")
+def _rules(slug: str, calibration: dict[str, Any]) -> dict[int, Rule]:
+    if not calibration:
+        return dict.fromkeys(HOPS_PER_PATCH, DEFAULT_RULE)
+    try:
+        chosen = calibration["classes"][slug]
+        return {hops: Rule(**chosen[format_.hop_key(hops)]["rule"]) for hops in HOPS_PER_PATCH}
+    except (KeyError, TypeError) as error:
+        message = f"--calibration has no rule for {slug} at each hop; run calibrate on a bundle of these classes"
+        raise UsageError(message) from error
+
+
+def _training(
+    embedder: dict[str, Any], sequence: dict[str, Any], about: dict[str, Any], calibration: dict[str, Any]
+) -> dict[str, object]:
+    chosen = ("width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed")
+    shape = ("model", "layers", "cells", "head", "clusters", "hidden", "activation", "pooling", "parameters")
+    learnt = (*shape, "target", "sequences", "best_epoch", "validation_loss", "seed")
     return {
         "credits": list(about.get("credits", ())),
-        "limits": [*about.get("limits", ()), *LIMITS],
-        "embedder": {key: embedder[key] for key in chosen if embedder.get(key) is not None},
-        "sequence": {key: sequence[key] for key in learnt},
+        "limits": [*about.get("limits", ()), *(() if calibration else (NOT_CALIBRATED,)), *LIMITS],
+        "embedder": {key: embedder[key] for key in chosen if embedder.get(key) not in (None, "")},
+        "sequence": {key: sequence[key] for key in learnt if sequence.get(key) is not None},
+        **({"calibration": calibration} if calibration else {}),
     }
 
 
 def _measured(
     manifest: format_.Manifest, contents: dict[str, bytes], pca: Path, arguments: argparse.Namespace, labels: Sequence[str]
 ) -> format_.Manifest:
-    if not arguments.evaluate:
+    if not arguments.evaluate and not arguments.evaluate_background:
         return manifest
     bundle = format_.Bundle(manifest, contents[format_.EMBEDDER], contents[format_.SEQUENCE], read_pca(pca))
-    clips = load_clips(find_clips(arguments.evaluate, arguments.evaluate_folds), labels)
-    confusion = score_clips(detector_model(bundle), clips, labels)
-    protocol = PROTOCOL.format(folds=", ".join(str(fold) for fold in arguments.evaluate_folds))
-    return replace(manifest, evaluation={"protocol": protocol, **confusion.as_json()})
+    model = detector_model(bundle)
+    evaluation: dict[str, object] = {}
+    if arguments.evaluate:
+        clips = load_clips(find_clips(arguments.evaluate, arguments.evaluate_folds), labels)
+        protocol = PROTOCOL.format(folds=", ".join(str(fold) for fold in arguments.evaluate_folds))
+        evaluation = {"protocol": protocol, **score_clips(model, clips, labels).as_json()}
+        evaluation["events"] = found_by_hop(hear_clips(model, clips), manifest.classes)
+    if arguments.evaluate_background:
+        heard = hear_background(model, arguments.evaluate_background, labels, (0.0,))
+        evaluation["false_alarms"] = alarms_by_hop(heard, manifest.classes)
+    return replace(manifest, evaluation=evaluation)

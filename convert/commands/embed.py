@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds, positive_int
-from convert.data.clips import LoadedClip, find_clips, labels_of, load_clips
+from convert.data.clips import NO_CLASS, LoadedClip, find_clips, labels_of, load_clips, with_background
 from convert.data.records import Record, write_dataset
 from convert.data.soundscape import Composer, split_by_source
 from convert.progress import Progress
@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--embedder", type=Path, required=True, help="the .tflite embedder")
     parser.add_argument("--pca", type=Path, required=True, help="pca.npz that belongs to it")
     parser.add_argument("--soundscapes", type=positive_int, metavar="N", help="compose N sequences instead of taking clips whole")
+    parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
     parser.add_argument("--context", type=positive_int, default=10, help="longest composed sequence in frames (10)")
     parser.add_argument(
         "--part", choices=("all", "train", "validation"), default="all", help="clips split by original recording (all)"
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     found = find_clips(arguments.clips, arguments.folds)
     labels = labels_of(found)
     clips = load_clips(found, labels)
+    if arguments.background:
+        clips, labels = with_background(clips, labels, arguments.background)
     if arguments.part != "all":
         kept, held_out = split_by_source(clips, arguments.validation_share)
         clips = kept if arguments.part == "train" else held_out
@@ -58,7 +61,13 @@ def whole(clips: Sequence[LoadedClip], embedder: CodeEmbedder) -> Iterator[Recor
     progress = Progress("embed: clip", len(clips))
     for number, clip in enumerate(clips, 1):
         codes = embedder.codes(clip.samples)
-        yield Record(clip.clip.path.stem, 0.0, len(codes) * FRAME_SECONDS, (clip.class_index,), codes)
+        yield Record(
+            clip.clip.path.stem,
+            0.0,
+            len(codes) * FRAME_SECONDS,
+            () if clip.class_index == NO_CLASS else (clip.class_index,),
+            codes,
+        )
         progress.update(number)
     progress.close()
 

@@ -1,6 +1,7 @@
 """export: a trained sequence model to the streaming TFLite step, with its error measured and written beside it."""
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Export, measure, and write only what is finite and equal."""
-    from convert.graphs import lstm_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.models import load_model, read_facts, streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    model, facts = export.load_lstm(arguments.source)
-    content = export.export_lstm(model, arguments.precision)
+    model, facts = load_model(arguments.source), read_facts(arguments.source)
+    content = streaming.export_step(model, arguments.precision)
     codes = stream_codes(arguments.frames, arguments.seed, arguments.records)
-    errors = {"precision": arguments.precision, **export.step_errors(content, model, int(facts["context"]), codes)}
-    export.require_equal(errors, arguments.precision)
+    errors = {"precision": arguments.precision, **streaming.step_errors(content, model, int(facts["context"]), codes)}
+    streaming.require_equal(errors, arguments.precision)
     write_bytes(arguments.output, content)
     write_json(arguments.output.with_name(arguments.output.name + ".errors.json"), errors)
     return errors
@@ -41,6 +42,7 @@ def stream_codes(frames: int, seed: int, records: Path | None = None) -> Codes:
     rng = np.random.default_rng([seed, 79])
     codes = np.clip((rng.normal(0.0, 1.18, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)
     if records is not None:
-        found = np.concatenate([record.codes for record in read_dataset(records)])[:frames]
-        codes[: len(found)] = found
+        every = itertools.chain.from_iterable(record.codes for record in read_dataset(records))
+        for index, frame in enumerate(itertools.islice(every, frames)):
+            codes[index] = frame
     return codes

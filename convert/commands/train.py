@@ -1,87 +1,126 @@
-"""train: a sequence model on embedding records."""
+"""train: one of YouTube-8M's models on embedding records, streamed from disk."""
 
 import argparse
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import positive_float, positive_int
-from convert.data.records import Sequences, read_dataset, read_labels, sidecar, to_sequences
+from convert.arguments import positive_int
+from convert.data.batches import MAX_FRAMES
+from convert.data.records import find_labels, record_files
+from convert.data.training_set import SHUFFLED_RECORDS, Target, TrainingSet
 from convert.files import write_arrays, write_json
+from convert.training_options import MODELS, add_options, chosen
 from edge_detector.errors import UsageError
+
+OF_A_TRAINING = ("sequence.json", "weights.npz", "checkpoint.npz", "best.npz", "curve.csv", "curve.svg", "training.log")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("records", type=Path, metavar="TFRECORD", help="records to learn from, made by embed")
-    parser.add_argument("--validation", type=Path, required=True, help="records to stop by, from other original recordings")
-    parser.add_argument("--model", choices=("lstm",), default="lstm")
-    parser.add_argument("--target", choices=("frame", "last"), default="frame", help="what the loss looks at (every frame)")
+    parser.add_argument("records", type=Path, nargs="+", metavar="TFRECORD", help="files, or folders of them, to learn from")
+    parser.add_argument("--validation", type=Path, nargs="+", help="records to stop by, from other original recordings")
+    parser.add_argument("--model", choices=MODELS, default="lstm")
+    parser.add_argument(
+        "--target",
+        choices=("frame", "last"),
+        help="what the loss looks at: every frame, or as in YouTube-8M the last (every frame where records label each and the "
+        "model is lstm, otherwise the last); most defaults depend on it",
+    )
     parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
-    parser.add_argument("--context", type=positive_int, default=10, help="frames of a sequence at most (10)")
-    parser.add_argument("--layers", type=positive_int, default=1)
-    parser.add_argument("--cells", type=positive_int, default=128)
-    parser.add_argument("--epochs", type=positive_int, default=40, help="at most (40)")
-    parser.add_argument("--patience", type=positive_int, default=8, help="epochs without progress before it stops (8)")
-    parser.add_argument("--batch", type=positive_int, default=128)
-    parser.add_argument("--learning-rate", type=positive_float, default=3e-3)
-    parser.add_argument("--keep", type=positive_float, default=0.7, help="share of LSTM outputs kept in training (0.7)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--context", type=positive_int, default=10, help="frames of an example at most, up to 300 (10)")
+    parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
+    parser.add_argument(
+        "--shuffle",
+        type=positive_int,
+        default=SHUFFLED_RECORDS,
+        metavar="N",
+        help=f"records held in memory to draw the order from ({SHUFFLED_RECORDS})",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of first weights, order and everything drawn (0)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz and sequence.json")
+    add_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and write the best epoch's weights."""
+    if arguments.context > MAX_FRAMES:
+        raise UsageError(f"--context {arguments.context} is above {MAX_FRAMES}, the most frames that these models look at")
     labels = _labels(arguments.records, arguments.classes)
-    training = _sequences(arguments.records, len(labels), arguments.context)
-    validation = _sequences(arguments.validation, len(labels), arguments.context)
+    target = _target(arguments, len(labels))
+    choices = chosen(arguments, target)
+    training = _set(arguments, arguments.records, len(labels), target)
+    validation = _set(arguments, arguments.validation, len(labels), target) if arguments.validation else None
+    # Both are read once before TensorFlow is loaded, so that a damaged record is said at once.
+    examples = training.examples
+    held_out = validation.examples if validation else 0
 
-    from convert.graphs.lstm import Lstm, LstmShape  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs.lstm_training import LstmPlan, train_lstm  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.models import FACTS, WEIGHTS, Options, build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.models.plan import Plan  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.models.training import CHECKPOINTS, Training  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    checkpoint = arguments.output / "checkpoint.npz"
     if not arguments.resume:
-        checkpoint.unlink(missing_ok=True)
-    plan = LstmPlan(
-        target=arguments.target,
-        epochs=arguments.epochs,
-        patience=arguments.patience,
-        batch=arguments.batch,
-        learning_rate=arguments.learning_rate,
-        keep=min(arguments.keep, 1.0),
-        seed=arguments.seed,
-    )
-    model = Lstm(LstmShape(arguments.layers, arguments.cells, len(labels)), arguments.seed)
-    outcome = train_lstm(model, training, validation, plan, checkpoint)
-    result: dict[str, Any] = {
-        "model": arguments.model,
-        "layers": arguments.layers,
-        "cells": arguments.cells,
+        for name in OF_A_TRAINING:
+            (arguments.output / name).unlink(missing_ok=True)
+        shutil.rmtree(arguments.output / CHECKPOINTS, ignore_errors=True)
+    plan = Plan(target=target, seed=arguments.seed, **choices.plan)
+    model = build_model(arguments.model, Options(**choices.model), len(labels), arguments.seed)
+    facts: dict[str, Any] = {
+        **model.facts,
+        "parameters": model.parameters,
+        "macs_per_frame": model.macs_per_frame,
         "labels": list(labels),
         "context": arguments.context,
-        "target": arguments.target,
+        "target": target,
         "seed": arguments.seed,
-        "sequences": len(training.lengths),
+        "sequences": examples,
+        "validation_sequences": held_out,
+        "skipped": training.damage.skipped,
+        "plan": asdict(plan),
+    }
+    outcome = Training(model, training, validation, plan, folder=arguments.output, facts=facts).run()
+    result = {
+        **facts,
         "epochs": outcome.epochs,
+        "steps": outcome.steps,
         "best_epoch": outcome.best_epoch,
         "validation_loss": outcome.best_loss,
     }
-    write_arrays(arguments.output / "weights.npz", outcome.weights)
-    write_json(arguments.output / "sequence.json", result)
+    write_arrays(arguments.output / WEIGHTS, outcome.weights)
+    write_json(arguments.output / FACTS, result)
     return result
 
 
-def _labels(records: Path, classes: int | None) -> tuple[str, ...]:
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    loss = "" if result["validation_loss"] is None else f", validation loss {result['validation_loss']:.4f}"
+    return (
+        f"{result['model']}: {result['parameters']:,} parameters, {result['steps']} steps over {result['sequences']} examples, "
+        f"weights of epoch {result['best_epoch']}{loss}"
+    )
+
+
+def _set(arguments: argparse.Namespace, paths: list[Path], classes: int, target: Target) -> TrainingSet:
+    return TrainingSet(paths, classes, arguments.context, target, skip=arguments.skip_damaged, buffer=arguments.shuffle)
+
+
+def _target(arguments: argparse.Namespace, classes: int) -> Target:
+    if arguments.target is not None:
+        return "frame" if arguments.target == "frame" else "last"
+    every = arguments.model == "lstm" and _set(arguments, arguments.records, classes, "last").has_frame_labels()
+    return "frame" if every else "last"
+
+
+def _labels(records: list[Path], classes: int | None) -> tuple[str, ...]:
     if classes is not None:
         return tuple(f"class_{index}" for index in range(classes))
-    if not records.exists():
-        message = f"{records} does not exist; make it with: python -m convert embed"
+    found = {find_labels(path) for path in records if record_files(path)}
+    if len(found) > 1:
+        raise UsageError("the records are of different classes; give records of one set of classes")
+    labels = next(iter(found))
+    if labels is None:
+        message = f"{records[0]} has no file of class names; say how many there are with --classes (AudioSet: 527)"
         raise UsageError(message)
-    if not sidecar(records).exists():
-        message = f"{records} has no file of class names ({sidecar(records).name}); say how many there are with --classes"
-        raise UsageError(message)
-    return read_labels(records)
-
-
-def _sequences(path: Path, classes: int, context: int) -> Sequences:
-    return to_sequences(read_dataset(path), classes, context, path)
+    return labels

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int
-from convert.data.clips import find_clips, labels_of, load_clips
+from convert.data.clips import find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
 from convert.data.teacher import Teacher
 from convert.data.windows import WindowSource
@@ -23,6 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validate-folds", type=folds, help="folds to report accuracy on at the end; nothing is chosen by it")
     parser.add_argument("--teacher", type=Path, help="TFLite tagger to learn from as well, such as yamnet.tflite")
     parser.add_argument("--width", type=positive_float, default=0.5, help="channels as a share of VGGish's (0.5)")
+    parser.add_argument(
+        "--layers", default="", help="convolutions instead of VGGish's, as 32s,64p,96: s stride 2, p a pool after"
+    )
+    parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=positive_int, help="batches to train for; the same data each time")
     length.add_argument("--minutes", type=positive_float, default=15.0, help="minutes to train for (15)")
@@ -43,6 +47,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     found = find_clips(arguments.clips, arguments.folds)
     labels = labels_of(found)
     clips = load_clips(found, labels)
+    if arguments.background:
+        clips, labels = with_background(clips, labels, arguments.background)
     held_out = load_clips(find_clips(arguments.clips, arguments.validate_folds), labels) if arguments.validate_folds else []
     teacher = Teacher(arguments.teacher) if arguments.teacher else None
     source = WindowSource(clips, len(labels), arguments.seed)
@@ -54,7 +60,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     checkpoint = arguments.output / "checkpoint.npz"
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
-    shape = Shape(arguments.width)
+    shape = Shape(arguments.width, arguments.layers)
     bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
     plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16)
     sizes = (len(labels), teacher.classes if teacher else 0)
@@ -65,9 +71,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     matrix, means = training.fit_pca(model.embed_all(np.stack([log_mel(samples) for samples in windows.samples])))
     result: dict[str, Any] = {
         "width": arguments.width,
+        "layers": arguments.layers,
         "labels": list(labels),
         "folds": list(arguments.folds),
-        "clips": len(clips),
+        "clips": len(found),
+        "background_clips": len(clips) - len(found),
         "teacher": arguments.teacher.name if arguments.teacher else None,
         "seed": arguments.seed,
         "parameters": int(sum(value.size for name, value in weights.items() if not name.startswith("classes/"))),

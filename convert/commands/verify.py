@@ -8,14 +8,16 @@ import numpy as np
 
 from convert.arguments import positive_float
 from convert.commands.export import stream_codes
-from convert.data.probes import probe_patches, probe_stream
+from convert.data.probes import probe_stream
+from convert.embedder_checks import embedder_checks
+from convert.files import read_json
 from convert.serving import detector_model, stream_probabilities
 from edge_detector.core.bank import Bank
 from edge_detector.core.bundle import Bundle, load_bundle
 from edge_detector.core.embedding import quantise
 from edge_detector.core.logmel import patches
 from edge_detector.edges.tflite import TfliteSequenceStep
-from edge_detector.errors import EdgeDetectorError
+from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
 
 LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
@@ -26,8 +28,17 @@ In dynamic precision a row's activations are quantised by the file at run time, 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("bundle", type=Path, help="bundle folder")
-    parser.add_argument("--embedder-source", type=Path, help="folder that train-embedder made: compare with the training graph")
+    parser.add_argument(
+        "bundle", type=Path, nargs="?", help="bundle folder; without one, only the embedder's source is looked at"
+    )
+    parser.add_argument(
+        "--embedder-source",
+        type=Path,
+        help="folder that train-embedder made, or VGGish's checkpoint: compare with that graph. Google's own weights also "
+        "take the published smoke test",
+    )
+    parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) of a checkpoint; those beside it if not given")
+    parser.add_argument("--embedder", type=Path, help="without a bundle: a .tflite embedder to compare, its errors beside it")
     parser.add_argument("--sequence-source", type=Path, help="folder that train made: compare with the training graph")
     parser.add_argument("--seconds", type=positive_float, default=40.0, help="length of the sound to compare on (40)")
     parser.add_argument("--seed", type=int, default=0)
@@ -35,24 +46,52 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure everything, then say whether it passed."""
+    if arguments.bundle is None:
+        return _run_without_bundle(arguments)
+    if arguments.embedder:
+        raise UsageError("a bundle has its own embedder; give either a bundle or --embedder")
     bundle = load_bundle(arguments.bundle)
     samples = probe_stream(arguments.seconds, arguments.seed)
     checks: dict[str, Any] = {"detector": _detector_checks(bundle, samples)}
     if arguments.embedder_source:
-        checks["embedder"] = _embedder_checks(bundle, arguments.embedder_source, arguments.seed)
+        precision = _precision(bundle, "embedder")
+        checks |= embedder_checks(arguments, bundle.embedder, precision, bundle.pca)
     if arguments.sequence_source:
         checks["sequence"] = _sequence_checks(bundle, arguments.sequence_source, arguments.seed)
     return {"bundle": str(arguments.bundle), **checks, "passed": all(check["passed"] for check in checks.values())}
 
 
+def _run_without_bundle(arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.embedder_source is None or arguments.sequence_source:
+        raise UsageError("give a bundle folder, or --embedder-source alone to look at an embedder")
+    content, precision = None, ""
+    if arguments.embedder:
+        try:
+            content = arguments.embedder.read_bytes()
+        except OSError as error:
+            message = f"{arguments.embedder} cannot be read: {error.strerror}; make it with export-embedder"
+            raise UsageError(message) from error
+        precision = str(
+            read_json(arguments.embedder.with_name(f"{arguments.embedder.name}.errors.json")).get("precision", "float32")
+        )
+    checks = embedder_checks(arguments, content, precision, None)
+    if not checks:
+        message = f"{arguments.embedder_source} is not Google's, so it has no published smoke test; give a bundle, or --embedder"
+        raise UsageError(message)
+    passed = all(check["passed"] for check in checks.values())
+    return {"embedder_source": str(arguments.embedder_source), **checks, "passed": passed}
+
+
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
+    words = {"published": "as published", "published_source": "as published"}
     lines = []
-    for name in ("detector", "embedder", "sequence"):
+    for name in ("detector", "embedder", "sequence", "published", "published_source"):
         if name in result:
             facts = ", ".join(f"{key} {value}" for key, value in result[name].items() if key != "passed")
-            lines.append(f"{name}: {'equal' if result[name]['passed'] else 'DIFFERENT'} ({facts})")
-    return "\n".join([*lines, f"{result['bundle']}: {'passed' if result['passed'] else 'failed'}"])
+            lines.append(f"{name}: {words.get(name, 'equal') if result[name]['passed'] else 'DIFFERENT'} ({facts})")
+    what = result.get("bundle") or result["embedder_source"]
+    return "\n".join([*lines, f"{what}: {'passed' if result['passed'] else 'failed'}"])
 
 
 def _precision(bundle: Bundle, part: str) -> str:
@@ -94,25 +133,12 @@ def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
     return np.stack(found)
 
 
-def _embedder_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
-    from convert.graphs import embedder_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
-
-    model, pca = export.load_embedder(source)
-    if not (np.array_equal(pca.matrix, bundle.pca.matrix) and np.array_equal(pca.means, bundle.pca.means)):
-        message = f"the bundle's pca.npz is not the one in {source}; give the folder it was made from"
-        raise EdgeDetectorError(message)
-    precision = _precision(bundle, "embedder")
-    errors = export.embedder_errors(bundle.embedder, model, pca, probe_patches(100, seed))
-    allowed = export.LOWEST_COSINE[precision]
-    return {"precision": precision, **errors, "allowed": allowed, "passed": errors.get("lowest_cosine", -1.0) >= allowed}
-
-
 def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
-    from convert.graphs import lstm_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.models import load_model, streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    model, _ = export.load_lstm(source)
+    model = load_model(source)
     precision = _precision(bundle, "sequence")
-    errors = export.step_errors(bundle.sequence, model, bundle.manifest.sequence.context_frames, stream_codes(300, seed))
-    allowed = export.LARGEST_DIFFERENCE[precision]
+    errors = streaming.step_errors(bundle.sequence, model, bundle.manifest.sequence.context_frames, stream_codes(300, seed))
+    allowed = streaming.LARGEST_DIFFERENCE[precision]
     within = errors.get("largest_difference_bank", float("inf")) <= allowed
     return {"precision": precision, **errors, "allowed": allowed, "passed": within}

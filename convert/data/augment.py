@@ -32,6 +32,14 @@ def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Fl
     return np.fft.irfft(spectrum * gain, padded)[: len(samples)].astype(np.float32)
 
 
+def band_limited(samples: Float32, limit_hz: float) -> Float32:
+    """Without what lies above a frequency, as over a telephone."""
+    padded = fast_length(len(samples))
+    spectrum = np.fft.rfft(samples, padded)
+    spectrum[math.ceil(limit_hz * padded / FRONT_END.sample_rate_hz) :] = 0.0
+    return np.fft.irfft(spectrum, padded)[: len(samples)].astype(np.float32)
+
+
 def fast_length(length: int) -> int:
     """The next length of at least `length` whose prime factors are small: a large one makes an FFT several times slower."""
     candidates = (small << max(0, math.ceil(math.log2(length / small))) for small in (1, 3, 5, 9, 15))

@@ -1,7 +1,7 @@
 """Labelled clips on disk: FOLDER/LABEL/FOLD-SOURCE-TAKE.ogg."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,10 @@ import numpy as np
 from convert.data.audio import read_16khz
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
+
+NO_CLASS = -1
+BACKGROUND_CLASSES = ("music", "speech")
+"""Labels of background that are classes too; every other label of it is none."""
 
 AUDIO_SUFFIXES = frozenset({".ogg", ".wav", ".flac", ".mp3"})
 
@@ -33,7 +37,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class LoadedClip:
-    """A clip's samples, 16 kHz mono float32, with its class as an index."""
+    """A clip's samples, 16 kHz mono float32, with its class as an index, or NO_CLASS for what must stay quiet."""
 
     clip: Clip
     class_index: int
@@ -91,3 +95,23 @@ def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]
             raise EdgeDetectorError(message)
         loaded.append(LoadedClip(clip, labels.index(clip.label), samples))
     return loaded
+
+
+def with_background(clips: Sequence[LoadedClip], labels: Sequence[str], root: Path) -> tuple[list[LoadedClip], tuple[str, ...]]:
+    """Clips and background together, and their labels: speech and music become classes, the rest of it is of none."""
+    found = find_clips(root)
+    classes = {clip.label for clip in found if clip.label in BACKGROUND_CLASSES}
+    together = tuple(sorted({*labels, *classes}))
+    renumbered = [replace(clip, class_index=together.index(clip.clip.label)) for clip in clips]
+    known = load_clips([clip for clip in found if clip.label in together], together)
+    return [*renumbered, *known, *load_unlabelled([clip for clip in found if clip.label not in together])], together
+
+
+def load_unlabelled(clips: Sequence[Clip]) -> list[LoadedClip]:
+    """Read clips that are of no class."""
+    return [LoadedClip(clip, NO_CLASS, read_16khz(clip.path)) for clip in clips]
+
+
+def is_background(clip: LoadedClip) -> bool:
+    """Whether a clip is speech, music or of no class."""
+    return clip.class_index == NO_CLASS or clip.clip.label in BACKGROUND_CLASSES

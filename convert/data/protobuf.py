@@ -1,4 +1,4 @@
-"""tf.train.SequenceExample on the wire: the few protobuf messages it consists of, written and read.
+"""tf.train.SequenceExample and Example on the wire: the few protobuf messages they consist of, written and read.
 
 Field numbers are those of tensorflow/core/example/{example,feature}.proto.
 """
@@ -16,12 +16,22 @@ _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 
 
 class WireError(ValueError):
-    """Bytes that are no protobuf message of the expected kind."""
+    """Bytes that are no protobuf message of the expected kind, or one that says something impossible.
+
+    Args:
+        message: what is wrong, for the user.
+        kind: a few words, the same for all errors of this kind.
+
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable content") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceExample:
-    """Features of the whole, and named lists of features, one per frame."""
+    """Features of the whole, and named lists of features, one per frame. Without lists, its bytes are a tf.train.Example."""
 
     context: Mapping[str, Feature] = field(default_factory=dict)
     feature_lists: Mapping[str, Sequence[Feature]] = field(default_factory=dict)
@@ -34,7 +44,7 @@ def encode(example: SequenceExample) -> bytes:
         _entry(name, b"".join(_field(1, _feature(value)) for value in values))
         for name, values in sorted(example.feature_lists.items())
     )
-    return _field(1, context) + _field(2, lists)
+    return _field(1, context) + (_field(2, lists) if lists else b"")
 
 
 def decode(content: bytes) -> SequenceExample:
@@ -52,7 +62,7 @@ def decode(content: bytes) -> SequenceExample:
                 elif number == 2:  # noqa: PLR2004 - field feature_lists
                     lists[name] = [_read_feature(_as_bytes(item)) for tag, item in _fields(body) if tag == 1]
     except (IndexError, struct.error, UnicodeDecodeError) as error:
-        message = "the record is not a SequenceExample"
+        message = "the record is neither a SequenceExample nor an Example"
         raise WireError(message) from error
     return SequenceExample(context, lists)
 

@@ -32,9 +32,9 @@ class Confusion:
 
     @property
     def recall(self) -> dict[str, float]:
-        """Share of each class's clips that were right."""
-        totals = np.maximum(self.counts.sum(axis=1), 1)
-        return {label: float(self.counts[i, i] / totals[i]) for i, label in enumerate(self.labels)}
+        """Share of each class's clips that were right; a class without clips has none."""
+        totals = self.counts.sum(axis=1)
+        return {label: float(self.counts[i, i] / totals[i]) for i, label in enumerate(self.labels) if totals[i]}
 
     def as_json(self) -> dict[str, Any]:
         """Figures for a manifest or a machine."""
@@ -67,6 +67,8 @@ def confusion_table(result: dict[str, Any]) -> str:
     width = max(len(label) for label in labels)
     lines = [" " * width + "".join(f"{label[:4]:>6}" for label in [*labels, "none"]) + "  recall"]
     for label, row in zip(labels, result["confusion"], strict=True):
+        if label not in result["recall"]:
+            continue
         cells = "".join(f"{count or '.':>6}" for count in row)
         lines.append(f"{label:<{width}}{cells}  {100 * result['recall'][label]:5.1f} %")
     return "\n".join(lines)

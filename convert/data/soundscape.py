@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from convert.data.activity import cut, window_energy
 from convert.data.augment import equalised, gain_of_db, speed_changed
 from convert.data.background import Backgrounds
-from convert.data.clips import LoadedClip
+from convert.data.clips import NO_CLASS, LoadedClip, is_background
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -23,6 +23,9 @@ BURIED_DB = 25.0
 
 SILENT_RMS = 1e-5
 EMPTY_SHARE, PLAIN_SHARE, QUIET_SHARE, FULL_LENGTH_SHARE = 0.12, 0.2, 0.3, 0.5
+BACKGROUND_WEIGHT = 2.0
+"""How much oftener speech, music and what is of no class are drawn than one of the other classes."""
+
 EVENT_COUNTS, EVENT_COUNT_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)
 SPEEDS = (0.85, 1.18)
 
@@ -78,6 +81,9 @@ class Composer:
         self._by_class: dict[int, list[LoadedClip]] = {}
         for clip in clips:
             self._by_class.setdefault(clip.class_index, []).append(clip)
+        self._classes = sorted(self._by_class)
+        weights = np.array([BACKGROUND_WEIGHT if is_background(self._by_class[index][0]) else 1.0 for index in self._classes])
+        self._shares = weights / weights.sum()
 
     def compose(self, number: int) -> Scene:
         """Scene `number`."""
@@ -110,7 +116,7 @@ class Composer:
         return Scene(np.clip(samples * gain, -1.0, 1.0), _frame_labels([(clip.class_index, samples)], np.zeros_like(samples)))
 
     def _draw_clip(self, rng: np.random.Generator) -> LoadedClip:
-        of_class = self._by_class[int(rng.choice(sorted(self._by_class)))]
+        of_class = self._by_class[self._classes[int(rng.choice(len(self._classes), p=self._shares))]]
         return of_class[int(rng.integers(0, len(of_class)))]
 
     def _event(self, rng: np.random.Generator, length: int) -> tuple[int, Float32]:
@@ -151,6 +157,7 @@ def _frame_labels(events: Sequence[tuple[int, Float32]], background: Float32) ->
     for (class_index, _), energy in zip(events, energies, strict=True):
         audible = (energy > SILENT_RMS**2) & (energy >= energy.max() * 10.0 ** (-ACTIVE_RANGE_DB / 10.0))
         audible &= energy >= (total - energy) * 10.0 ** (-BURIED_DB / 10.0)
-        for frame in np.flatnonzero(audible):
+        # What is of no class masks what sounds with it, like everything else, and is not asked for.
+        for frame in np.flatnonzero(audible) if class_index != NO_CLASS else ():
             found[frame].add(class_index)
     return tuple(tuple(sorted(classes)) for classes in found)

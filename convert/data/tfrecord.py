@@ -7,13 +7,17 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from convert.data.damage import Damage, DamagedRecordError
 from convert.files import atomic_path
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 MASK_DELTA = 0xA282EAD8
 MAX_RECORD_BYTES = 1 << 30
+SEARCH_BYTES = 1 << 22
+"""How far after a damaged length the next record is looked for; YouTube-8M's longest are a tenth of it."""
 _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
+_HEAD_BYTES = _LENGTH.size + _CRC.size
 
 
 def masked_crc(content: bytes) -> int:
@@ -35,34 +39,76 @@ def write_records(path: Path, records: Iterable[bytes]) -> int:
 
 def read_records(path: Path) -> Iterator[bytes]:
     """Yield each record's payload. A damaged one is an error that names the file and the byte position."""
+    return (payload for _, payload in read_positioned(path, Damage()))
+
+
+def read_positioned(path: Path, damage: Damage) -> Iterator[tuple[int, bytes]]:
+    """Yield the byte position and payload of each record, one in memory at a time.
+
+    Where `damage` passes over a damaged length, reading goes on at the next whole record within 4 MiB.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
-        message = f"{path} cannot be opened: {error.strerror}"
-        raise UsageError(message) from error
+        raise UsageError(f"{path} cannot be opened: {error.strerror}") from error
     with file:
         while True:
             position = file.tell()
-            head = file.read(_LENGTH.size + _CRC.size)
-            if not head:
+            try:
+                payload = _next_payload(file, path, position)
+            except DamagedRecordError as error:
+                damage.met(error)
+                continue
+            except OSError as error:
+                raise EdgeDetectorError(f"{path}, byte {position}: reading failed ({error.strerror}); check the disk") from error
+            if payload is None:
                 return
-            yield _payload(file, head, f"{path}, byte {position}")
+            yield position, payload
 
 
-def _payload(file: BinaryIO, head: bytes, where: str) -> bytes:
-    length_bytes, crc_bytes = head[: _LENGTH.size], head[_LENGTH.size :]
-    if len(head) < _LENGTH.size + _CRC.size:
-        message = f"{where}: the file ends inside a record; it was cut short, make or copy it again"
-        raise EdgeDetectorError(message)
-    length = int(_LENGTH.unpack(length_bytes)[0])
-    if _CRC.unpack(crc_bytes)[0] != masked_crc(length_bytes) or length > MAX_RECORD_BYTES:
-        message = f"{where}: the record's length is damaged, or this is no TFRecord file"
-        raise EdgeDetectorError(message)
+def _next_payload(file: BinaryIO, path: Path, position: int) -> bytes | None:
+    """None at the end. After an error the file stands where reading can go on."""
+    where = f"{path}, byte {position}"
+    head = file.read(_HEAD_BYTES)
+    if not head:
+        return None
+    if len(head) < _HEAD_BYTES:
+        raise _cut(where)
+    length = int(_LENGTH.unpack(head[: _LENGTH.size])[0])
+    if not _is_head(head):
+        _seek_next_head(file, position + 1)
+        what = (
+            "the record's length is damaged" if position else "this is no TFRecord file, or its first record's length is damaged"
+        )
+        raise DamagedRecordError("damaged length", f"{where}: {what}; make or copy the file again")
     body = file.read(length + _CRC.size)
     if len(body) < length + _CRC.size:
-        message = f"{where}: the file ends inside a record; it was cut short, make or copy it again"
-        raise EdgeDetectorError(message)
-    if _CRC.unpack(body[length:])[0] != masked_crc(body[:length]):
-        message = f"{where}: the record's content is damaged (its CRC32C differs); make or copy the file again"
-        raise EdgeDetectorError(message)
+        raise _cut(where)
+    stored, found = int(_CRC.unpack(body[length:])[0]), masked_crc(body[:length])
+    if stored != found:
+        raise DamagedRecordError(
+            "wrong checksum",
+            f"{where}: the record's content is damaged (its CRC32C is {found:#010x}, the file says {stored:#010x}); "
+            "make or copy the file again",
+        )
     return body[:length]
+
+
+def _cut(where: str) -> DamagedRecordError:
+    return DamagedRecordError("cut short", f"{where}: the file ends inside a record; it was cut short, make or copy it again")
+
+
+def _is_head(head: bytes) -> bool:
+    length = int(_LENGTH.unpack_from(head)[0])
+    return length <= MAX_RECORD_BYTES and _CRC.unpack_from(head, _LENGTH.size)[0] == masked_crc(head[: _LENGTH.size])
+
+
+def _seek_next_head(file: BinaryIO, start: int) -> None:
+    """Stand at the next length whose checksum is right, or at the end."""
+    file.seek(start)
+    content = file.read(SEARCH_BYTES)
+    for offset in range(len(content) - _HEAD_BYTES + 1):
+        if _is_head(content[offset : offset + _HEAD_BYTES]):
+            file.seek(start + offset)
+            return
+    file.seek(0, 2)

@@ -1,15 +1,17 @@
 """Training windows of the embedder: single sounds, mixtures of two, and backgrounds, each 0.975 s with its labels."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.data.activity import active_starts, cut
-from convert.data.augment import equalised, gain_of_db, rms, speed_changed
+from convert.data.augment import band_limited, equalised, gain_of_db, rms, speed_changed
 from convert.data.background import Backgrounds
-from convert.data.clips import LoadedClip
+from convert.data.clips import NO_CLASS, LoadedClip, is_background
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -20,6 +22,13 @@ SPEEDS = (0.8, 1.25)
 ACTIVE_RANGE_DB = 30.0
 EMPTY_SHARE_OF_PIECE = 0.02
 SILENT_RMS = 1e-6
+BAND_LIMITED_SHARE = 0.2
+BAND_LIMITS_HZ = (3_400.0, 7_000.0)
+"""Much real speech and music at hand is of telephone bandwidth, which must not become what tells it from everything else."""
+
+BACKGROUND_WEIGHT = 2.0
+"""How much oftener speech, music and what is of no class are drawn than one of the other classes."""
+
 LEVELS_DBFS = (-50.0, -8.0)
 
 
@@ -42,6 +51,7 @@ class WindowSource:
             active_starts(clip.samples, size, step_samples=400, range_db=ACTIVE_RANGE_DB, overhang_samples=size // 2)
             for clip in clips
         ]
+        self._shares = _shares(clips)
         self._backgrounds = Backgrounds(seed)
 
     def draw(self, rng: np.random.Generator, count: int) -> Windows:
@@ -70,7 +80,7 @@ class WindowSource:
 
     def _event(self, rng: np.random.Generator, labels: Float32) -> Float32:
         """One sound at RMS 1."""
-        index = int(rng.integers(0, len(self._clips)))
+        index = int(self._shares.searchsorted(rng.random()))
         clip, starts = self._clips[index], self._starts[index]
         for _ in range(10):
             factor = float(rng.uniform(*SPEEDS))
@@ -81,10 +91,24 @@ class WindowSource:
             # A faster window sees less of the clip than the one that was found active; an empty one is drawn again.
             if level > max(EMPTY_SHARE_OF_PIECE * rms(piece), SILENT_RMS):
                 break
-        labels[clip.class_index] = 1.0
+        if clip.class_index != NO_CLASS:
+            labels[clip.class_index] = 1.0
+        if rng.random() < BAND_LIMITED_SHARE:
+            window = band_limited(window, float(rng.uniform(*BAND_LIMITS_HZ)))
+            level = rms(window)
         return window / np.float32(max(level, 1e-9))
 
 
 def _levelled(samples: Float32, level_dbfs: float) -> Float32:
     scaled = samples * gain_of_db(level_dbfs) / np.float32(max(rms(samples), 1e-9))
     return np.asarray(np.clip(scaled, -1.0, 1.0), np.float32)
+
+
+def _shares(clips: Sequence[LoadedClip]) -> NDArray[np.float64]:
+    """Running shares by which clips are drawn: each class as often as another, however many clips it has."""
+    counts = Counter(clip.class_index for clip in clips)
+    common = [BACKGROUND_WEIGHT if is_background(clip) else 1.0 for clip in clips]
+    weights = np.array([weight / counts[clip.class_index] for weight, clip in zip(common, clips, strict=True)])
+    running = np.cumsum(weights / weights.sum())
+    running[-1] = 1.0
+    return np.asarray(running, np.float64)

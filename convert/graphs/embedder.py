@@ -1,15 +1,22 @@
 """A narrower VGGish: the same stack of convolutions and pools, one average over time, two dense layers, 128 numbers."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from edge_detector.errors import UsageError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 
 FULL_WIDTH_LAYERS = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True))
 """Channels of VGGish's convolutions, and whether a pool follows."""
+
+LAYER_NOTATION = re.compile("([1-9][0-9]{0,3})([sp]?)")
+MOST_HALVINGS = 5
+"""96 frames halved five times are three."""
 
 HIDDEN_UNITS = 512
 NORM_EPSILON = 1e-3
@@ -19,21 +26,49 @@ Weights = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """One convolution: its channels, its stride, and whether a pool follows. Stride 2 and a pool both halve the picture."""
+
+    channels: int
+    stride: int
+    pool: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """What kind of embedder: `width` scales VGGish's channels; 0.5 gives 1.75 million parameters."""
+    """What kind of embedder.
+
+    Attributes:
+        width: scales VGGish's channels; 0.5 gives 1.75 million parameters.
+        notation: channels of each convolution instead, such as "32s 64p 96": s a stride of 2, p a pool after it.
+
+    """
 
     width: float = 0.5
+    notation: str = ""
 
     @property
-    def layers(self) -> tuple[tuple[int, bool], ...]:
-        """Channels and pools."""
-        return tuple((max(4, round(channels * self.width)), pool) for channels, pool in FULL_WIDTH_LAYERS)
+    def layers(self) -> tuple[Layer, ...]:
+        """The convolutions. Raises UsageError for a notation that is none."""
+        if not self.notation:
+            return tuple(Layer(max(4, round(channels * self.width)), 1, pool) for channels, pool in FULL_WIDTH_LAYERS)
+        found = [LAYER_NOTATION.fullmatch(part) for part in self.notation.replace(",", " ").split()]
+        layers = tuple(Layer(int(part[1]), 2 if part[2] == "s" else 1, part[2] == "p") for part in found if part)
+        if len(layers) != len(found) or not 0 < _halvings(layers) <= MOST_HALVINGS:
+            message = (
+                f"{self.notation!r} is no list of layers; write channels with s for a stride or p for a pool, as 32s,64p,96p"
+            )
+            raise UsageError(message)
+        return layers
 
     @property
     def flat_size(self) -> int:
         """Values left after the last pool and the average over time."""
-        pools = sum(pool for _, pool in self.layers)
-        return (FRONT_END.mel_bands >> pools) * self.layers[-1][0]
+        return (FRONT_END.mel_bands >> _halvings(self.layers)) * self.layers[-1].channels
+
+
+def _halvings(layers: Sequence[Layer]) -> int:
+    return sum(layer.pool or layer.stride == 2 for layer in layers)  # noqa: PLR2004 - a stride of 2 halves
 
 
 class TrainedEmbedder(tf.Module):  # type: ignore[misc]
@@ -46,8 +81,8 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
         self.statistics: dict[str, Any] = {}
         rng = np.random.default_rng(seed)
         channels_in = 1
-        for index, (channels, _) in enumerate(shape.layers):
-            name = f"conv{index}"
+        for index, layer in enumerate(shape.layers):
+            name, channels = f"conv{index}", layer.channels
             self._kernel(rng, f"{name}/kernel", (3, 3, channels_in, channels), 9 * channels_in)
             self._constant(f"{name}/scale", channels, 1.0)
             self._constant(f"{name}/bias", channels, 0.0)
@@ -74,9 +109,9 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
     def logits(self, log_mel: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
         """Training pass: class logits and the teacher's logits (None without one), statistics updated."""
         hidden = tf.cast(log_mel[..., tf.newaxis], self.compute_dtype)
-        for index, (_, pool) in enumerate(self.shape.layers):
+        for index, layer in enumerate(self.shape.layers):
             name = f"conv{index}"
-            hidden = tf.nn.conv2d(hidden, tf.cast(self.parameters[f"{name}/kernel"], self.compute_dtype), 1, "SAME")
+            hidden = tf.nn.conv2d(hidden, tf.cast(self.parameters[f"{name}/kernel"], self.compute_dtype), layer.stride, "SAME")
             hidden, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
                 hidden,
                 self.parameters[f"{name}/scale"],
@@ -88,7 +123,7 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
                 variable = self.statistics[f"{name}/{statistic}"]
                 variable.assign(NORM_MOMENTUM * variable + (1.0 - NORM_MOMENTUM) * value)
             hidden = tf.nn.relu(hidden)
-            if pool:
+            if layer.pool:
                 hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
         hidden = tf.reshape(tf.reduce_mean(tf.cast(hidden, tf.float32), axis=1), [-1, self.shape.flat_size])
         hidden = tf.nn.relu(self._linear(hidden, "hidden"))
@@ -126,10 +161,10 @@ class FoldedEmbedder(tf.Module):  # type: ignore[misc]
     def __call__(self, log_mel: Any) -> Any:  # noqa: ANN401 - tensors
         """Raw embeddings (n, 128) of log-mel patches (n, 96, 64)."""
         hidden = log_mel[..., tf.newaxis]
-        for index, (_, pool) in enumerate(self.shape.layers):
+        for index, layer in enumerate(self.shape.layers):
             kernel, bias = self.parameters[f"conv{index}/kernel"], self.parameters[f"conv{index}/bias"]
-            hidden = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(hidden, kernel, 1, "SAME"), bias))
-            if pool:
+            hidden = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(hidden, kernel, layer.stride, "SAME"), bias))
+            if layer.pool:
                 hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
         hidden = tf.reshape(tf.reduce_mean(hidden, axis=1), [-1, self.shape.flat_size])
         hidden = tf.nn.relu(hidden @ self.parameters["hidden/kernel"] + self.parameters["hidden/bias"])

@@ -1,6 +1,7 @@
 """From a TensorFlow function to a TFLite file with a named signature."""
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeAlias
 
@@ -45,7 +46,12 @@ def to_tflite(
             # Operators without an int8 kernel stay in float instead of failing the export.
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
-            return bytes(converter.convert())
+            with warnings.catch_warnings():
+                # The converter calibrates with an interpreter of its own and warns us of having used it.
+                warnings.filterwarnings(
+                    "ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated", category=UserWarning
+                )
+                return bytes(converter.convert())
         except (ValueError, RuntimeError) as error:
             message = f"TensorFlow could not convert the graph to {precision}: {str(error).splitlines()[0]}"
             raise EdgeDetectorError(message) from error

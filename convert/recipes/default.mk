@@ -7,29 +7,60 @@
 # WORK   where the steps meet
 # OUTPUT the bundle
 #
-# Folds 1 to 3 are learnt from. Fold 4 is looked at by the last step only, and nothing is chosen by it.
+# Folds 1 to 3 are learnt from. Fold 4 is looked at by the last step only, and nothing is chosen by it. Speech, music and other
+# sound come from Debian's packages (downloaded and unpacked, not installed): default_background.json says which file is for
+# training, for choosing thresholds, and for testing; no speaker or musician is in two of these, but for synthetic voices.
 
 DATA ?= ../shared/data
 PYTHON ?= .venv/bin/python
 WORK ?= build/recipe
 OUTPUT ?= edge_detector/bundles/default
-STEPS ?= 4000
-SEQUENCES ?= 6000
-VALIDATION_SEQUENCES ?= 1000
+STEPS ?= 2500
+LAYERS ?= 32s,64p,96,128p,192,256p
+SEQUENCES ?= 4000
+MORE_SEQUENCES ?= 3000
+VALIDATION_SEQUENCES ?= 700
 
 CONVERT = $(PYTHON) -m convert
 CLIPS = $(DATA)/esc10
 FOLDS = 1,2,3
 HELD_OUT = 4
 RECIPES = convert/recipes
+DEBIAN = $(WORK)/debian
+BACKGROUND = $(WORK)/background
+
+SOUNDS = asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav \
+	asterisk-core-sounds-ru-wav asterisk-moh-opsound-wav sonic-pi-samples alsa-utils
+VOICES = espeak-ng libespeak-ng1 espeak-ng-data libpcaudio0 libsonic0
+ESPEAK = $(DEBIAN)/voices/usr
 
 .DELETE_ON_ERROR:
 .PHONY: bundle
 bundle: $(WORK)/verified.json
 
-$(WORK)/embedder/embedder.json:
-	$(CONVERT) train-embedder $(CLIPS) --folds $(FOLDS) --teacher $(DATA)/peers/yamnet.tflite \
-		--width 0.5 --steps $(STEPS) --seed 1 -o $(WORK)/embedder
+$(DEBIAN)/unpacked:
+	mkdir -p $(DEBIAN)/packages
+	cd $(DEBIAN)/packages && apt-get download $(SOUNDS) $(VOICES)
+	for package in $(SOUNDS); do dpkg-deb -x $(DEBIAN)/packages/$${package}_*.deb $(DEBIAN)/$$package || exit 1; done
+	for package in $(VOICES); do dpkg-deb -x $(DEBIAN)/packages/$${package}_*.deb $(DEBIAN)/voices || exit 1; done
+	touch $@
+
+# What the voices read is on every Debian: 3,000 bytes of the GNU GPL from an offset, at so many words a minute.
+$(DEBIAN)/spoken: $(DEBIAN)/unpacked
+	while read split voice offset words; do \
+		mkdir -p $(DEBIAN)/espeak/$$split && \
+		tail -c +$$((offset + 1)) /usr/share/common-licenses/GPL-3 | head -c 3000 | LD_LIBRARY_PATH=$$(echo $(ESPEAK)/lib/*-linux-gnu) \
+		$(ESPEAK)/bin/espeak-ng --path=$$(echo $(ESPEAK)/lib/*-linux-gnu) -v $$voice -s $$words -w $(DEBIAN)/espeak/$$split/$$voice.wav --stdin \
+		|| exit 1; \
+	done < $(RECIPES)/default_voices.txt
+	touch $@
+
+$(BACKGROUND)/background.json: $(DEBIAN)/spoken $(RECIPES)/default_background.json
+	$(CONVERT) background $(DEBIAN) --plan $(RECIPES)/default_background.json -o $(BACKGROUND)
+
+$(WORK)/embedder/embedder.json: $(BACKGROUND)/background.json
+	$(CONVERT) train-embedder $(CLIPS) --folds $(FOLDS) --background $(BACKGROUND)/train \
+		--teacher $(DATA)/peers/yamnet.tflite --layers $(LAYERS) --steps $(STEPS) --seed 1 -o $(WORK)/embedder
 
 $(WORK)/embedder.tflite: $(WORK)/embedder/embedder.json
 	$(CONVERT) export-embedder $(WORK)/embedder --precision dynamic --clips $(CLIPS) --folds $(FOLDS) -o $@
@@ -38,26 +69,43 @@ $(WORK)/embedder.tflite: $(WORK)/embedder/embedder.json
 $(WORK)/embedder-float32.tflite: $(WORK)/embedder/embedder.json
 	$(CONVERT) export-embedder $(WORK)/embedder --precision float32 --clips $(CLIPS) --folds $(FOLDS) -o $@
 
-EMBED = $(CONVERT) embed $(CLIPS) --folds $(FOLDS) --embedder $(WORK)/embedder.tflite --pca $(WORK)/embedder/pca.npz
+EMBED = $(CONVERT) embed $(CLIPS) --folds $(FOLDS) --background $(BACKGROUND)/train --embedder $(WORK)/embedder.tflite --pca $(WORK)/embedder/pca.npz
 
-$(WORK)/train.tfrecord: $(WORK)/embedder.tflite
+$(WORK)/train-1.tfrecord: $(WORK)/embedder.tflite
 	$(EMBED) --soundscapes $(SEQUENCES) --part train --seed 1 -o $@
+
+$(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord: $(WORK)/train-%.tfrecord: $(WORK)/embedder.tflite
+	$(EMBED) --soundscapes $(MORE_SEQUENCES) --part train --seed $* -o $@
+
+# In parts, so that make -j2 composes with both cores.
+$(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord
+	cp $(WORK)/train-1.tfrecord.json $@.json
+	cat $^ > $@
 
 $(WORK)/validation.tfrecord: $(WORK)/embedder.tflite
 	$(EMBED) --soundscapes $(VALIDATION_SEQUENCES) --part validation --seed 2 -o $@
 
 $(WORK)/lstm/sequence.json: $(WORK)/train.tfrecord $(WORK)/validation.tfrecord
-	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --seed 1 -o $(WORK)/lstm
+	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --epochs 32 --seed 1 -o $(WORK)/lstm
 
 $(WORK)/sequence.tflite: $(WORK)/lstm/sequence.json
 	$(CONVERT) export $(WORK)/lstm --precision float32 --records $(WORK)/validation.tfrecord -o $@
 
-$(OUTPUT)/manifest.json: $(WORK)/embedder-float32.tflite $(WORK)/embedder.tflite $(WORK)/sequence.tflite \
+BUNDLE = $(CONVERT) bundle --name default --release 1.1.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
+	--sequence $(WORK)/sequence.tflite --sequence-source $(WORK)/lstm \
+	--classes $(RECIPES)/default_classes.json --about $(RECIPES)/default_about.json
+
+$(WORK)/draft/manifest.json: $(WORK)/embedder-float32.tflite $(WORK)/embedder.tflite $(WORK)/sequence.tflite \
 		$(RECIPES)/default_classes.json $(RECIPES)/default_about.json
-	$(CONVERT) bundle --name default --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
-		--sequence $(WORK)/sequence.tflite --sequence-source $(WORK)/lstm \
-		--classes $(RECIPES)/default_classes.json --about $(RECIPES)/default_about.json \
-		--evaluate $(CLIPS) --evaluate-folds $(HELD_OUT) -o $(OUTPUT)
+	$(BUNDLE) -o $(WORK)/draft
+
+$(WORK)/calibration.json: $(WORK)/draft/manifest.json
+	$(CONVERT) calibrate $(WORK)/draft --background $(BACKGROUND)/calibrate --clips $(CLIPS) --folds $(FOLDS) \
+		--false-alarms-per-hour 0.1 -o $@
+
+$(OUTPUT)/manifest.json: $(WORK)/calibration.json
+	$(BUNDLE) --calibration $(WORK)/calibration.json --evaluate $(CLIPS) --evaluate-folds $(HELD_OUT) \
+		--evaluate-background $(BACKGROUND)/test -o $(OUTPUT)
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json
 	$(CONVERT) verify $(OUTPUT) --embedder-source $(WORK)/embedder --sequence-source $(WORK)/lstm --json > $@

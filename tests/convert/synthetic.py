@@ -1,15 +1,19 @@
 """Labelled clips made of tones and noise, small enough to train on in a test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from convert.commands.export import stream_codes
 from convert.data.clips import Clip, LoadedClip
+from convert.data.record_forms import Record
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000
 LABELS = ("beep", "hiss", "thump")
+EXAMPLE_LABELS = ("a", "b", "c")
 
 
 def sound(label: str, seed: int, seconds: float = 2.0) -> Float32:
@@ -40,3 +44,14 @@ def loaded(label: str, seed: int = 0, seconds: float = 2.0) -> LoadedClip:
     """One such clip in memory."""
     clip = Clip(Path(f"{label}/1-{seed}-A.wav"), label, 1, f"1-{seed}")
     return LoadedClip(clip, LABELS.index(label), sound(label, seed, seconds))
+
+
+def examples(count: int, seed: int = 0, frames: int = 6) -> Iterator[Record]:
+    """Embedding records whose classes can be heard: each raises some components."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        labels = tuple(int(label) for label in np.flatnonzero(rng.uniform(size=len(EXAMPLE_LABELS)) < 0.4))
+        codes = stream_codes(int(rng.integers(1, frames + 1)), seed=1_000 * seed + number).astype(int)
+        for label in labels:
+            codes[:, 20 * label : 20 * label + 20] += 60
+        yield Record(f"example-{number}", 0.0, 10.0, labels, np.clip(codes, 0, 255).astype(np.uint8))

@@ -58,13 +58,13 @@ def test_folding_batch_normalisation_changes_nothing() -> None:
     training_logits, _ = trained.logits(inputs)
     # The statistics of this one batch, as the training pass used them, in place of the running ones.
     hidden = inputs[..., tf.newaxis]
-    for index, (_, pool) in enumerate(SHAPE.layers):
-        hidden = tf.nn.conv2d(hidden, trained.parameters[f"conv{index}/kernel"], 1, "SAME")
+    for index, layer in enumerate(SHAPE.layers):
+        hidden = tf.nn.conv2d(hidden, trained.parameters[f"conv{index}/kernel"], layer.stride, "SAME")
         mean, variance = tf.nn.moments(hidden, axes=[0, 1, 2])
         trained.statistics[f"conv{index}/mean"].assign(mean)
         trained.statistics[f"conv{index}/variance"].assign(variance)
         hidden = tf.nn.relu((hidden - mean) / tf.sqrt(variance + 1e-3))
-        hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME") if pool else hidden
+        hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME") if layer.pool else hidden
     named = {name: value.numpy() for name, value in {**trained.parameters, **trained.statistics}.items()}
     fixed = FoldedEmbedder(folded(named, SHAPE), SHAPE)
     probabilities = fixed.class_probabilities(fixed.embed_all(patches()))

@@ -60,6 +60,34 @@ def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
     assert not [path.name for path in work.iterdir() if path.name.startswith(".")], "something half-made was left behind"
 
 
+def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clips(work / "background", folds=1, takes=1)
+    chosen = work / "calibration.json"
+    quiet = ("--background", work / "background", "--noise-minutes", 0.2, "--clips", work / "clips", "--folds", "1,2")
+    assert convert("calibrate", work / "bundle", *quiet, "-o", chosen) == 0
+    assert "0.24" in capsys.readouterr().out
+    measured = ("--calibration", chosen, "--evaluate-background", work / "background")
+    assert convert(*bundle_command(work, work / "calibrated"), *measured) == 0
+    manifest = load_bundle(work / "calibrated").manifest
+    wanted = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
+    for sound in manifest.classes:
+        assert [sound.rules[hops].on for hops in (1, 2, 4)] == [each["rule"]["on"] for each in wanted[sound.slug].values()]
+    evaluation = json.loads((work / "calibrated" / "manifest.json").read_text(encoding="utf-8"))["evaluation"]
+    assert evaluation["events"]["0.96"]["clips"] == 6
+    assert set(evaluation["false_alarms"]) == set(LABELS)
+    card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Thresholds are not calibrated" not in card
+    assert "As a detector, the same clips" in card
+
+
+def test_layers_of_an_embedder_can_be_given(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lean = ("--steps", 2, "--layers", "4s,6p,8p", "--background", work / "clips")
+    assert convert(*embedder_command(work / "clips", tmp_path / "lean", *lean)) == 0
+    assert convert("export-embedder", tmp_path / "lean", "--windows", 5, "-o", tmp_path / "lean.tflite") == 0
+    assert convert(*embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "4x")) == 2
+    assert "is no list of layers" in capsys.readouterr().err
+
+
 def test_verify_passes_and_says_what_it_compared(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = ("--embedder-source", work / "embedder", "--sequence-source", work / "lstm")
     assert convert("verify", work / "bundle", *sources, "--seconds", 8, "--json") == 0

@@ -1,6 +1,9 @@
 """Records are TensorFlow's own format, and damage is named by file and byte."""
 
 import contextlib
+import itertools
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convert.data import protobuf, tfrecord
-from convert.data.records import Record, decode_record, encode_record, read_dataset, read_labels, to_sequences, write_dataset
-from edge_detector.errors import EdgeDetectorError
+from convert.data.batches import batches
+from convert.data.records import (
+    Form,
+    Record,
+    decode_record,
+    encode_record,
+    find_labels,
+    read_dataset,
+    read_labels,
+    write_dataset,
+)
+from edge_detector.core.embedding import dequantise
+from edge_detector.errors import EdgeDetectorError, UsageError
 
 
 def record(frames: int = 3, *, labelled: bool = True) -> Record:
@@ -57,30 +71,24 @@ def test_tensorflow_reads_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_audiosets_own_records_are_read(data: Path) -> None:
-    records = [found for path in sorted((data / "audioset").glob("*.tfrecord")) for found in read_dataset(path)]
+    records = list(read_dataset(data / "audioset", Form(classes=527, min_frames=1)))
     assert len(records) >= 650
     assert all(len(found.codes) == int(found.end_seconds - found.start_seconds) for found in records)
     assert max(index for found in records for index in found.labels) < 527
 
 
-@pytest.mark.parametrize(("position", "what"), [(3, "length is damaged"), (20, "content is damaged"), (-1, "content is damaged")])
-def test_a_flipped_bit_is_named_by_file_and_byte(tmp_path: Path, position: int, what: str) -> None:
-    path = tmp_path / "some.tfrecord"
-    tfrecord.write_records(path, [b"x" * 40, b"y" * 40])
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
-    start = 0 if position >= 0 else 56
-    with pytest.raises(EdgeDetectorError, match=f"some.tfrecord, byte {start}: .*{what}"):
-        list(tfrecord.read_records(path))
-
-
-def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "some.tfrecord"
-    tfrecord.write_records(path, [b"x" * 40, b"y" * 40])
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(EdgeDetectorError, match="byte 56: the file ends inside a record"):
-        list(tfrecord.read_records(path))
+@pytest.mark.data
+def test_audiosets_own_records_are_the_same_to_tensorflow_when_written_again(data: Path, tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    count = 0
+    for path in sorted((data / "audioset").glob("*.tfrecord")):
+        again = tmp_path / path.name
+        write_dataset(again, read_dataset(path), ())
+        for theirs, ours in zip(tf.data.TFRecordDataset(str(path)), tf.data.TFRecordDataset(str(again)), strict=True):
+            parse = tf.train.SequenceExample.FromString
+            assert parse(theirs.numpy()) == parse(ours.numpy()), f"record {count}"
+            count += 1
+    assert count >= 650
 
 
 def test_nothing_is_written_when_the_records_fail(tmp_path: Path) -> None:
@@ -104,19 +112,131 @@ def test_any_int64_comes_back(values: list[int]) -> None:
     assert protobuf.decode(protobuf.encode(example)).context["labels"] == tuple(values)
 
 
-def test_records_become_padded_arrays_with_a_target_for_every_frame(tmp_path: Path) -> None:
+def test_the_names_of_the_classes_stand_beside_the_file(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
-    short = Record("short", 0.0, 1.0, (1,), np.ones((2, 128), np.uint8))
-    longer = Record("longer", 0.0, 4.0, (0, 2), np.full((4, 128), 9, np.uint8), ((), (0,), (0, 2), (2,)))
-    write_dataset(path, [short, longer], ("a", "b", "c"))
+    assert write_dataset(path, [record()], ("a", "b", "c")) == 1
     assert read_labels(path) == ("a", "b", "c")
-    found = to_sequences(read_dataset(path), 3, 3, path)
-    assert found.lengths.tolist() == [2, 3]
-    assert found.targets[0].tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 0]]
-    assert found.targets[1].tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 1]]
-    assert not found.codes[0, 2].any()
 
 
-def test_a_label_beyond_the_classes_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EdgeDetectorError, match="has the label 526, but there are 10 classes"):
-        to_sequences([record(labelled=False)], 10, 10, tmp_path / "some.tfrecord")
+@pytest.mark.parametrize("key", ["id", "video_id"])
+def test_youtube_8ms_frame_level_records_are_read(key: str) -> None:
+    """`id` since 2018, `video_id` before; the audio alone, or picture and sound side by side."""
+    tf = pytest.importorskip("tensorflow")
+    generator = np.random.default_rng(5)
+    rgb = generator.integers(0, 256, (4, 1024), dtype=np.uint8)
+    audio = generator.integers(0, 256, (4, 128), dtype=np.uint8)
+    example = tf.train.SequenceExample()
+    example.context.feature[key].bytes_list.value.append(b"abCD")
+    example.context.feature["labels"].int64_list.value.extend([3, 3861])
+    for name, frames in (("rgb", rgb), ("audio", audio)):
+        for frame in frames:
+            example.feature_lists.feature_list[name].feature.add().bytes_list.value.append(frame.tobytes())
+    content = example.SerializeToString()
+    found = decode_record(content, Form(classes=3862))
+    assert (found.video_id, found.labels, found.means) == ("abCD", (3, 3861), None)
+    assert np.array_equal(found.codes, audio)
+    both = decode_record(content, Form(features=("rgb", "audio")))
+    assert np.array_equal(both.codes, np.concatenate([rgb, audio], axis=1))
+    del example.feature_lists.feature_list["rgb"].feature[3]
+    with pytest.raises(protobuf.WireError, match="3 of rgb, 4 of audio"):
+        decode_record(example.SerializeToString(), Form(features=("rgb", "audio")))
+
+
+def test_youtube_8ms_video_level_records_are_read() -> None:
+    tf = pytest.importorskip("tensorflow")
+    generator = np.random.default_rng(6)
+    means = {"mean_rgb": generator.normal(0, 0.5, 1024), "mean_audio": np.clip(generator.normal(0, 0.5, 128), -1.9, 1.9)}
+    example = tf.train.Example()
+    example.features.feature["id"].bytes_list.value.append(b"abCD")
+    example.features.feature["labels"].int64_list.value.extend([7])
+    for name, values in means.items():
+        example.features.feature[name].float_list.value.extend(values)
+    found = decode_record(example.SerializeToString())
+    assert (found.video_id, found.labels) == ("abCD", (7,))
+    assert found.means is not None
+    assert np.array_equal(found.means, means["mean_audio"].astype(np.float32))
+    assert found.codes.shape == (1, 128)
+    assert np.abs(dequantise(found.codes)[0] - found.means).max() <= 2 / 255 + 1e-6, "the nearest code"
+    again = decode_record(encode_record(found))
+    assert again.means is not None
+    assert np.array_equal(again.means, found.means)
+    assert (again.video_id, again.labels) == (found.video_id, found.labels)
+    assert tf.train.Example.FromString(encode_record(found)).features.feature["mean_audio"].float_list.value
+    both = decode_record(example.SerializeToString(), Form(features=("mean_rgb", "mean_audio")))
+    assert both.means is not None
+    assert both.means.shape == (1152,)
+    example.features.feature["mean_audio"].float_list.value.pop()
+    with pytest.raises(protobuf.WireError, match="mean_audio has 127 values, expected 128"):
+        decode_record(example.SerializeToString())
+
+
+def test_the_demo_of_vggish_writes_records_without_context_which_inference_takes() -> None:
+    content = protobuf.encode(protobuf.SequenceExample({}, {"audio_embedding": [(bytes(128),)] * 2}))
+    found = decode_record(content, Form(labelled=False))
+    assert (found.video_id, found.labels, len(found.codes)) == ("", (), 2)
+    with pytest.raises(protobuf.WireError, match="its context has nothing"):
+        decode_record(content)
+
+
+def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
+    for name, frames in (("b", 2), ("a", 1)):
+        write_dataset(tmp_path / f"{name}.tfrecord", [record(frames)], ("x", "y"))
+    assert [len(found.codes) for found in read_dataset(tmp_path)] == [1, 2]
+    assert find_labels(tmp_path) == ("x", "y")
+    write_dataset(tmp_path / "c.tfrecord", [], ("z",))
+    with pytest.raises(EdgeDetectorError, match="different classes"):
+        find_labels(tmp_path)
+
+
+def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no \.tfrecord file"):
+        list(read_dataset(tmp_path))
+    with pytest.raises(UsageError, match=r"none\.tfrecord does not exist"):
+        list(read_dataset(tmp_path / "none.tfrecord"))
+
+
+def test_batches_are_padded_with_zeros_and_cut_to_the_longest_allowed() -> None:
+    records = [Record(f"r{n}", 0.0, 1.0, (n % 3,), np.full((n, 128), 7, np.uint8)) for n in (1, 12, 4)]
+    first, second = batches(records, 3, 2)
+    assert first.codes.shape == (2, 20, 128)
+    assert first.frames.tolist() == [1, 12]
+    assert first.codes[0, 0].all()
+    assert not first.codes[0, 1:].any()
+    assert first.labels.tolist() == [[False, True, False], [True, False, False]]
+    assert (second.codes.shape, second.ids) == ((1, 10, 128), ("r4",))
+    (cut,) = batches(records, 3, 10, max_frames=5)
+    assert (cut.codes.shape, cut.frames.tolist()) == ((3, 5, 128), [1, 5, 4])
+
+
+def test_a_long_file_is_written_and_read_without_being_held(tmp_path: Path) -> None:
+    def segments() -> Iterator[Record]:
+        codes = np.random.default_rng(0).integers(0, 256, (10, 128), dtype=np.uint8)
+        return (Record(f"segment{n:05}", 0.0, 10.0, (n % 527,), codes) for n in range(5_000))
+
+    path = tmp_path / "many.tfrecord"
+    write_dataset(path, segments(), ())
+    assert path.stat().st_size > 6_500_000
+    tracemalloc.start()
+    try:
+        found = batches(read_dataset(path, Form(classes=527)), 527, 256)
+        # The first batches warm up what is held once.
+        count = sum(len(batch.ids) for batch in itertools.islice(found, 4))
+        early = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        count += sum(len(batch.ids) for batch in found)
+        late, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 5_000
+    assert late < early + 500_000
+    assert peak < early + 2_500_000, "a few batches' worth"
+
+
+def test_a_batch_of_video_level_records_holds_their_means() -> None:
+    means = np.linspace(-1, 1, 128, dtype=np.float32)
+    video = Record("v", 0.0, 1.0, (1,), np.zeros((1, 128), np.uint8), means=means)
+    (batch,) = batches([video, video], 3, 8)
+    assert batch.codes.shape == (2, 1, 128)
+    assert np.array_equal(batch.codes[1, 0], means)
+    (mixed,) = batches([video, record()], 3 * 527, 8)
+    assert mixed.codes.dtype == np.uint8, "frames and means side by side are codes"

@@ -1,0 +1,81 @@
+"""background: real speech, music and other sound, cut and split for training, for choosing thresholds and for testing."""
+
+import argparse
+import io
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.data.material import Part, files_of, pieces, read_parts, require_disjoint
+from convert.files import read_json, write_bytes, write_json
+from convert.progress import Progress
+from edge_detector.core.soundscape import INT16_SCALE
+from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
+
+LIST = "background.json"
+PIECES_TOGETHER = 6
+"""Pieces that count as one original where clips are split: a minute."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("material", type=Path, metavar="DIR", help="folder below which the plan's packages are unpacked")
+    parser.add_argument(
+        "--plan", type=Path, required=True, help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}'
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Cut, write, and list what is used for what, last."""
+    parts = read_parts(read_json(arguments.plan))
+    require_disjoint(parts, arguments.material)
+    progress = Progress("background: part", len(parts))
+    listed = []
+    for number, part in enumerate(parts, 1):
+        listed.append(_write_part(part, arguments.material, arguments.output))
+        progress.update(number, part.of)
+    progress.close()
+    result = {"parts": listed}
+    write_json(arguments.output / LIST, result)
+    return result
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The list for people."""
+    return "\n".join(
+        f"{part['split']:<10} {part['label']:<7} {part['hours']:6.3f} h  {part['of']} ({part['licence']})"
+        for part in result["parts"]
+    )
+
+
+def _write_part(part: Part, material: Path, output: Path) -> dict[str, Any]:
+    folder = output / part.split / part.label
+    origin = "".join(letter if letter.isalnum() else "_" for letter in part.of)
+    samples = 0
+    files = files_of(part, material)
+    for number, piece in enumerate(pieces(files)):
+        write_bytes(folder / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav", _wav(piece))
+        samples += len(piece)
+    return {
+        "split": part.split,
+        "label": part.label,
+        "of": part.of,
+        "files": len(files),
+        "hours": round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),
+        "licence": part.licence,
+        "credit": part.credit,
+    }
+
+
+def _wav(samples: Float32) -> bytes:
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(FRONT_END.sample_rate_hz)
+        file.writeframes(np.round(samples * INT16_SCALE).clip(-INT16_SCALE, INT16_SCALE - 1).astype("<i2").tobytes())
+    return content.getvalue()

@@ -1,0 +1,91 @@
+"""calibrate: each class's thresholds for each hop, on background that nothing was trained on."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from convert.arguments import folds, positive_float
+from convert.data.calibration import Choice, Limits, choose, hours
+from convert.data.clips import find_clips, load_clips
+from convert.data.listening import NOISE, hear_background, hear_clips, hear_noise
+from convert.files import write_json
+from convert.progress import Progress
+from convert.serving import detector_model
+from edge_detector.core.bundle import hop_key, load_bundle
+from edge_detector.params import HOPS_PER_PATCH
+
+MARGIN = 0.5
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("bundle", type=Path, help="bundle folder whose networks are to be calibrated; it is not changed")
+    parser.add_argument(
+        "--background", type=Path, nargs="+", required=True, metavar="DIR", help="LABEL/1-ORIGIN.wav that nothing was trained on"
+    )
+    parser.add_argument(
+        "--clips", type=Path, metavar="DIR", help="labelled clips to report the recall of; they choose no threshold"
+    )
+    parser.add_argument("--folds", type=folds, help="their folds (all)")
+    parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="allowed for each class (0.1)")
+    parser.add_argument("--margin", type=float, default=MARGIN, help=f"log odds added to each threshold ({MARGIN})")
+    parser.add_argument(
+        "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels the background is heard at (0 -15)"
+    )
+    parser.add_argument("--noise-minutes", type=float, default=15.0, help="minutes of made noise and hum beside it (15)")
+    parser.add_argument("--seed", type=int, default=0, help="of that noise")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for bundle --calibration")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Listen once at the finest hop, choose for every class and hop, write."""
+    bundle = load_bundle(arguments.bundle)
+    slugs = [sound.slug for sound in bundle.manifest.classes]
+    model = detector_model(bundle)
+    background = hear_background(model, arguments.background, slugs, arguments.gains_db)
+    background[NOISE] = hear_noise(model, arguments.noise_minutes, arguments.seed)
+    streams = [stream for found in background.values() for stream in found]
+    clips = []
+    if arguments.clips:
+        clips = hear_clips(model, load_clips(find_clips(arguments.clips, arguments.folds), slugs))
+    limits = Limits(arguments.false_alarms_per_hour, arguments.margin)
+    progress = Progress("calibrate: class", len(slugs))
+    classes: dict[str, dict[str, Any]] = {}
+    for index, slug in enumerate(slugs):
+        classes[slug] = {hop_key(hops): _as_json(choose(streams, clips, index, hops, limits)) for hops in HOPS_PER_PATCH}
+        progress.update(index + 1)
+    progress.close()
+    result = {
+        "false_alarms_per_hour": arguments.false_alarms_per_hour,
+        "margin": arguments.margin,
+        "gains_db": list(arguments.gains_db),
+        "hours": {label: round(hours(found), 3) for label, found in background.items()},
+        "clips": len(clips),
+        "classes": classes,
+    }
+    write_json(arguments.output, result)
+    return result
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The thresholds for people."""
+    width = max(map(len, result["classes"]))
+    lines = [f"{'class':<{width}}  hop    on    off   at least  false alarms  recall"]
+    for slug, hops in result["classes"].items():
+        for hop, found in hops.items():
+            recall = "-" if found["recall"] is None else f"{100 * found['recall']:.0f} %"
+            rule = found["rule"]
+            alarms = f"{found['false_alarms']} in {found['hours']:.2f} h"
+            times = f"{rule['min_seconds']:.1f} s"
+            lines.append(f"{slug:<{width}}  {hop}  {rule['on']:.3f} {rule['off']:.3f}  {times:<8}  {alarms:<12}  {recall}")
+    return "\n".join(lines)
+
+
+def _as_json(choice: Choice) -> dict[str, Any]:
+    rule = choice.rule
+    return {
+        "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},
+        "false_alarms": choice.false_alarms,
+        "hours": round(choice.hours, 3),
+        "recall": choice.recall,
+    }

@@ -1,0 +1,135 @@
+"""compare: several models trained and measured on the same records, with several seeds, as one table."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from convert.arguments import positive_int, seeds, share
+from convert.commands import export, train
+from convert.comparison import (
+    BASELINE,
+    Command,
+    Contender,
+    Steps,
+    baseline,
+    export_and_time,
+    summary,
+    table,
+    train_and_measure,
+)
+from convert.data.batches import MAX_FRAMES
+from convert.data.damage import Damage
+from convert.data.records import find_labels
+from convert.data.splits import Parting, write_splits
+from convert.evaluation import Measuring, log, open_model
+from convert.files import write_bytes, write_json
+from convert.measures.tally import TOP_K
+from edge_detector.errors import UsageError
+
+MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which ones (all)")
+    parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="MODEL:NAME=VALUE",
+        help="an option of train for one model, or for all: --option lstm:cells=256 --option all:epochs=20",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("segments", "folds"),
+        default="segments",
+        help="measure on a share of the recordings, or on each fold of clips called FOLD-SOURCE-TAKE in turn (segments)",
+    )
+    parser.add_argument("--test", type=Path, metavar="RECORDS", help="measure on these instead of a part of RECORDS")
+    parser.add_argument("--test-share", type=share, default=0.25, help="share of the recordings to measure on (0.25)")
+    parser.add_argument("--validation-share", type=share, default=0.15, help="share of the others to stop training by (0.15)")
+    parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
+    parser.add_argument(
+        "--precision", choices=("float32", "float16", "dynamic"), default="dynamic", help="of the TFLite step (dynamic)"
+    )
+    parser.add_argument("--top-k", type=positive_int, default=TOP_K, help="best classes of each example in GAP and MAP (20)")
+    parser.add_argument("--map-over", choices=("labelled", "all"), default="labelled", help="as in eval (labelled)")
+    parser.add_argument("--batch", type=positive_int, default=1024, help="examples of a batch when measuring (1024)")
+    parser.add_argument("--max-frames", type=positive_int, default=MAX_FRAMES, help="frames of an example that count (300)")
+    parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the splits, models, table.md and table.json")
+
+
+def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, Any]:
+    """Train and measure everything; what an earlier, interrupted comparison finished is kept."""
+    does = steps or Steps(_command("train", train), _command("export", export), open_model)
+    contenders = [Contender(kind, options_of(kind, arguments.option)) for kind in arguments.models]
+    labels = _labels(arguments.records, arguments.classes)
+    measuring = Measuring(arguments.top_k, arguments.map_over, arguments.batch, arguments.max_frames)
+    parting = Parting(arguments.split, arguments.test, arguments.test_share, arguments.validation_share)
+    damage = Damage(skip=arguments.skip_damaged)
+    splits = write_splits(arguments.records, parting, labels, arguments.output / "splits", damage)
+    runs = [baseline(split, len(labels), measuring) for split in splits]
+    costs: dict[str, dict[str, Any]] = {}
+    for contender in contenders:
+        for seed in arguments.seeds:
+            for split in splits:
+                folder = arguments.output / contender.kind / f"{split.name}-seed-{seed}"
+                found = train_and_measure(does, contender, split, seed=seed, folder=folder, measuring=measuring)
+                runs.append(found)
+                log(f"{contender.kind}, {split.name}, seed {seed}: GAP {found['gap']:.4f} MAP {found['map']:.4f}")
+        first = arguments.output / contender.kind / f"{splits[0].name}-seed-{arguments.seeds[0]}"
+        costs[contender.kind] = export_and_time(does, first, arguments.precision)
+    rows = summary(runs, costs)
+    text = table(rows, arguments.precision)
+    data = {"records": str(arguments.records), "splits": [split.name for split in splits], "skipped": damage.skipped}
+    result = {**data, "seeds": list(arguments.seeds), "precision": arguments.precision, "rows": rows, "runs": runs}
+    write_bytes(arguments.output / "table.md", f"{text}\n".encode())
+    write_json(arguments.output / "table.json", result)
+    return result
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The table, and what it is of."""
+    tested = sum(run["examples"] for run in result["runs"] if run["model"] == BASELINE)
+    spread = f"; ± is the standard deviation over {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else ""
+    over = f", mean of {len(result['splits'])} folds" if len(result["splits"]) > 1 else ""
+    refused = [f"{row['model']} was not exported: {row['export_error']}" for row in result["rows"] if "export_error" in row]
+    return "\n".join([table(result["rows"], result["precision"]), "", f"Measured on {tested} examples{over}{spread}.", *refused])
+
+
+def options_of(kind: str, given: Sequence[str]) -> tuple[str, ...]:
+    """The words for train that --option gives to this model."""
+    words: list[str] = []
+    for option in given:
+        model, _, text = option.partition(":")
+        name, is_valued, value = text.partition("=")
+        if model not in (*MODELS, "all") or not name:
+            raise UsageError(f"--option {option} is not MODEL:NAME=VALUE with a MODEL of {', '.join(MODELS)} or all")
+        if model in (kind, "all"):
+            words += [f"--{name}", value] if is_valued else [f"--{name}"]
+    return tuple(words)
+
+
+def _labels(records: Path, classes: int | None) -> tuple[str, ...]:
+    labels = find_labels(records)
+    if classes is not None and labels is None:
+        return tuple(f"class_{index}" for index in range(classes))
+    if labels is None:
+        raise UsageError(f"{records} has no file of class names beside it; say how many classes there are with --classes")
+    if classes not in (None, len(labels)):
+        raise UsageError(f"--classes {classes}, but {records} has names of {len(labels)}; leave the option out")
+    return labels
+
+
+def _command(name: str, module: Any) -> Command:  # noqa: ANN401 - a module
+    def call(words: Sequence[str]) -> dict[str, Any]:
+        parser = argparse.ArgumentParser(prog=f"python -m convert {name}")
+        module.configure(parser)
+        result: dict[str, Any] = module.run(parser.parse_args(words))
+        return result
+
+    return call

@@ -1,0 +1,74 @@
+"""infer: the best classes of each record, as YouTube-8M's CSV (spec 7.5)."""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.arguments import positive_int
+from convert.checkpoints import trained_model
+from convert.data.batches import MAX_FRAMES, batches
+from convert.data.damage import Damage
+from convert.data.records import Form, read_dataset
+from convert.evaluation import Predictor, log, open_model, predicted
+from convert.files import atomic_path
+from convert.measures.rows import ranked_classes
+from convert.measures.tally import TOP_K
+from convert.progress import Progress
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.types import Float32
+
+HEADER = "VideoId,LabelConfidencePairs"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("model", type=Path, metavar="FOLDER", help="folder that train made")
+    parser.add_argument(
+        "records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them; labels are not needed"
+    )
+    parser.add_argument(
+        "--top-k", type=positive_int, default=TOP_K, help="classes of each record (20, or all where there are fewer)"
+    )
+    parser.add_argument("--batch", type=positive_int, default=512, help="examples of a batch (512)")
+    parser.add_argument("--max-frames", type=positive_int, default=MAX_FRAMES, help="frames of an example that count (300)")
+    parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the CSV file")
+
+
+def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_model) -> dict[str, Any]:
+    """Predict and write the whole file, or none of it."""
+    started = time.monotonic()
+    damage = Damage(skip=arguments.skip_damaged)
+    model = load(trained_model(arguments.model).folder)
+    # Labels, where there are any, are of no concern here, so they may be of any set of classes.
+    records = read_dataset(arguments.records, Form(labelled=False, min_frames=1), damage)
+    unlabelled = (replace(record, labels=()) for record in records)
+    source = batches(unlabelled, model.classes, arguments.batch, arguments.max_frames)
+    progress = Progress("infer: record")
+    count = 0
+    with atomic_path(arguments.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f"{HEADER}\n")
+        for batch, probabilities in predicted(model, source):
+            names = (name or f"record-{number}" for number, name in enumerate(batch.ids, count))
+            file.writelines(lines(tuple(names), probabilities, arguments.top_k))
+            count += len(batch.ids)
+            progress.update(count)
+    progress.close()
+    elapsed = time.monotonic() - started
+    log(f"num examples processed: {count} elapsed seconds: {elapsed:.2f} examples/sec: {count / max(elapsed, 1e-9):.2f}")
+    kinds = {"skipped": damage.skipped, "skipped_kinds": damage.kinds}
+    return {"examples": count, "top_k": min(arguments.top_k, model.classes), **kinds, "output": str(arguments.output)}
+
+
+def lines(names: tuple[str, ...], probabilities: Float32, top_k: int) -> Iterator[str]:
+    """Yield `ID,CLASS SCORE CLASS SCORE …` for each row of probabilities (n, V), best first, of equal scores the lower class."""
+    ranking = ranked_classes(probabilities.astype(np.float64))[:, :top_k]
+    for name, row, classes in zip(names, probabilities, ranking, strict=True):
+        if "\n" in name or "\r" in name:
+            raise EdgeDetectorError(f"the id {name!r} has a line break, which the CSV cannot hold; rename the record")
+        yield f"{name},{' '.join(f'{index:d} {row[index]:g}' for index in classes)}\n"

@@ -1,0 +1,174 @@
+"""Thresholds for each class and hop, from what a detector says of sound in which the class is not."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_detector.core.decision import Decider, Rule
+from edge_detector.params import FRONT_END, HOPS_PER_PATCH
+from edge_detector.types import EventStart, Float32, Scores
+
+FINEST = max(HOPS_PER_PATCH)
+LOWEST_ON, HIGHEST_ON = 0.35, 0.98
+OFF_SHARE = 0.6
+HIGH_ON = 0.5
+"""Above it, a class whose sounds last is better told from a short mistake by its duration than by a higher threshold."""
+
+LASTING_SECONDS = 0.9
+CANDIDATES = tuple(1.0 / (1.0 + math.exp(-step / 4.0)) for step in range(-8, 16))
+"""From 0.12 to 0.98, evenly spaced as log odds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a detector said of one stretch of sound.
+
+    Attributes:
+        probabilities: float32 (hops, classes) at the finest hop.
+        true: indices of the classes that may sound in it; whatever else is heard is a false alarm.
+        seconds: its length.
+
+    """
+
+    probabilities: Float32
+    true: frozenset[int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What thresholds are chosen by.
+
+    Attributes:
+        per_hour: false alarms allowed in an hour of background; less than one in all of it means none.
+        margin: log odds added to the threshold, for sound that is not in the background.
+
+    """
+
+    per_hour: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A rule and what it does: false alarms on the background, the share of the class's clips that give an event."""
+
+    rule: Rule
+    false_alarms: int
+    hours: float
+    recall: float | None
+
+
+def at_hop(probabilities: Float32, hops_per_patch: int) -> Float32:
+    """The hops that a detector at a coarser hop would have had: its phases are some of the finer one's."""
+    return probabilities[:: FINEST // hops_per_patch]
+
+
+def event_starts(probabilities: Float32, rule: Rule, hops_per_patch: int) -> int:
+    """How many events the detector's own decider starts on probabilities (hops,) of one class at this hop."""
+    if not len(probabilities) or float(probabilities.max()) < rule.on:
+        return 0
+    decider = Decider((rule,))
+    return sum(
+        isinstance(found, EventStart) for scores in _scores(probabilities, hops_per_patch) for found in decider.decide(scores)
+    )
+
+
+def _scores(probabilities: Float32, hops_per_patch: int) -> Iterator[Scores]:
+    hop = FRONT_END.patch_step_samples // hops_per_patch
+    for number, probability in enumerate(probabilities):
+        first = number * hop
+        yield Scores(
+            probabilities=probability[np.newaxis],
+            state_age_frames=1,
+            sequence_number=number,
+            first_sample=first,
+            end_sample=first + FRONT_END.patch_samples,
+            lost_samples=0,
+            level_dbfs=0.0,
+        )
+
+
+def choose(
+    background: Sequence[Stream], clips: Sequence[Stream], class_index: int, hops_per_patch: int, limits: Limits
+) -> Choice:
+    """The lowest threshold that the background allows.
+
+    Args:
+        background: sound that nothing was trained on.
+        clips: labelled clips, for the recall that is left; may be empty.
+        class_index: the class.
+        hops_per_patch: the hop.
+        limits: what is allowed.
+
+    """
+    quiet = [stream for stream in background if class_index not in stream.true]
+    sounding = [stream for stream in clips if class_index in stream.true]
+    columns = [at_hop(stream.probabilities, hops_per_patch)[:, class_index] for stream in quiet]
+    found = [_lowest(columns, hours(quiet), limits, hops_per_patch, minimum) for minimum in (0.0, LASTING_SECONDS)]
+    choices = [_measured(rule, quiet, sounding, class_index, hops_per_patch) for rule in found]
+    short, lasting = choices
+    kept = short.recall is not None and lasting.recall is not None and lasting.recall >= short.recall
+    longer_pays = short.rule.on > HIGH_ON and lasting.rule.on < short.rule.on and kept
+    return lasting if longer_pays else short
+
+
+def _lowest(columns: Sequence[Float32], length_hours: float, limits: Limits, hops_per_patch: int, minimum: float) -> Rule:
+    allowed = math.floor(limits.per_hour * length_hours)
+    for candidate in CANDIDATES:
+        rule = _rule(candidate, minimum)
+        alarms = 0
+        for column in columns:
+            alarms += event_starts(column, rule, hops_per_patch)
+            if alarms > allowed:
+                break
+        if alarms <= allowed:
+            return _rule(_shifted(candidate, limits.margin), minimum)
+    return _rule(HIGHEST_ON, minimum)
+
+
+def _rule(on: float, minimum: float) -> Rule:
+    on = round(min(max(on, LOWEST_ON), HIGHEST_ON), 3)
+    return Rule(on=on, off=round(OFF_SHARE * on, 3), min_seconds=minimum)
+
+
+def _shifted(probability: float, log_odds: float) -> float:
+    return 1.0 / (1.0 + (1.0 - probability) / probability * math.exp(-log_odds))
+
+
+def _measured(rule: Rule, quiet: Sequence[Stream], sounding: Sequence[Stream], class_index: int, hops_per_patch: int) -> Choice:
+    alarms = sum(starts_in(stream, class_index, rule, hops_per_patch) for stream in quiet)
+    heard = [starts_in(stream, class_index, rule, hops_per_patch) > 0 for stream in sounding]
+    return Choice(rule, alarms, hours(quiet), sum(heard) / len(heard) if heard else None)
+
+
+def starts_in(stream: Stream, class_index: int, rule: Rule, hops_per_patch: int) -> int:
+    """Events of one class in a stream."""
+    return event_starts(at_hop(stream.probabilities, hops_per_patch)[:, class_index], rule, hops_per_patch)
+
+
+def hours(streams: Sequence[Stream]) -> float:
+    """Their length together."""
+    return sum(stream.seconds for stream in streams) / 3600.0
+
+
+def false_alarms(streams: Sequence[Stream], rules: Mapping[int, Rule], hops_per_patch: int) -> dict[int, int]:
+    """Events, by class index, of classes that do not sound in the streams."""
+    return {
+        index: sum(starts_in(stream, index, rule, hops_per_patch) for stream in streams if index not in stream.true)
+        for index, rule in rules.items()
+    }
+
+
+def poisson_upper(count: int, confidence: float = 0.95) -> float:
+    """The largest mean of which so few events would be seen with a probability of at least 1 - confidence."""
+    low, high = 0.0, 10.0 + 5.0 * count
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        terms = [math.exp(-middle)]
+        for number in range(1, count + 1):
+            terms.append(terms[-1] * middle / number)
+        low, high = (middle, high) if sum(terms) > 1.0 - confidence else (low, middle)
+    return high

@@ -1,0 +1,51 @@
+"""What `verify` asks of an embedder: equal to its source graph, and for Google's own weights, what Google published."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from convert.data.probes import probe_patches
+from convert.data.smoke import smoke_test, tflite_smoke_test
+from edge_detector.core.embedding import Pca
+from edge_detector.errors import EdgeDetectorError
+
+WINDOWS = 100
+
+
+def embedder_checks(arguments: argparse.Namespace, content: bytes | None, precision: str, pca: Pca | None) -> dict[str, Any]:
+    """Checks by name; none where there is nothing to compare.
+
+    Args:
+        arguments: `embedder_source`, `pca` and `seed` of the command line.
+        content: the .tflite file, if there is one.
+        precision: what it was exported in.
+        pca: the bundle's PCA, which must be its source's.
+
+    """
+    from convert.graphs import embedder_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.embedder_source import load_source  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    source = load_source(arguments.embedder_source, arguments.pca)
+    checks: dict[str, Any] = {}
+    if pca is not None and source.pca is not None and not _same(pca, source.pca):
+        message = f"the bundle's pca.npz is not the one in {arguments.embedder_source}; give the folder it was made from"
+        raise EdgeDetectorError(message)
+    if content is not None:
+        errors = export.embedder_errors(content, source.model, pca or source.pca, probe_patches(WINDOWS, arguments.seed))
+        allowed = {
+            "lowest_cosine": export.LOWEST_COSINE[precision],
+            "mean_centred_cosine": export.LOWEST_CENTRED_COSINE[precision],
+        }
+        passed = all(errors.get(name, -1.0) >= lowest for name, lowest in allowed.items())
+        checks["embedder"] = {"precision": precision, **errors, "allowed": allowed, "passed": passed}
+    if source.released:
+        released_pca = source.pca if source.released_pca else None
+        checks["published_source"] = smoke_test(source.model.embed_all, released_pca, "float32")
+        if content is not None:
+            checks["published"] = tflite_smoke_test(content, released_pca, precision)
+    return checks
+
+
+def _same(one: Pca, other: Pca) -> bool:
+    return np.array_equal(one.matrix, other.matrix) and np.array_equal(one.means, other.means)

@@ -1,0 +1,173 @@
+"""What every sequence model has: named variables, offline probabilities, and a step with explicit states (spec 5, 9)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edge_detector.core.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
+from edge_detector.types import Codes, Float32
+
+Tensor: TypeAlias = Any
+Arrays: TypeAlias = dict[str, Float32]
+NORM_FLOOR = 1e-12
+PREDICT_FRAMES = 4_096
+"""Frames that one call of the offline graph takes: DBoF has 8,192 numbers for each."""
+MOST_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Sizes and choices of all models, each with YouTube-8M's default; a model looks at those it has.
+
+    Attributes:
+        layers, cells: of the LSTM.
+        head: classifier on top of LSTM and DBoF.
+        mixtures: experts per class of a mixture, besides the dummy one.
+        clusters, hidden: sizes of DBoF's two layers.
+        activation: of both; the code of 2018 has relu6, its last version sigmoid.
+        pooling: of DBoF's frames.
+        batch_norm: DBoF with batch normalisation, or with biases.
+        iterations: frames that DBoF draws from each example in training.
+        sampling: "random", each frame by itself and with replacement, or "sequence", a run of them.
+
+    """
+
+    layers: int = 2
+    cells: int = 1_024
+    head: Literal["moe", "logistic"] = "moe"
+    mixtures: int = 2
+    clusters: int = 8_192
+    hidden: int = 1_024
+    activation: Literal["sigmoid", "relu6"] = "sigmoid"
+    pooling: Literal["max", "average"] = "max"
+    batch_norm: bool = True
+    iterations: int = 30
+    sampling: Literal["random", "sequence"] = "random"
+
+
+class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
+    """A model over frames of codes. `weights` are trained, `statistics` only followed, `regularised` carry the L2 penalty."""
+
+    kind: ClassVar[str]
+    uses: ClassVar[tuple[str, ...]]
+    """Names of the options it has."""
+
+    def __init__(self, options: Options, classes: int) -> None:
+        super().__init__()
+        self.options, self.classes = options, classes
+        self.weights: dict[str, Any] = {}
+        self.statistics: dict[str, Any] = {}
+        self.regularised: list[str] = []
+        self._graph: Any = None
+
+    def add(self, name: str, values: NDArray[Any], *, regularised: bool = False) -> None:
+        """Add a trained variable."""
+        self.weights[name] = tf.Variable(values.astype(np.float32))
+        if regularised:
+            self.regularised.append(name)
+
+    @property
+    @abstractmethod
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Row shape of each state of the step, by name. A row of zeros is a state that has seen nothing."""
+
+    @property
+    @abstractmethod
+    def macs_per_frame(self) -> int:
+        """Multiplications of one step with one row, its classifier included; products with matrices only."""
+
+    @abstractmethod
+    def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
+        """Probabilities (n, classes) of uint8 (n, frames, 128), of which the first `lengths` count; inference weights."""
+
+    @abstractmethod
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Any]:
+        """The same in training, and batch statistics by the name of the statistic they belong to."""
+
+    @abstractmethod
+    def frozen(self) -> Arrays:
+        """The weights as the step takes them, batch normalisation folded in."""
+
+    @abstractmethod
+    def step(self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]) -> tuple[Tensor, Any]:
+        """One frame uint8 (1, 128) for all rows: probabilities (1, classes) of `row`, and the states after it."""
+
+    def prefixes(self, codes: Codes) -> Float32:
+        """Probabilities float32 (n, frames, classes) after every prefix, by the offline graph."""
+        count, frames = codes.shape[:2]
+        lengths = np.arange(1, frames + 1, dtype=np.int32)
+        found = [self.predict(np.repeat(one[np.newaxis], frames, axis=0), lengths) for one in codes]
+        return np.stack(found).reshape(count, frames, self.classes)
+
+    @property
+    def variables_by_name(self) -> dict[str, Any]:
+        """Everything that a file of weights holds."""
+        return {**self.weights, **self.statistics}
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What must be known to build it again, for sequence.json."""
+        chosen = {name: value for name, value in asdict(self.options).items() if name in self.uses}
+        states = [{"name": name, "shape": list(shape)} for name, shape in self.state_shapes.items()]
+        return {"model": self.kind, **chosen, "states": states}
+
+    def load(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Take over weights by name. Raises KeyError or ValueError when they are of another model."""
+        for name, variable in self.variables_by_name.items():
+            variable.assign(weights[name])
+
+    def penalty(self) -> Tensor:
+        """Half the sum of the squares of all regularised weights, as slim counts L2."""
+        return tf.add_n([tf.nn.l2_loss(self.weights[name]) for name in self.regularised] or [tf.constant(0.0)])
+
+    def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
+        """Probabilities float32 (n, classes) of zero-padded codes uint8 (n, most frames, 128) with `frames` frames each.
+
+        Frames may be float32 too, dequantised already: the mean of a video-level record is one such frame.
+        """
+        if self._graph is None:
+            self._graph = tf.function(self.offline_probabilities, reduce_retracing=True)
+        rows = min(max(PREDICT_FRAMES // max(codes.shape[1], 1), 1), MOST_ROWS)
+        found = [np.zeros((0, self.classes), np.float32)]
+        for first in range(0, len(codes), rows):
+            part = slice(first, first + rows)
+            found.append(self._graph(tf.constant(codes[part]), tf.constant(frames[part], tf.int32)).numpy())
+        # A mixture's softmax may sum to 1 and a rounding error.
+        return np.clip(np.concatenate(found), 0.0, 1.0)
+
+
+def dequantised(codes: Tensor) -> Tensor:
+    """Codes (…) as numbers in [-1.992, 2.008] (spec 3.2); what is float already, such as a video-level mean, stays as it is."""
+    return codes if codes.dtype.is_floating else tf.cast(codes, tf.float32) * DEQUANTISE_SCALE + DEQUANTISE_OFFSET
+
+
+def of_length_one(values: Tensor) -> Tensor:
+    """Vectors (…, 128) of length 1; one of zeros stays so."""
+    power = tf.reduce_sum(tf.square(values), axis=-1, keepdims=True)
+    return values * tf.math.rsqrt(tf.maximum(power, NORM_FLOOR))
+
+
+def normalised(codes: Tensor) -> Tensor:
+    """Codes (…, 128) as every model but the video-level ones takes them: dequantised, of length 1 per frame."""
+    return of_length_one(dequantised(codes))
+
+
+def counting(lengths: Tensor, frames: Tensor) -> Tensor:
+    """1 for the first `lengths` of `frames` frames, 0 for padding: float32 (n, frames, 1). A padding code is not zero."""
+    return tf.cast(tf.range(frames)[tf.newaxis] < lengths[:, tf.newaxis], tf.float32)[..., tf.newaxis]
+
+
+def xavier(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+    """TensorFlow 1's and slim's first weights of a layer."""
+    limit = float(np.sqrt(6.0 / (rows + columns)))
+    return rng.uniform(-limit, limit, (rows, columns))

@@ -1,0 +1,123 @@
+"""The LSTM of YouTube-8M (spec 5.4): stacked BasicLSTMCells, the classifier on the top layer's h after the last frame."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from convert.graphs.models.base import Arrays, Options, SequenceModel, Tensor, counting, normalised, xavier
+from convert.graphs.models.heads import make_head, plain_copy
+from edge_detector.params import EMBEDDING_SIZE
+from edge_detector.types import Codes, Float32
+
+FORGET_BIAS = 1.0
+
+
+class Lstm(SequenceModel):
+    """One kernel per layer for input and state together, gates in the order i, j, f, o.
+
+    The forget bias is added when run, never stored. One kernel, not two, because each variable's gradient is clipped by itself.
+    """
+
+    kind = "lstm"
+    uses = ("layers", "cells", "head", "mixtures")
+
+    def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
+        super().__init__(options, classes)
+        rng = np.random.default_rng(seed)
+        size = EMBEDDING_SIZE
+        for layer in range(options.layers):
+            self.add(f"layer{layer}/kernel", xavier(rng, size + options.cells, 4 * options.cells))
+            self.add(f"layer{layer}/bias", np.zeros(4 * options.cells))
+            size = options.cells
+        self._head = make_head(options.head, self, options.cells, rng)
+        self._prefix_graph: Any = None
+
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """h0, c0, h1, c1 and so on."""
+        return {f"{kind}{layer}": (self.options.cells,) for layer in range(self.options.layers) for kind in "hc"}
+
+    @property
+    def macs_per_frame(self) -> int:
+        """All kernels and the head."""
+        kernels = [variable for name, variable in self.weights.items() if name.endswith("/kernel") and name.startswith("layer")]
+        return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs
+
+    def outputs(self, codes: Tensor) -> Tensor:
+        """The top layer's h after every frame, (n, frames, cells), from zero states."""
+        values = tf.transpose(normalised(codes), [1, 0, 2])
+        empty = tf.zeros((tf.shape(codes)[0], self.options.cells))
+        no_peephole = tf.zeros(self.options.cells)
+        for layer in range(self.options.layers):
+            # One operator for the whole sequence: five times as fast as a loop over 300 frames.
+            values = tf.raw_ops.BlockLSTM(
+                seq_len_max=tf.cast(tf.shape(values)[0], tf.int64),
+                x=values,
+                cs_prev=empty,
+                h_prev=empty,
+                w=self.weights[f"layer{layer}/kernel"],
+                wci=no_peephole,
+                wcf=no_peephole,
+                wco=no_peephole,
+                b=self.weights[f"layer{layer}/bias"],
+                forget_bias=FORGET_BIAS,
+                cell_clip=-1.0,
+                use_peephole=False,
+            ).h
+        return tf.transpose(values, [1, 0, 2])
+
+    def frame_probabilities(self, codes: Tensor, seed: Tensor = None, keep: float = 1.0) -> Tensor:
+        """Probabilities (n, frames, classes) after every prefix; `keep` below 1 drops part of the top layer's output."""
+        outputs = _dropped(self.outputs(codes), seed, keep)
+        found = self._head(self.weights, tf.reshape(outputs, [-1, self.options.cells]))
+        return tf.reshape(found, [tf.shape(codes)[0], tf.shape(codes)[1], self.classes])
+
+    def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
+        """From h after frame number `lengths`; zeros where there is none."""
+        return self._head(self.weights, self._last(codes, lengths))
+
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The same, with part of h dropped when `keep` is below 1."""
+        return self._head(self.weights, _dropped(self._last(codes, lengths), seed, keep)), {}
+
+    def _last(self, codes: Tensor, lengths: Tensor) -> Tensor:
+        ends = counting(lengths, tf.shape(codes)[1]) - counting(lengths - 1, tf.shape(codes)[1])
+        return tf.reduce_sum(self.outputs(codes) * ends, axis=1)
+
+    def prefixes(self, codes: Codes) -> Float32:
+        """Probabilities after every prefix, in one pass."""
+        if self._prefix_graph is None:
+            self._prefix_graph = tf.function(self.frame_probabilities, reduce_retracing=True)
+        found: Float32 = np.clip(self._prefix_graph(tf.constant(codes)).numpy(), 0.0, 1.0)
+        return found
+
+    def frozen(self) -> Arrays:
+        """Kernels in two parts, so that no file carries the cut."""
+        weights = plain_copy(self)
+        size = EMBEDDING_SIZE
+        for layer in range(self.options.layers):
+            kernel = weights.pop(f"layer{layer}/kernel")
+            weights |= {f"layer{layer}/input": kernel[:size], f"layer{layer}/state": kernel[size:]}
+            size = self.options.cells
+        return weights
+
+    def step(
+        self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """One frame: c' = σ(f + 1)·c + σ(i)·tanh(j), h' = σ(o)·tanh(c')."""
+        inputs, after = normalised(embedding), []
+        for layer in range(self.options.layers):
+            hidden, cell = states[2 * layer], states[2 * layer + 1]
+            gates = inputs @ weights[f"layer{layer}/input"] + weights[f"layer{layer}/bias"]
+            gates = gates + hidden @ weights[f"layer{layer}/state"]
+            write, new, forget, show = tf.split(gates, 4, axis=1)
+            cell = tf.sigmoid(forget + FORGET_BIAS) * cell + tf.sigmoid(write) * tf.tanh(new)
+            inputs = tf.sigmoid(show) * tf.tanh(cell)
+            after += [inputs, cell]
+        return self._head(weights, tf.gather(inputs, row)), after
+
+
+def _dropped(values: Tensor, seed: Tensor, keep: float) -> Tensor:
+    return tf.nn.experimental.stateless_dropout(values, 1.0 - keep, seed) if keep < 1.0 else values

@@ -1,0 +1,117 @@
+"""Background: cut from unpacked packages, split by origin, joined with clips of the classes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from convert.__main__ import main
+from convert.data.augment import band_limited, rms
+from convert.data.clips import NO_CLASS, Clip, LoadedClip, find_clips, is_background, labels_of, load_clips, with_background
+from convert.data.soundscape import Composer
+from convert.data.windows import WindowSource
+from tests.convert.synthetic import LABELS, RATE_HZ, loaded, sound, write_clips
+
+PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}
+
+
+def write_material(folder: Path) -> Path:
+    """Two packages: voices of 2 s each, and a longer piece of music beside an empty file."""
+    for name, label, seconds in (("voices/a", "beep", 2.0), ("voices/b", "beep", 2.0), ("tunes/long", "thump", 23.0)):
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sound(label, 1, seconds), RATE_HZ, subtype="PCM_16")
+    (folder / "voices" / "nothing.wav").write_bytes(b"RIFF")
+    return folder
+
+
+def write_plan(path: Path, *parts: dict[str, str]) -> Path:
+    path.write_text(json.dumps({"parts": parts}), encoding="utf-8")
+    return path
+
+
+def background(*arguments: object) -> int:
+    return main(["background", *map(str, arguments)])
+
+
+def test_material_is_cut_into_pieces_and_listed(tmp_path: Path) -> None:
+    material = write_material(tmp_path / "material")
+    music = PART | {"label": "music", "of": "tunes", "split": "test"}
+    plan = write_plan(tmp_path / "plan.json", PART, music)
+    assert background(material, "--plan", plan, "-o", tmp_path / "out") == 0
+    assert [clip.path.name for clip in find_clips(tmp_path / "out" / "train")] == ["1-voices_0000-0000.wav"]
+    assert len(find_clips(tmp_path / "out" / "test")) == 3
+    listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
+    assert [part["files"] for part in listed] == [2, 1]
+    assert listed[0]["hours"] == pytest.approx(4.6 / 3600, abs=1e-4)
+    assert listed[1]["licence"] == "CC0"
+
+
+def test_a_file_in_two_splits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    material = write_material(tmp_path / "material")
+    plan = write_plan(tmp_path / "plan.json", PART, PART | {"split": "test", "files": "a*.wav"})
+    assert background(material, "--plan", plan, "-o", tmp_path / "out") == 2
+    assert "a file belongs to one" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ({"split": "train"}, "is not complete"),
+        (PART | {"split": "validation"}, "has the split validation"),
+        (PART | {"of": "elsewhere"}, "holds no audio file"),
+    ],
+)
+def test_a_wrong_plan_is_one_sentence(
+    part: dict[str, str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = write_plan(tmp_path / "plan.json", part)
+    assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert what in message
+    assert message.count("\n") == 1
+
+
+def test_speech_and_music_become_classes_and_the_rest_has_none(tmp_path: Path) -> None:
+    found = find_clips(write_clips(tmp_path / "clips"))
+    clips = load_clips(found, labels_of(found))
+    for label in ("speech", "music", "other"):
+        (tmp_path / "more" / label).mkdir(parents=True)
+        soundfile.write(tmp_path / "more" / label / "1-x_0000-0000.wav", sound("beep", 5), RATE_HZ, subtype="PCM_16")
+    together, labels = with_background(clips, labels_of(found), tmp_path / "more")
+    assert labels == ("beep", "hiss", "music", "speech", "thump")
+    for clip in together:
+        assert clip.class_index == (NO_CLASS if clip.clip.label == "other" else labels.index(clip.clip.label))
+    assert sum(map(is_background, together)) == 3
+
+
+def other(seed: int) -> LoadedClip:
+    return LoadedClip(Clip(Path(f"other/1-{seed}.wav"), "other", 1, f"1-{seed}"), NO_CLASS, sound("thump", seed))
+
+
+def test_what_is_of_no_class_is_mixed_in_and_never_labelled() -> None:
+    quiet = [other(seed) for seed in range(3)]
+    windows = WindowSource(quiet, 2, seed=0).draw(np.random.default_rng(1), 40)
+    assert not windows.labels.any()
+    assert windows.samples.any(axis=1).all()
+    scenes = [Composer(quiet, 4, 0).compose(number) for number in range(20)]
+    assert not any(scene.labels for scene in scenes)
+    both = Composer([*quiet, *(loaded("beep", seed) for seed in range(3))], 4, 0)
+    assert {labels for number in range(40) for labels in both.compose(number).frame_labels} == {(), (0,)}
+
+
+def test_classes_are_drawn_alike_however_many_clips_they_have() -> None:
+    clips = [*(loaded("beep", seed) for seed in range(30)), loaded("hiss", 0)]
+    labels = WindowSource(clips, len(LABELS), seed=0).draw(np.random.default_rng(2), 300).labels
+    beeps, hisses, _ = labels.sum(axis=0)
+    assert 0.7 < beeps / hisses < 1.4
+
+
+def test_a_telephone_keeps_what_is_below_its_limit() -> None:
+    time = np.arange(15_600) / RATE_HZ
+    low, high = (np.sin(2 * np.pi * hz * time).astype(np.float32) for hz in (1_000, 5_000))
+    assert rms(band_limited(low, 3_400.0)) > 0.95 * rms(low)
+    assert rms(band_limited(high, 3_400.0)) < 0.05 * rms(high)

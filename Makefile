@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 
-# What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, and a compiler for PyAudio.
-APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients systemd
+# What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, certificates, a URL's sound, a compiler
+# for PyAudio, and systemd's checks.
+APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container
 
-.PHONY: help demo test check format bench bundle clean
+.PHONY: help demo test check format bench bench-train bundle install uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
 .DELETE_ON_ERROR:
 
 help:
@@ -17,7 +18,15 @@ help:
 	@echo "make check   lint, types and format"
 	@echo "make format  mend what a machine can mend"
 	@echo "make bench   CPU and memory, stage by stage, beside YAMNet (needs DATA=$(DATA))"
-	@echo "make bundle  train the default bundle again (about 40 minutes on two cores; needs DATA)"
+	@echo "make bench-train  memory and speed of training on as many segments as AudioSet's balanced set has"
+	@echo "make bundle  train the default bundle again (about an hour on two cores; needs DATA)"
+	@echo "make install, make uninstall  the systemd service, under /opt (as root)"
+	@echo "make test-systemd  the unit in a real systemd, in a box (as root)"
+	@echo "make chaos   the outbox and the publisher against killed daemons, cut power and broken brokers"
+	@echo "make fuzz    hostile configurations, bundles, commands and audio files by the hundred thousand"
+	@echo "make home-assistant  discovery against Home Assistant itself (as root; 1.1 GB the first time)"
+	@echo "make soak    a day of sound through the service as fast as it goes"
+	@echo "make slow-vggish  full-size VGGish in every precision against NumPy"
 	@echo "make clean   remove .venv and everything built"
 
 demo: $(VENV)/installed-demo
@@ -35,11 +44,42 @@ format: $(VENV)/installed-all
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench-train: $(VENV)/installed-all
+	$(BIN)/python -m tests.benchmarks.audioset_size
+
 bench: $(VENV)/installed-all
 	OPENBLAS_NUM_THREADS=1 EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.benchmarks
 
 bundle: $(VENV)/installed-all
 	$(MAKE) -f convert/recipes/default.mk PYTHON=$(BIN)/python DATA=$(DATA)
+
+install:
+	$(SUDO) systemd/install.sh install
+
+uninstall:
+	$(SUDO) systemd/install.sh uninstall
+
+test-systemd: $(VENV)/installed-all
+	$(SUDO) env EDGE_DETECTOR_BOX=1 $(BIN)/pytest -s tests/systemd
+
+chaos: $(VENV)/installed-all
+	$(BIN)/python -m tests.chaos.kills --kills 500
+	$(BIN)/python -m tests.chaos.kills --kills 500 --power-cut
+	$(BIN)/python -m tests.chaos.delivery --seconds 600
+
+fuzz: $(VENV)/installed-all
+	EDGE_DETECTOR_FUZZ=20000 $(BIN)/pytest -q tests/fuzz
+
+HOME_ASSISTANT_ROOT ?= /var/tmp/edge-detector-home-assistant
+home-assistant: $(VENV)/installed-all
+	$(SUDO) tests/home_assistant/make_box.sh $(HOME_ASSISTANT_ROOT)
+	$(SUDO) env HOME_ASSISTANT_ROOT=$(HOME_ASSISTANT_ROOT) $(BIN)/pytest tests/home_assistant
+
+soak: $(VENV)/installed-all
+	$(BIN)/python -m tests.soak --hours 24
+
+slow-vggish: $(VENV)/installed-all
+	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.slow.vggish_full
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

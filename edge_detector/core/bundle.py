@@ -117,7 +117,7 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
         )
     front_end = table.free("front_end")
     if front_end != asdict(FRONT_END):
-        raise BundleError(f"{where}: front_end is {dict(front_end)}, this program computes {asdict(FRONT_END)}")
+        raise table.fail("front_end", f"is not what this program computes: {asdict(FRONT_END)}")
     manifest = Manifest(
         name=table.text("name"),
         version=table.text("version"),
@@ -238,5 +238,5 @@ def _load_pca(content: bytes, path: Path) -> Pca:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return Pca(arrays["pca_eigen_vectors"].astype(np.float32), arrays["pca_means"].astype(np.float32).reshape(-1))
     except _NO_PCA as error:
-        reason = " ".join(str(error).split())  # NumPy's may have several lines
+        reason = " ".join(str(error).split())[:200]  # NumPy's may have several lines, or quote the whole file
         raise BundleError(f"{path} does not hold PCA parameters: {reason}") from error

@@ -68,7 +68,7 @@ chaos: $(VENV)/installed-all
 	$(BIN)/python -m tests.chaos.delivery --seconds 600
 
 fuzz: $(VENV)/installed-all
-	EDGE_DETECTOR_FUZZ=20000 $(BIN)/pytest -q tests/fuzz
+	EDGE_DETECTOR_FUZZ=8000 $(BIN)/pytest -q tests/fuzz
 
 HOME_ASSISTANT_ROOT ?= /var/tmp/edge-detector-home-assistant
 home-assistant: $(VENV)/installed-all

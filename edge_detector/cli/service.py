@@ -2,21 +2,21 @@
 
 import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from edge_detector import __version__
 from edge_detector.cli.build import Ears, build_listener, build_station_keeper, open_source
+from edge_detector.cli.discovery import Discovery
 from edge_detector.cli.state import State
-from edge_detector.core import home_assistant, wire
+from edge_detector.core import wire
 from edge_detector.core.clock import Anchor
 from edge_detector.core.commands import Refusal, SourceDefaults, command_filters
 from edge_detector.core.config import Config, SourceConfig, rules
 from edge_detector.core.controls import Controls, Settings
 from edge_detector.core.decision import Rule
+from edge_detector.core.home_assistant import birth_topic
 from edge_detector.core.vitals import SourceVitals, Vitals, VitalsWindow
 from edge_detector.edges.mqtt import Broker, Publisher
 from edge_detector.edges.notify import notify
@@ -54,12 +54,15 @@ class Service:
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
         settings = state.settings.load() if state.settings is not None else Settings()
+        if not config.mqtt.commands:
+            # What was set over MQTT must not rule where nobody may set it back.
+            settings = replace(settings, thresholds={}, muted={})
         self._controls = Controls(self._base, self._defaults(config), settings)
-        self._rediscovery = home_assistant.Rediscovery(random.random, config.home_assistant.prefix)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
+        self._flooded = 0
         filters = command_filters(self._base) if config.mqtt.commands else ()
         if config.home_assistant.enabled:
-            filters = (*filters, home_assistant.birth_topic(config.home_assistant.prefix))
+            filters = (*filters, birth_topic(config.home_assistant.prefix))
         self._publisher = Publisher(
             broker,
             last_will=wire.status(self._base, online=False),
@@ -69,6 +72,7 @@ class Service:
             on_message=self._receive,
             explain=describe_connect_error,
         )
+        self._discovery = Discovery(config, ears.manifest, self._controls, publish=self._publisher.publish, save=self._save)
         self._vitals = VitalsWindow(time.monotonic(), cpu_seconds())
         self._stations = [self._station(source, open_source) for source in config.sources]
 
@@ -146,42 +150,26 @@ class Service:
         for station in self._stations:
             station.start()
         self._answer()
-        self._discover()
+        self._discovery.announce(self._config.sources, self._config.overrides)
 
     def _answer(self) -> None:
         if self._config.mqtt.commands:
             for message in self._controls.answers():
                 self._publisher.publish(message)
 
-    def _discover(self) -> None:
-        settings = self._config.home_assistant
-        if not settings.enabled:
-            return
-        classes = self._ears.manifest.classes
-        enabled = {
-            name: [sound for sound in classes if defaults.rules[sound.slug].enabled]
-            for name, defaults in self._defaults(self._config).items()
-        }
-        bundle = f"{self._ears.manifest.name} {self._ears.manifest.version}"
-        device = home_assistant.Device(
-            self._config.node, self._base, __version__, bundle, enabled, commands=self._config.mqtt.commands
-        )
-        past = self._controls.settings.entities
-        self._publisher.publish(home_assistant.discovery(device, past=past, prefix=settings.prefix))
-        if self._controls.remember_entities(home_assistant.platforms(device)):
-            self._save()
-
     def _receive(self, message: Message) -> None:
         try:
             self._received.put_nowait(message)
         except queue.Full:
-            LOG.warning("more commands arrive than can be obeyed; one on %r was dropped", message.topic[:60])
+            self._flooded += 1
+            if self._flooded.bit_count() == 1:  # at 1, 2, 4, 8…: a flood of commands is not to become one of the log
+                LOG.warning("more commands arrive than can be obeyed; %d dropped so far", self._flooded)
 
     def _obey(self) -> None:
         now = time.monotonic()
         while not self._received.empty():
             message = self._received.get_nowait()
-            self._rediscovery.hear(message, now)
+            self._discovery.hear(message, now)
             match self._controls.hear(message, now):
                 case Refusal(sentence):
                     LOG.warning("%s", sentence)
@@ -191,8 +179,8 @@ class Service:
                     self._save()
                     self._use_controls()
                     self._publisher.publish(accepted.answer)
-        if self._rediscovery.due(now):
-            self._discover()
+        if self._discovery.due(now):
+            self._discovery.announce(self._config.sources, self._config.overrides)
 
     def _take(self, config: Config) -> None:
         if config.sources != self._config.sources or config.mqtt != self._config.mqtt or config.bundle != self._config.bundle:
@@ -201,7 +189,7 @@ class Service:
         self._controls.reload(self._defaults(self._config))
         self._use_controls()
         self._answer()
-        self._discover()
+        self._discovery.announce(self._config.sources, self._config.overrides)
 
     def _use_controls(self) -> None:
         for station in self._stations:

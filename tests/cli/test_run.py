@@ -246,3 +246,17 @@ def test_a_configured_threshold_silences_a_class(tmp_path: Path, broker: Broker,
         assert not [item for item in inbox.json("event") if item["slug"] == slug]
         heard = [json.dumps(item) for item in inbox.json("probabilities") if item["probabilities"][slug] > 0.5]
         assert heard, "it was heard all the same"
+
+
+def test_home_assistant_forgets_the_device_once_it_is_switched_off(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    state, topic = str(tmp_path / "state"), "homeassistant/device/nursery/config"
+    for extra in ("", "[home_assistant]\nenabled = false\n"):
+        with subscriber(broker.host, broker.port) as inbox:
+            with service(tmp_path, broker, microphone, state=state, extra=extra) as process:
+                inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(10) == 0
+            payloads = [item.payload for item in inbox.messages if item.topic == topic]
+            assert bool(payloads[-1]) == (not extra), "at last there is a device, or none"

@@ -1,0 +1,78 @@
+"""Tells Home Assistant of this node, again when it has started anew, and takes the node away when that is switched off."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+from edge_detector import __version__
+from edge_detector.core import home_assistant
+from edge_detector.core.bundle import Manifest
+from edge_detector.core.config import Config, SourceConfig, rules
+from edge_detector.core.controls import Controls
+from edge_detector.types import Message
+
+
+class Discovery:
+    """Publishes the node's discovery; what Home Assistant was told of is kept with the controls' settings.
+
+    Args:
+        config: node, topics, and whether Home Assistant is to know at all.
+        manifest: the bundle's classes.
+        controls: remember the entities.
+        publish, save: take a message; keep the controls' settings.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        manifest: Manifest,
+        controls: Controls,
+        *,
+        publish: Callable[[Message], None],
+        save: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._manifest = manifest
+        self._controls = controls
+        self._publish = publish
+        self._save = save
+        self._rediscovery = home_assistant.Rediscovery(random.random, config.home_assistant.prefix)
+
+    def hear(self, message: Message, now_seconds: float) -> None:
+        """Take note of a message, if it is Home Assistant's birth."""
+        self._rediscovery.hear(message, now_seconds)
+
+    def due(self, now_seconds: float) -> bool:
+        """Whether to announce now; true once for each birth."""
+        return self._rediscovery.due(now_seconds)
+
+    def announce(self, sources: Sequence[SourceConfig], overrides: Mapping[str, Mapping[str, object]]) -> None:
+        """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
+        prefix = self._config.home_assistant.prefix
+        if not self._config.home_assistant.enabled:
+            if self._controls.settings.entities:
+                self._publish(home_assistant.removal(self._config.node, prefix=prefix))
+                self._controls.forget_entities()
+                self._save()
+            return
+        classes = self._manifest.classes
+        enabled = {
+            source.name: [
+                sound
+                for sound, rule in zip(classes, rules(classes, source.hops_per_patch, overrides), strict=True)
+                if rule.enabled
+            ]
+            for source in sources
+        }
+        device = home_assistant.Device(
+            node=self._config.node,
+            base=f"{self._config.mqtt.base_topic}/{self._config.node}",
+            version=__version__,
+            bundle=f"{self._manifest.name} {self._manifest.version}",
+            sources=enabled,
+            commands=self._config.mqtt.commands,
+        )
+        past = self._controls.settings.entities
+        self._publish(home_assistant.discovery(device, past=past, prefix=prefix))
+        if self._controls.remember_entities(home_assistant.platforms(device)):
+            self._save()

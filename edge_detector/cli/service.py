@@ -53,6 +53,7 @@ class Service:
         self._ears = ears
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
+        self._bundle = f"{ears.manifest.name} {ears.manifest.version}"
         settings = state.settings.load() if state.settings is not None else Settings()
         if not config.mqtt.commands:
             # What was set over MQTT must not rule where nobody may set it back.
@@ -149,13 +150,14 @@ class Service:
         self._publisher.start()
         for station in self._stations:
             station.start()
-        self._answer()
-        self._discovery.announce(self._config.sources, self._config.overrides)
+        self._tell()
 
-    def _answer(self) -> None:
+    def _tell(self) -> None:
+        """What holds now: to whoever may change it, and to Home Assistant."""
         if self._config.mqtt.commands:
             for message in self._controls.answers():
                 self._publisher.publish(message)
+        self._discovery.announce(self._config.sources, self._config.overrides)
 
     def _receive(self, message: Message) -> None:
         try:
@@ -188,8 +190,7 @@ class Service:
         self._config = replace(self._config, overrides=config.overrides)
         self._controls.reload(self._defaults(self._config))
         self._use_controls()
-        self._answer()
-        self._discovery.announce(self._config.sources, self._config.overrides)
+        self._tell()
 
     def _use_controls(self) -> None:
         for station in self._stations:
@@ -217,7 +218,7 @@ class Service:
             dropped_messages=publisher.dropped_messages,
             refused_messages=publisher.refused_messages,
             reconnects=publisher.reconnects,
-            bundle=f"{self._ears.manifest.name} {self._ears.manifest.version}",
+            bundle=self._bundle,
             sources={station.name: station.vitals for station in self._stations},
         )
         publisher.publish(wire.telemetry(self._base, vitals, time.time()))
@@ -225,7 +226,7 @@ class Service:
 
     def _status(self) -> str:
         healthy = sum(station.state.state == "healthy" for station in self._stations)
-        return f"{healthy} of {len(self._stations)} sources hear; bundle {self._ears.manifest.name} {self._ears.manifest.version}"
+        return f"{healthy} of {len(self._stations)} sources hear; bundle {self._bundle}"
 
     def _close(self) -> None:
         notify("STOPPING=1")

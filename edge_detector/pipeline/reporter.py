@@ -39,7 +39,6 @@ class Reporter:
         self._classes = classes
         self._rate = rate
         self._utc_clock = utc_clock
-        self._open: set[int] = set()
         self._condition: tuple[wire.SourceState, wire.Signal] | None = None
         self._available: bool | None = None
         self._told: set[int] = set()
@@ -97,7 +96,6 @@ class Reporter:
     def _report_detection(self, detection: Detection, anchor: Anchor) -> Iterator[Message]:
         index = detection.class_index
         started = isinstance(detection, EventStart)
-        (self._open.add if started else self._open.discard)(index)
         # Who was told of a start is told of its end, muted or not.
         if started and not self.muted:
             self._told.add(index)

@@ -9,6 +9,14 @@ from edge_detector.types import Float32
 
 EQ_POINTS = 7
 EQ_LOWEST_HZ = 60.0
+ECHO_DECAY_SECONDS = (0.1, 0.9)
+"""How long a room takes to fall silent by 60 dB: a furnished bedroom to a bare hall."""
+
+DIRECT_TO_ECHO_DB = (-3.0, 15.0)
+OFFSET_SHARE = 0.05
+LARGEST_OFFSET = 0.1
+DRIVEN_SHARE = 0.05
+DRIVEN_DBFS = (-8.0, 6.0)
 TIME_MASK_SHARE = 0.5
 
 
@@ -38,6 +46,29 @@ def band_limited(samples: Float32, limit_hz: float) -> Float32:
     spectrum = np.fft.rfft(samples, padded)
     spectrum[math.ceil(limit_hz * padded / FRONT_END.sample_rate_hz) :] = 0.0
     return np.fft.irfft(spectrum, padded)[: len(samples)].astype(np.float32)
+
+
+def reverberant(samples: Float32, rng: np.random.Generator) -> Float32:
+    """As heard in a room: with an echo of exponentially decaying noise (J.-D. Polack 1988), as loud as before."""
+    rate_hz = FRONT_END.sample_rate_hz
+    decay_seconds = float(rng.uniform(*ECHO_DECAY_SECONDS))
+    length = min(round(decay_seconds * rate_hz), len(samples))
+    echo = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / (decay_seconds * rate_hz))
+    echo *= gain_of_db(-float(rng.uniform(*DIRECT_TO_ECHO_DB))) / max(float(np.linalg.norm(echo)), 1e-9)
+    echo[:1] += 1.0
+    padded = fast_length(len(samples) + length)
+    heard = np.fft.irfft(np.fft.rfft(samples, padded) * np.fft.rfft(echo, padded), padded)[: len(samples)].astype(np.float32)
+    return np.asarray(heard * np.float32(rms(samples) / max(rms(heard), 1e-9)), np.float32)
+
+
+def recorded(samples: Float32, level_dbfs: float, rng: np.random.Generator) -> Float32:
+    """Sound of RMS 1 as a sound card delivers it: mostly at this level, now and then driven into clipping or off zero."""
+    if rng.random() < DRIVEN_SHARE:
+        level_dbfs = float(rng.uniform(*DRIVEN_DBFS))
+    scaled = samples * gain_of_db(level_dbfs)
+    if rng.random() < OFFSET_SHARE:
+        scaled = scaled + np.float32(rng.uniform(-LARGEST_OFFSET, LARGEST_OFFSET))
+    return np.asarray(np.clip(scaled, -1.0, 1.0), np.float32)
 
 
 def fast_length(length: int) -> int:

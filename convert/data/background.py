@@ -1,8 +1,8 @@
-"""Sound that belongs to no class: noises of several colours, hum, and silence."""
+"""Sound that belongs to no class: noises of several colours, hum, tones, and silence."""
 
 import numpy as np
 
-from convert.data.augment import equalised, rms
+from convert.data.augment import equalised, gain_of_db, rms
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -10,6 +10,10 @@ POOL_SECONDS = 30
 EXPONENTS = (0.0, 0.5, 1.0)
 MAINS_HZ = (50.0, 60.0)
 MAINS_SHARE = 0.5
+TONE_SHARE = 0.25
+TONES_HZ = (60.0, 7_000.0)
+DRIVEN_SHARE = 0.25
+DRIVE_DB = (6.0, 30.0)
 
 
 class Backgrounds:
@@ -24,7 +28,7 @@ class Backgrounds:
         total = np.zeros(length_samples, np.float32)
         for _ in range(rng.integers(1, 3)):
             kind = int(rng.integers(0, len(self._pools) + 1))
-            layer = _hum(rng, length_samples) if kind == len(self._pools) else self._cut(rng, kind, length_samples)
+            layer = _steady(rng, length_samples) if kind == len(self._pools) else self._cut(rng, kind, length_samples)
             total += layer * np.float32(rng.uniform(0.2, 1.0))
         total = equalised(total, rng, depth_db=10.0)
         return total / np.float32(max(rms(total), 1e-9))
@@ -43,6 +47,20 @@ def _coloured_noise(rng: np.random.Generator, exponent: float) -> Float32:
     spectrum *= np.maximum(frequency, 20.0) ** -exponent
     noise = np.fft.irfft(spectrum, length)
     return np.asarray(noise / noise.std(), np.float32)
+
+
+def _steady(rng: np.random.Generator, length_samples: int) -> Float32:
+    """A tone or a hum, now and then driven so far into an amplifier's limits that it buzzes."""
+    if rng.random() < TONE_SHARE:
+        frequency_hz = float(np.exp(rng.uniform(*np.log(TONES_HZ))))
+        phase = 2.0 * np.pi * frequency_hz / FRONT_END.sample_rate_hz
+        steady = (np.sqrt(2.0) * np.sin(phase * np.arange(length_samples))).astype(np.float32)
+    else:
+        steady = _hum(rng, length_samples)
+    if rng.random() < DRIVEN_SHARE:
+        steady = np.clip(steady * gain_of_db(float(rng.uniform(*DRIVE_DB))), -1.0, 1.0)
+        steady /= np.float32(max(rms(steady), 1e-9))
+    return np.asarray(steady, np.float32)
 
 
 def _hum(rng: np.random.Generator, length_samples: int) -> Float32:

@@ -17,7 +17,7 @@ PIECE_SECONDS = 10.0
 PAUSE_SECONDS = 0.3
 SILENT_PEAK = 1e-3
 SMALLEST_BYTES = 500
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,17 @@ def pieces(paths: Sequence[Path]) -> Iterator[Float32]:
     waiting = np.zeros(0, np.float32)
     for path in paths:
         samples = read_16khz(path)
-        if not len(samples) or float(np.abs(samples).max()) < SILENT_PEAK:
+        if not _sounds(samples):
             continue
         waiting = np.concatenate([waiting, samples, pause])
         while len(waiting) >= size:
-            yield waiting[:size]
+            # A track of one instrument is silent while the others play.
+            if _sounds(waiting[:size]):
+                yield waiting[:size]
             waiting = waiting[size:]
-    if len(waiting) > len(pause):
+    if len(waiting) > len(pause) and _sounds(waiting):
         yield waiting
+
+
+def _sounds(samples: Float32) -> bool:
+    return bool(len(samples)) and float(np.abs(samples).max()) >= SILENT_PEAK

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.activity import cut, window_energy
-from convert.data.augment import equalised, gain_of_db, speed_changed
+from convert.data.augment import equalised, gain_of_db, recorded, reverberant, speed_changed
 from convert.data.background import Backgrounds
 from convert.data.clips import NO_CLASS, LoadedClip, is_background
 from edge_detector.params import FRONT_END
@@ -26,6 +26,7 @@ EMPTY_SHARE, PLAIN_SHARE, QUIET_SHARE, FULL_LENGTH_SHARE = 0.12, 0.2, 0.3, 0.5
 BACKGROUND_WEIGHT = 2.0
 """How much oftener speech, music and what is of no class are drawn than one of the other classes."""
 
+ECHO_SHARE = 0.25
 EVENT_COUNTS, EVENT_COUNT_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)
 SPEEDS = (0.85, 1.18)
 
@@ -93,7 +94,7 @@ class Composer:
         length = scene_samples(frames)
         kind = rng.random()
         if kind < EMPTY_SHARE:
-            return Scene(self._background(rng, length, -90.0, -15.0), ((),) * frames)
+            return Scene(recorded(self._backgrounds.draw(rng, length), float(rng.uniform(-90.0, -15.0)), rng), ((),) * frames)
         if kind < EMPTY_SHARE + PLAIN_SHARE:
             return self._plain_clip(rng)
         events = [self._event(rng, length) for _ in range(rng.choice(EVENT_COUNTS, p=EVENT_COUNT_SHARES))]
@@ -103,9 +104,12 @@ class Composer:
         if rng.random() >= QUIET_SHARE:
             level_db = 20.0 * math.log10(max(loudest, 1e-9)) - float(rng.uniform(0.0, 45.0))
             background = self._background(rng, length, level_db, level_db)
-        # Labels are found before the level changes: gain and filter move event and background alike.
+        # Labels are found before level and room change: they move event and background alike.
         labels = _frame_labels(events, background)
-        return Scene(_levelled(equalised(mix + background, rng, depth_db=5.0), rng), labels)
+        heard = mix + background
+        if rng.random() < ECHO_SHARE:
+            heard = reverberant(heard, rng)
+        return Scene(_levelled(equalised(heard, rng, depth_db=5.0), rng), labels)
 
     def _plain_clip(self, rng: np.random.Generator) -> Scene:
         """A whole clip as it is, but for its level."""
@@ -139,8 +143,7 @@ class Composer:
 
 def _levelled(samples: Float32, rng: np.random.Generator) -> Float32:
     loudest = float(np.sqrt(_frame_energy(samples).max()))
-    gain = gain_of_db(float(rng.uniform(-50.0, -8.0))) / np.float32(max(loudest, 1e-9))
-    return np.asarray(np.clip(samples * gain, -1.0, 1.0), np.float32)
+    return recorded(samples / np.float32(max(loudest, 1e-9)), float(rng.uniform(-50.0, -8.0)), rng)
 
 
 def _frame_energy(samples: Float32) -> NDArray[np.float64]:

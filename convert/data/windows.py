@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.activity import active_starts, cut
-from convert.data.augment import band_limited, equalised, gain_of_db, rms, speed_changed
+from convert.data.augment import band_limited, equalised, gain_of_db, recorded, reverberant, rms, speed_changed
 from convert.data.background import Backgrounds
 from convert.data.clips import NO_CLASS, LoadedClip, is_background
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
-BACKGROUND_SHARE = 0.08
+BACKGROUND_SHARE = 0.1
 MIXTURE_SHARE = 0.35
 NOISY_SHARE = 0.6
+ECHO_SHARE = 0.25
 SPEEDS = (0.8, 1.25)
 ACTIVE_RANGE_DB = 30.0
 EMPTY_SHARE_OF_PIECE = 0.02
@@ -67,16 +68,18 @@ class WindowSource:
         if kind < BACKGROUND_SHARE:
             mix = self._backgrounds.draw(rng, FRONT_END.patch_samples)
             level = float(rng.uniform(-90.0, -15.0))
-            return _levelled(mix, level)
+            return recorded(mix, level, rng)
         mix = self._event(rng, labels)
         if kind < BACKGROUND_SHARE + MIXTURE_SHARE:
             mix += self._event(rng, labels) * gain_of_db(float(rng.uniform(-6.0, 6.0)))
+        if rng.random() < ECHO_SHARE:
+            mix = reverberant(mix, rng)
         mix = equalised(mix, rng, depth_db=6.0)
         mix /= np.float32(max(rms(mix), 1e-9))
         if rng.random() < NOISY_SHARE:
             noise = self._backgrounds.draw(rng, FRONT_END.patch_samples)
             mix += noise * gain_of_db(-float(rng.uniform(0.0, 40.0)))
-        return _levelled(mix, float(rng.uniform(*LEVELS_DBFS)))
+        return recorded(mix / np.float32(max(rms(mix), 1e-9)), float(rng.uniform(*LEVELS_DBFS)), rng)
 
     def _event(self, rng: np.random.Generator, labels: Float32) -> Float32:
         """One sound at RMS 1."""
@@ -97,11 +100,6 @@ class WindowSource:
             window = band_limited(window, float(rng.uniform(*BAND_LIMITS_HZ)))
             level = rms(window)
         return window / np.float32(max(level, 1e-9))
-
-
-def _levelled(samples: Float32, level_dbfs: float) -> Float32:
-    scaled = samples * gain_of_db(level_dbfs) / np.float32(max(rms(samples), 1e-9))
-    return np.asarray(np.clip(scaled, -1.0, 1.0), np.float32)
 
 
 def _shares(clips: Sequence[LoadedClip]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ DATA ?= ../shared/data
 PYTHON ?= .venv/bin/python
 WORK ?= build/recipe
 OUTPUT ?= edge_detector/bundles/default
-STEPS ?= 2500
+STEPS ?= 4000
 LAYERS ?= 32s,64p,96,128p,192,256p
 SEQUENCES ?= 4000
 MORE_SEQUENCES ?= 3000
@@ -23,14 +23,16 @@ VALIDATION_SEQUENCES ?= 700
 
 CONVERT = $(PYTHON) -m convert
 CLIPS = $(DATA)/esc10
-FOLDS = 1,2,3
-HELD_OUT = 4
+FOLDS ?= 1,2,3
+HELD_OUT ?= 4
 RECIPES = convert/recipes
-DEBIAN = $(WORK)/debian
-BACKGROUND = $(WORK)/background
+DEBIAN ?= $(WORK)/debian
+BACKGROUND ?= $(WORK)/background
 
-SOUNDS = asterisk-core-sounds-en-wav asterisk-core-sounds-es-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav \
-	asterisk-core-sounds-ru-wav asterisk-moh-opsound-wav sonic-pi-samples alsa-utils
+G722 = asterisk-core-sounds-en-g722 asterisk-core-sounds-es-g722 asterisk-core-sounds-fr-g722 asterisk-core-sounds-it-g722 \
+	asterisk-core-sounds-ru-g722 asterisk-moh-opsound-g722
+SOUNDS = $(G722) asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav klettres-data fretsonfire-songs-sectoid \
+	fretsonfire-songs-muldjord wesnoth-1.16-music lincity-ng-data warzone2100-music sonic-pi-samples alsa-utils
 VOICES = espeak-ng libespeak-ng1 espeak-ng-data libpcaudio0 libsonic0
 ESPEAK = $(DEBIAN)/voices/usr
 
@@ -45,6 +47,12 @@ $(DEBIAN)/unpacked:
 	for package in $(VOICES); do dpkg-deb -x $(DEBIAN)/packages/$${package}_*.deb $(DEBIAN)/voices || exit 1; done
 	touch $@
 
+# G.722 is sound of 7 kHz, twice what a telephone carries; libsndfile does not read it.
+$(DEBIAN)/decoded: $(DEBIAN)/unpacked
+	for package in $(G722); do find $(DEBIAN)/$$package -name '*.g722'; done \
+		| xargs -P 2 -I{} sh -c 'ffmpeg -nostdin -loglevel error -y -f g722 -i "$$1" "$${1%.g722}.wav"' _ {}
+	touch $@
+
 # What the voices read is on every Debian: 3,000 bytes of the GNU GPL from an offset, at so many words a minute.
 $(DEBIAN)/spoken: $(DEBIAN)/unpacked
 	while read split voice offset words; do \
@@ -55,7 +63,7 @@ $(DEBIAN)/spoken: $(DEBIAN)/unpacked
 	done < $(RECIPES)/default_voices.txt
 	touch $@
 
-$(BACKGROUND)/background.json: $(DEBIAN)/spoken $(RECIPES)/default_background.json
+$(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(RECIPES)/default_background.json
 	$(CONVERT) background $(DEBIAN) --plan $(RECIPES)/default_background.json -o $(BACKGROUND)
 
 $(WORK)/embedder/embedder.json: $(BACKGROUND)/background.json

@@ -10,6 +10,7 @@ import soundfile
 from convert.__main__ import main
 from convert.data.augment import band_limited, rms
 from convert.data.clips import NO_CLASS, Clip, LoadedClip, find_clips, is_background, labels_of, load_clips, with_background
+from convert.data.material import pieces
 from convert.data.soundscape import Composer
 from convert.data.windows import WindowSource
 from tests.convert.synthetic import LABELS, RATE_HZ, loaded, sound, write_clips
@@ -19,7 +20,7 @@ PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "
 
 def write_material(folder: Path) -> Path:
     """Two packages: voices of 2 s each, and a longer piece of music beside an empty file."""
-    for name, label, seconds in (("voices/a", "beep", 2.0), ("voices/b", "beep", 2.0), ("tunes/long", "thump", 23.0)):
+    for name, label, seconds in (("voices/a", "beep", 2.0), ("voices/b", "beep", 2.0), ("tunes/long", "beep", 23.0)):
         path = folder / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, sound(label, 1, seconds), RATE_HZ, subtype="PCM_16")
@@ -42,11 +43,20 @@ def test_material_is_cut_into_pieces_and_listed(tmp_path: Path) -> None:
     plan = write_plan(tmp_path / "plan.json", PART, music)
     assert background(material, "--plan", plan, "-o", tmp_path / "out") == 0
     assert [clip.path.name for clip in find_clips(tmp_path / "out" / "train")] == ["1-voices_0000-0000.wav"]
-    assert len(find_clips(tmp_path / "out" / "test")) == 3
+    assert len(find_clips(tmp_path / "out" / "test")) == 2, "the last of its three pieces is silent"
     listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
     assert [part["files"] for part in listed] == [2, 1]
     assert listed[0]["hours"] == pytest.approx(4.6 / 3600, abs=1e-4)
     assert listed[1]["licence"] == "CC0"
+
+
+def test_silent_stretches_of_a_recording_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "one_instrument.wav"
+    playing = sound("beep", 1, 10.0)
+    soundfile.write(path, np.concatenate([playing, np.zeros_like(playing), playing]), RATE_HZ, subtype="PCM_16")
+    found = list(pieces([path]))
+    assert len(found) == 2
+    assert all(np.abs(piece).max() > 0.01 for piece in found)
 
 
 def test_a_file_in_two_splits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,50 @@
+"""What is done to training sound leaves it a sound that a room and a sound card could have made."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convert.data.augment import DRIVEN_SHARE, recorded, reverberant, rms
+from convert.data.background import Backgrounds
+from edge_detector.types import Float32
+
+RATE_HZ = 16_000
+
+
+def click(length: int = RATE_HZ) -> Float32:
+    samples = np.zeros(length, np.float32)
+    samples[length // 4] = 1.0
+    return samples
+
+
+@given(st.integers(0, 2**32))
+def test_an_echo_comes_after_its_sound_dies_away_and_leaves_the_level(seed: int) -> None:
+    heard = reverberant(click(), np.random.default_rng(seed))
+    at = RATE_HZ // 4
+    assert np.abs(heard[:at]).max() < 1e-5
+    assert int(np.abs(heard).argmax()) == at
+    early, late = heard[at + 1 : at + 1_000], heard[-1_000:]
+    assert rms(early) > 3.0 * rms(late)
+    assert np.isclose(rms(heard), rms(click()), rtol=1e-4)
+
+
+def test_most_recordings_have_the_level_asked_for_and_a_few_are_driven_into_clipping() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal(2_000).astype(np.float32)
+    noise /= np.float32(rms(noise))
+    made = [recorded(noise, -30.0, rng) for _ in range(400)]
+    assert all(np.abs(samples).max() <= 1.0 for samples in made)
+    as_asked = [abs(20.0 * np.log10(rms(samples - samples.mean())) + 30.0) < 0.1 for samples in made]
+    assert 1.0 - 3.0 * DRIVEN_SHARE < np.mean(as_asked) < 1.0
+    assert any(np.mean(np.abs(samples) == 1.0) > 0.1 for samples in made), "none was driven into clipping"
+    assert any(abs(float(samples.mean())) > 0.02 for samples in made), "none was off zero"
+
+
+def test_backgrounds_hold_tones_hums_and_noises_all_at_the_same_level() -> None:
+    backgrounds, rng = Backgrounds(0), np.random.default_rng(0)
+    drawn = [backgrounds.draw(rng, 4_096) for _ in range(200)]
+    assert all(np.isclose(rms(samples), 1.0, rtol=1e-3) for samples in drawn)
+    # Share of the power in the strongest of 2,049 lines: nearly all for a tone, next to nothing for noise.
+    peaks = [float((power := np.abs(np.fft.rfft(samples * np.hanning(4_096))) ** 2).max() / power.sum()) for samples in drawn]
+    assert min(peaks) < 0.02
+    assert max(peaks) > 0.5

@@ -2,12 +2,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 
 ROOT = Path(__file__).parent.parent
+hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("patient")
 DATA = Path(os.environ.get("EDGE_DETECTOR_DATA") or ROOT / ".." / "shared" / "data")
 
 
@@ -29,3 +32,11 @@ def broker() -> Iterator[Broker]:
 def microphone() -> Iterator[FakeMicrophone]:
     with FakeMicrophone() as plugged_in:
         yield plugged_in
+
+
+@pytest.fixture
+def room(microphone: FakeMicrophone, monkeypatch: pytest.MonkeyPatch) -> FakeMicrophone:
+    """The only microphone this process, and its children, can see."""
+    for name, value in microphone.environment.items():
+        monkeypatch.setenv(name, value)
+    return microphone

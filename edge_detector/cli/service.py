@@ -1,4 +1,4 @@
-"""The service: stations, publisher, controls and vitals around one loop. It runs in the main thread, as does all inference."""
+"""The service: stations, publisher and controls around one loop. It runs in the main thread, as does all inference."""
 
 import logging
 import queue
@@ -10,6 +10,7 @@ from dataclasses import replace
 from edge_detector.cli.build import Ears, build_listener, build_station_keeper, open_source
 from edge_detector.cli.discovery import Discovery
 from edge_detector.cli.state import State
+from edge_detector.cli.wellbeing import Wellbeing
 from edge_detector.core import wire
 from edge_detector.core.clock import Anchor
 from edge_detector.core.commands import Refusal, SourceDefaults, command_filters
@@ -17,10 +18,9 @@ from edge_detector.core.config import Config, SourceConfig, rules
 from edge_detector.core.controls import Controls, Settings
 from edge_detector.core.decision import Rule
 from edge_detector.core.home_assistant import birth_topic
-from edge_detector.core.vitals import SourceVitals, Vitals, VitalsWindow
+from edge_detector.core.vitals import SourceVitals
 from edge_detector.edges.mqtt import Broker, Publisher
 from edge_detector.edges.notify import notify
-from edge_detector.edges.process import cpu_seconds, rss_bytes
 from edge_detector.edges.tls import describe_connect_error
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.listener import Listener
@@ -53,12 +53,8 @@ class Service:
         self._ears = ears
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
-        self._bundle = f"{ears.manifest.name} {ears.manifest.version}"
         settings = state.settings.load() if state.settings is not None else Settings()
-        if not config.mqtt.commands:
-            # What was set over MQTT must not rule where nobody may set it back.
-            settings = replace(settings, thresholds={}, muted={})
-        self._controls = Controls(self._base, self._defaults(config), settings)
+        self._controls = Controls(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._flooded = 0
         filters = command_filters(self._base) if config.mqtt.commands else ()
@@ -74,8 +70,15 @@ class Service:
             explain=describe_connect_error,
         )
         self._discovery = Discovery(config, ears.manifest, self._controls, publish=self._publisher.publish, save=self._save)
-        self._vitals = VitalsWindow(time.monotonic(), cpu_seconds())
         self._stations = [self._station(source, open_source) for source in config.sources]
+        self._wellbeing = Wellbeing(
+            self._base,
+            f"{ears.manifest.name} {ears.manifest.version}",
+            stations=self._stations,
+            publisher=self._publisher,
+            state=state,
+            refused_commands=lambda: self._controls.refused_commands + self._flooded,
+        )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
         """Serve. `reload` is asked each turn for a new configuration, of which thresholds and mutes take effect.
@@ -84,7 +87,7 @@ class Service:
         """
         self._announce()
         stations = self._stations
-        notify("READY=1", f"STATUS={self._status()}")
+        notify("READY=1", f"STATUS={self._wellbeing.status}")
         wait_seconds = POLL_SECONDS if len(stations) == 1 else SHARED_POLL_SECONDS
         try:
             while not stop.is_set() and any(station.active for station in stations):
@@ -94,8 +97,9 @@ class Service:
                 self._obey()
                 if (config := reload()) is not None:
                     self._take(config)
-                self._report_vitals()
-                if not any(station.overdue for station in stations):
+                self._wellbeing.look()
+                # Neither a hung sound device nor a publisher that has ended can be cured but by a new process.
+                if self._publisher.alive and not any(station.overdue for station in stations):
                     notify("WATCHDOG=1")
         finally:
             self._close()
@@ -147,16 +151,22 @@ class Service:
         outbox = self._state.outbox
         for started in outbox.open_events() if outbox is not None else ():
             self._publisher.publish(wire.interrupted(started, time.time()))
-        self._publisher.start()
+        if self._controls.remember_announced():
+            self._save()
+        self._wellbeing.look()
         for station in self._stations:
             station.start()
         self._tell()
+        # After Home Assistant has been told that their entities are gone: to an empty state it would object.
+        for topic in self._controls.gone():
+            self._publisher.publish(wire.forgotten(topic))
+        # Not before: what an earlier run has left with the broker must be put right before it says that the node is there.
+        self._publisher.start()
 
     def _tell(self) -> None:
-        """What holds now: to whoever may change it, and to Home Assistant."""
-        if self._config.mqtt.commands:
-            for message in self._controls.answers():
-                self._publisher.publish(message)
+        """What holds now: to whoever looks, or may change it, and to Home Assistant."""
+        for message in self._controls.answers():
+            self._publisher.publish(message)
         self._discovery.announce(self._config.sources, self._config.overrides)
 
     def _receive(self, message: Message) -> None:
@@ -202,40 +212,25 @@ class Service:
 
     def _heard(self, scores: Scores, anchor: Anchor) -> None:
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
-        self._vitals.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
-
-    def _report_vitals(self) -> None:
-        now = time.monotonic()
-        if self._vitals.due(now):
-            self._publish_vitals(now)
-
-    def _publish_vitals(self, now: float) -> None:
-        publisher = self._publisher
-        vitals = Vitals(
-            period=self._vitals.close(now, cpu_seconds()),
-            rss_bytes=rss_bytes(),
-            outbox_depth=publisher.outbox.depth,
-            dropped_messages=publisher.dropped_messages,
-            refused_messages=publisher.refused_messages,
-            reconnects=publisher.reconnects,
-            bundle=self._bundle,
-            sources={station.name: station.vitals for station in self._stations},
-        )
-        publisher.publish(wire.telemetry(self._base, vitals, time.time()))
-        notify(f"STATUS={self._status()}")
-
-    def _status(self) -> str:
-        healthy = sum(station.state.state == "healthy" for station in self._stations)
-        return f"{healthy} of {len(self._stations)} sources hear; bundle {self._bundle}"
+        self._wellbeing.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
     def _close(self) -> None:
         notify("STOPPING=1")
         for station in self._stations:
             station.close()
-        self._publish_vitals(time.monotonic())
+        self._wellbeing.report()
         if not self._publisher.close(wire.status(self._base, online=False), DRAIN_SECONDS):
             LOG.warning("stopped before the broker had acknowledged everything")
-        if self._state.outbox is not None:
-            self._state.outbox.close()
+        elif self._controls.forget_gone():
+            self._save()
+        self._close_outbox()
         for station in self._stations:
             station.wait_closed(RELEASE_SECONDS)
+
+    def _close_outbox(self) -> None:
+        outbox = self._state.outbox
+        if outbox is None:
+            return
+        outbox.close()
+        if outbox.trouble is not None and outbox.depth:
+            LOG.error("up to %d events are lost: %s", outbox.depth, outbox.trouble)

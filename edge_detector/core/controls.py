@@ -3,7 +3,7 @@
 Precedence is bundle < configuration < MQTT. Nobody may turn a knob faster than a person or an automation would.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from edge_detector.core.commands import (
     refuse,
 )
 from edge_detector.core.decision import Rule
+from edge_detector.core.wire import retained_topics
 from edge_detector.types import Message
 
 COMMANDS_PER_SECOND = 1.0
@@ -30,14 +31,19 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What outlives a restart: the values set over MQTT, and the entities Home Assistant was told of, key to platform.
+    """What outlives a restart: the values set over MQTT, and what others were told that may have to be taken back.
 
-    `thresholds` are by source and class, `muted` by source. Names unknown to today's configuration are kept: they may return.
+    Attributes:
+        thresholds, muted: by source and class, and by source. Names unknown to today's configuration are kept: they may return.
+        entities: those Home Assistant was told of, key to platform.
+        announced: the classes of which the broker keeps messages, by source.
+
     """
 
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     muted: Mapping[str, bool] = field(default_factory=dict)
     entities: Mapping[str, str] = field(default_factory=dict)
+    announced: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,14 @@ class Controls:
         base: the node's topic, edge_detector/<node>.
         sources: what bundle and configuration say, by source name.
         settings: what was set over MQTT earlier.
+        commands: whether commands are taken. What must not be set over MQTT does not hold either, even if it once was; it is
+            kept for the day on which commands are taken again.
 
     """
 
-    def __init__(self, base: str, sources: Mapping[str, SourceDefaults], settings: Settings) -> None:
+    def __init__(self, base: str, sources: Mapping[str, SourceDefaults], settings: Settings, *, commands: bool = True) -> None:
         self._base = base
+        self._commands = commands
         self._sources = dict(sources)
         self.settings = settings
         self.refused_commands = 0
@@ -125,7 +134,8 @@ class Controls:
 
     def muted(self, source: str) -> bool:
         """Whether a source decides without publishing."""
-        return self.settings.muted.get(source, self._sources[source].muted)
+        set_over_mqtt = self.settings.muted if self._commands else {}
+        return set_over_mqtt.get(source, self._sources[source].muted)
 
     def answers(self) -> Iterator[Message]:
         """Every value that holds, retained: published when the service starts, and after a reload."""
@@ -146,9 +156,39 @@ class Controls:
         """Home Assistant has been told to remove the whole device."""
         self.settings = replace(self.settings, entities={})
 
+    def remember_announced(self) -> bool:
+        """Keep which sources and classes the broker is told of now, beside earlier ones. Returns whether that is news."""
+        past, present = self.settings.announced, self._announced_now
+        known = {
+            source: tuple(dict.fromkeys((*past.get(source, ()), *present.get(source, ())))) for source in {**past, **present}
+        }
+        news = known != self.settings.announced
+        self.settings = replace(self.settings, announced=known)
+        return news
+
+    def gone(self) -> Iterator[str]:
+        """Topics on which the broker may keep what nobody stands for any more: their source or class is not configured."""
+        present = {topic for source, slugs in self._announced_now.items() for topic in self._topics(source, slugs)}
+        for source, slugs in self.settings.announced.items():
+            yield from (topic for topic in self._topics(source, slugs) if topic not in present)
+
+    def forget_gone(self) -> bool:
+        """The broker keeps nothing on such topics any more. Returns whether that is news."""
+        news = self.settings.announced != self._announced_now
+        self.settings = replace(self.settings, announced=self._announced_now)
+        return news
+
+    @property
+    def _announced_now(self) -> dict[str, tuple[str, ...]]:
+        return {source: tuple(defaults.rules) for source, defaults in self._sources.items()}
+
+    def _topics(self, source: str, slugs: Sequence[str]) -> Iterator[str]:
+        return retained_topics(self._base, source, slugs)
+
     def _rule(self, source: str, slug: str) -> Rule:
         rule = self._sources[source].rules[slug]
-        on = self.settings.thresholds.get(source, {}).get(slug)
+        set_over_mqtt = self.settings.thresholds if self._commands else {}
+        on = set_over_mqtt.get(source, {}).get(slug)
         return rule if on is None else replace(rule, on=on, off=min(rule.off, on))
 
     def _obey(self, command: Command) -> None:

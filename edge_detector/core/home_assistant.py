@@ -40,6 +40,7 @@ _TELEMETRY: tuple[tuple[str, str, Entity], ...] = (
     ("latency_ms_p99", "99th percentile of latency", {**_MILLISECONDS, **_MEASURED}),
     ("outbox_depth", "Events waiting", _MEASURED),
     ("dropped_messages", "Dropped messages", _COUNTED),
+    ("dropped_events", "Dropped events", _COUNTED),
     ("refused_messages", "Refused messages", _COUNTED),
     ("reconnects", "Reconnects", _COUNTED),
 )
@@ -148,12 +149,26 @@ def _entities(device: Device) -> Iterator[tuple[str, Entity]]:
         for leaf, platform, name, options in _source_entities(f"{device.base}/{source}", classes, device):
             yield _entity(device, f"{source}-{leaf}", platform, _named(device, source, name), options)
     node_available = {"avty": [{"t": f"{device.base}/status"}]}
+    # No source is called health, nor telemetry: the topics refuse those names.
+    problem = {**_problem(f"{device.base}/{next(iter(device.sources))}/health"), **_DIAGNOSTIC, **node_available}
+    yield _entity(device, "health-problem", "binary_sensor", "Problem", problem)
     for key, name, options in _TELEMETRY:
         reading = {"stat_t": f"{device.base}/telemetry", "val_tpl": f"{{{{ value_json.get('{key}') }}}}"}
-        # No source is called telemetry: the topics refuse that name.
         yield _entity(
             device, f"telemetry-{key}", "sensor", name, {**reading, **options, **_DIAGNOSTIC, **_HIDDEN, **node_available}
         )
+
+
+def _problem(health: str) -> Entity:
+    """What is wrong with the node: every source's health says it, and any of them at once, as telemetry does not."""
+    troubles = "value_json.get('troubles', [])"
+    return {
+        "stat_t": health,
+        "val_tpl": f"{{{{ 'ON' if {troubles} else 'OFF' }}}}",
+        "json_attr_t": health,
+        "json_attr_tpl": f"{{{{ {{'troubles': {troubles}}} | tojson }}}}",
+        "dev_cla": "problem",
+    }
 
 
 def _named(device: Device, source: str, name: str) -> str:

@@ -15,6 +15,8 @@ MEMORY_MESSAGES = 1_000
 """Bound of what waits in memory while the disk fails, and of deliveries that the disk has not been told of."""
 MEND_EVERY_SECONDS = 10.0
 AGE_EVERY_SECONDS = 60.0
+PROVE_EVERY_SECONDS = 600.0
+"""How often the disk is written to although nothing happens: seldom enough for a flash card, and no year passes unnoticed."""
 
 
 class Outbox:
@@ -60,6 +62,7 @@ class Outbox:
         self._age_offset_seconds = -clock()
         self._next_mend_seconds = 0.0
         self._next_aging_seconds = clock() + AGE_EVERY_SECONDS
+        self._next_proof_seconds = clock() + PROVE_EVERY_SECONDS
         self.trouble: str | None = None
         self.depth = 0
         self.dropped_messages = 0
@@ -110,17 +113,26 @@ class Outbox:
             self._in_flight.pop(key, None)
 
     def tend(self) -> None:
-        """To be called every few seconds: tries the disk again and drops what has become too old."""
+        """To be called every few seconds: tries the disk, often while it fails and else seldom, and drops what is too old."""
         now = self._clock()
         if self.trouble is not None and self._open_shelf is not None and now >= self._next_mend_seconds:
             self._mend(self._open_shelf)
             self._count()
+        if now >= self._next_proof_seconds:
+            self._next_proof_seconds = now + PROVE_EVERY_SECONDS
+            if self.trouble is None:
+                self._on_disk(lambda disk: _applied(disk, Change(age_seconds=self._age_seconds)), otherwise=False)
         if now >= self._next_aging_seconds:
             self._next_aging_seconds = now + AGE_EVERY_SECONDS
             self._trim()
 
     def close(self) -> None:
-        """Let go of the disk. What is on it is sent by whoever opens it next."""
+        """Let go of the disk, once it has all that it will take. What is on it is sent by whoever opens it next."""
+        if self.trouble is not None and self._open_shelf is not None:
+            self._mend(self._open_shelf)
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._disk is not None:
             self._disk.close()
             self._disk = None
@@ -166,7 +178,7 @@ class Outbox:
         self.trouble = f"events wait in memory and would not survive a restart: {error}"
         self._next_mend_seconds = self._clock() + MEND_EVERY_SECONDS
         if error.reopen:
-            self.close()
+            self._let_go()
 
     def _trim(self) -> None:
         oldest_seconds = self._age_seconds - self._max_age_seconds

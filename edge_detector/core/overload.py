@@ -11,7 +11,7 @@ CALM_SECONDS = 30.0
 class LoadShedder:
     """Halves the number of phases that run while sound piles up, and brings them back when it no longer does.
 
-    With one phase left there is nothing more to leave out: then the source's ring drops its oldest sound, which is a gap.
+    With one phase left there is nothing more to leave out: then the source's ring drops its oldest hop, which is a gap.
     """
 
     def __init__(self, hops_per_patch: int) -> None:

@@ -135,6 +135,13 @@ class Table:
             raise self.fail(key, "must be a list of positive whole numbers")
         return tuple(value)
 
+    def slugs(self, key: str) -> tuple[str, ...]:
+        """A list of names fit for a topic, under a key that is one too."""
+        value = self._take(key, _MISSING)
+        if not isinstance(value, list) or not all(isinstance(item, str) and SLUG.fullmatch(item) for item in (key, *value)):
+            raise self.fail(key, "must be a list of names, all of lower-case letters, digits and underscores")
+        return tuple(value)
+
     def free(self, key: str) -> Mapping[str, object]:
         """A table whose keys are anybody's: figures and credits that are shown, never acted on."""
         value = self._take(key, {})

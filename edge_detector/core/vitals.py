@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_detector.core.troubles import Troubles
+
 PERIOD_SECONDS = 60.0
 
 
@@ -17,6 +19,7 @@ class SourceVitals:
         clock: "system", "stepped" or "file"; drift_ppm how fast its crystal is.
         heard_samples, lost_samples: at the source's rate; together they are all there were.
         skipped_phases: hops that were left out because the machine was too slow.
+        overflows: how often the sound system lost sound before this program had it; how much, it does not always say.
 
     """
 
@@ -26,6 +29,7 @@ class SourceVitals:
     heard_samples: int
     lost_samples: int
     skipped_phases: int
+    overflows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +53,27 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """The service over the last minute; counters since it started."""
+    """The service over the last minute; counters since it started.
+
+    Attributes:
+        dropped_messages: those that were stale while the broker was away, and the dropped events.
+        dropped_events: those that should have arrived, and found no room or became too old.
+        refused_messages, refused_commands: what the broker would not take from us, and we not from others.
+        troubles: what is wrong now.
+
+    """
 
     period: Period
     rss_bytes: int
     outbox_depth: int
     dropped_messages: int
+    dropped_events: int
     refused_messages: int
+    refused_commands: int
     reconnects: int
     bundle: str
     sources: Mapping[str, SourceVitals]
+    troubles: Troubles
 
 
 class VitalsWindow:

@@ -1,13 +1,14 @@
 """What stands on the wire: topics, payloads and times, each a pure function of what was heard. README lists the contract."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.clock import Anchor
+from edge_detector.core.troubles import NO_TROUBLES, Troubles
 from edge_detector.core.vitals import Vitals
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventEnd, Message, Scores
@@ -53,9 +54,17 @@ def availability(names: Names, *, online: bool) -> Message:
     return Message(names.topic("availability"), _word(online).encode(), qos=1, retained=True)
 
 
-def health(names: Names, state: SourceState, signal: Signal, since_utc_seconds: float) -> Message:
-    """The state of the source and of its signal, and since when."""
-    payload = {"v": PAYLOAD_VERSION, "state": state, "signal": signal, "since": rfc3339(since_utc_seconds)}
+def health(
+    names: Names, state: SourceState, signal: Signal, since_utc_seconds: float, troubles: Troubles = NO_TROUBLES
+) -> Message:
+    """The state of the source and of its signal, since when; and what is wrong with the node as a whole."""
+    payload = {
+        "v": PAYLOAD_VERSION,
+        "state": state,
+        "signal": signal,
+        "since": rfc3339(since_utc_seconds),
+        "troubles": troubles.sentences,
+    }
     return Message(names.topic("health"), _json(payload), qos=1, retained=True)
 
 
@@ -124,7 +133,8 @@ def telemetry(base: str, vitals: Vitals, now_utc_seconds: float) -> Message:
     """How the service is doing."""
     figures = asdict(vitals)
     period = figures.pop("period")
-    payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures}
+    troubles = {"troubles": vitals.troubles.sentences}
+    payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures, **troubles}
     return Message(f"{base}/telemetry", _json(payload), qos=0, retained=True)
 
 
@@ -141,6 +151,20 @@ def level(names: Names, level_dbfs: float) -> Message:
 def top_class(names: Names, slug: str | None) -> Message:
     """The loudest of the classes that are being heard, or "none"."""
     return Message(names.topic("top_class"), (slug or "none").encode(), qos=0, retained=True)
+
+
+def retained_topics(base: str, source: str, slugs: Iterable[str]) -> Iterator[str]:
+    """Every topic of a source on which the broker keeps the last message."""
+    for leaf in ("availability", "health", "level", "top_class", "mute"):
+        yield f"{base}/{source}/{leaf}"
+    for slug in slugs:
+        yield f"{base}/{source}/class/{slug}"
+        yield f"{base}/{source}/threshold/{slug}"
+
+
+def forgotten(topic: str) -> Message:
+    """Makes the broker forget what it keeps on a topic."""
+    return Message(topic, b"", qos=1, retained=True)
 
 
 def _word(online: bool) -> str:  # noqa: FBT001 - private, and the only argument

@@ -38,6 +38,7 @@ class AudioFile:
 
     live = False
     waiting_seconds = 0.0
+    overflows = 0
 
     def __init__(
         self,

@@ -1,9 +1,11 @@
-"""The file that keeps what was set over MQTT: JSON, replaced as a whole, so a power cut leaves the old one or the new."""
+"""The file that keeps what was set and told over MQTT: JSON, replaced as a whole, so a power cut leaves the old or the new."""
 
 import contextlib
 import json
 import logging
 import os
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,23 +18,37 @@ LOG = logging.getLogger(__name__)
 
 FILE_VERSION = 1
 MAX_FILE_BYTES = 16 << 20
+SAVE_AGAIN_SECONDS = 10.0
 
 
 class SettingsFile:
-    """Loads and saves settings. Trouble with the disk never stops the service: it is logged once, and `trouble` names it.
+    """Loads and saves settings. Trouble with the disk never stops the service: it is logged once, and `troubles` name it.
+
+    Args:
+        path: the file, in the state directory.
+        clock: seconds, monotonic.
 
     Attributes:
-        path: the file, in the state directory.
-        trouble: why the settings on disk are not the ones in force, or None.
+        trouble: why what is on disk is not what is in force; None once it is.
+        damage: what became of a file that could not be read, for as long as this object lives: its values are in force nowhere.
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
         self.trouble: str | None = None
+        self.damage: str | None = None
+        self._clock = clock
+        self._unsaved: Settings | None = None
+        self._save_again_at_seconds = 0.0
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """All that is wrong with the settings, a sentence each."""
+        return tuple(filter(None, (self.damage, self.trouble)))
 
     def load(self) -> Settings:
-        """What was saved; nothing if there is no file yet, and nothing with a warning if it is damaged."""
+        """What was saved; nothing if there is no file yet, and nothing with a warning if it is damaged: then it is put aside."""
         try:
             with self.path.open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
@@ -40,9 +56,11 @@ class SettingsFile:
         except FileNotFoundError:
             return Settings()
         except OSError as error:
-            LOG.warning("the settings %s cannot be read (%s); the configuration's values hold", self.path, error.strerror)
+            problem = f"the settings {self.path} cannot be read ({error.strerror})"
         except EdgeDetectorError as error:
-            LOG.warning("%s; the configuration's values hold until new ones are set over MQTT", error)
+            problem = str(error)
+        self.damage = f"{problem}; {self._put_aside()}the configuration's values hold until new ones are set over MQTT"
+        LOG.warning("%s", self.damage)
         return Settings()
 
     def save(self, settings: Settings) -> bool:
@@ -56,15 +74,29 @@ class SettingsFile:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
             self._complain(f"the settings cannot be saved in {self.path} ({error.strerror}); they hold until the next restart")
+            self._unsaved, self._save_again_at_seconds = settings, self._clock() + SAVE_AGAIN_SECONDS
             return False
         if self.trouble is not None:
             LOG.info("the settings are saved again in %s", self.path)
-        self.trouble = None
+        self.trouble = self._unsaved = None
         return True
+
+    def tend(self) -> None:
+        """To be called every few seconds: saves again what could not be saved."""
+        if self._unsaved is not None and self._clock() >= self._save_again_at_seconds:
+            self.save(self._unsaved)
+
+    def _put_aside(self) -> str:
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        try:
+            self.path.replace(aside)
+        except OSError:
+            return ""
+        return f"it is now {aside.name}, and "
 
     def _complain(self, trouble: str) -> None:
         if self.trouble != trouble:
-            LOG.warning(trouble)
+            LOG.warning("%s", trouble)
         self.trouble = trouble
 
 
@@ -87,11 +119,12 @@ def parse_settings(content: bytes, where: str) -> Settings:
         source: {slug: values.number(slug, low=MIN_THRESHOLD, high=MAX_THRESHOLD) for slug in values.raw()}
         for source, values in table.named_tables("thresholds").items()
     }
-    muted, entities = table.table("muted"), table.table("entities")
+    muted, entities, announced = (table.table(key) for key in ("muted", "entities", "announced"))
     settings = Settings(
         thresholds=thresholds,
         muted={source: muted.flag(source) for source in muted.raw()},
         entities={key: entities.slug(key) for key in entities.raw()},
+        announced={name: announced.slugs(name) for name in announced.raw()},
     )
     table.done()
     return settings

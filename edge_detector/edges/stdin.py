@@ -30,6 +30,7 @@ class Stdin:
 
     live = False
     waiting_seconds = 0.0
+    overflows = 0
     rate_hz = FRONT_END.sample_rate_hz
 
     def __init__(self, stream: BinaryIO, *, block_samples: int = _BLOCK_SAMPLES) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Protocol, TypeVar
 
+from edge_detector.core.backoff import Backoff
 from edge_detector.core.wire import SourceState
 from edge_detector.errors import EdgeDetectorError, SourceError
 from edge_detector.pipeline.news import Kept, Opened, SourceChange
-from edge_detector.pipeline.patience import Backoff, KeeperTimes
+from edge_detector.pipeline.patience import KeeperTimes
 from edge_detector.pipeline.protocols import Source
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class SourceKeeper:
         self._reopens = reopens
         self._devices = devices
         self._times = times or KeeperTimes()
-        self._backoff = Backoff(self._times, random)
+        self._backoff = Backoff(self._times.first_delay, self._times.longest_delay, random)
         self._pending: deque[Kept] = deque()
         self._source: Source | None = None
         self._opening: Future[Source] | None = None

@@ -13,6 +13,7 @@ class Source(Protocol):
         stream_id: names this opening of the source; for a file, its content, so that a replay has the same event ids.
         live: True if it drops its oldest sound when the consumer is slow, and counts it; False if it waits for the consumer.
         waiting_seconds: how much sound has been captured and not been read; 0 for a source that waits for the consumer.
+        overflows: how often the sound system lost sound before it got here; 0 for a source that waits for the consumer.
         ended: True once a finite source has given its last block.
 
     """
@@ -25,6 +26,8 @@ class Source(Protocol):
     def live(self) -> bool: ...
     @property
     def waiting_seconds(self) -> float: ...
+    @property
+    def overflows(self) -> int: ...
     @property
     def ended(self) -> bool: ...
 

@@ -8,6 +8,7 @@ import numpy as np
 from edge_detector.core import wire
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.clock import Anchor
+from edge_detector.core.troubles import NO_TROUBLES, Troubles
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventStart, Message, ProbabilityRate, Scores
 
@@ -40,6 +41,8 @@ class Reporter:
         self._rate = rate
         self._utc_clock = utc_clock
         self._condition: tuple[wire.SourceState, wire.Signal] | None = None
+        self._since_utc_seconds = 0.0
+        self._troubles = NO_TROUBLES
         self._available: bool | None = None
         self._told: set[int] = set()
         self.muted = False
@@ -52,6 +55,7 @@ class Reporter:
         yield from self.condition("starting", "ok")
         for sound in self._classes:
             yield wire.class_state(self._names, sound.slug, on=False)
+        yield from self._tell_top(None)
 
     def stream(self, stream_id: str) -> None:
         """A new stream of the same source begins, with samples of its own."""
@@ -61,12 +65,19 @@ class Reporter:
     def condition(self, state: wire.SourceState, signal: wire.Signal) -> Iterator[Message]:
         """The state of the source and of its signal, and whether it hears at all, where that is news."""
         if self._condition != (state, signal):
-            self._condition = (state, signal)
-            yield wire.health(self._names, state, signal, self._utc_clock())
+            self._condition, self._since_utc_seconds = (state, signal), self._utc_clock()
+            yield from self._health()
         available = state == "healthy" and signal != "flat"
         if self._available != available:
             self._available = available
             yield wire.availability(self._names, online=available)
+
+    def trouble(self, troubles: Troubles) -> Iterator[Message]:
+        """What is wrong with the node as a whole: told with the source's health, at once where that is news."""
+        news = troubles.sentences != self._troubles.sentences
+        self._troubles = troubles
+        if news:
+            yield from self._health()
 
     def ended(self) -> Iterator[Message]:
         """A recording has been heard to its end, or the service stops: nobody is listening any more."""
@@ -80,6 +91,10 @@ class Reporter:
         else:
             yield from self._report_detection(item, anchor)
 
+    def _health(self) -> Iterator[Message]:
+        if self._condition is not None:
+            yield wire.health(self._names, *self._condition, self._since_utc_seconds, self._troubles)
+
     def _report_scores(self, scores: Scores, anchor: Anchor) -> Iterator[Message]:
         if self._rate == "hop" or (self._rate == "second" and scores.end_sample >= self._next_probabilities_sample):
             self._next_probabilities_sample = scores.end_sample + FRONT_END.sample_rate_hz
@@ -89,6 +104,9 @@ class Reporter:
             yield wire.level(self._names, scores.level_dbfs)
         top = max(self._told, key=lambda index: float(scores.probabilities[index]), default=None)
         slug = None if top is None else self._classes[top].slug
+        yield from self._tell_top(slug)
+
+    def _tell_top(self, slug: str | None) -> Iterator[Message]:
         if slug != self._top:
             self._top = slug
             yield wire.top_class(self._names, slug)
@@ -105,6 +123,8 @@ class Reporter:
             self._told.discard(index)
         yield wire.event(self._names, self._classes, detection, anchor, self._utc_clock())
         yield wire.class_state(self._names, self._classes[index].slug, on=started)
+        if not self._told:
+            yield from self._tell_top(None)
 
 
 def top_classes(scores: Scores, classes: Sequence[SoundClass], count: int) -> list[tuple[str, float]]:

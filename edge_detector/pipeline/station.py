@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from edge_detector.core.clock import Anchor
 from edge_detector.core.decision import Rule
+from edge_detector.core.troubles import Troubles
 from edge_detector.core.vitals import SourceVitals
 from edge_detector.pipeline.keeper import SourceKeeper
 from edge_detector.pipeline.listener import Listener
@@ -48,7 +49,7 @@ class Station:
         self._publish = publish
         self._heard = heard
         self._listener: Listener | None = None
-        self._heard_samples = self._lost_samples = self._skipped_phases = 0
+        self._heard_samples = self._lost_samples = self._skipped_phases = self._overflows = 0
 
     @property
     def active(self) -> bool:
@@ -82,6 +83,7 @@ class Station:
             heard_samples=self._heard_samples + (listener.heard_samples if listener is not None else 0),
             lost_samples=self._lost_samples + (listener.lost_samples if listener is not None else 0),
             skipped_phases=self._skipped_phases + (listener.hearing.skipped_phases if listener is not None else 0),
+            overflows=self._overflows + (listener.source.overflows if listener is not None else 0),
         )
 
     def start(self) -> None:
@@ -104,6 +106,10 @@ class Station:
                 LOG.info("%s: heard to its end", self.name)
                 self._end("ended")
                 self._send(self._reporter.ended())
+
+    def trouble(self, troubles: Troubles) -> None:
+        """Tell what is wrong with the node as a whole."""
+        self._send(self._reporter.trouble(troubles))
 
     def use(self, rules: Sequence[Rule], *, muted: bool) -> None:
         """Decide by other rules, or without publishing, from now on; no sound is missed."""
@@ -137,6 +143,7 @@ class Station:
         self._heard_samples += listener.heard_samples
         self._lost_samples += listener.lost_samples
         self._skipped_phases += listener.hearing.skipped_phases
+        self._overflows += listener.source.overflows
 
     def _report(self, listener: Listener, items: Iterable[Scores | Detection]) -> None:
         for item in items:

@@ -16,13 +16,6 @@ from tests.rigs.fake_microphone import DEVICE_NAME, FakeMicrophone
 RATE_HZ = 16_000
 
 
-@pytest.fixture
-def room(microphone: FakeMicrophone, monkeypatch: pytest.MonkeyPatch) -> FakeMicrophone:
-    for name, value in microphone.environment.items():
-        monkeypatch.setenv(name, value)
-    return microphone
-
-
 def test_a_table_shows_each_microphone_with_its_level_and_rates(room: FakeMicrophone, capfd: pytest.CaptureFixture[str]) -> None:
     assert room.environment["ALSA_CONFIG_PATH"] == os.environ["ALSA_CONFIG_PATH"]
     assert devices.run(as_json=False) == 0

@@ -55,5 +55,7 @@ def test_what_the_running_service_says_is_passed_on() -> None:
     assert (muted.verdict, "cot/mute/set" in str(muted.advice)) == ("warning", True)
     lost = said(status=b"online", cot_health={**health, "state": "reconnecting"})[-1]
     assert (lost.verdict, lost.said) == ("warning", "its source cot is reconnecting, signal ok")
+    full = said(status=b"online", cot_health={**health, "troubles": ["the disk is full"]})[-1]
+    assert (full.verdict, full.said) == ("warning", "the disk is full")
     for nonsense in (b"", b"\xff", b"[]", b"{"):
         assert said(status=b"online", cot_health=nonsense)[-1].said == "it has no source cot"

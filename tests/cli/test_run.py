@@ -30,11 +30,18 @@ SLUGS = {sound.slug for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes}
 
 @contextmanager
 def service(
-    folder: Path, broker: Broker, microphone: FakeMicrophone, *, extra: str = "", notify: str = "", state: str = ""
+    folder: Path,
+    broker: Broker,
+    microphone: FakeMicrophone,
+    *,
+    source: str = "cot",
+    extra: str = "",
+    notify: str = "",
+    state: str = "",
 ) -> Iterator[subprocess.Popen[str]]:
     config = folder / "edge.toml"
     mqtt = f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n'
-    config.write_text(f'[node]\nname = "nursery"\n[[source]]\nname = "cot"\nhop = 0.48\n{mqtt}{extra}')
+    config.write_text(f'[node]\nname = "nursery"\n[[source]]\nname = "{source}"\nhop = 0.48\n{mqtt}{extra}')
     environment = {**os.environ, **microphone.environment, "NOTIFY_SOCKET": notify, "STATE_DIRECTORY": state}
     command = [sys.executable, "-m", "edge_detector", "run", "--config", str(config)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
@@ -82,7 +89,8 @@ def test_a_subscriber_sees_the_whole_contract(tmp_path: Path, broker: Broker, mi
 
 def assert_contract(inbox: Inbox, slug: str) -> None:
     topics = [item.topic for item in inbox.messages]
-    leaves = {"availability", "probabilities", "event", "level", "top_class", "health", *(f"class/{each}" for each in SLUGS)}
+    leaves = {"availability", "probabilities", "event", "level", "top_class", "health", "mute"}
+    leaves |= {f"{leaf}/{each}" for leaf in ("class", "threshold") for each in SLUGS}
     own = {f"{BASE}/status", f"{BASE}/telemetry"} | {f"{BASE}/cot/{leaf}" for leaf in leaves}
     assert set(topics) == own | {"homeassistant/device/nursery/config"}
 
@@ -163,13 +171,15 @@ def test_an_event_that_a_crash_interrupted_is_ended_by_the_next_run(
             started = inbox.wait_for(lambda item: b'"event_type":"start"' in item.payload, "start of an event")
             process.kill()
         inbox.wait_for_payload(f"{BASE}/status", b"offline")
+        seen = len(inbox.messages)
         with service(tmp_path, broker, microphone, state=state) as process:
             ended = inbox.wait_for(lambda item: b'"end_reason":"interrupted"' in item.payload, "interrupted end")
             assert json.loads(ended.payload)["id"] == json.loads(started.payload)["id"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
-        last = [item.payload for item in inbox.messages if item.topic == f"{BASE}/cot/class/{slug}"][-1]
-        assert last == b"OFF"
+        news = [(item.topic, item.payload) for item in inbox.messages[seen:]]
+        for leaf, put_right in ((f"class/{slug}", b"OFF"), ("top_class", b"none"), ("availability", b"offline")):
+            assert (f"{BASE}/cot/{leaf}", put_right) in news[: news.index((f"{BASE}/status", b"online"))]
 
 
 def test_a_threshold_set_over_mqtt_holds_and_survives_a_restart(

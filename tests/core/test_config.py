@@ -9,6 +9,63 @@ from edge_detector.core.decision import Rule
 from edge_detector.errors import UsageError
 
 CLASSES = (SoundClass("rain", "Rain", None, {1: Rule(0.6, 0.3), 2: Rule(0.7, 0.4), 4: Rule(0.8, 0.5)}),)
+PLAIN = """
+[node]
+name = "nursery"
+[bundle]
+path = "/opt/bundle"
+[[source]]
+name = "cot"
+device = "USB"
+channel = 1
+hop = 0.24
+[[source]]
+name = "tape"
+kind = "file"
+device = "tape.wav"
+real_time = true
+[mqtt]
+host = "broker"
+port = 8883
+protocol = "3.1.1"
+username = "ear"
+password_file = "/run/secret"
+base_topic = "home/ears"
+probabilities = "second"
+[class.rain]
+on = 0.9
+enabled = true
+hold_seconds = 2
+"""
+SECURE = """
+[[source]]
+name = "usb"
+kind = "arecord"
+device = "plughw:1"
+[[source]]
+name = "camera"
+kind = "url"
+device = "rtsp://camera.local/sound"
+[[source]]
+name = "gate"
+kind = "url"
+device_file = "/etc/edge-detector/secrets/gate-url"
+[mqtt]
+tls = true
+ca_file = "/etc/edge-detector/ca.crt"
+cert_file = "/etc/edge-detector/me.crt"
+key_file = "/etc/edge-detector/secrets/me.key"
+commands = true
+[outbox]
+path = "/data/outbox.sqlite"
+max_messages = 50
+max_age_seconds = 3600
+[home_assistant]
+enabled = false
+prefix = "ha"
+"""
+CONFIGS = (PLAIN, SECURE)
+"""Between them every table."""
 
 
 def parse(text: str, folder: Path) -> Config:
@@ -27,41 +84,13 @@ def test_an_empty_file_means_the_default_microphone_and_a_local_broker(tmp_path:
 
 
 def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
-    config = parse(
-        """
-        [node]
-        name = "nursery"
-        [bundle]
-        path = "/opt/bundle"
-        [[source]]
-        name = "cot"
-        device = "USB"
-        channel = 1
-        hop = 0.24
-        [[source]]
-        name = "tape"
-        kind = "file"
-        device = "tape.wav"
-        real_time = true
-        [mqtt]
-        host = "broker"
-        port = 8883
-        protocol = "3.1.1"
-        username = "ear"
-        password_file = "/run/secret"
-        base_topic = "home/ears"
-        probabilities = "second"
-        [class.rain]
-        on = 0.9
-        """,
-        tmp_path,
-    )
+    config = parse(PLAIN, tmp_path)
     assert config.node == "nursery"
     assert config.bundle == Path("/opt/bundle")
     assert (config.sources[0].hops_per_patch, config.sources[0].channel) == (4, 1)
     assert config.sources[1].real_time
     assert (config.mqtt.port, config.mqtt.protocol, config.mqtt.probabilities) == (8883, "3.1.1", "second")
-    assert rules(CLASSES, 1, config.overrides) == (Rule(0.9, 0.3),), "what is not overridden is the bundle's"
+    assert rules(CLASSES, 1, config.overrides) == (Rule(0.9, 0.3, hold_seconds=2.0),), "what is not overridden is the bundle's"
     assert rules(CLASSES, 4, {}) == (Rule(0.8, 0.5),)
 
 
@@ -136,36 +165,7 @@ def test_what_is_not_said_is_plain_local_and_told_to_home_assistant(tmp_path: Pa
 
 
 def test_a_broker_with_mutual_tls_an_outbox_and_every_kind_of_source(tmp_path: Path) -> None:
-    config = parse(
-        """
-        [[source]]
-        name = "usb"
-        kind = "arecord"
-        device = "plughw:1"
-        [[source]]
-        name = "camera"
-        kind = "url"
-        device = "rtsp://camera.local/sound"
-        [[source]]
-        name = "gate"
-        kind = "url"
-        device_file = "/etc/edge-detector/secrets/gate-url"
-        [mqtt]
-        tls = true
-        ca_file = "/etc/edge-detector/ca.crt"
-        cert_file = "/etc/edge-detector/me.crt"
-        key_file = "/etc/edge-detector/secrets/me.key"
-        commands = true
-        [outbox]
-        path = "/data/outbox.sqlite"
-        max_messages = 50
-        max_age_seconds = 3600
-        [home_assistant]
-        enabled = false
-        prefix = "ha"
-        """,
-        tmp_path,
-    )
+    config = parse(SECURE, tmp_path)
     assert [(source.kind, source.device) for source in config.sources] == [
         ("arecord", "plughw:1"),
         ("url", "rtsp://camera.local/sound"),

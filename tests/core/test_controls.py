@@ -85,6 +85,41 @@ def test_settings_of_a_source_or_class_that_is_gone_are_kept_but_do_nothing() ->
     assert here.settings.thresholds == {"attic": {"rain": 0.9}, "cot": {"owl": 0.9, "rain": 0.7}}
 
 
+def test_where_no_commands_are_taken_what_was_set_earlier_is_kept_and_does_not_hold() -> None:
+    settings = Settings(thresholds={"cot": {"rain": 0.9}}, muted={"cot": True, "door": False})
+    deaf = Controls(BASE, SOURCES, settings, commands=False)
+    assert deaf.rules("cot") == (RAIN, DOG)
+    assert (deaf.muted("cot"), deaf.muted("door")) == (False, True)
+    assert retained("cot/threshold/rain", "0.5") in list(deaf.answers()), "what is told is what holds"
+    assert retained("cot/mute", "OFF") in list(deaf.answers())
+    deaf.remember_entities({"cot-event": "event"})
+    assert (deaf.settings.thresholds, deaf.settings.muted) == (settings.thresholds, settings.muted)
+    assert controls(deaf.settings).rules("cot")[0].on == 0.9
+
+
+def test_what_was_told_of_a_source_or_class_that_is_gone_is_known_until_the_broker_has_forgotten_it() -> None:
+    here = controls()
+    assert here.remember_announced()
+    assert not here.remember_announced(), "no news need be saved"
+    assert list(here.gone()) == []
+    later = Controls(BASE, {"cot": SourceDefaults({"rain": RAIN})}, here.settings)
+    for _ in range(2):
+        later.remember_announced()
+        gone = {topic.removeprefix(f"{BASE}/") for topic in later.gone()}
+        assert {"cot/class/dog_bark", "cot/threshold/dog_bark", "door/availability", "door/health", "door/class/rain"} <= gone
+        assert not {"cot/availability", "cot/health", "cot/mute", "cot/class/rain", "cot/threshold/rain"} & gone
+    assert later.forget_gone()
+    assert not later.forget_gone()
+    assert list(later.gone()) == []
+
+
+def test_a_source_that_returns_is_not_gone() -> None:
+    alone = Controls(BASE, {"cot": SOURCES["cot"]}, Settings(announced={"cot": ("rain",), "door": ("rain",)}))
+    alone.remember_announced()
+    both = controls(alone.settings)
+    assert list(both.gone()) == []
+
+
 def test_a_refused_command_changes_nothing_and_is_counted() -> None:
     here = controls()
     assert isinstance(send(here, "cot/threshold/rain", "2"), Refusal)

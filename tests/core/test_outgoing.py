@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from edge_detector.core.outgoing import IN_FLIGHT, MEMORY_MESSAGES, MEND_EVERY_SECONDS, Outbox
+from edge_detector.core.outgoing import IN_FLIGHT, MEMORY_MESSAGES, MEND_EVERY_SECONDS, PROVE_EVERY_SECONDS, Outbox
 from edge_detector.core.shelf import Change, MemoryShelf, ShelfError
 from edge_detector.types import Message
 
@@ -201,3 +201,27 @@ def test_memory_is_bounded_while_the_disk_fails() -> None:
     bench.disk.full = True
     outbox.commit(events(MEMORY_MESSAGES + 7))
     assert (outbox.depth, outbox.dropped_messages) == (MEMORY_MESSAGES, 7)
+
+
+def test_a_disk_that_fails_while_nothing_happens_is_noticed_all_the_same() -> None:
+    bench = Bench()
+    outbox = bench.outbox()
+    bench.disk.full = True
+    outbox.tend()
+    assert outbox.trouble is None, "a flash card is not written to every few seconds"
+    bench.now_seconds += PROVE_EVERY_SECONDS
+    outbox.tend()
+    assert outbox.trouble is not None
+    bench.disk.full = False
+    bench.mend(outbox)
+    assert outbox.trouble is None
+
+
+def test_what_waits_in_memory_is_put_on_the_disk_at_the_last_moment_if_that_works_again() -> None:
+    bench = Bench()
+    outbox = bench.outbox()
+    bench.disk.full = True
+    outbox.commit(events(2))
+    bench.disk.full = False
+    outbox.close()
+    assert bench.outbox().take() == events(2)

@@ -8,6 +8,10 @@ import pytest
 from edge_detector.core import wire
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.clock import Anchor
+from edge_detector.core.commands import SourceDefaults
+from edge_detector.core.controls import Controls, Settings
+from edge_detector.core.decision import Rule
+from edge_detector.core.troubles import Troubles
 from edge_detector.core.vitals import Period, SourceVitals, Vitals
 from edge_detector.types import EventEnd, EventStart, Message, Scores
 
@@ -88,9 +92,16 @@ def test_a_recording_has_no_latency() -> None:
         (
             wire.health(NAMES, "healthy", "silent", 0.0),
             "edge_detector/nursery/cot/health",
-            b'{"v":1,"state":"healthy","signal":"silent","since":"1970-01-01T00:00:00.000Z"}',
+            b'{"v":1,"state":"healthy","signal":"silent","since":"1970-01-01T00:00:00.000Z","troubles":[]}',
             1,
         ),
+        (
+            wire.health(NAMES, "stalled", "ok", 0.0, Troubles("the disk is full", ("no",))),
+            "edge_detector/nursery/cot/health",
+            b'{"v":1,"state":"stalled","signal":"ok","since":"1970-01-01T00:00:00.000Z","troubles":["the disk is full","no"]}',
+            1,
+        ),
+        (wire.forgotten("edge_detector/nursery/cot/health"), "edge_detector/nursery/cot/health", b"", 1),
     ],
 )
 def test_retained_topics(message: Message, topic: str, payload: bytes, qos: int) -> None:
@@ -115,10 +126,20 @@ def test_an_interrupted_event_ends_with_the_identity_of_its_start() -> None:
 
 def test_telemetry() -> None:
     period = Period(60.0, 0.01, 1.0, 18.0, None)
-    source = SourceVitals("healthy", "system", 3.5, 960_000, 0, 0)
-    message = wire.telemetry(
-        "edge_detector/nursery", Vitals(period, 70_000_000, 0, 1, 2, 3, "default 1.0.0", {"cot": source}), 0.0
+    vitals = Vitals(
+        period=period,
+        rss_bytes=70_000_000,
+        outbox_depth=0,
+        dropped_messages=5,
+        dropped_events=1,
+        refused_messages=2,
+        refused_commands=4,
+        reconnects=3,
+        bundle="default 1.0.0",
+        sources={"cot": SourceVitals("healthy", "system", 3.5, 960_000, 0, 0, 6)},
+        troubles=Troubles(refused_topics={"edge_detector/nursery/cot/level": "Not authorized"}),
     )
+    message = wire.telemetry("edge_detector/nursery", vitals, 0.0)
     assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/telemetry", 0, True)
     assert json.loads(message.payload) == {
         "v": 1,
@@ -130,8 +151,10 @@ def test_telemetry() -> None:
         "latency_ms_p99": None,
         "rss_bytes": 70_000_000,
         "outbox_depth": 0,
-        "dropped_messages": 1,
+        "dropped_messages": 5,
+        "dropped_events": 1,
         "refused_messages": 2,
+        "refused_commands": 4,
         "reconnects": 3,
         "bundle": "default 1.0.0",
         "sources": {
@@ -142,6 +165,20 @@ def test_telemetry() -> None:
                 "heard_samples": 960_000,
                 "lost_samples": 0,
                 "skipped_phases": 0,
+                "overflows": 6,
             }
         },
+        "troubles": ["the broker refuses edge_detector/nursery/cot/level (Not authorized); check its access rules"],
     }
+
+
+def test_every_topic_of_a_source_that_the_broker_keeps_is_known() -> None:
+    told = [
+        wire.availability(NAMES, online=True),
+        wire.health(NAMES, "healthy", "ok", 0.0),
+        wire.level(NAMES, 0.0),
+        wire.top_class(NAMES, None),
+        wire.class_state(NAMES, "rain", on=False),
+        *Controls(NAMES.base, {"cot": SourceDefaults({"rain": Rule(0.5, 0.3)})}, Settings()).answers(),
+    ]
+    assert {message.topic for message in told} == set(wire.retained_topics(NAMES.base, "cot", ["rain"]))

@@ -1,6 +1,7 @@
 """Against a real mosquitto."""
 
 import logging
+import re
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from edge_detector.core.outgoing import Outbox
 from edge_detector.edges.mqtt import PENDING_EVENTS, Publisher, subscription
 from edge_detector.edges.mqtt import Broker as Address
+from edge_detector.edges.mqtt.inbox import INBOX_MESSAGES
 from edge_detector.edges.outbox import open_outbox
 from edge_detector.errors import BrokerError
 from edge_detector.types import Message
@@ -44,6 +46,29 @@ def test_everything_handed_over_before_close_arrives_in_order_and_then_the_farew
             b"%d" % number for number in range(300)
         ]
     assert publisher.dropped_messages == 0
+
+
+def test_the_node_is_there_only_once_all_that_an_earlier_run_left_behind_is_put_right(broker: Broker) -> None:
+    states = [Message(f"node/class/{number}", b"OFF", 1, retained=True) for number in range(50)]
+    publisher = Publisher(Address(broker.host, broker.port, "test-publisher"), last_will=WILL, greeting=HELLO)
+    for state in states:
+        publisher.publish(state)
+    publisher.start()
+    for connects in (1, 2):
+        assert taken(broker, greetings=connects) == connects * [*(state.topic for state in states), "node/status"]
+        broker.kill()
+        broker.start()
+    publisher.close(WILL, timeout_seconds=20)
+
+
+def taken(broker: Broker, greetings: int) -> list[str]:
+    """The topics of all messages that the broker has received, in order, once there are so many greetings among them."""
+
+    def topics() -> list[str]:
+        return re.findall(r"Received PUBLISH from [^']*'([^']*)'", broker.log)
+
+    wait_until(lambda: topics().count(HELLO.topic) >= greetings, "the node to say that it is there")
+    return topics()
 
 
 def test_a_broker_that_answers_late_gets_the_events_and_only_the_latest_of_each_retained_topic(broker: Broker) -> None:
@@ -271,3 +296,15 @@ def test_a_host_name_that_cannot_be_one_is_an_error_at_once() -> None:
         Publisher(address, last_will=WILL, greeting=HELLO)
     with pytest.raises(BrokerError, match="cannot be the name of a broker"), subscription(address, "#", print):
         pass
+
+
+def test_however_much_is_told_before_the_start_all_of_it_arrives(broker: Broker) -> None:
+    publisher = Publisher(address_of(broker), last_will=WILL, greeting=HELLO)
+    for number in range(2 * INBOX_MESSAGES):
+        publisher.publish(Message(f"node/class/{number}", b"OFF", 1, retained=True))
+    publisher.start()
+    assert publisher.close(WILL, timeout_seconds=60)
+    assert publisher.dropped_messages == 0
+    for number in (0, 2 * INBOX_MESSAGES - 1):
+        with subscriber(broker.host, broker.port, topics=f"node/class/{number}") as inbox:
+            inbox.wait_for_payload(f"node/class/{number}", b"OFF")

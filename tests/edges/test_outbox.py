@@ -1,6 +1,5 @@
 """The outbox in a real file, on real file systems that are full, read-only or damaged."""
 
-import os
 import random
 import sqlite3
 import subprocess
@@ -15,9 +14,9 @@ from edge_detector.core.outgoing import MEND_EVERY_SECONDS, Outbox
 from edge_detector.core.shelf import DEAD_LETTERS
 from edge_detector.edges.outbox import SCHEMA_VERSION, open_outbox
 from edge_detector.types import Message
+from tests.rigs.disks import fill, remount, small_disk
 
 FILE = "outbox.db"
-SMALL_DISK_BYTES = 512 * 1024
 
 
 class Clock:
@@ -42,32 +41,10 @@ def mend(outbox: Outbox, clock: Clock) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, with little room."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def remount(folder: Path, mode: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{mode}", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(512)):
-                pass
-        except OSError:
-            return ballast
-    raise AssertionError
+    with small_disk(tmp_path / "disk"):
+        yield tmp_path / "disk"
 
 
 def test_what_was_committed_is_there_for_the_next_process(tmp_path: Path) -> None:
@@ -181,11 +158,11 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     assert f"version {SCHEMA_VERSION + 1}" in outbox.trouble
 
 
-def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(small_disk: Path) -> None:
+def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(disk: Path) -> None:
     clock = Clock()
-    outbox = outbox_in(small_disk, clock)
+    outbox = outbox_in(disk, clock)
     outbox.commit([event("before/start")])
-    ballast = fill(small_disk)
+    ballast = fill(disk)
     sent: list[str] = []
     settled = 0
     for number in range(500):
@@ -203,22 +180,22 @@ def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(
     assert outbox.trouble is None
     outbox.commit([event("after/end")], sent[settled:])
     outbox.close()
-    with closing(outbox_in(small_disk)) as outbox:
+    with closing(outbox_in(disk)) as outbox:
         assert outbox.take() == [event("after/end")], "nothing of what was delivered is left"
         assert outbox.open_events() == [event("before/start")]
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_used_as_soon_as_it_can_be(small_disk: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_said_and_used_as_soon_as_it_can_be(disk: Path) -> None:
     clock = Clock()
-    with closing(outbox_in(small_disk)) as outbox:
+    with closing(outbox_in(disk)) as outbox:
         outbox.commit([event("before/end")])
-    remount(small_disk, "ro")
-    outbox = outbox_in(small_disk, clock)
+    remount(disk, "ro")
+    outbox = outbox_in(disk, clock)
     assert outbox.trouble is not None
     assert "make it writable" in outbox.trouble
     outbox.commit([event("meanwhile/end")])
     assert outbox.take() == [event("meanwhile/end")]
-    remount(small_disk, "rw")
+    remount(disk, "rw")
     mend(outbox, clock)
     assert outbox.trouble is None
     assert outbox.take() == [event("before/end")]

@@ -12,8 +12,8 @@ def frames(count: int, fill: int = 0) -> bytes:
     return bytes([fill, 0]) * count
 
 
-def ring(capacity_samples: int) -> CaptureRing:
-    return CaptureRing(capacity_samples, frame_bytes=MONO_16_BIT)
+def ring(capacity_samples: int, drop_samples: int = 1) -> CaptureRing:
+    return CaptureRing(capacity_samples, drop_samples=drop_samples, frame_bytes=MONO_16_BIT)
 
 
 def test_what_is_written_is_read_in_order_by_sample_index() -> None:
@@ -35,6 +35,33 @@ def test_a_slow_reader_loses_the_oldest_chunks_whole_and_the_next_one_says_so() 
     assert held.dropped_samples == 2
     assert held.read(0.0) == Chunk(frames(3, 2), first_sample=2, lost_samples=2)
     assert held.read(0.0) == Chunk(frames(1, 3), first_sample=5, lost_samples=0)
+
+
+def test_what_is_dropped_is_dropped_in_one_piece() -> None:
+    held = ring(10, drop_samples=6)
+    for number in range(6):
+        held.write(frames(2, number))
+    assert held.dropped_samples == 6
+    assert held.read(0.0) == Chunk(frames(2, 3), first_sample=6, lost_samples=6)
+    assert held.read(0.0) == Chunk(frames(2, 4), first_sample=8, lost_samples=0)
+
+
+def test_a_reader_that_is_always_a_little_too_slow_still_hears_long_stretches_unbroken() -> None:
+    block, hop = 3, 96
+    held = ring(1_000, drop_samples=hop)
+    stretches = [0]
+    for _ in range(500):
+        for _ in range(10):
+            held.write(frames(block))
+        for _ in range(9):
+            chunk = held.read(0.0)
+            assert chunk is not None
+            if chunk.lost_samples:
+                assert chunk.lost_samples % hop == 0
+                stretches.append(0)
+            stretches[-1] += block
+    assert len(stretches) > 5
+    assert set(stretches[1:-1]) == {9 * hop}, "of ten hops it hears nine, and those in one piece"
 
 
 def test_samples_lost_before_the_ring_are_counted_in() -> None:
@@ -76,10 +103,11 @@ def test_closing_wakes_the_reader_and_forgets_what_waits() -> None:
 
 @given(
     capacity=st.integers(1, 40),
+    drop=st.integers(1, 60),
     steps=st.lists(st.one_of(st.just(None), st.tuples(st.integers(0, 20), st.integers(0, 5))), max_size=60),
 )
-def test_the_index_is_time_and_nothing_is_lost_unsaid(capacity: int, steps: list[tuple[int, int] | None]) -> None:
-    held = ring(capacity)
+def test_the_index_is_time_and_nothing_is_lost_unsaid(capacity: int, drop: int, steps: list[tuple[int, int] | None]) -> None:
+    held = ring(capacity, drop)
     lost_before = written = read_to = lost = 0
 
     def take() -> bool:

@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.core.controls import Settings
-from edge_detector.edges.settings import MAX_FILE_BYTES, SettingsFile, parse_settings, render_settings
+from edge_detector.edges.settings import MAX_FILE_BYTES, SAVE_AGAIN_SECONDS, SettingsFile, parse_settings, render_settings
 
 SETTINGS = Settings(
-    thresholds={"cot": {"rain": 0.7}}, muted={"cot": True, "door": False}, entities={"cot-class-rain": "binary_sensor"}
+    thresholds={"cot": {"rain": 0.7}},
+    muted={"cot": True, "door": False},
+    entities={"cot-class-rain": "binary_sensor"},
+    announced={"cot": ("rain", "dog_bark"), "door": ()},
 )
 
 
@@ -34,18 +37,24 @@ def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
     [
         b"", b"{", b"\xff", b"[]", b"null", b"[" * 100_000, b'{"v":2}', b'{"v":1,"surprise":1}', b'{"v":1,"thresholds":[]}',
         b'{"v":1,"thresholds":{"cot":{"rain":7}}}', b'{"v":1,"thresholds":{"cot":{"rain":NaN}}}', b'{"v":1,"muted":{"cot":1}}',
-        b'{"v":1,"entities":{"a":"B c"}}', b" " * (MAX_FILE_BYTES + 1),
+        b'{"v":1,"entities":{"a":"B c"}}', b'{"v":1,"announced":{"cot":"rain"}}', b'{"v":1,"announced":{"+/#":["rain"]}}',
+        b'{"v":1,"announced":{"cot":["a/b"]}}', b" " * (MAX_FILE_BYTES + 1),
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_one_warning_and_the_defaults(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+def test_a_damaged_file_is_put_aside_with_one_warning_and_the_defaults_hold(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
     file = SettingsFile(tmp_path / "settings.json")
     file.path.write_bytes(content)
     assert file.load() == Settings()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "settings.json" in caplog.text
     assert "\n" not in caplog.records[0].getMessage()
+    assert (tmp_path / "settings.json.damaged").read_bytes() == content, "somebody may want to look at it"
     assert file.save(SETTINGS)
     assert file.load() == SETTINGS, "the next value mends it"
+    assert file.troubles == (caplog.records[0].getMessage(),), "what was set before holds nowhere, and that is said"
+    assert SettingsFile(file.path).troubles == ()
 
 
 def test_every_truncation_is_noticed(tmp_path: Path) -> None:
@@ -73,18 +82,33 @@ def test_a_crash_while_saving_leaves_the_old_settings(tmp_path: Path, monkeypatc
     assert later.load() == Settings()
 
 
-def test_a_disk_that_cannot_be_written_is_one_warning_until_it_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+class Clock:
+    def __init__(self) -> None:
+        self.now_seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.now_seconds
+
+
+def test_a_disk_that_cannot_be_written_is_one_warning_until_it_can_and_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    folder = tmp_path / "state"
-    file = SettingsFile(folder / "settings.json")
-    assert not file.save(SETTINGS)
+    folder, clock = tmp_path / "state", Clock()
+    file = SettingsFile(folder / "settings.json", clock)
+    assert not file.save(Settings())
     assert not file.save(SETTINGS)
     assert file.trouble is not None
     assert "No such file or directory" in file.trouble
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert list(file.troubles) == [file.trouble]
     folder.mkdir()
-    assert file.save(SETTINGS)
-    assert file.trouble is None
+    clock.now_seconds += 0.9 * SAVE_AGAIN_SECONDS
+    file.tend()
+    assert not file.path.exists(), "not too often"
+    clock.now_seconds += 0.2 * SAVE_AGAIN_SECONDS
+    file.tend()
+    assert not file.troubles
     assert caplog.records[-1].levelno == logging.INFO
     assert file.load() == SETTINGS
 
@@ -112,10 +136,14 @@ SLUGS = st.text("abcdefghijklmnopqrstuvwxyz0123456789_", min_size=1, max_size=20
     st.dictionaries(SLUGS, st.dictionaries(SLUGS, st.floats(0.01, 1.0), max_size=5), max_size=5),
     st.dictionaries(SLUGS, st.booleans(), max_size=5),
     st.dictionaries(SLUGS, st.sampled_from(["sensor", "binary_sensor"]), max_size=5),
+    st.dictionaries(SLUGS, st.lists(SLUGS, max_size=3).map(tuple), max_size=5),
 )
 def test_any_settings_read_back_as_they_were_written(
-    thresholds: dict[str, dict[str, float]], muted: dict[str, bool], entities: dict[str, str]
+    thresholds: dict[str, dict[str, float]],
+    muted: dict[str, bool],
+    entities: dict[str, str],
+    announced: dict[str, tuple[str, ...]],
 ) -> None:
-    settings = Settings(thresholds, muted, entities)
+    settings = Settings(thresholds, muted, entities, announced)
     assert parse_settings(render_settings(settings), "settings") == settings
     json.loads(render_settings(settings))

@@ -10,7 +10,6 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -30,6 +29,8 @@ from edge_detector.edges.settings import parse_settings, render_settings
 from edge_detector.errors import BundleError, EdgeDetectorError, SourceError, UsageError
 from edge_detector.types import Message
 from tests.core.test_bundle import contents, manifest
+from tests.core.test_config import CONFIGS
+from tests.fuzz.damage import Tree, damaged_bytes, damaged_trees
 
 MANY = os.environ.get("EDGE_DETECTOR_FUZZ")
 EXAMPLES = int(MANY or 100)
@@ -41,102 +42,9 @@ fuzz = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 
-Tree: TypeAlias = Any
-"""What JSON or TOML can hold."""
-
 RULE = Rule(0.5, 0.3)
 BASE = "edge_detector/nursery"
-CONFIG = """
-[node]
-name = "nursery"
-[bundle]
-path = "/opt/bundle"
-[[source]]
-name = "cot"
-kind = "mic"
-device = "USB"
-channel = 1
-hop = 0.24
-[[source]]
-name = "tape"
-kind = "file"
-device = "tape.wav"
-real_time = true
-[mqtt]
-host = "broker"
-port = 8883
-protocol = "3.1.1"
-username = "ear"
-password_file = "/run/secret"
-base_topic = "home/ears"
-probabilities = "second"
-[class.rain]
-on = 0.9
-enabled = true
-hold_seconds = 2
-"""
 CLASSES = (SoundClass("rain", "Rain", None, dict.fromkeys((1, 2, 4), RULE)),)
-LEAVES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=20),
-    st.sampled_from(["", "\n", "../../etc/passwd", "/", "+", "#", "\0", "\x1b[2J", "9" * 30, 2**63, -1, 10**400, 0.0, 1e-320]),
-)
-TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4))
-
-
-def damaged_trees(whole: Tree) -> st.SearchStrategy[Tree]:
-    """A valid tree with one to four places replaced, removed or added to."""
-    places = list(walk(whole, ()))
-
-    def damage(hurts: list[tuple[int, str, str, Tree]]) -> Tree:
-        tree = json.loads(json.dumps(whole))
-        for place, how, key, value in hurts:
-            hurt(tree, places[place], how, key, value)
-        return tree
-
-    one = st.tuples(
-        st.integers(0, len(places) - 1), st.sampled_from(["replace", "remove", "add"]), st.text(max_size=10), TREES
-    )  # fmt: skip
-    return st.lists(one, min_size=1, max_size=4).map(damage)
-
-
-def walk(tree: Tree, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from walk(value, (*path, key))
-
-
-def hurt(tree: Tree, path: tuple[Any, ...], how: str, new_key: str, value: Tree) -> None:
-    for key in path[:-1]:
-        try:
-            tree = tree[key]
-        except (KeyError, IndexError, TypeError):
-            return
-    last = path[-1]
-    if isinstance(tree, dict):
-        tree[new_key if how == "add" else last] = value
-        if how == "remove":
-            del tree[last]
-    elif isinstance(tree, list) and isinstance(last, int) and last < len(tree):
-        tree[last] = value
-
-
-def damaged_bytes(whole: bytes) -> st.SearchStrategy[bytes]:
-    """Valid content cut short, with bytes overwritten or with bytes put in; early bytes, the headers, more often."""
-
-    def damage(cut: int, changes: list[tuple[int, bytes, bool]]) -> bytes:
-        content = bytearray(whole[:cut])
-        for at, new, overwrite in changes:
-            content[at : at + (len(new) if overwrite else 0)] = new
-        return bytes(content)
-
-    early = st.one_of(st.integers(0, min(100, len(whole))), st.integers(0, len(whole)))
-    change = st.tuples(early, st.binary(min_size=1, max_size=8), st.booleans())
-    return st.builds(damage, st.one_of(st.just(len(whole)), early), st.lists(change, max_size=4))
 
 
 def ends_in_one_sentence(attempt: Callable[[], object], error: type[EdgeDetectorError]) -> None:
@@ -160,7 +68,7 @@ def folder() -> Iterator[Path]:
 @example({"class": {"\n": {}}})
 @example({"class": {"rain": {"on": 10**400}}})
 @example({"mqtt": {"port": 1 << 20_000}})
-@given(damaged_trees(tomllib.loads(CONFIG)))
+@given(st.one_of([damaged_trees(tomllib.loads(config)) for config in CONFIGS]))
 def test_a_configuration_with_wrong_values(data: Tree) -> None:
     def attempt() -> None:
         config = parse_config(data, "edge.toml")
@@ -171,7 +79,7 @@ def test_a_configuration_with_wrong_values(data: Tree) -> None:
 
 
 @fuzz
-@given(content=damaged_bytes(CONFIG.encode()) | st.binary(max_size=200))
+@given(content=st.binary(max_size=200) | st.one_of([damaged_bytes(config.encode()) for config in CONFIGS]))
 def test_a_configuration_of_damaged_text(folder: Path, content: bytes) -> None:
     path = folder / "edge.toml"
     path.write_bytes(content)

@@ -14,7 +14,7 @@ from edge_detector.core.home_assistant import REDISCOVERY_SECONDS, Rediscovery, 
 from edge_detector.edges.mqtt import Broker as Address
 from edge_detector.edges.mqtt import Publisher
 from edge_detector.types import EventEnd, EventStart, Message
-from tests.home_assistant.box import ROOT_VARIABLE, HomeAssistant, box_root, home_assistant, judge
+from tests.home_assistant.box import HomeAssistant, home_assistant, judge
 from tests.home_assistant.nursery import (
     BASE,
     CAPTURED,
@@ -33,20 +33,6 @@ from tests.rigs.broker import Broker
 from tests.rigs.inbox import Inbox, subscriber
 
 ANCHOR = Anchor(0, 1_767_225_600.0, "system")
-
-
-@pytest.fixture(scope="module")
-def root() -> Path:
-    folder = box_root()
-    if folder is None:
-        pytest.skip(f"no Home Assistant here; make home-assistant makes one and names it in {ROOT_VARIABLE}")
-    return folder
-
-
-@pytest.fixture
-def home(root: Path, broker: Broker) -> Iterator[HomeAssistant]:
-    with home_assistant(root, broker) as running:
-        yield running
 
 
 @pytest.fixture

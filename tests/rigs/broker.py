@@ -1,18 +1,11 @@
 """A mosquitto of one's own on a loopback port, that can be stopped, killed and frozen. Needs the Debian package mosquitto."""
 
-import shutil
-import signal
 import socket
-import subprocess
-import tempfile
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.rigs.rig import Rig
 from tests.rigs.waiting import wait_until
 
 HOST = "127.0.0.1"
-_STOP_SECONDS = 5.0
 
 
 def free_port() -> int:
@@ -23,12 +16,11 @@ def free_port() -> int:
     return port
 
 
-class Broker:
-    """Use it as a context manager; or `start` and `close`. A broker that was stopped or killed starts again on its port.
+class Broker(Rig):
+    """A broker that was stopped or killed starts again on its port. Its folder has room for password files and certificates.
 
     Attributes:
         host, port: where it listens.
-        folder: a folder of its own, for password files and certificates; removed on close.
 
     """
 
@@ -48,9 +40,9 @@ class Broker:
             listener_lines: lines that belong to the listener, such as "certfile …".
 
         """
+        super().__init__("mosquitto")
         self.host = HOST
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="broker-"))
         lines = [
             f"listener {self.port} {HOST}",
             *listener_lines,
@@ -65,75 +57,16 @@ class Broker:
         ]
         self._config = self.folder / "mosquitto.conf"
         self._config.write_text("\n".join(lines) + "\n")
-        self._log = self.folder / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        """Start, and wait until it accepts connections."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Stop it and remove its folder."""
-        self.close()
-
-    @property
-    def log(self) -> str:
-        """What mosquitto has written so far."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def start(self) -> None:
-        """Start, at first or after `stop` or `kill`."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                ["mosquitto", "-c", str(self._config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        """Start, and wait until it accepts connections."""
+        self.launch(["mosquitto", "-c", str(self._config)])
         wait_until(self._accepts, "mosquitto to accept connections")
 
     def _accepts(self) -> bool:
-        if self._running().poll() is not None:
-            message = f"mosquitto ended by itself:\n{self.log}"
-            raise RuntimeError(message)
+        self.check_alive()
         try:
             socket.create_connection((HOST, self.port), timeout=1.0).close()
         except OSError:
             return False
         return True
-
-    def stop(self) -> None:
-        """Shut it down in good order."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Crash it: it saves nothing and says nothing."""
-        self._end(signal.SIGKILL)
-
-    def freeze(self) -> None:
-        """Stop its process: connections stay open and nothing is answered."""
-        self._running().send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen broker go on."""
-        self._running().send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """Stop it, whatever its state, and remove its folder; may be called again."""
-        if self._process is not None and self._process.poll() is None:
-            self.thaw()
-            self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _end(self, how: signal.Signals) -> None:
-        process = self._running()
-        process.send_signal(how)
-        process.wait(_STOP_SECONDS)
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            message = "the broker has not been started"
-            raise RuntimeError(message)
-        return self._process

@@ -6,14 +6,11 @@ the room is digitally silent. Needs the Debian packages pulseaudio, pulseaudio-u
 """
 
 import os
-import shutil
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.rigs.rig import Rig
 from tests.rigs.waiting import wait_until
 
 DEVICE_NAME = "fakemic"
@@ -25,11 +22,10 @@ pcm.{device} {{ type pulse server "unix:{socket}" device "{device}.monitor" }}
 pcm.!default {{ type pulse server "unix:{socket}" device "{device}.monitor" }}
 ctl.!default {{ type pulse server "unix:{socket}" }}
 """
-_STOP_SECONDS = 5.0
 
 
-class FakeMicrophone:
-    """Use it as a context manager; what is to hear it must run with `environment` set.
+class FakeMicrophone(Rig):
+    """What is to hear it must run with `environment` set. After `freeze`, closing the stream hangs until `thaw`.
 
     Attributes:
         environment: the variables that make ALSA, and so PortAudio, see this microphone and nothing else.
@@ -38,42 +34,27 @@ class FakeMicrophone:
     """
 
     def __init__(self, rate_hz: int = 16_000, channels: int = 1) -> None:
+        super().__init__("fake-microphone")
         self.rate_hz = rate_hz
         self._channels = channels
-        self._folder = Path(tempfile.mkdtemp(prefix="fake-microphone-"))
-        self._socket = self._folder / "native"
-        self._log = self._folder / "log"
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._socket = self.folder / "native"
         self._players: list[subprocess.Popen[bytes]] = []
         # norewinds: without it the first sound arrives 1.6 s late and PortAudio burns a core until then.
         self._sink = f"sink_name={DEVICE_NAME} rate={rate_hz} channels={channels} format=s16le norewinds=1"
-        alsa_config = self._folder / "asound.conf"
+        alsa_config = self.folder / "asound.conf"
         alsa_config.write_text(_alsa_config(self._socket))
         self.environment = {"ALSA_CONFIG_PATH": str(alsa_config), "PULSE_SERVER": f"unix:{self._socket}"}
 
-    def __enter__(self) -> Self:
-        """Start the daemon and wait until it answers."""
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """End the daemon and everything that plays, and remove the folder."""
-        self.close()
-
     def start(self) -> None:
-        """Start the daemon, at first or after a crash."""
+        """Start the daemon, at first or after a crash, and wait until it answers."""
         self._socket.unlink(missing_ok=True)
-        runtime = self._folder / "runtime"
+        runtime = self.folder / "runtime"
         runtime.mkdir(exist_ok=True)
         own = {
             "PULSE_RUNTIME_PATH": str(runtime),
-            "PULSE_STATE_PATH": str(self._folder / "state"),
-            "XDG_CONFIG_HOME": str(self._folder / "config"),
-            "HOME": str(self._folder),
+            "PULSE_STATE_PATH": str(self.folder / "state"),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "HOME": str(self.folder),
             "DBUS_SESSION_BUS_ADDRESS": "",
         }
         inherited = {name: value for name, value in os.environ.items() if name != "PULSE_SERVER"}
@@ -83,14 +64,11 @@ class FakeMicrophone:
             *("-L", f"module-native-protocol-unix auth-anonymous=1 socket={self._socket}"),
             *("-L", f"module-null-sink {self._sink}"),
         ]
-        with self._log.open("ab") as log:
-            self._daemon = subprocess.Popen(command, env=inherited | own, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.launch(command, inherited | own)
         wait_until(self._answers, "PulseAudio to answer")
 
     def _answers(self) -> bool:
-        if self._daemon is None or self._daemon.poll() is not None:
-            message = f"PulseAudio ended by itself:\n{self._log.read_text(errors='replace')}"
-            raise RuntimeError(message)
+        self.check_alive()
         return self._socket.exists() and self._pactl("info", check=False).returncode == 0
 
     def play(self, pcm: bytes, *, latency_milliseconds: int = 20) -> subprocess.Popen[bytes]:
@@ -98,13 +76,14 @@ class FakeMicrophone:
 
         A larger latency keeps the sound unbroken on a busy machine.
         """
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
-            file.write(pcm)
         command = [
             *("paplay", f"--latency-msec={latency_milliseconds}", "--raw", "--format=s16le"),
-            *(f"--rate={self.rate_hz}", f"--channels={self._channels}", "-d", DEVICE_NAME, file.name),
+            *(f"--rate={self.rate_hz}", f"--channels={self._channels}", "-d", DEVICE_NAME),
         ]
-        player = subprocess.Popen(command, env=os.environ | self.environment)
+        with tempfile.TemporaryFile() as file, (self.folder / "log").open("ab") as log:
+            file.write(pcm)
+            file.seek(0)
+            player = subprocess.Popen(command, env=os.environ | self.environment, stdin=file, stderr=log)
         self._players.append(player)
         return player
 
@@ -118,36 +97,15 @@ class FakeMicrophone:
 
     def crash(self) -> None:
         """Kill the daemon: a hard error for whoever listens. `start` brings it back."""
-        daemon = self._running_daemon()
-        daemon.kill()
-        daemon.wait(_STOP_SECONDS)
+        self.kill()
 
-    def freeze(self) -> None:
-        """Stop the daemon's process: callbacks cease, and closing the stream hangs until `thaw`."""
-        self._running_daemon().send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let a frozen daemon go on."""
-        self._running_daemon().send_signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End everything; may be called again."""
+    def end(self) -> None:
+        """End everything that plays, and the daemon."""
         for player in self._players:
-            if player.poll() is None:
-                player.kill()
-            player.wait(_STOP_SECONDS)
+            player.kill()
+            player.wait()
         self._players.clear()
-        if self._daemon is not None and self._daemon.poll() is None:
-            self.thaw()
-            self._daemon.terminate()
-            self._daemon.wait(_STOP_SECONDS)
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _running_daemon(self) -> subprocess.Popen[bytes]:
-        if self._daemon is None:
-            message = "the fake microphone has not been started"
-            raise RuntimeError(message)
-        return self._daemon
+        super().end()
 
     def _pactl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from edge_detector.edges.mqtt import Broker as Address
@@ -11,6 +12,7 @@ from edge_detector.edges.mqtt import subscription
 from edge_detector.types import Message
 
 DEADLINE_SECONDS = 30.0
+_NUMBERS = count()
 
 
 class Inbox:
@@ -48,5 +50,6 @@ class Inbox:
 @contextmanager
 def subscriber(host: str, port: int, *, protocol: str = "5", topics: str = "#") -> Iterator[Inbox]:
     inbox = Inbox()
-    with subscription(Address(host, port, "test-subscriber", protocol), topics, inbox.receive):
+    # Two of the same name would throw each other out.
+    with subscription(Address(host, port, f"test-subscriber-{next(_NUMBERS)}", protocol), topics, inbox.receive):
         yield inbox

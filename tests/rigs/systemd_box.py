@@ -7,11 +7,9 @@ interface is reachable from inside. It is up in about 3 s and leaves nothing beh
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from tests.rigs.rig import Rig
 from tests.rigs.waiting import wait_until
 
 _BOOT_SECONDS = 60.0
@@ -29,8 +27,8 @@ def missing_for_a_box() -> str | None:
     return None
 
 
-class SystemdBox:
-    """Use it as a context manager.
+class SystemdBox(Rig):
+    """Starts once.
 
     Args:
         binds: folders of this machine by the absolute path at which the box sees them.
@@ -41,26 +39,16 @@ class SystemdBox:
     """
 
     def __init__(self, binds: dict[Path, str] | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="systemd-box-"))
-        self._overlay = self._folder / "overlay"
+        super().__init__("systemd-box", stop_seconds=_HALT_SECONDS)
+        self._overlay = self.folder / "overlay"
         self.root = self._overlay / "merged"
         self._binds = binds or {}
-        self._container: subprocess.Popen[bytes] | None = None
         self._mounts: list[Path] = []
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         """Boot, and wait until systemd says so."""
-        try:
-            self._mount()
-            self._boot()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Power off and take the overlay away."""
-        self.close()
+        self._mount()
+        self._boot()
 
     def _mount(self) -> None:
         self._overlay.mkdir()
@@ -77,7 +65,7 @@ class SystemdBox:
     def _boot(self) -> None:
         command = [
             *("systemd-nspawn", "--quiet", f"--directory={self.root}", "--register=no", "--keep-unit", "--boot"),
-            *("--machine=" + self._folder.name.replace("_", "-").lower(), "--console=pipe", "--resolv-conf=copy-host"),
+            *("--machine=" + self.folder.name.replace("_", "-").lower(), "--console=pipe", "--resolv-conf=copy-host"),
             # Without these, device rules are accepted and silently not applied.
             *("--system-call-filter=bpf", "--capability=CAP_BPF"),
             *(f"--bind={here}:{there}" for here, there in self._binds.items()),
@@ -86,16 +74,11 @@ class SystemdBox:
         ]
         # The unified cgroup hierarchy, as on a Pi, whatever this machine has.
         environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
-        with (self._folder / "console").open("wb") as console:
-            self._container = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
-            )
+        self.launch(command, environment, own_session=True)
         wait_until(self._is_up, "systemd in the box to have booted", deadline_seconds=_BOOT_SECONDS)
 
     def _is_up(self) -> bool:
-        if self._container is None or self._container.poll() is not None:
-            message = f"the box ended by itself:\n{(self._folder / 'console').read_text(errors='replace')}"
-            raise RuntimeError(message)
+        self.check_alive()
         if self._leader() is None:
             return False
         # Degraded is fine: some unit of this machine that has no place in a container.
@@ -103,9 +86,7 @@ class SystemdBox:
 
     def _leader(self) -> int | None:
         """Process 1 of the box, by its number on this machine."""
-        if self._container is None:
-            return None
-        children = Path(f"/proc/{self._container.pid}/task/{self._container.pid}/children")
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         try:
             numbers = children.read_text().split()
         except OSError:
@@ -142,16 +123,18 @@ class SystemdBox:
         """What a unit has logged in this boot."""
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}", *options).stdout
 
-    def close(self) -> None:
-        """Power off, whatever its state, and remove everything; may be called again."""
-        if self._container is not None and self._container.poll() is None:
-            if self._leader() is not None:
-                self.run("systemctl", "poweroff", check=False)
-            try:
-                self._container.wait(_HALT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._container.kill()
-                self._container.wait()
+    def stop(self) -> int:
+        """Power off, or pull the plug if that takes too long; how systemd-nspawn ended."""
+        if self._leader() is not None:
+            self.run("systemctl", "poweroff", check=False)
+        try:
+            return self.process.wait(_HALT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.returncode
+
+    def end(self) -> None:
+        """Power off and take the overlay away."""
+        super().end()
         while self._mounts:
             subprocess.run(["umount", "--recursive", "--lazy", self._mounts.pop()], check=True)
-        shutil.rmtree(self._folder, ignore_errors=True)

@@ -83,6 +83,7 @@ def judge_service(base: str, sources: Sequence[str], retained: Mapping[str, byte
         yield Finding("service", "warning", said, "systemctl status edge-detector; journalctl -u edge-detector")
         return
     yield Finding("service", "good", "the service of this node is running")
+    troubles: dict[str, None] = {}
     for name in sources:
         health = _health(retained.get(f"{base}/{name}/health"))
         if health is None:
@@ -90,20 +91,26 @@ def judge_service(base: str, sources: Sequence[str], retained: Mapping[str, byte
                 "service", "warning", f"it has no source {name}", "systemctl restart edge-detector takes a new configuration"
             )
             continue
-        state, signal = health
+        state, signal, of_the_node = health
+        troubles.update(dict.fromkeys(of_the_node))
         fine = state == "healthy" and signal == "ok"
         yield Finding("service", "good" if fine else "warning", f"its source {name} is {state}, signal {signal}")
         if retained.get(f"{base}/{name}/mute") == b"ON":
             advice = f"unmute it in Home Assistant, or publish OFF to {base}/{name}/mute/set"
             yield Finding("service", "warning", f"its source {name} is muted: it decides, and publishes nothing", advice)
+    for sentence in troubles:
+        yield Finding("service", "warning", sentence)
 
 
-def _health(payload: bytes | None) -> tuple[str, str] | None:
+def _health(payload: bytes | None) -> tuple[str, str, list[str]] | None:
     try:
         read = json.loads(payload or b"")
     except ValueError:
         return None
-    return (str(read.get("state")), str(read.get("signal"))) if isinstance(read, dict) else None
+    if not isinstance(read, dict):
+        return None
+    troubles = read.get("troubles")
+    return str(read.get("state")), str(read.get("signal")), list(map(str, troubles)) if isinstance(troubles, list) else []
 
 
 def _open_password(mqtt: MqttConfig) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ class Microphone:
         wanted: name, unique part of a name, or index; None for the default microphone.
         channel: which channel is listened to, from 0.
         stall_seconds: without a callback for this long the microphone counts as lost.
-        ring_seconds: how much sound waits for a slow reader before the oldest is dropped.
+        ring_seconds: how much sound waits for a slow reader before the oldest hop is dropped.
         clock: seconds, monotonic.
         list_devices, open_portaudio: PortAudio; replaced in tests, since some of its faults cannot be had from real parts.
 
@@ -103,7 +103,11 @@ class Microphone:
     def _open_at(self, rate_hz: int, device_index: int) -> Stream:
         channels = self._channel + 1
         self.rate_hz = rate_hz
-        self._ring = CaptureRing(round(self._ring_seconds * rate_hz), frame_bytes=_SAMPLE_BYTES * channels)
+        self._ring = CaptureRing(
+            round(self._ring_seconds * rate_hz),
+            drop_samples=FRONT_END.patch_step_samples * rate_hz // FRONT_END.sample_rate_hz,
+            frame_bytes=_SAMPLE_BYTES * channels,
+        )
         self._last_callback_at = self._clock()
         return self._portaudio.open(
             rate_hz,

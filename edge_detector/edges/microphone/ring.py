@@ -24,16 +24,19 @@ class Chunk:
 class CaptureRing:
     """Drops its oldest chunks, whole, when the reader is slow, and counts what was lost.
 
+    It drops many at once: a reader that is always a little too slow would else find a gap every few chunks, and no window whole.
     The writer only ever waits for the few instructions the reader holds the lock.
 
     Args:
         capacity_samples: frames held at most; a single larger chunk is still kept.
+        drop_samples: frames dropped at once, at least, where there are as many.
         frame_bytes: bytes per frame, all channels.
 
     """
 
-    def __init__(self, capacity_samples: int, *, frame_bytes: int) -> None:
+    def __init__(self, capacity_samples: int, *, drop_samples: int, frame_bytes: int) -> None:
         self._capacity_samples = capacity_samples
+        self._drop_samples = drop_samples
         self._frame_bytes = frame_bytes
         self._changed = threading.Condition()
         self._chunks: deque[tuple[int, bytes]] = deque()
@@ -63,11 +66,8 @@ class CaptureRing:
             self._chunks.append((self._written_to + lost_samples, data))
             self._written_to += lost_samples + samples
             self._waiting_samples += samples
-            while self._waiting_samples > self._capacity_samples and len(self._chunks) > 1:
-                _, oldest = self._chunks.popleft()
-                dropped = len(oldest) // self._frame_bytes
-                self._waiting_samples -= dropped
-                self._dropped_samples += dropped
+            if self._waiting_samples > self._capacity_samples:
+                self._drop()
             self._changed.notify()
 
     def read(self, timeout_seconds: float) -> Chunk | None:
@@ -82,6 +82,15 @@ class CaptureRing:
             self._read_to = first_sample + samples
             self._waiting_samples -= samples
             return Chunk(data, first_sample, lost_samples)
+
+    def _drop(self) -> None:
+        dropped = 0
+        while (dropped < self._drop_samples or self._waiting_samples > self._capacity_samples) and len(self._chunks) > 1:
+            _, oldest = self._chunks.popleft()
+            samples = len(oldest) // self._frame_bytes
+            dropped += samples
+            self._waiting_samples -= samples
+        self._dropped_samples += dropped
 
     def close(self) -> None:
         """Take no more, forget what waits, and wake the reader."""

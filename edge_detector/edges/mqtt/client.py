@@ -6,6 +6,7 @@ arrive after the newer one. So it is made to forget, and whoever published sends
 """
 
 import logging
+import random
 import ssl
 import sys
 import threading
@@ -18,15 +19,17 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_detector.core.backoff import Backoff
 from edge_detector.core.outgoing import IN_FLIGHT
-from edge_detector.edges.mqtt.inbox import Acknowledged, Connected, Disconnected, Notice
+from edge_detector.edges.mqtt.inbox import Acknowledged, Connected, Disconnected, Notice, Unheard
 from edge_detector.errors import BrokerError
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)
 
-RECONNECT_SECONDS = (1, 30)
+RECONNECT_SECONDS = (1.0, 30.0)
 SUBSCRIBE_SECONDS = 10.0
+CALLBACKS = ("on_pre_connect", "on_connect", "on_connect_fail", "on_disconnect", "on_publish", "on_subscribe", "on_message")
 Explain: TypeAlias = Callable[[Exception, str], str]
 
 
@@ -94,6 +97,7 @@ class Connection:
 
     Attributes:
         last_error: why there is no connection, in a sentence; None while there is one, or before the first attempt has failed.
+        retry_seconds: how long after the last failure the next attempt follows; a fleet is not to come back all at once.
 
     """
 
@@ -104,6 +108,8 @@ class Connection:
         notice: Callable[[Notice], None],
         receive: Callable[[Message], None],
         explain: Explain | None = None,
+        *,
+        dice: Callable[[], float] = random.random,
     ) -> None:
         _check_host(broker)
         self._broker = broker
@@ -111,18 +117,14 @@ class Connection:
         self._receive = receive
         self._explain = explain or explain_connect_error
         self._accepted = False
-        self._refused_filters: dict[int, Sequence[str]] = {}
+        self._filters: Sequence[str] = ()
         self.last_error: str | None = None
         self._client = _client(broker)
-        self._client.reconnect_delay_set(*RECONNECT_SECONDS)
+        self._backoff = Backoff(*RECONNECT_SECONDS, dice)
+        self.retry_seconds = 0.0
         self._client.will_set(last_will.topic, last_will.payload, last_will.qos, last_will.retained)
-        self._client.on_pre_connect = self._on_pre_connect
-        self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = self._on_message
+        for callback in CALLBACKS:
+            setattr(self._client, callback, getattr(self, f"_{callback}"))
 
     def start(self) -> None:
         """Begin to connect, in the background."""
@@ -135,6 +137,9 @@ class Connection:
         stopper = threading.Thread(target=self._client.loop_stop, name="mqtt-stop", daemon=True)
         stopper.start()
         stopper.join(timeout_seconds)
+        # It must not keep us alive, nor we it: its sockets are closed as soon as nobody needs it.
+        for callback in CALLBACKS:
+            setattr(self._client, callback, None)
 
     def publish(self, message: Message) -> int | None:
         """Send; for QoS 1 the number that an `Acknowledged` will name, None if there is no connection. Raises ValueError."""
@@ -145,18 +150,21 @@ class Connection:
 
     def subscribe(self, filters: Sequence[str]) -> None:
         """Ask for all messages under these topic filters; to be repeated on every connect."""
-        if filters:
-            if self._broker.protocol == "5":
-                _, mid = self._client.subscribe([(each, SubscribeOptions(qos=1)) for each in filters])
-            else:
-                _, mid = self._client.subscribe([(each, 1) for each in filters])
-            if mid is not None:
-                self._refused_filters[mid] = filters
+        self._filters = filters
+        if filters and self._broker.protocol == "5":
+            self._client.subscribe([(each, SubscribeOptions(qos=1)) for each in filters])
+        elif filters:
+            self._client.subscribe([(each, 1) for each in filters])
 
     def _fail(self, sentence: str) -> None:
         if sentence != self.last_error:  # once per reason: an outage of days does not flood the log
             LOG.warning("%s; trying again", sentence)
         self.last_error = sentence
+
+    def _put_off(self) -> None:
+        self.retry_seconds = self._backoff.next_seconds()
+        # With both bounds the same paho has no choice. It takes fractions, though its types do not say so.
+        self._client.reconnect_delay_set(self.retry_seconds, self.retry_seconds)  # type: ignore[arg-type]
 
     def _on_pre_connect(self, client: paho.Client, _data: object) -> None:
         client.drop_out_messages()
@@ -167,6 +175,7 @@ class Connection:
             return
         LOG.info("connected to the broker %s", self._broker.address)
         self.last_error = None
+        self._backoff.reset()
         self._accepted = True
         # A broker may allow less than we would send, and cuts off whoever sends more; paho pays no heed to it.
         self._notice(Connected(min(IN_FLIGHT, getattr(more, "ReceiveMaximum", IN_FLIGHT))))
@@ -174,10 +183,12 @@ class Connection:
     def _on_connect_fail(self, _client: paho.Client, _data: object) -> None:
         error = sys.exception()  # paho hands it on in no other way
         problem = error if isinstance(error, Exception) else OSError("unknown error")
+        self._put_off()
         self._fail(self._explain(problem, self._broker.address))
 
     def _on_disconnect(self, _client: paho.Client, _data: object, _flags: object, reason: Any, _more: object) -> None:  # noqa: ANN401 - as above
         accepted, self._accepted = self._accepted, False
+        self._put_off()
         if accepted and reason.is_failure:
             self._fail(f"lost the broker {self._broker.address} ({reason})")
         elif self.last_error is None and reason.is_failure:
@@ -187,10 +198,10 @@ class Connection:
     def _on_publish(self, _client: paho.Client, _data: object, mid: int, reason: Any, _more: object) -> None:  # noqa: ANN401 - as above
         self._notice(Acknowledged(mid, str(reason) if reason.is_failure else None))
 
-    def _on_subscribe(self, _client: paho.Client, _data: object, mid: int, reasons: list[Any], _more: object) -> None:
-        for topic_filter, reason in zip(self._refused_filters.pop(mid, ()), reasons, strict=False):
+    def _on_subscribe(self, _client: paho.Client, _data: object, _mid: int, reasons: list[Any], _more: object) -> None:
+        for topic_filter, reason in zip(self._filters, reasons, strict=False):
             if reason.is_failure:
-                LOG.error("the broker will not send us %s (%s); check its access rules", topic_filter, reason)
+                self._notice(Unheard(topic_filter, str(reason)))
 
     def _on_message(self, _client: paho.Client, _data: object, got: paho.MQTTMessage) -> None:
         self._receive(_received(got))

@@ -33,7 +33,15 @@ class Acknowledged:
     refusal: str | None
 
 
-Notice: TypeAlias = Connected | Disconnected | Acknowledged
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """The broker will not send us what is published under a topic filter."""
+
+    topic_filter: str
+    refusal: str
+
+
+Notice: TypeAlias = Connected | Disconnected | Acknowledged | Unheard
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,16 @@
 """Publishes from any thread without making it wait: events through the outbox, states coalesced, the rest while it is fresh."""
 
-import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from edge_detector.core.outgoing import Outbox
 from edge_detector.edges.mqtt.client import Broker, Connection, Explain
-from edge_detector.edges.mqtt.inbox import Acknowledged, Close, Connected, Disconnected, Inbox, Item, is_event
+from edge_detector.edges.mqtt.inbox import Acknowledged, Close, Connected, Disconnected, Inbox, Item, Unheard, is_event
 from edge_detector.edges.mqtt.trouble import TroubleLog
 from edge_detector.types import Message
-
-LOG = logging.getLogger(__name__)
 
 PENDING_EVENTS = 1_000
 """Events kept while the broker is away by a publisher without an outbox of its own."""
@@ -34,15 +31,11 @@ class Publisher:
     Args:
         broker: where to.
         last_will: retained message that the broker sends when this client is cut off.
-        greeting: retained message published first on every connect.
-        outbox: used by nobody else between `start` and `close`, and closed by its owner; None for one in memory.
+        greeting: retained message published on every connect, once all other states are told: who then looks finds them true.
+        outbox: between `start` and `close` others only read its attributes; closed by its owner; None for one in memory.
         subscriptions: topic filters that are subscribed to on every connect.
         on_message: called for what comes in by them, on the connection's thread; must return at once and raise nothing.
         explain: makes a sentence of an error met while connecting, given the broker's address.
-
-    Attributes:
-        outbox: its depth and trouble may be read at any time.
-        refused_topics: what the broker would not take since the last connect, with its reasons.
 
     """
 
@@ -58,20 +51,17 @@ class Publisher:
         explain: Explain | None = None,
     ) -> None:
         self.outbox = Outbox(None, time.monotonic, max_messages=PENDING_EVENTS) if outbox is None else outbox
-        self.refused_topics: dict[str, str] = {}
         self._subscriptions = tuple(subscriptions)
         self._inbox = Inbox()
+        self._greeting_topic = greeting.topic
         self._retained: dict[str, Message] = {greeting.topic: greeting}
         self._decided: list[Message] = []
         self._delivered: list[str] = []
         self._refused: dict[str, str] = {}
         self._due: dict[str, Message] = {}
         self._in_flight: dict[int, Message] = {}
-        self._window = 0
         self._online = threading.Event()
-        self._connects = 0
-        self._stale = 0
-        self._refused_states = 0
+        self._window = self._connects = self._stale = self._refused_states = 0
         self._troubles = TroubleLog()
         self._closing: Close | None = None
         self._said_farewell = False
@@ -93,6 +83,11 @@ class Publisher:
     def refused_messages(self) -> int:
         """Messages that the broker would not take."""
         return self.outbox.refused_messages + self._refused_states
+
+    @property
+    def refused_topics(self) -> Mapping[str, str]:
+        """What the broker would not take, or not send us, the last time it was asked, with its reasons."""
+        return self._troubles.refused_topics
 
     @property
     def backlog(self) -> int:
@@ -125,7 +120,10 @@ class Publisher:
 
     def publish(self, message: Message) -> None:
         """Hand over one message. Returns at once; beyond the inbox's bound a message is dropped and counted."""
-        self._inbox.offer(message)
+        if self._worker.ident is None:  # what is told before the start must not be dropped, and nobody works yet
+            self._accept(message)
+        else:
+            self._inbox.offer(message)
 
     def close(self, farewell: Message, timeout_seconds: float) -> bool:
         """Deliver what is waiting, say `farewell`, a retained message, disconnect. False if not all was acknowledged in time.
@@ -172,6 +170,8 @@ class Publisher:
                 self._accept(item)
             case Acknowledged():
                 self._settle(item)
+            case Unheard(topic_filter, refusal):
+                self._troubles.refuse(topic_filter, refusal, "the broker will not send us")
             case Connected():
                 self._greet(item.window)
             case Disconnected():
@@ -185,8 +185,7 @@ class Publisher:
     def _accept(self, message: Message) -> None:
         if is_event(message):
             self._decided.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
-            return
-        if message.retained:
+        elif message.retained:
             self._retained[message.topic] = self._due[message.topic] = message
         elif self._online.is_set():
             self._send(message)
@@ -202,8 +201,9 @@ class Publisher:
         self._window = window
         self._online.set()
         self._connects += 1
-        self.refused_topics = {}
+        self._troubles.start_anew(self._retained)
         self._due = dict(self._retained)
+        self._due[self._greeting_topic] = self._due.pop(self._greeting_topic)
         self._connection.subscribe(self._subscriptions)
 
     def _pump(self) -> None:
@@ -229,13 +229,13 @@ class Publisher:
         message = self._in_flight.pop(acknowledged.mid, None)
         if message and acknowledged.refusal:
             self._refuse(message, acknowledged.refusal)
-        elif message and is_event(message):
-            self._delivered.append(message.message_id or "")
+        elif message:
+            self._troubles.take(message.topic)
+            if is_event(message):
+                self._delivered.append(message.message_id or "")
 
     def _refuse(self, message: Message, reason: str) -> None:
-        if message.topic not in self.refused_topics:
-            LOG.error("the broker refused a message on %s (%s); check its access rules", message.topic, reason)
-        self.refused_topics = {**self.refused_topics, message.topic: reason}
+        self._troubles.refuse(message.topic, reason)
         if is_event(message):
             self._refused[message.message_id or ""] = reason
         else:

@@ -30,7 +30,8 @@ class PipeSource:
         channel: which one is listened to, from 0.
         start_seconds: the first sound must come within this time, or it is an error.
         stall_seconds: without sound for this long the source counts as lost.
-        ring_seconds: how much sound may wait before the oldest is dropped; None: it is the program that waits.
+        ring_seconds: how much sound may wait before the oldest is dropped, a hop of it at once: a gap in every second would
+            leave no window whole. None: it is the program that waits.
         lost_samples: how many were lost according to a line of its words; may raise SourceError.
 
     Raises:
@@ -66,6 +67,7 @@ class PipeSource:
         self._gaps: deque[tuple[int, int]] = deque()
         self._next_sample = 0
         self._lost_samples = 0
+        self.overflows = 0
         self._ended = self._closed = False
         self._heard_at = time.monotonic()
         try:
@@ -124,10 +126,12 @@ class PipeSource:
                 # A program loses sound after what it has written so far.
                 written = self._read_bytes + self._child.waiting_bytes
                 self._gaps.append((written - written % self._frame_bytes, lost))
+                self.overflows += 1
 
     def _drop_excess(self) -> None:
         if self._ring_bytes is None or (excess := self._child.waiting_bytes - self._ring_bytes) <= 0:
             return
+        excess += FRONT_END.patch_step_samples * self._frame_bytes
         # Whole frames, beginning with the one of which a part was read.
         excess += -(self._read_bytes + excess) % self._frame_bytes
         dropped_from = self._read_bytes - len(self._carry)

@@ -1,0 +1,48 @@
+"""What is wrong with the node as a whole, whatever its sources hear, in sentences for people."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+NAMED_TOPICS = 3
+MOST_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """What is wrong now. Each part belongs to the thread that finds it out, which only ever replaces it as a whole.
+
+    Attributes:
+        outbox: why events would not survive a restart; None while they would.
+        settings: why what was set over MQTT does not hold, or would not survive a restart.
+        refused_topics: what the broker would not take, or not send us, with its reasons.
+
+    """
+
+    outbox: str | None = None
+    settings: tuple[str, ...] = ()
+    refused_topics: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """One line each, of at most 500 characters; none where all is well."""
+        found = (*filter(None, [self.outbox]), *self.settings, *_refusals(self.refused_topics))
+        return tuple(_line(sentence) for sentence in found)
+
+
+NO_TROUBLES = Troubles()
+
+
+def _refusals(topics: Mapping[str, str]) -> Iterator[str]:
+    by_reason = defaultdict(list)
+    for topic, reason in sorted(topics.items()):
+        by_reason[reason].append(topic)
+    for reason, refused in by_reason.items():
+        rest = len(refused) - NAMED_TOPICS
+        names = ", ".join(refused[:NAMED_TOPICS]) + (f" and {rest} more" if rest > 0 else "")
+        yield f"the broker refuses {names} ({reason}); check its access rules"
+
+
+def _line(sentence: str) -> str:
+    line = " ".join(sentence.split())
+    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"

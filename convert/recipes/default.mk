@@ -109,7 +109,7 @@ $(WORK)/draft/manifest.json: $(WORK)/embedder-float32.tflite $(WORK)/embedder.tf
 
 $(WORK)/calibration.json: $(WORK)/draft/manifest.json
 	$(CONVERT) calibrate $(WORK)/draft --background $(BACKGROUND)/calibrate --clips $(CLIPS) --folds $(FOLDS) \
-		--false-alarms-per-hour 0.1 -o $@
+		--false-alarms-per-hour 0.1 --margin 0 -o $@
 
 $(OUTPUT)/manifest.json: $(WORK)/calibration.json
 	$(BUNDLE) --calibration $(WORK)/calibration.json --evaluate $(CLIPS) --evaluate-folds $(HELD_OUT) \

@@ -23,7 +23,8 @@ COMMANDS = {
     "calibrate": "each class's thresholds for each hop, on background that nothing was trained on",
     "bundle": "put a bundle together and describe it",
     "verify": "check that TFLite, training graph and detector agree",
-    "score": "a bundle against labelled clips: accuracy, recall, confusion",
+    "score": "a bundle against labelled clips, on soundscapes and where there is nothing to hear, beside YAMNet",
+    "cross-validate": "add up the scores of bundles that were each made without the clips they were scored on",
 }
 
 

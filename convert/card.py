@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from convert.data.scoring import confusion_table
+from convert.score_tables import card_sections, score_text
 from edge_detector.core.bundle import Manifest
+
+FLATTERED = "the clips that the networks learnt from, which flatters them"
 
 
 def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
@@ -58,7 +61,19 @@ def _evaluation(evaluation: Mapping[str, Any]) -> str:
         parts.append(_events(evaluation["events"]))
     if "false_alarms" in evaluation:
         parts.append(_alarms(evaluation["false_alarms"]))
+    parts += [_score(score) for score in evaluation.get("scores", ())]
+    if "kept" in evaluation:
+        kept = evaluation["kept"]
+        parts.append(f"### The classes kept from {kept['of']}\n\nTheir probabilities are what they were, bit for bit.")
+        parts.append(_evaluation(kept))
     return "\n\n".join(parts) or "Not measured."
+
+
+def _score(score: Mapping[str, Any]) -> str:
+    if "parts" not in score:
+        return card_sections(score)
+    head = "Bundles of the same recipe, each made without one part of the recordings and measured on that part."
+    return f"### Cross-validation\n\n{head}\n\n{score_text(score)}"
 
 
 def _accuracy(evaluation: Mapping[str, Any]) -> str:
@@ -110,7 +125,7 @@ def _thresholds(calibration: object) -> str:
     head = (
         f"Chosen for at most {calibration['false_alarms_per_hour']:g} false alarms per hour and class on {heard} (each sound at "
         f"levels {_text(calibration['gains_db'])} dB), plus a margin of {calibration['margin']:g} log odds. In brackets the "
-        "recall they leave on the clips that the networks learnt from, which flatters them. With a time: so long must it last.\n"
+        f"recall they leave on {calibration.get('recall_on', FLATTERED)}. With a time: so long must it last.\n"
     )
     titles = " | ".join(f"on, hop {hop} s" for hop in hops_named)
     return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(hops_named), *rows])

@@ -64,7 +64,7 @@ def train_and_measure(
         data = [str(split.train), "--validation", str(split.validation)]
         choice = ["--model", contender.kind, "--seed", str(seed), "-o", str(folder), *contender.options]
         trained = steps.train([*data, *choice, *([] if same else ["--no-resume"])])
-        write_json(done, {"trained": {name: value for name, value in trained.items() if name != "labels"}})
+        write_json(done, {"trained": {name: value for name, value in trained.items() if name not in ("labels", "classes")}})
     model = steps.load(folder)
     figures = evaluate_model(model, split.test, measuring, Damage(), say=_silent)
     cost = {"parameters": int(model.parameters), "macs": int(model.macs_per_frame)}
@@ -118,20 +118,28 @@ def step_milliseconds(content: bytes) -> float:
 
 
 def summary(runs: Sequence[Mapping[str, Any]], costs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each model: means over splits, then mean and standard deviation over seeds; None where a run has none."""
+    """A row for each model: means, and standard deviations over splits and over seeds; None where a run has no such figure."""
     rows = []
     for model in dict.fromkeys(run["model"] for run in runs):
         own = [run for run in runs if run["model"] == model]
-        seeds = list(dict.fromkeys(run["seed"] for run in own))
-        row: dict[str, Any] = {"model": model, "seeds": len(seeds), "parameters": own[0]["parameters"], "macs": own[0]["macs"]}
+        row: dict[str, Any] = {"model": model, "parameters": own[0]["parameters"], "macs": own[0]["macs"]}
+        row["seeds"] = len({run["seed"] for run in own})
         for figure in FIGURES:
-            values = [[run[figure] for run in own if run["seed"] == seed] for seed in seeds]
-            whole = all(value is not None for of_seed in values for value in of_seed)
-            means = [statistics.fmean(of_seed) for of_seed in values] if whole else []
-            row[figure] = statistics.fmean(means) if means else None
-            row[f"{figure}_spread"] = statistics.stdev(means) if len(means) > 1 else None
+            whole = all(run[figure] is not None for run in own)
+            row[figure] = statistics.fmean(run[figure] for run in own) if whole else None
+            for key in ("split", "seed"):
+                row[f"{figure}_over_{key}s"] = _spread(own, figure, key) if whole else None
         rows.append({**row, **costs.get(model, {})})
     return rows
+
+
+def _spread(runs: Sequence[Mapping[str, Any]], figure: str, key: str) -> float | None:
+    """Standard deviation of the means over everything but `key`."""
+    values: dict[Any, list[float]] = {}
+    for run in runs:
+        values.setdefault(run[key], []).append(run[figure])
+    means = [statistics.fmean(of_one) for of_one in values.values()]
+    return statistics.stdev(means) if len(means) > 1 else None
 
 
 def table(rows: Sequence[Mapping[str, Any]], precision: str) -> str:
@@ -139,7 +147,7 @@ def table(rows: Sequence[Mapping[str, Any]], precision: str) -> str:
     head = ["model", *FIGURES.values(), "parameters", "MACs a step", f"TFLite bytes ({precision})", "ms a step"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in rows:
-        cells = [str(row["model"]), *(_cell(row[figure], row[f"{figure}_spread"]) for figure in FIGURES)]
+        cells = [str(row["model"]), *(_cell(row, figure) for figure in FIGURES)]
         size, spent = row.get("tflite_bytes"), row.get("ms_per_step")
         refused = "refused" if "export_error" in row else "–"
         cost = [f"{row['parameters']:,}", f"{row['macs']:,}", refused if size is None else f"{size:,}"]
@@ -147,10 +155,11 @@ def table(rows: Sequence[Mapping[str, Any]], precision: str) -> str:
     return "\n".join(lines)
 
 
-def _cell(value: float | None, spread: float | None) -> str:
-    if value is None:
+def _cell(row: Mapping[str, Any], figure: str) -> str:
+    if row[figure] is None:
         return "–"
-    return f"{value:.3f}" if spread is None else f"{value:.3f} ± {spread:.3f}"
+    spreads = (row[f"{figure}_over_splits"], row[f"{figure}_over_seeds"])
+    return " ± ".join(f"{value:.3f}" for value in (row[figure], *spreads) if value is not None)
 
 
 def _digest(path: Path) -> str:

@@ -1,19 +1,25 @@
 """The detector's own parts, put together for files instead of streams: what is trained and scored here is what runs there."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+import edge_detector
 from convert.files import read_arrays
-from edge_detector.core.bundle import Bundle
+from edge_detector.core.bundle import Bundle, load_bundle
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import Pca, quantise
-from edge_detector.core.logmel import patches
+from edge_detector.core.logmel import LogMelStream, patches
 from edge_detector.edges.tflite import TfliteEmbedder, TfliteSequenceStep
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.types import Block, Codes, Float32, Scores
+
+DEFAULT_BUNDLE = Path(edge_detector.__file__).parent / "bundles" / "default"
+"""The one that ships."""
 
 
 def read_pca(path: Path) -> Pca:
@@ -26,11 +32,23 @@ def read_pca(path: Path) -> Pca:
         raise EdgeDetectorError(message) from error
 
 
+def made_of(embedder: bytes, pca: Pca) -> dict[str, str]:
+    """What codes depend on: sha256 of the embedder's file, and of the numbers of its PCA."""
+    numbers = pca.matrix.tobytes() + pca.means.tobytes()
+    return {"embedder": hashlib.sha256(embedder).hexdigest(), "pca": hashlib.sha256(numbers).hexdigest()}
+
+
 class CodeEmbedder:
-    """The detector's own path from samples to codes."""
+    """The detector's own path from samples to codes.
+
+    Attributes:
+        made_of: what its codes depend on; codes of another one are of another space.
+
+    """
 
     def __init__(self, content: bytes, pca: Pca) -> None:
         self._embedder, self._pca = TfliteEmbedder(content), pca
+        self.made_of = made_of(content, pca)
 
     @classmethod
     def load(cls, embedder: Path, pca: Path) -> "CodeEmbedder":
@@ -41,9 +59,23 @@ class CodeEmbedder:
             message = f"{embedder} cannot be read: {error.strerror}; make it with export-embedder"
             raise UsageError(message) from error
 
+    @classmethod
+    def of_bundle(cls, folder: Path) -> "CodeEmbedder":
+        """Of a bundle."""
+        bundle = load_bundle(folder)
+        return cls(bundle.embedder, bundle.pca)
+
     def codes(self, samples: Float32) -> Codes:
         """Codes uint8 (n, 128), one row each 0.96 s."""
-        rows = [quantise(self._embedder.embed(patch), self._pca) for patch in patches(samples)]
+        return self._codes(patches(samples))
+
+    def codes_of_stream(self, blocks: Iterable[Block]) -> Codes:
+        """The same of 16 kHz blocks, with only one in memory."""
+        stream = LogMelStream()
+        return self._codes(patch.log_mel for block in blocks for patch in stream.push(block))
+
+    def _codes(self, log_mels: Iterable[Float32]) -> Codes:
+        rows = [quantise(self._embedder.embed(patch), self._pca) for patch in log_mels]
         return np.stack(rows) if rows else np.zeros((0, EMBEDDING_SIZE), np.uint8)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.edges.dump import Dump
+from tests.convert.test_own_bundle import STEPS
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import subscriber
@@ -24,8 +25,13 @@ COMMANDS = [
 ]
 INSTALLS = ("sudo apt ", ".venv/bin/pip install ")
 ROOT_ONLY = "sudo make install"
-NEEDS_DATA = "make bundle"
-RUNNABLE = [command for command in COMMANDS if not command.startswith((*INSTALLS, NEEDS_DATA, ROOT_ONLY))]
+NEEDS_DATA = ("make bundle", ".venv/bin/python -m convert score ")
+OWN_SOUNDS = re.compile(r".* convert (embed|train|export|bundle) .*|.* my-sounds")
+RUNNABLE = [
+    command
+    for command in COMMANDS
+    if not command.startswith((*INSTALLS, *NEEDS_DATA, ROOT_ONLY)) and not OWN_SOUNDS.fullmatch(command)
+]
 
 
 def test_there_are_commands() -> None:
@@ -64,3 +70,9 @@ def test_the_command_works(command: str, tmp_path: Path, broker: Broker, microph
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "Traceback" not in output
+
+
+def test_the_way_to_a_bundle_of_ones_own_is_the_one_that_is_tested() -> None:
+    shown = [command.removeprefix(".venv/bin/python -m convert ") for command in COMMANDS if OWN_SOUNDS.fullmatch(command)]
+    assert shown[: len(STEPS)] == list(STEPS)
+    assert shown[len(STEPS) :] == [".venv/bin/edge-detector listen recording.wav --bundle my-sounds"]

@@ -1,25 +1,25 @@
 """bundle: both networks, their PCA, classes and figures in one folder that the detector checks byte by byte."""
 
 import argparse
-import os
-import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds
-from convert.card import model_card
+from convert.bundled_embedder import BundledEmbedder, export_errors, file_content
+from convert.bundling import created, write_bundle
 from convert.data.clips import find_clips, load_clips
-from convert.data.listening import alarms_by_hop, found_by_hop, hear_background, hear_clips
+from convert.data.listening import alarms_by_hop, ear_of, found_by_hop, hear_background, hear_clips
 from convert.data.scoring import score_clips
 from convert.files import read_json
-from convert.serving import detector_model, read_pca
+from convert.score_tables import for_manifest, read_score
+from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
 from edge_detector.core import bundle as format_
 from edge_detector.core.decision import Rule
-from edge_detector.errors import EdgeDetectorError, UsageError
+from edge_detector.core.embedding import Pca
+from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 
 DEFAULT_RULE = Rule(on=0.5, off=0.3)
@@ -29,17 +29,26 @@ PROTOCOL = (
 )
 NOT_CALIBRATED = "Thresholds are not calibrated: every class starts an event at the same probability."
 LIMITS = ("A sound that is not heard may still be there. Do not rely on this for anybody's safety.",)
-NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes")
-"""Measured by an export, but facts of the machine it ran on, or said elsewhere."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("--embedder", type=Path, required=True, help="the .tflite embedder, with FILE.errors.json beside it")
-    parser.add_argument("--embedder-source", type=Path, required=True, help="folder that train-embedder made")
-    parser.add_argument("--sequence", type=Path, required=True, help="the .tflite step, with FILE.errors.json beside it")
+    parser.add_argument(
+        "--embedder-of",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        metavar="BUNDLE",
+        help="whose embedder and PCA to take (the one that ships)",
+    )
+    parser.add_argument("--embedder", type=Path, help="or this .tflite embedder, with FILE.errors.json beside it")
+    parser.add_argument("--embedder-source", type=Path, help="and the folder that train-embedder made")
     parser.add_argument("--sequence-source", type=Path, required=True, help="folder that train made")
-    parser.add_argument("--classes", type=Path, help='JSON: {"slug": {"label": "…", "mid": "/m/…" or null}}')
+    parser.add_argument(
+        "--sequence", type=Path, help="the .tflite step, with FILE.errors.json beside it (sequence.tflite in that folder)"
+    )
+    parser.add_argument(
+        "--classes", type=Path, help='JSON: {"slug": {"label": "…", "mid": "/m/…" or null}} (as the records named them)'
+    )
     parser.add_argument(
         "--about", type=Path, help='JSON: {"credits": ["…"], "limits": ["…"]}, what the card has to say of the data'
     )
@@ -53,8 +62,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="LABEL/1-ORIGIN.wav to count false alarms on",
     )
+    parser.add_argument(
+        "--scores",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="what score or cross-validate printed with --json, of this very bundle before; its tables go into the card",
+    )
     parser.add_argument("--calibration", type=Path, help="thresholds that calibrate chose")
-    parser.add_argument("--name", required=True)
+    parser.add_argument("--name", help="of the bundle (as its folder is called)")
     parser.add_argument("--release", default="1.0.0", help="version of the bundle (1.0.0)")
     parser.add_argument("--licence", default="Apache-2.0")
     parser.add_argument("-o", "--output", type=Path, required=True, help="bundle folder, replaced as a whole")
@@ -62,70 +79,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Assemble, measure, describe, write, and load it again as the detector would."""
-    embedder_facts = read_json(arguments.embedder_source / "embedder.json")
+    if (arguments.embedder is None) != (arguments.embedder_source is None):
+        raise UsageError("--embedder and --embedder-source belong together; give both, or --embedder-of")
+    embedder = (
+        BundledEmbedder.of_bundle(arguments.embedder_of)
+        if arguments.embedder is None
+        else BundledEmbedder.of_training(arguments.embedder, arguments.embedder_source)
+    )
     sequence_facts = read_json(arguments.sequence_source / "sequence.json")
+    if sequence_facts.get("made_of", {}) not in ({}, embedder.made_of):
+        raise UsageError("the sequence model learnt from records of another embedder; embed with this one, or name that one")
+    sequence = arguments.sequence or arguments.sequence_source / format_.SEQUENCE
     labels = [str(label) for label in sequence_facts["labels"]]
+    names = read_json(arguments.classes) if arguments.classes else sequence_facts.get("classes", {})
     calibration = read_json(arguments.calibration) if arguments.calibration else {}
-    _refuse_leaks(arguments, embedder_facts)
-    pca_path = arguments.embedder_source / "pca.npz"
-    contents = {
-        format_.EMBEDDER: _content(arguments.embedder),
-        format_.SEQUENCE: _content(arguments.sequence),
-        format_.PCA: _content(pca_path),
-    }
+    _refuse_leaks(arguments, embedder.facts)
+    contents = {format_.EMBEDDER: embedder.content, format_.SEQUENCE: file_content(sequence), format_.PCA: embedder.pca_file}
     manifest = format_.Manifest(
-        name=arguments.name,
+        name=arguments.name or arguments.output.resolve().name,
         version=arguments.release,
-        created=_created(),
+        created=created(),
         licence=arguments.licence,
         sequence=_sequence(sequence_facts),
-        classes=_classes(labels, read_json(arguments.classes) if arguments.classes else {}, calibration),
-        training=_training(embedder_facts, sequence_facts, read_json(arguments.about) if arguments.about else {}, calibration),
+        classes=_classes(labels, names, calibration),
+        training=_training(embedder, sequence_facts, read_json(arguments.about) if arguments.about else {}, calibration),
         evaluation={},
-        parity={"embedder": _errors(arguments.embedder), "sequence": _errors(arguments.sequence)},
+        parity={"embedder": embedder.parity, "sequence": export_errors(sequence)},
     )
-    manifest = _measured(manifest, contents, pca_path, arguments, labels)
-    card = model_card(manifest, {name: len(content) for name, content in contents.items()})
-    contents[format_.MODEL_CARD] = card.encode()
-    contents[format_.MANIFEST] = format_.render_manifest(manifest, contents)
-    replace_folder(arguments.output, contents)
-    format_.load_bundle(arguments.output)
-    return {
-        "bundle": str(arguments.output),
-        "bytes": sum(len(content) for content in contents.values()),
-        "evaluation": dict(manifest.evaluation),
-    }
+    manifest = _measured(manifest, contents, embedder.pca, arguments, labels)
+    size = write_bundle(arguments.output, manifest, contents)
+    return {"bundle": str(arguments.output), "bytes": size, "evaluation": dict(manifest.evaluation)}
 
 
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
     measured = result["evaluation"]
-    figure = f", {measured['right']} of {measured['clips']} held-out clips right" if measured else ""
+    figure = f", {measured['right']} of {measured['clips']} held-out clips right" if "right" in measured else ""
     return f"{result['bundle']}: {result['bytes'] / 1e6:.2f} MB{figure}"
 
 
-def replace_folder(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write a folder beside its place and exchange the two; what was there stays until the new one is whole."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            fresh.chmod(0o755)
-            for name, content in contents.items():
-                (fresh / name).write_bytes(content)
-            old = fresh.with_name(f"{fresh.name}.old")
-            if folder.exists():
-                folder.rename(old)
-            fresh.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        message = f"the bundle {folder} cannot be written: {error.strerror or error}"
-        raise EdgeDetectorError(message) from error
-
-
-def _refuse_leaks(arguments: argparse.Namespace, embedder_facts: dict[str, Any]) -> None:
+def _refuse_leaks(arguments: argparse.Namespace, embedder_facts: Mapping[str, Any]) -> None:
     if not arguments.evaluate:
         return
     if not arguments.evaluate_folds:
@@ -134,26 +127,6 @@ def _refuse_leaks(arguments: argparse.Namespace, embedder_facts: dict[str, Any])
     if shared:
         message = f"fold {min(shared)} was trained on and cannot be evaluated on; give other --evaluate-folds"
         raise UsageError(message)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}; run the command that makes it first"
-        raise UsageError(message) from error
-
-
-def _errors(path: Path) -> dict[str, Any]:
-    errors = read_json(path.with_name(path.name + ".errors.json"))
-    return {key: value for key, value in errors.items() if key not in NOT_OF_THE_FILE}
-
-
-def _created() -> str:
-    """Now, or SOURCE_DATE_EPOCH, so that a bundle can be made again to the byte."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _sequence(facts: dict[str, Any]) -> format_.SequenceSpec:
@@ -189,34 +162,36 @@ def _rules(slug: str, calibration: dict[str, Any]) -> dict[int, Rule]:
 
 
 def _training(
-    embedder: dict[str, Any], sequence: dict[str, Any], about: dict[str, Any], calibration: dict[str, Any]
+    embedder: BundledEmbedder, sequence: dict[str, Any], about: dict[str, Any], calibration: dict[str, Any]
 ) -> dict[str, object]:
     chosen = ("width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed")
     shape = ("model", "layers", "cells", "head", "clusters", "hidden", "activation", "pooling", "parameters")
     learnt = (*shape, "target", "sequences", "best_epoch", "validation_loss", "seed")
     return {
-        "credits": list(about.get("credits", ())),
+        "credits": [*about.get("credits", ()), *embedder.credits],
         "limits": [*about.get("limits", ()), *(() if calibration else (NOT_CALIBRATED,)), *LIMITS],
-        "embedder": {key: embedder[key] for key in chosen if embedder.get(key) not in (None, "")},
+        "embedder": {key: embedder.facts[key] for key in chosen if embedder.facts.get(key) not in (None, "")},
         "sequence": {key: sequence[key] for key in learnt if sequence.get(key) is not None},
         **({"calibration": calibration} if calibration else {}),
     }
 
 
 def _measured(
-    manifest: format_.Manifest, contents: dict[str, bytes], pca: Path, arguments: argparse.Namespace, labels: Sequence[str]
+    manifest: format_.Manifest, contents: dict[str, bytes], pca: Pca, arguments: argparse.Namespace, labels: Sequence[str]
 ) -> format_.Manifest:
+    scores = [for_manifest(read_score(path)) for path in arguments.scores]
+    manifest = replace(manifest, evaluation={"scores": scores} if scores else {})
     if not arguments.evaluate and not arguments.evaluate_background:
         return manifest
-    bundle = format_.Bundle(manifest, contents[format_.EMBEDDER], contents[format_.SEQUENCE], read_pca(pca))
+    bundle = format_.Bundle(manifest, contents[format_.EMBEDDER], contents[format_.SEQUENCE], pca)
     model = detector_model(bundle)
     evaluation: dict[str, object] = {}
     if arguments.evaluate:
         clips = load_clips(find_clips(arguments.evaluate, arguments.evaluate_folds), labels)
         protocol = PROTOCOL.format(folds=", ".join(str(fold) for fold in arguments.evaluate_folds))
-        evaluation = {"protocol": protocol, **score_clips(model, clips, labels).as_json()}
-        evaluation["events"] = found_by_hop(hear_clips(model, clips), manifest.classes)
+        evaluation = {"protocol": protocol, **score_clips(partial(stream_probabilities, model), clips, labels)}
+        evaluation["events"] = found_by_hop(hear_clips(ear_of(model), clips), manifest.classes)
     if arguments.evaluate_background:
-        heard = hear_background(model, arguments.evaluate_background, labels, (0.0,))
+        heard = hear_background(ear_of(model), arguments.evaluate_background, labels, (0.0,))
         evaluation["false_alarms"] = alarms_by_hop(heard, manifest.classes)
-    return replace(manifest, evaluation=evaluation)
+    return replace(manifest, evaluation={**evaluation, **manifest.evaluation})

@@ -7,7 +7,7 @@ from typing import Any
 from convert.arguments import folds, positive_float
 from convert.data.calibration import Choice, Limits, choose, hours
 from convert.data.clips import find_clips, load_clips
-from convert.data.listening import NOISE, hear_background, hear_clips, hear_noise
+from convert.data.listening import NOISE, ear_of, hear_background, hear_clips, hear_noise
 from convert.files import write_json
 from convert.progress import Progress
 from convert.serving import detector_model
@@ -41,18 +41,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Listen once at the finest hop, choose for every class and hop, write."""
     bundle = load_bundle(arguments.bundle)
     slugs = [sound.slug for sound in bundle.manifest.classes]
-    model = detector_model(bundle)
-    background = hear_background(model, arguments.background, slugs, arguments.gains_db)
-    background[NOISE] = hear_noise(model, arguments.noise_minutes, arguments.seed)
+    ear = ear_of(detector_model(bundle))
+    background = hear_background(ear, arguments.background, slugs, arguments.gains_db)
+    background[NOISE] = hear_noise(ear, arguments.noise_minutes, arguments.seed)
     streams = [stream for found in background.values() for stream in found]
     clips = []
     if arguments.clips:
-        clips = hear_clips(model, load_clips(find_clips(arguments.clips, arguments.folds), slugs))
+        clips = hear_clips(ear, load_clips(find_clips(arguments.clips, arguments.folds), slugs))
     limits = Limits(arguments.false_alarms_per_hour, arguments.margin)
     progress = Progress("calibrate: class", len(slugs))
     classes: dict[str, dict[str, Any]] = {}
     for index, slug in enumerate(slugs):
-        classes[slug] = {hop_key(hops): _as_json(choose(streams, clips, index, hops, limits)) for hops in HOPS_PER_PATCH}
+        classes[slug] = {hop_key(hops): choice_as_json(choose(streams, clips, index, hops, limits)) for hops in HOPS_PER_PATCH}
         progress.update(index + 1)
     progress.close()
     result = {
@@ -81,7 +81,8 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _as_json(choice: Choice) -> dict[str, Any]:
+def choice_as_json(choice: Choice) -> dict[str, Any]:
+    """A choice as the file of a calibration holds it."""
     rule = choice.rule
     return {
         "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import positive_int, seeds, share
+from convert.arguments import folds, positive_int, seeds, share
 from convert.commands import export, train
 from convert.comparison import (
     BASELINE,
@@ -20,7 +20,6 @@ from convert.comparison import (
 )
 from convert.data.batches import MAX_FRAMES
 from convert.data.damage import Damage
-from convert.data.records import find_labels
 from convert.data.splits import Parting, write_splits
 from convert.evaluation import Measuring, log, open_model
 from convert.files import write_bytes, write_json
@@ -32,7 +31,14 @@ MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them")
+    parser.add_argument(
+        "records",
+        type=Path,
+        nargs="+",
+        metavar="RECORDS",
+        help="a .tfrecord file, or a folder; with --split folds also one for each of --folds, measured on that fold alone: "
+        "the same recordings, embedded by a network that did not learn from it",
+    )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which ones (all)")
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
     parser.add_argument(
@@ -48,10 +54,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="segments",
         help="measure on a share of the recordings, or on each fold of clips called FOLD-SOURCE-TAKE in turn (segments)",
     )
+    parser.add_argument("--folds", type=folds, default=(), help="with --split folds: which ones are measured on (all)")
     parser.add_argument("--test", type=Path, metavar="RECORDS", help="measure on these instead of a part of RECORDS")
     parser.add_argument("--test-share", type=share, default=0.25, help="share of the recordings to measure on (0.25)")
     parser.add_argument("--validation-share", type=share, default=0.15, help="share of the others to stop training by (0.15)")
     parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
+    parser.add_argument(
+        "--class-names", type=Path, metavar="FILE.csv", help="or their names, as AudioSet's class_labels_indices.csv"
+    )
     parser.add_argument(
         "--precision", choices=("float32", "float16", "dynamic"), default="dynamic", help="of the TFLite step (dynamic)"
     )
@@ -65,14 +75,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, Any]:
     """Train and measure everything; what an earlier, interrupted comparison finished is kept."""
-    does = steps or Steps(_command("train", train), _command("export", export), open_model)
+    does = steps or Steps(command_of("train", train), command_of("export", export), open_model)
     contenders = [Contender(kind, options_of(kind, arguments.option)) for kind in arguments.models]
-    labels = _labels(arguments.records, arguments.classes)
+    classes = train.choose_classes(arguments.records, arguments.classes, arguments.class_names)
     measuring = Measuring(arguments.top_k, arguments.map_over, arguments.batch, arguments.max_frames)
-    parting = Parting(arguments.split, arguments.test, arguments.test_share, arguments.validation_share)
+    parting = Parting(arguments.split, arguments.folds, arguments.test, arguments.test_share, arguments.validation_share)
     damage = Damage(skip=arguments.skip_damaged)
-    splits = write_splits(arguments.records, parting, labels, arguments.output / "splits", damage)
-    runs = [baseline(split, len(labels), measuring) for split in splits]
+    splits = write_splits(arguments.records, parting, classes, arguments.output / "splits", damage)
+    runs = [baseline(split, len(classes), measuring) for split in splits]
     costs: dict[str, dict[str, Any]] = {}
     for contender in contenders:
         for seed in arguments.seeds:
@@ -85,7 +95,11 @@ def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, 
         costs[contender.kind] = export_and_time(does, first, arguments.precision)
     rows = summary(runs, costs)
     text = table(rows, arguments.precision)
-    data = {"records": str(arguments.records), "splits": [split.name for split in splits], "skipped": damage.skipped}
+    data = {
+        "records": [str(path) for path in arguments.records],
+        "splits": [split.name for split in splits],
+        "skipped": damage.skipped,
+    }
     result = {**data, "seeds": list(arguments.seeds), "precision": arguments.precision, "rows": rows, "runs": runs}
     write_bytes(arguments.output / "table.md", f"{text}\n".encode())
     write_json(arguments.output / "table.json", result)
@@ -95,10 +109,10 @@ def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, 
 def describe(result: dict[str, Any]) -> str:
     """The table, and what it is of."""
     tested = sum(run["examples"] for run in result["runs"] if run["model"] == BASELINE)
-    spread = f"; ± is the standard deviation over {len(result['seeds'])} seeds" if len(result["seeds"]) > 1 else ""
-    over = f", mean of {len(result['splits'])} folds" if len(result["splits"]) > 1 else ""
+    several = [f"{len(result[of])} {of}" for of in ("splits", "seeds") if len(result[of]) > 1]
+    spread = f"; ± is the standard deviation over {', then over '.join(several)}".replace("splits", "folds") if several else ""
     refused = [f"{row['model']} was not exported: {row['export_error']}" for row in result["rows"] if "export_error" in row]
-    return "\n".join([table(result["rows"], result["precision"]), "", f"Measured on {tested} examples{over}{spread}.", *refused])
+    return "\n".join([table(result["rows"], result["precision"]), "", f"Measured on {tested} examples{spread}.", *refused])
 
 
 def options_of(kind: str, given: Sequence[str]) -> tuple[str, ...]:
@@ -114,18 +128,9 @@ def options_of(kind: str, given: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _labels(records: Path, classes: int | None) -> tuple[str, ...]:
-    labels = find_labels(records)
-    if classes is not None and labels is None:
-        return tuple(f"class_{index}" for index in range(classes))
-    if labels is None:
-        raise UsageError(f"{records} has no file of class names beside it; say how many classes there are with --classes")
-    if classes not in (None, len(labels)):
-        raise UsageError(f"--classes {classes}, but {records} has names of {len(labels)}; leave the option out")
-    return labels
+def command_of(name: str, module: Any) -> Command:  # noqa: ANN401 - a module
+    """A command as a function of its words."""
 
-
-def _command(name: str, module: Any) -> Command:  # noqa: ANN401 - a module
     def call(words: Sequence[str]) -> dict[str, Any]:
         parser = argparse.ArgumentParser(prog=f"python -m convert {name}")
         module.configure(parser)

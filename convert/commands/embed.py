@@ -1,85 +1,157 @@
-"""embed: clips to AudioSet-format records, or sequences composed from clips with labels for every frame."""
+"""embed: recordings to AudioSet-format records, or sequences composed from them with labels for every frame."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import folds, positive_int
-from convert.data.clips import NO_CLASS, LoadedClip, find_clips, labels_of, load_clips, with_background
-from convert.data.records import Record, write_dataset
-from convert.data.soundscape import Composer, split_by_source
-from convert.progress import Progress
-from convert.serving import CodeEmbedder
-from edge_detector.errors import UsageError
-from edge_detector.params import FRONT_END
+import numpy as np
 
-FRAME_SECONDS = FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz
+from convert.arguments import folds, positive_int, share
+from convert.data.classes import ClassName
+from convert.data.clips import LoadedClip
+from convert.data.corpus import FRAME_SECONDS, Recording, embedded, labelled, loaded, recordings_of, unlabelled
+from convert.data.damage import Damage
+from convert.data.records import Record
+from convert.data.shards import Shard, Work, make_all, planned
+from convert.data.soundscape import Composer, split_by_source
+from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
+from edge_detector import __version__
+from edge_detector.errors import UsageError
+
+UNREAD = np.zeros(0, np.float32)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("clips", type=Path, metavar="DIR", help="folder of clips: LABEL/FOLD-SOURCE-TAKE.ogg")
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folder of recordings: LABEL/anything.wav, or LABEL/FOLD-SOURCE-TAKE.ogg; recordings themselves have no label",
+    )
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="take every recording in folders and folders below, without label"
+    )
     parser.add_argument("--folds", type=folds, help="folds to use (all)")
-    parser.add_argument("--embedder", type=Path, required=True, help="the .tflite embedder")
-    parser.add_argument("--pca", type=Path, required=True, help="pca.npz that belongs to it")
-    parser.add_argument("--soundscapes", type=positive_int, metavar="N", help="compose N sequences instead of taking clips whole")
+    parser.add_argument(
+        "--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="bundle to embed with (the one that ships)"
+    )
+    parser.add_argument("--embedder", type=Path, help="a .tflite embedder in its place")
+    parser.add_argument("--pca", type=Path, help="pca.npz that belongs to it")
+    parser.add_argument(
+        "--soundscapes", type=positive_int, metavar="N", help="compose N sequences instead of taking recordings whole"
+    )
     parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
     parser.add_argument("--context", type=positive_int, default=10, help="longest composed sequence in frames (10)")
     parser.add_argument(
-        "--part", choices=("all", "train", "validation"), default="all", help="clips split by original recording (all)"
+        "--part", choices=("all", "train", "validation"), default="all", help="recordings split by original (all)"
     )
-    parser.add_argument("--validation-share", type=float, default=0.15, help="share of originals held out by --part (0.15)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the .tfrecord file; class names go to FILE.json")
+    parser.add_argument("--validation-share", type=share, default=0.15, help="share of originals held out by --part (0.15)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything composed (0)")
+    parser.add_argument(
+        "--shards", type=positive_int, metavar="N", help="write N files to the folder OUTPUT; those there are kept"
+    )
+    parser.add_argument("--skip-damaged", action="store_true", help="pass over recordings that cannot be used and count them")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="the .tfrecord file, or with --shards a folder; class names go to FILE.json",
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Embed and write."""
-    found = find_clips(arguments.clips, arguments.folds)
-    labels = labels_of(found)
-    clips = load_clips(found, labels)
-    if arguments.background:
-        clips, labels = with_background(clips, labels, arguments.background)
+    if arguments.output.is_dir() and not arguments.shards:
+        raise UsageError(f"{arguments.output} is a folder; give --shards N with it, or name a file")
+    if (arguments.embedder is None) != (arguments.pca is None):
+        raise UsageError("--embedder and --pca belong together; give both, or --bundle")
+    plain = arguments.unlabelled or any(path.is_file() for path in arguments.inputs)
+    if plain and (arguments.soundscapes or arguments.folds or arguments.background or arguments.part != "all"):
+        raise UsageError("recordings without labels are taken whole; leave out --soundscapes, --folds, --background and --part")
+    if not plain and len(arguments.inputs) > 1:
+        raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
+    embedder = (
+        CodeEmbedder.of_bundle(arguments.bundle)
+        if arguments.embedder is None
+        else CodeEmbedder.load(arguments.embedder, arguments.pca)
+    )
+    damage = Damage(skip=arguments.skip_damaged)
+    work = _whole(unlabelled(arguments.inputs), (), embedder) if plain else _of_clips(arguments, embedder, damage)
+    single = [Shard(arguments.output, range(work.total))]
+    shards = planned(arguments.output, work, arguments.shards) if arguments.shards else single
+    unusable = damage.skipped
+    counts = make_all(shards, work, damage, keep=bool(arguments.shards))
+    counts["skipped"] += unusable
+    labels = [each.slug for each in work.classes]
+    return {**counts, "clips": work.recordings, "labels": labels, "output": str(arguments.output)}
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    before = f", {result['files_made_before']} of them made before" if result["files_made_before"] else ""
+    files = f" in {result['files']} files{before}" if result["files"] > 1 else ""
+    skipped = f"; {result['skipped']} recordings were passed over" if result["skipped"] else ""
+    return f"{result['output']}: {result['records']} records of {result['clips']} recordings{files}{skipped}"
+
+
+def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Damage) -> Work:
+    every, classes = labelled(arguments.inputs[0], arguments.folds, arguments.background)
+    chosen = every
     if arguments.part != "all":
-        kept, held_out = split_by_source(clips, arguments.validation_share)
-        clips = kept if arguments.part == "train" else held_out
-    if not clips:
-        message = f"--validation-share {arguments.validation_share} leaves no clip for --part {arguments.part}; change it"
+        # They are split by name; nothing is read for it.
+        kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
+        chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]
+    if not chosen:
+        message = f"--validation-share {arguments.validation_share} leaves no recording for --part {arguments.part}; change it"
         raise UsageError(message)
-    embedder = CodeEmbedder.load(arguments.embedder, arguments.pca)
-    if arguments.soundscapes:
-        records = composed(Composer(clips, arguments.context, arguments.seed), arguments.soundscapes, embedder)
-    else:
-        records = whole(clips, embedder)
-    count = write_dataset(arguments.output, records, labels)
-    return {"records": count, "clips": len(clips), "labels": list(labels), "output": str(arguments.output)}
+    if not arguments.soundscapes:
+        return _whole(recordings_of(chosen), classes, embedder)
+    composer = Composer(loaded(chosen, damage), arguments.context, arguments.seed)
 
-
-def whole(clips: Sequence[LoadedClip], embedder: CodeEmbedder) -> Iterator[Record]:
-    """Each clip as it is, labelled as a whole."""
-    progress = Progress("embed: clip", len(clips))
-    for number, clip in enumerate(clips, 1):
-        codes = embedder.codes(clip.samples)
-        yield Record(
-            clip.clip.path.stem,
-            0.0,
-            len(codes) * FRAME_SECONDS,
-            () if clip.class_index == NO_CLASS else (clip.class_index,),
-            codes,
-        )
-        progress.update(number)
-    progress.close()
-
-
-def composed(composer: Composer, count: int, embedder: CodeEmbedder) -> Iterator[Record]:
-    """Composed sequences, labelled frame by frame."""
-    progress = Progress("embed: sequence", count)
-    for number in range(count):
+    def compose(number: int) -> Record:
         scene = composer.compose(number)
         codes = embedder.codes(scene.samples)
-        yield Record(
-            f"scene-{number:06d}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, scene.frame_labels[: len(codes)]
-        )
-        progress.update(number + 1)
-    progress.close()
+        labels = scene.frame_labels[: len(codes)]
+        return Record(f"scene-{number:06d}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, labels)
+
+    return Work(
+        what="sequence",
+        total=arguments.soundscapes,
+        recordings=len(chosen),
+        classes=classes,
+        made_of={
+            **_made_of(embedder, [(f"{clip.label}/{clip.path.name}", clip.path) for clip, _ in chosen]),
+            "sequences": arguments.soundscapes,
+            "context": arguments.context,
+            "seed": arguments.seed,
+        },
+        make=compose,
+    )
+
+
+def _whole(recordings: Sequence[Recording], classes: Sequence[ClassName], embedder: CodeEmbedder) -> Work:
+    return Work(
+        what="recording",
+        total=len(recordings),
+        recordings=len(recordings),
+        classes=classes,
+        made_of=_made_of(embedder, [(recording.name, recording.path) for recording in recordings]),
+        make=lambda number: embedded(recordings[number], embedder),
+    )
+
+
+def _made_of(embedder: CodeEmbedder, files: Iterable[tuple[str, Path]]) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for name, path in files:
+        # Size and date tell a changed recording; reading 100,000 of them a second time would cost more than embedding them.
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}; leave it out, or see where it went") from error
+        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    return {**embedder.made_of, "recordings": digest.hexdigest(), "program": __version__}

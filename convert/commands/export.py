@@ -10,6 +10,7 @@ import numpy as np
 from convert.arguments import positive_int
 from convert.data.records import read_dataset
 from convert.files import write_bytes, write_json
+from edge_detector.core.bundle import SEQUENCE
 from edge_detector.types import Codes
 
 
@@ -20,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", type=Path, help="embedding records to measure on (otherwise random codes)")
     parser.add_argument("--frames", type=positive_int, default=300, help="length of the stream to measure on (300)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the .tflite file; its errors go to FILE.errors.json")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="the .tflite file; its errors go to FILE.errors.json (sequence.tflite in the folder)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -32,9 +35,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     codes = stream_codes(arguments.frames, arguments.seed, arguments.records)
     errors = {"precision": arguments.precision, **streaming.step_errors(content, model, int(facts["context"]), codes)}
     streaming.require_equal(errors, arguments.precision)
-    write_bytes(arguments.output, content)
-    write_json(arguments.output.with_name(arguments.output.name + ".errors.json"), errors)
-    return errors
+    output = arguments.output or arguments.source / SEQUENCE
+    write_bytes(output, content)
+    write_json(output.with_name(output.name + ".errors.json"), errors)
+    return {**errors, "output": str(output)}
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result for people."""
+    return (
+        f"{result['output']}: {result['bytes']:,} bytes, {result['precision']}; over {result['frames']} frames at most "
+        f"{result['largest_difference_bank']:.1e} from the offline graph"
+    )
 
 
 def stream_codes(frames: int, seed: int, records: Path | None = None) -> Codes:

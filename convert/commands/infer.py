@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import positive_int
-from convert.checkpoints import trained_model
+from convert.checkpoints import FACTS, trained_model
 from convert.data.batches import MAX_FRAMES, batches
 from convert.data.damage import Damage
 from convert.data.records import Form, read_dataset
 from convert.evaluation import Predictor, log, open_model, predicted
-from convert.files import atomic_path
+from convert.files import atomic_path, read_json
 from convert.measures.rows import ranked_classes
 from convert.measures.tally import TOP_K
 from convert.progress import Progress
@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-k", type=positive_int, default=TOP_K, help="classes of each record (20, or all where there are fewer)"
     )
+    parser.add_argument("--names", action="store_true", help="write classes by name, such as dog_bark, in place of numbers")
     parser.add_argument("--batch", type=positive_int, default=512, help="examples of a batch (512)")
     parser.add_argument("--max-frames", type=positive_int, default=MAX_FRAMES, help="frames of an example that count (300)")
     parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
@@ -44,7 +45,9 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     """Predict and write the whole file, or none of it."""
     started = time.monotonic()
     damage = Damage(skip=arguments.skip_damaged)
-    model = load(trained_model(arguments.model).folder)
+    folder = trained_model(arguments.model).folder
+    model = load(folder)
+    classes = read_json(folder / FACTS)["labels"] if arguments.names else range(model.classes)
     # Labels, where there are any, are of no concern here, so they may be of any set of classes.
     records = read_dataset(arguments.records, Form(labelled=False, min_frames=1), damage)
     unlabelled = (replace(record, labels=()) for record in records)
@@ -55,7 +58,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
         file.write(f"{HEADER}\n")
         for batch, probabilities in predicted(model, source):
             names = (name or f"record-{number}" for number, name in enumerate(batch.ids, count))
-            file.writelines(lines(tuple(names), probabilities, arguments.top_k))
+            file.writelines(lines(tuple(names), probabilities, arguments.top_k, classes))
             count += len(batch.ids)
             progress.update(count)
     progress.close()
@@ -65,10 +68,10 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     return {"examples": count, "top_k": min(arguments.top_k, model.classes), **kinds, "output": str(arguments.output)}
 
 
-def lines(names: tuple[str, ...], probabilities: Float32, top_k: int) -> Iterator[str]:
+def lines(names: tuple[str, ...], probabilities: Float32, top_k: int, classes: Sequence[object]) -> Iterator[str]:
     """Yield `ID,CLASS SCORE CLASS SCORE …` for each row of probabilities (n, V), best first, of equal scores the lower class."""
     ranking = ranked_classes(probabilities.astype(np.float64))[:, :top_k]
-    for name, row, classes in zip(names, probabilities, ranking, strict=True):
+    for name, row, best in zip(names, probabilities, ranking, strict=True):
         if "\n" in name or "\r" in name:
             raise EdgeDetectorError(f"the id {name!r} has a line break, which the CSV cannot hold; rename the record")
-        yield f"{name},{' '.join(f'{index:d} {row[index]:g}' for index in classes)}\n"
+        yield f"{name},{' '.join(f'{classes[index]} {row[index]:g}' for index in best)}\n"

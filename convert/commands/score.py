@@ -1,35 +1,168 @@
-"""score: a bundle against labelled clips, through the detector's own path."""
+"""score: a bundle against labelled clips, on soundscapes and where there is nothing to hear; beside YAMNet, on the same sound.
+
+The result with --json. Its keys are fixed; new ones may come. Shares of nothing and figures that were not asked for are
+absent or null.
+
+    bundle, version, folds (null: all), learnt_from_folds (as the bundle says), seed
+    clips, right, accuracy, errors, error_share_95, recall, labels, confusion     by the top class of mean probability, at --hops
+    detectors: by name (edge_detector_<hop in seconds>, yamnet_frigate, yamnet_calibrated)
+      title, on: threshold by class
+      found: clips that give an event of their class: clips, found, share, share_95, recall, counts [found, clips] by class
+      soundscapes: by signal-to-noise ratio in dB, and "all": hours, true, heard, matched, touched, false_alarms, f1, precision,
+        recall, mean_f1, latency_median_seconds, latency_p90_seconds, false_alarms_per_hour, false_alarms_at_most_per_hour,
+        classes: the same by class, and latencies_seconds   (measures.events says what each is)
+      background, signals: by label: hours, events, per_hour, at_most_per_hour, classes: events by class
+    peer: YAMNet on the clips, a window every 0.48 s: clips to confusion as above, by the top one of the clips' classes;
+      found_at: by threshold, as found; deaf_to: classes that it has none of its own for
+"""
 
 import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import folds
-from convert.data.clips import find_clips, load_clips
-from convert.data.scoring import confusion_table, score_clips
-from convert.serving import detector_model
-from edge_detector.core.bundle import load_bundle
+import numpy as np
+
+from convert.arguments import folds, positive_float, positive_int
+from convert.data.clips import LoadedClip, find_clips, load_clips, load_unlabelled
+from convert.data.contenders import CALIBRATED, FRIGATE, calibrated, in_frigate, ours
+from convert.data.contest import Contender, alarms, found_at, found_clips, on_scenes
+from convert.data.peer import EXAMPLE_STEP_SAMPLES, Peer
+from convert.data.scenes import SceneComposer
+from convert.data.scoring import accuracy, clip_probabilities, score_clips
+from convert.data.signals import signals
+from convert.score_tables import score_text
+from edge_detector.core.bundle import Bundle, load_bundle
+from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.types import Float32
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("bundle", type=Path, help="bundle folder")
-    parser.add_argument("clips", type=Path, metavar="DIR", help="folder of clips: SLUG/FOLD-SOURCE-TAKE.ogg")
+    parser.add_argument("clips", type=Path, metavar="DIR", help="folder of clips: LABEL/FOLD-SOURCE-TAKE.ogg")
     parser.add_argument("--folds", type=folds, help="folds to score (all)")
-    parser.add_argument("--hops", type=int, choices=HOPS_PER_PATCH, default=1, help="hops per patch (1: every 0.96 s)")
+    parser.add_argument(
+        "--hops", type=int, nargs="+", choices=HOPS_PER_PATCH, default=[1], help="hops per patch, one or more (1: every 0.96 s)"
+    )
+    parser.add_argument(
+        "--background", type=Path, nargs="+", default=[], metavar="DIR", help="LABEL/1-ORIGIN.wav to count false alarms in"
+    )
+    parser.add_argument(
+        "--soundscapes",
+        type=positive_int,
+        nargs="?",
+        const=1,
+        metavar="ROUNDS",
+        help="score events on soundscapes, each clip so often",
+    )
+    parser.add_argument(
+        "--signals",
+        type=positive_float,
+        nargs="?",
+        const=10.0,
+        metavar="MINUTES",
+        help="hear noise, hum and tones, each so long (10)",
+    )
+    parser.add_argument("--peer", type=Path, metavar="FILE", help="YAMNet's .tflite, its list of labels beside it")
+    parser.add_argument(
+        "--calibrate-background",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="choose YAMNet's thresholds on this, as the bundle's were",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of all that is made and composed (0)")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Score."""
+    if arguments.calibrate_background and not arguments.peer:
+        raise UsageError("--calibrate-background is for YAMNet's thresholds; give --peer too, or leave it out")
     bundle = load_bundle(arguments.bundle)
     slugs = [sound.slug for sound in bundle.manifest.classes]
     clips = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
-    confusion = score_clips(detector_model(bundle), clips, slugs, arguments.hops)
-    return {"bundle": bundle.manifest.name, "version": bundle.manifest.version, **confusion.as_json()}
+    contenders = ours(bundle, arguments.hops)
+    result = {
+        "bundle": bundle.manifest.name,
+        "version": bundle.manifest.version,
+        "folds": None if arguments.folds is None else list(arguments.folds),
+        "learnt_from_folds": _learnt_from(bundle),
+        "seed": arguments.seed,
+        **score_clips(next(iter(contenders.values())).hear, clips, slugs),
+    }
+    if arguments.peer:
+        peer = Peer(arguments.peer, bundle.manifest.classes)
+        contenders |= _peers(peer, bundle, arguments)
+        heard = clip_probabilities(partial(peer.probabilities, step_samples=EXAMPLE_STEP_SAMPLES), clips, "YAMNet")
+        # YAMNet may choose among the clips' own classes alone, a bundle among all of its own.
+        own = {clip.class_index for clip in clips}
+        figures = {**accuracy(heard, clips, slugs, own), "found_at": found_at(heard, clips)}
+        result["peer"] = {"file": arguments.peer.name, **figures, "deaf_to": list(peer.deaf_to)}
+    return {**result, "detectors": _detectors(contenders, clips, arguments)}
 
 
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
-    share = f"{result['right']} of {result['clips']} clips have their class on top by mean probability"
-    return f"{share}: {100 * result['accuracy']:.1f} %\n\n{confusion_table(result)}"
+    return score_text(result)
+
+
+def _learnt_from(bundle: Bundle) -> list[int]:
+    facts = bundle.manifest.training.get("embedder")
+    return list(facts.get("folds", ())) if isinstance(facts, dict) else []
+
+
+def _peers(peer: Peer, bundle: Bundle, arguments: argparse.Namespace) -> dict[str, Contender]:
+    classes = bundle.manifest.classes
+    found = {FRIGATE: in_frigate(peer, classes)}
+    if arguments.calibrate_background:
+        every = find_clips(arguments.clips)
+        others = [clip for clip in every if arguments.folds and clip.fold not in arguments.folds]
+        material = (arguments.calibrate_background, load_clips(others, [sound.slug for sound in classes]))
+        like = bundle.manifest.training.get("calibration")
+        if not isinstance(like, dict):
+            raise UsageError(
+                f"{arguments.bundle} was not calibrated, so nothing can be like it; leave out --calibrate-background"
+            )
+        found[CALIBRATED] = calibrated(peer, classes, arguments.hops[0], material, like)
+    return found
+
+
+def _detectors(
+    contenders: dict[str, Contender], clips: Sequence[LoadedClip], arguments: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    result: dict[str, dict[str, Any]] = {
+        key: {
+            "title": contender.title,
+            "on": {slug: rule.on for slug, rule in zip(contender.slugs, contender.rules, strict=True)},
+            "found": found_clips(contender, clips),
+        }
+        for key, contender in contenders.items()
+    }
+    background = _background(arguments.background)
+    parts: dict[str, dict[str, Any]] = {}
+    if arguments.soundscapes:
+        parts["soundscapes"] = on_scenes(contenders, SceneComposer(clips, background, arguments.soundscapes, arguments.seed))
+    if background:
+        parts["background"] = alarms(contenders, {label: _given(samples) for label, samples in background.items()}, "background")
+    if arguments.signals:
+        parts["signals"] = alarms(contenders, signals(arguments.signals, arguments.seed), "signal")
+    for name, by_contender in parts.items():
+        for key, figures in by_contender.items():
+            result[key][name] = figures
+    return result
+
+
+def _background(folders: Sequence[Path]) -> dict[str, Float32]:
+    """Each label's pieces after one another."""
+    pieces: dict[str, list[Float32]] = {}
+    for folder in folders:
+        for clip in load_unlabelled(find_clips(folder)):
+            pieces.setdefault(clip.clip.label, []).append(clip.samples)
+    return {label: np.concatenate(found) for label, found in pieces.items()}
+
+
+def _given(samples: Float32) -> Callable[[], Float32]:
+    return lambda: samples

@@ -2,13 +2,15 @@
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from convert.arguments import positive_int
 from convert.data.batches import MAX_FRAMES
-from convert.data.records import find_labels, record_files
+from convert.data.classes import ClassName, as_json, numbered, read_class_names
+from convert.data.records import find_classes, find_embedder, record_files
 from convert.data.training_set import SHUFFLED_RECORDS, Target, TrainingSet
 from convert.files import write_arrays, write_json
 from convert.training_options import MODELS, add_options, chosen
@@ -29,6 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "model is lstm, otherwise the last); most defaults depend on it",
     )
     parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
+    parser.add_argument(
+        "--class-names", type=Path, metavar="FILE.csv", help="or their names, in AudioSet's form: class_labels_indices.csv"
+    )
     parser.add_argument("--context", type=positive_int, default=10, help="frames of an example at most, up to 300 (10)")
     parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
     parser.add_argument(
@@ -48,11 +53,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and write the best epoch's weights."""
     if arguments.context > MAX_FRAMES:
         raise UsageError(f"--context {arguments.context} is above {MAX_FRAMES}, the most frames that these models look at")
-    labels = _labels(arguments.records, arguments.classes)
-    target = _target(arguments, len(labels))
+    classes = choose_classes(arguments.records, arguments.classes, arguments.class_names)
+    target = _target(arguments, len(classes))
     choices = chosen(arguments, target)
-    training = _set(arguments, arguments.records, len(labels), target)
-    validation = _set(arguments, arguments.validation, len(labels), target) if arguments.validation else None
+    training = _set(arguments, arguments.records, len(classes), target)
+    validation = _set(arguments, arguments.validation, len(classes), target) if arguments.validation else None
     # Both are read once before TensorFlow is loaded, so that a damaged record is said at once.
     examples = training.examples
     held_out = validation.examples if validation else 0
@@ -66,12 +71,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             (arguments.output / name).unlink(missing_ok=True)
         shutil.rmtree(arguments.output / CHECKPOINTS, ignore_errors=True)
     plan = Plan(target=target, seed=arguments.seed, **choices.plan)
-    model = build_model(arguments.model, Options(**choices.model), len(labels), arguments.seed)
+    model = build_model(arguments.model, Options(**choices.model), len(classes), arguments.seed)
     facts: dict[str, Any] = {
         **model.facts,
         "parameters": model.parameters,
         "macs_per_frame": model.macs_per_frame,
-        "labels": list(labels),
+        "labels": [each.slug for each in classes],
+        "classes": as_json(classes),
+        "made_of": _embedder(arguments),
         "context": arguments.context,
         "target": target,
         "seed": arguments.seed,
@@ -113,14 +120,29 @@ def _target(arguments: argparse.Namespace, classes: int) -> Target:
     return "frame" if every else "last"
 
 
-def _labels(records: list[Path], classes: int | None) -> tuple[str, ...]:
-    if classes is not None:
-        return tuple(f"class_{index}" for index in range(classes))
-    found = {find_labels(path) for path in records if record_files(path)}
+def choose_classes(records: Sequence[Path], count: int | None, names: Path | None) -> tuple[ClassName, ...]:
+    """The classes that records have, or where they name none those of a CSV file, or only their number."""
+    found = {find_classes(path) for path in records if record_files(path)}
     if len(found) > 1:
         raise UsageError("the records are of different classes; give records of one set of classes")
-    labels = next(iter(found))
-    if labels is None:
-        message = f"{records[0]} has no file of class names; say how many there are with --classes (AudioSet: 527)"
-        raise UsageError(message)
-    return labels
+    given = read_class_names(names) if names else None
+    classes = next(iter(found)) or given or numbered(count or 0)
+    if not classes:
+        raise UsageError(
+            f"{records[0]} has no file of class names beside it; give --class-names FILE.csv, or their number with --classes "
+            "(AudioSet: 527)"
+        )
+    if given and given != classes:
+        raise UsageError(f"{records[0]} has class names of its own; leave out --class-names")
+    if count not in (None, len(classes)):
+        raise UsageError(f"--classes {count}, but there are names of {len(classes)}; leave the option out")
+    return classes
+
+
+def _embedder(arguments: argparse.Namespace) -> dict[str, str]:
+    """Checksums of what made the records, empty where that is not known."""
+    paths = [*arguments.records, *(arguments.validation or ())]
+    known = [dict(each) for path in paths if (each := find_embedder(path)) is not None]
+    if any(each != known[0] for each in known):
+        raise UsageError("the records were made by different embedders; their codes have nothing in common, embed them again")
+    return known[0] if known else {}

@@ -1,10 +1,11 @@
 """Whole recordings as 16 kHz mono samples, by the detector's own reader and resampler."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from edge_detector.edges.audio_file import read_mono
+from edge_detector.edges.audio_file import AudioFile, read_mono
 from edge_detector.edges.resampler import StreamResampler
 from edge_detector.types import Block, Float32
 
@@ -16,3 +17,21 @@ def read_16khz(path: Path) -> Float32:
     parts = (resampler.push(Block(samples, first_sample=0)), resampler.finish())
     pieces = [part.samples for part in parts if part is not None]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+
+
+def blocks_16khz(path: Path) -> Iterator[Block]:
+    """The same samples block by block, so that a recording may be longer than memory."""
+    source = AudioFile(path)
+    try:
+        resampler = StreamResampler(source.rate_hz)
+        read_samples = 0
+        while (block := source.read(0.0)) is not None:
+            given = resampler.push(Block(block.samples, read_samples))
+            read_samples += len(block.samples)
+            if given is not None:
+                yield given
+        last = resampler.finish()
+        if last is not None:
+            yield last
+    finally:
+        source.close()

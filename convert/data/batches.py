@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.record_forms import Record
+from edge_detector.core.embedding import dequantise
 from edge_detector.types import Codes, Float32
 
 MAX_FRAMES = 300
@@ -22,7 +23,7 @@ class Batch:
     """Examples side by side.
 
     Attributes:
-        codes: uint8 (n, T, width), zero where padded; float32 (n, 1, width) where all its records hold means.
+        codes: uint8 (n, T, width), zero where padded; dequantised float32 where any of its records holds means.
         frames: int32 (n,), how many each has, at most T.
         labels: bool (n, V).
         ids: names of the examples.
@@ -42,16 +43,25 @@ def batches(records: Iterable[Record], classes: int, size: int, max_frames: int 
         labels = np.zeros((len(kept), classes), np.bool_)
         for row, record in enumerate(kept):
             labels[row, list(record.labels)] = True
-        yield Batch(*_padded(kept, max_frames), labels, tuple(record.video_id for record in kept))
+        yield Batch(*padded(kept, max_frames), labels, tuple(record.video_id for record in kept))
 
 
-def _padded(kept: Sequence[Record], max_frames: int) -> tuple[Codes | Float32, NDArray[np.int32]]:
-    means = [record.means for record in kept if record.means is not None]
-    if len(means) == len(kept):
-        return np.stack(means)[:, np.newaxis], np.ones(len(kept), np.int32)
-    frames = np.array([min(len(record.codes), max_frames) for record in kept], np.int32)
-    longest = -(-max(int(frames.max()), 1) // FRAMES_STEP) * FRAMES_STEP
-    codes = np.zeros((len(kept), min(longest, max_frames), kept[0].codes.shape[1]), np.uint8)
-    for row, record in enumerate(kept):
-        codes[row, : frames[row]] = record.codes[: frames[row]]
+def padded(records: Sequence[Record], max_frames: int) -> tuple[Codes | Float32, NDArray[np.int32]]:
+    """Frames of records side by side (n, T, width), zero where padded, and how many each has.
+
+    They are uint8 codes, or dequantised float32 where any record holds means: those never were codes.
+    """
+    frames = np.array([min(len(record.codes), max_frames) for record in records], np.int32)
+    if all(record.means is not None for record in records):
+        longest = 1
+    else:
+        longest = min(-(-max(int(frames.max()), 1) // FRAMES_STEP) * FRAMES_STEP, max_frames)
+    exact = any(record.means is not None for record in records)
+    codes = np.zeros((len(records), longest, records[0].codes.shape[1]), np.float32 if exact else np.uint8)
+    for row, (record, count) in enumerate(zip(records, frames, strict=True)):
+        codes[row, :count] = _exact(record)[:count] if exact else record.codes[:count]
     return codes, frames
+
+
+def _exact(record: Record) -> Float32:
+    return dequantise(record.codes) if record.means is None else record.means[np.newaxis]

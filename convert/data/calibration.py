@@ -17,8 +17,8 @@ HIGH_ON = 0.5
 """Above it, a class whose sounds last is better told from a short mistake by its duration than by a higher threshold."""
 
 LASTING_SECONDS = 0.9
-CANDIDATES = tuple(1.0 / (1.0 + math.exp(-step / 4.0)) for step in range(-8, 16))
-"""From 0.12 to 0.98, evenly spaced as log odds."""
+CANDIDATES = tuple(1.0 / (1.0 + math.exp(-step / 4.0)) for step in range(-16, 16))
+"""From 0.02 to 0.98, evenly spaced as log odds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,13 @@ class Limits:
     Attributes:
         per_hour: false alarms allowed in an hour of background; less than one in all of it means none.
         margin: log odds added to the threshold, for sound that is not in the background.
+        lowest_on: no threshold is lower.
 
     """
 
     per_hour: float
     margin: float
+    lowest_on: float = LOWEST_ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,16 @@ def event_starts(probabilities: Float32, rule: Rule, hops_per_patch: int) -> int
     if not len(probabilities) or float(probabilities.max()) < rule.on:
         return 0
     decider = Decider((rule,))
-    return sum(
-        isinstance(found, EventStart) for scores in _scores(probabilities, hops_per_patch) for found in decider.decide(scores)
-    )
+    heard = as_scores(probabilities[:, np.newaxis], FRONT_END.patch_step_samples // hops_per_patch)
+    return sum(isinstance(found, EventStart) for scores in heard for found in decider.decide(scores))
 
 
-def _scores(probabilities: Float32, hops_per_patch: int) -> Iterator[Scores]:
-    hop = FRONT_END.patch_step_samples // hops_per_patch
-    for number, probability in enumerate(probabilities):
-        first = number * hop
+def as_scores(probabilities: Float32, step_samples: int) -> Iterator[Scores]:
+    """Probabilities (windows, classes) of one stream as its decider gets them, window by window."""
+    for number, row in enumerate(probabilities):
+        first = number * step_samples
         yield Scores(
-            probabilities=probability[np.newaxis],
+            probabilities=row,
             state_age_frames=1,
             sequence_number=number,
             first_sample=first,
@@ -118,19 +119,19 @@ def choose(
 def _lowest(columns: Sequence[Float32], length_hours: float, limits: Limits, hops_per_patch: int, minimum: float) -> Rule:
     allowed = math.floor(limits.per_hour * length_hours)
     for candidate in CANDIDATES:
-        rule = _rule(candidate, minimum)
+        rule = _rule(candidate, minimum, limits.lowest_on)
         alarms = 0
         for column in columns:
             alarms += event_starts(column, rule, hops_per_patch)
             if alarms > allowed:
                 break
         if alarms <= allowed:
-            return _rule(_shifted(candidate, limits.margin), minimum)
-    return _rule(HIGHEST_ON, minimum)
+            return _rule(_shifted(candidate, limits.margin), minimum, limits.lowest_on)
+    return _rule(HIGHEST_ON, minimum, limits.lowest_on)
 
 
-def _rule(on: float, minimum: float) -> Rule:
-    on = round(min(max(on, LOWEST_ON), HIGHEST_ON), 3)
+def _rule(on: float, minimum: float, lowest_on: float) -> Rule:
+    on = round(min(max(on, lowest_on), HIGHEST_ON), 3)
     return Rule(on=on, off=round(OFF_SHARE * on, 3), min_seconds=minimum)
 
 

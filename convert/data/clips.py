@@ -1,5 +1,6 @@
-"""Labelled clips on disk: FOLDER/LABEL/FOLD-SOURCE-TAKE.ogg."""
+"""Labelled clips on disk: FOLDER/LABEL/anything.wav, or FOLDER/LABEL/FOLD-SOURCE-TAKE.ogg where they come in folds."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,14 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from convert.data.audio import read_16khz
+from convert.data.classes import ClassName, named, slug_of
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 
 NO_CLASS = -1
+NO_FOLD = 0
 BACKGROUND_CLASSES = ("music", "speech")
 """Labels of background that are classes too; every other label of it is none."""
 
-AUDIO_SUFFIXES = frozenset({".ogg", ".wav", ".flac", ".mp3"})
+AUDIO_SUFFIXES = frozenset({".ogg", ".opus", ".wav", ".flac", ".mp3", ".aiff", ".aif"})
+OTHER_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".3gp", ".amr", ".wma", ".webm", ".caf"})
+"""What telephones and browsers record, and libsndfile does not read."""
+
+# Two digits at most: 2026-11-23.wav is a date, not fold 2026.
+_IN_FOLD = re.compile(r"(?P<fold>\d{1,2})-(?P<source>[^-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +31,9 @@ class Clip:
 
     Attributes:
         path: the file.
-        label: name of its folder.
-        fold: leading number of the file's name; clips are split by fold, never one by one.
-        source: fold and original recording; takes of one original share it.
+        label: name of its folder as a slug: lower-case letters, digits and underscores.
+        fold: leading number of the file's name; clips are split by fold, never one by one. NO_FOLD where it has none.
+        source: fold and original recording; takes of one original share it. Without a fold a clip is its own source.
 
     """
 
@@ -45,41 +53,66 @@ class LoadedClip:
 
 
 def find_clips(root: Path, folds: Collection[int] | None = None) -> list[Clip]:
-    """All clips under `root` in a fixed order, or those of some folds."""
+    """All clips under `root` in a fixed order, or those of some folds.
+
+    Raises UsageError for a folder whose name makes no slug or the same as another's, for sound that cannot be read, and for
+    folds that are not there.
+    """
     if not root.is_dir():
         message = f"{root} is not a folder; give one that holds a folder of clips for each label"
         raise UsageError(message)
-    clips = [
-        _clip(path)
-        for folder in sorted(root.iterdir())
-        if folder.is_dir()
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in AUDIO_SUFFIXES
-    ]
-    if folds is not None:
-        missing = sorted(set(folds) - {clip.fold for clip in clips})
-        if missing and clips:
-            message = f"{root} has no clip of fold {missing[0]}; it has {sorted({clip.fold for clip in clips})}"
-            raise UsageError(message)
+    folders: dict[str, Path] = {}
+    clips: list[Clip] = []
+    for folder in sorted(root.iterdir()):
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        if paths := _audio_files(folder):
+            label = slug_of(folder.name)
+            if not label:
+                raise UsageError(f"{folder} cannot name a class: its name has no letter a to z and no digit; rename it")
+            if label in folders:
+                raise UsageError(f"{folders[label]} and {folder} are both the class {label}; rename one, or put them together")
+            folders[label] = folder
+            clips += [Clip(path, label, *fold_and_source(path.stem)) for path in paths]
+    if folds is not None and clips:
+        _require_folds(root, folds, {clip.fold for clip in clips})
         clips = [clip for clip in clips if clip.fold in folds]
     if not clips:
-        message = f"{root} holds no clips; they are expected as LABEL/FOLD-SOURCE-TAKE.ogg (or wav, flac, mp3)"
+        message = f"{root} holds no clips; they are expected as LABEL/anything.wav (or ogg, opus, flac, mp3, aiff)"
         raise UsageError(message)
     return clips
 
 
-def _clip(path: Path) -> Clip:
-    fold, _, rest = path.stem.partition("-")
-    if not fold.isdigit():
-        message = f"{path} has no fold: its name must start with a number and a dash, such as 1-dog.ogg"
-        raise UsageError(message)
-    source = f"{fold}-{rest.split('-')[0]}"
-    return Clip(path, path.parent.name, int(fold), source)
+def fold_and_source(name: str) -> tuple[int, str]:
+    """Fold and source of a recording by its name: FOLD-SOURCE-TAKE; any other name has no fold and is its own source."""
+    found = _IN_FOLD.match(name)
+    return (int(found["fold"]), found[0]) if found else (NO_FOLD, name)
+
+
+def _audio_files(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if other := [path for path in files if path.suffix.lower() in OTHER_AUDIO_SUFFIXES]:
+        raise UsageError(f"{other[0]} is in a form that cannot be read; make a .wav of it (ffmpeg does), or take it away")
+    return [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+
+
+def _require_folds(root: Path, wanted: Collection[int], there: Collection[int]) -> None:
+    numbered = sorted(set(there) - {NO_FOLD})
+    if not numbered:
+        raise UsageError(f"{root} has no folds: its clips are not called FOLD-SOURCE-TAKE; leave the folds out")
+    if missing := sorted(set(wanted) - set(numbered)):
+        raise UsageError(f"{root} has no clip of fold {missing[0]}; it has {numbered}")
 
 
 def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
     """The labels, sorted: their order is the order of classes everywhere after."""
     return tuple(sorted({clip.label for clip in clips}))
+
+
+def classes_of(clips: Sequence[Clip], labels: Sequence[str]) -> tuple[ClassName, ...]:
+    """The labels as classes, each called for people as its folder is."""
+    folders = {clip.label: clip.path.parent.name for clip in clips}
+    return tuple(named(folders.get(label, label)) for label in labels)
 
 
 def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]:
@@ -97,11 +130,15 @@ def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]
     return loaded
 
 
+def background_labels(clips: Sequence[Clip], labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels of clips and background together: its speech and music become classes, the rest of it is of none."""
+    return tuple(sorted({*labels, *({clip.label for clip in clips} & set(BACKGROUND_CLASSES))}))
+
+
 def with_background(clips: Sequence[LoadedClip], labels: Sequence[str], root: Path) -> tuple[list[LoadedClip], tuple[str, ...]]:
-    """Clips and background together, and their labels: speech and music become classes, the rest of it is of none."""
+    """Clips and background together, and their labels."""
     found = find_clips(root)
-    classes = {clip.label for clip in found if clip.label in BACKGROUND_CLASSES}
-    together = tuple(sorted({*labels, *classes}))
+    together = background_labels(found, labels)
     renumbered = [replace(clip, class_index=together.index(clip.clip.label)) for clip in clips]
     known = load_clips([clip for clip in found if clip.label in together], together)
     return [*renumbered, *known, *load_unlabelled([clip for clip in found if clip.label not in together])], together

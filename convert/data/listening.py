@@ -1,7 +1,8 @@
-"""What a bundle says of folders of sound, at its finest hop: of background as one long stream, of labelled clips one by one."""
+"""What a detector says of folders of sound, at its finest hop: of background as one long stream, of labelled clips one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,17 +19,25 @@ from edge_detector.types import Float32
 
 NOISE = "synthetic noise"
 
+Ear: TypeAlias = Callable[[Float32], Float32]
+"""Sound float32 (n,) at 16 kHz to probabilities float32 (hops, classes) at the finest hop."""
 
-def hear(model: Model, samples: Float32, true: frozenset[int]) -> Stream:
+
+def ear_of(model: Model) -> Ear:
+    """A bundle's."""
+    return lambda samples: stream_probabilities(model, samples, FINEST)
+
+
+def hear(ear: Ear, samples: Float32, true: frozenset[int]) -> Stream:
     """One stretch of sound as a stream of its own."""
-    probabilities = stream_probabilities(model, samples, FINEST)
+    probabilities = ear(samples)
     if not len(probabilities):
         probabilities = np.zeros((0, 0), np.float32)
     return Stream(probabilities, true, len(samples) / FRONT_END.sample_rate_hz)
 
 
 def hear_background(
-    model: Model, folders: Sequence[Path], slugs: Sequence[str], gains_db: Sequence[float]
+    ear: Ear, folders: Sequence[Path], slugs: Sequence[str], gains_db: Sequence[float]
 ) -> dict[str, list[Stream]]:
     """Streams by label: each folder's sound at each level. A label that is a class may be heard in its own sound."""
     found: dict[str, list[Stream]] = {}
@@ -40,27 +49,27 @@ def hear_background(
             samples = np.concatenate([clip.samples for clip in clips if clip.clip.label == label])
             true = frozenset({slugs.index(label)} if label in slugs else ())
             for gain in gains_db:
-                found.setdefault(label, []).append(hear(model, np.clip(samples * gain_of_db(gain), -1.0, 1.0), true))
+                found.setdefault(label, []).append(hear(ear, np.clip(samples * gain_of_db(gain), -1.0, 1.0), true))
                 progress.update(sum(map(len, found.values())))
         progress.close()
     return found
 
 
-def hear_noise(model: Model, minutes: float, seed: int) -> list[Stream]:
+def hear_noise(ear: Ear, minutes: float, seed: int) -> list[Stream]:
     """Coloured noise and hum at levels from a quiet room to a loud one, new every ten seconds."""
     rng = np.random.default_rng([seed, 1 << 30])
     backgrounds = Backgrounds(seed)
     size = 10 * FRONT_END.sample_rate_hz
     parts = [backgrounds.draw(rng, size) * gain_of_db(float(rng.uniform(-80.0, -20.0))) for _ in range(round(minutes * 6.0))]
-    return [hear(model, np.clip(np.concatenate(parts), -1.0, 1.0).astype(np.float32), frozenset())] if parts else []
+    return [hear(ear, np.clip(np.concatenate(parts), -1.0, 1.0).astype(np.float32), frozenset())] if parts else []
 
 
-def hear_clips(model: Model, clips: Sequence[LoadedClip]) -> list[Stream]:
+def hear_clips(ear: Ear, clips: Sequence[LoadedClip]) -> list[Stream]:
     """Each clip on its own."""
     progress = Progress("listen: clip", len(clips))
     found = []
     for number, clip in enumerate(clips, 1):
-        found.append(hear(model, clip.samples, frozenset({clip.class_index})))
+        found.append(hear(ear, clip.samples, frozenset({clip.class_index})))
         progress.update(number)
     progress.close()
     return found

@@ -1,9 +1,12 @@
 """Files of embedding records, written and read one record at a time, and the names of their classes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from convert.data import protobuf, tfrecord
+from convert.data.classes import ClassName, as_json, from_json, named
 from convert.data.damage import Damage, DamagedRecordError
 from convert.data.record_forms import ANY_FORM, Form, Record, decode_record, encode_record
 from convert.files import read_json, write_json
@@ -15,19 +18,35 @@ __all__ = [
     "Record",
     "decode_record",
     "encode_record",
-    "find_labels",
+    "find_classes",
+    "find_embedder",
+    "read_classes",
     "read_dataset",
-    "read_labels",
     "record_files",
     "sidecar",
     "write_dataset",
 ]
 
 
-def write_dataset(path: Path, records: Iterable[Record], labels: Sequence[str]) -> int:
-    """Write the records, and beside them `<path>.json` with the names of the classes."""
+def write_dataset(
+    path: Path,
+    records: Iterable[Record],
+    classes: Sequence[str] | Sequence[ClassName],
+    *,
+    made_of: Mapping[str, Any] | None = None,
+    damage: Damage | None = None,
+) -> int:
+    """Write the records, and beside them `<path>.json` with the names of the classes.
+
+    The JSON also says what the records were made of, and how many `damage` passed over meanwhile.
+    """
+    damage = damage or Damage()
+    before = Counter(damage.kinds)
     count = tfrecord.write_records(path, (encode_record(record) for record in records))
-    write_json(sidecar(path), {"labels": list(labels), "records": count})
+    known = [named(each) if isinstance(each, str) else each for each in classes]
+    content = {"labels": [each.slug for each in known], "classes": as_json(known), "records": count, "bytes": path.stat().st_size}
+    skipped = dict(Counter(damage.kinds) - before)
+    write_json(sidecar(path), {**content, "skipped": skipped, **({"made_of": dict(made_of)} if made_of else {})})
     return count
 
 
@@ -36,17 +55,27 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """The names of a file's classes."""
-    return tuple(str(label) for label in read_json(sidecar(path)).get("labels", ()))
+def read_classes(path: Path) -> tuple[ClassName, ...]:
+    """The classes of a file."""
+    content = read_json(sidecar(path))
+    return from_json([str(label) for label in content.get("labels", ())], content.get("classes", {}))
 
 
-def find_labels(path: Path) -> tuple[str, ...] | None:
-    """The names of the classes of a file, or of a folder whose files agree; None where they have none."""
-    named = {file: read_labels(file) for file in record_files(path) if sidecar(file).exists()}
-    if len(set(named.values())) > 1:
+def find_classes(path: Path) -> tuple[ClassName, ...] | None:
+    """The classes of a file, or of a folder whose files agree; None where they have none."""
+    found = {read_classes(file) for file in record_files(path) if sidecar(file).exists()}
+    if len(found) > 1:
         raise EdgeDetectorError(f"the files in {path} have different classes; keep records of one set of classes in a folder")
-    return next(iter(named.values()), None)
+    return next(iter(found), None) or None
+
+
+def find_embedder(path: Path) -> Mapping[str, str] | None:
+    """What the records of a file or folder were embedded by (`CodeEmbedder.made_of`); None where that is not known."""
+    found = [read_json(sidecar(file)).get("made_of", {}) for file in record_files(path) if sidecar(file).exists()]
+    by = [{name: str(each[name]) for name in ("embedder", "pca")} for each in found if "embedder" in each]
+    if any(each != by[0] for each in by):
+        raise EdgeDetectorError(f"the files in {path} were made by different embedders; keep those of one in a folder")
+    return by[0] if by else None
 
 
 def record_files(path: Path) -> tuple[Path, ...]:

@@ -1,64 +1,42 @@
 """A detector against labelled clips: which class is on top by mean probability, and which ones are mistaken for which."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convert.data.clips import LoadedClip
+from convert.data.figures import accuracy_json
 from convert.progress import Progress
-from convert.serving import stream_probabilities
-from edge_detector.pipeline.hearing import Model
+from edge_detector.types import Float32
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """counts[i, j]: clips of class i whose top class was j; the last column counts clips too short to say anything of."""
-
-    labels: tuple[str, ...]
-    counts: NDArray[np.int64]
-
-    @property
-    def right(self) -> int:
-        """Clips whose own class was on top."""
-        return int(np.trace(self.counts))
-
-    @property
-    def clips(self) -> int:
-        """All of them."""
-        return int(self.counts.sum())
-
-    @property
-    def recall(self) -> dict[str, float]:
-        """Share of each class's clips that were right; a class without clips has none."""
-        totals = self.counts.sum(axis=1)
-        return {label: float(self.counts[i, i] / totals[i]) for i, label in enumerate(self.labels) if totals[i]}
-
-    def as_json(self) -> dict[str, Any]:
-        """Figures for a manifest or a machine."""
-        return {
-            "clips": self.clips,
-            "right": self.right,
-            "accuracy": self.right / max(self.clips, 1),
-            "recall": self.recall,
-            "labels": list(self.labels),
-            "confusion": self.counts.tolist(),
-        }
-
-
-def score_clips(model: Model, clips: Sequence[LoadedClip], labels: Sequence[str], hops_per_patch: int = 1) -> Confusion:
-    """Run every clip through the detector's own path, each as a stream of its own."""
-    counts = np.zeros((len(labels), len(labels) + 1), np.int64)
-    progress = Progress("score: clip", len(clips))
+def clip_probabilities(hear: Callable[[Float32], Float32], clips: Sequence[LoadedClip], what: str) -> list[Float32]:
+    """Probabilities float32 (windows, classes) of every clip, each heard as a stream of its own."""
+    progress = Progress(f"score: clip, {what}", len(clips))
+    found = []
     for number, clip in enumerate(clips, 1):
-        probabilities = stream_probabilities(model, clip.samples, hops_per_patch)
-        top = int(probabilities.mean(axis=0).argmax()) if len(probabilities) else len(labels)
-        counts[clip.class_index, top] += 1
+        found.append(hear(clip.samples))
         progress.update(number)
     progress.close()
-    return Confusion(tuple(labels), counts)
+    return found
+
+
+def accuracy(
+    probabilities: Sequence[Float32], clips: Sequence[LoadedClip], labels: Sequence[str], among: Collection[int] | None = None
+) -> dict[str, Any]:
+    """Figures by the top class of each clip's mean probability, of some classes or all; a clip without a window has none."""
+    confusion = np.zeros((len(labels), len(labels) + 1), np.int64)
+    asked = sorted(range(len(labels)) if among is None else among)
+    for clip, found in zip(clips, probabilities, strict=True):
+        top = asked[int(found[:, asked].mean(axis=0).argmax())] if len(found) else len(labels)
+        confusion[clip.class_index, top] += 1
+    return accuracy_json(labels, confusion.tolist())
+
+
+def score_clips(hear: Callable[[Float32], Float32], clips: Sequence[LoadedClip], labels: Sequence[str]) -> dict[str, Any]:
+    """Both at once."""
+    return accuracy(clip_probabilities(hear, clips, "accuracy"), clips, labels)
 
 
 def confusion_table(result: dict[str, Any]) -> str:

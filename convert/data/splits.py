@@ -1,20 +1,20 @@
 """Records parted into those to learn from, to stop by and to measure on: the same parts on every machine, by their ids."""
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from convert.data.classes import ClassName
+from convert.data.clips import NO_FOLD, fold_and_source
 from convert.data.damage import Damage
-from convert.data.records import Form, Record, read_dataset, write_dataset
+from convert.data.records import Form, Record, find_embedder, read_dataset, write_dataset
 from convert.progress import Progress
 from edge_detector.errors import UsageError
 
 Part: TypeAlias = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-_CLIP = re.compile(r"(?P<source>(?P<fold>\d+)-.+)-[^-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Parting:
 
     Attributes:
         by: "segments": a share of the recordings is measured on. "folds": each fold once, of clips called FOLD-SOURCE-TAKE.
+        folds: which ones are measured on; empty for all.
         test: records of their own to measure on; `records` then only part into those to learn from and to stop by.
         test_share: share of the segments to measure on.
         validation_share: share of the others to stop by.
@@ -40,6 +41,7 @@ class Parting:
     """
 
     by: Literal["segments", "folds"] = "segments"
+    folds: tuple[int, ...] = ()
     test: Path | None = None
     test_share: float = 0.25
     validation_share: float = 0.15
@@ -52,25 +54,29 @@ def share_of(name: str) -> float:
 
 def source_of(name: str) -> str:
     """What a recording must share a part with: takes of one source stay together, AudioSet's videos are their own source."""
-    clip = _CLIP.fullmatch(name)
-    return clip["source"] if clip else name
+    return fold_and_source(name)[1]
 
 
-def write_splits(records: Path, parting: Parting, classes: Sequence[str], folder: Path, damage: Damage) -> list[Split]:
-    """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty."""
+def write_splits(
+    records: Sequence[Path], parting: Parting, classes: Sequence[ClassName], folder: Path, damage: Damage
+) -> list[Split]:
+    """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty.
+
+    `records` are one file or folder, or one for each of the parting's folds, in their order.
+    """
     wanted = Form(classes=len(classes), min_frames=1)
-    names = _names(records, parting, wanted, damage)
-    progress = Progress("compare: split file", 3 * len(names))
+    plan = _plan(records, parting, wanted, damage)
+    progress = Progress("compare: split file", 3 * len(plan))
     splits = []
-    for number, name in enumerate(names):
+    for number, (name, own) in enumerate(plan.items()):
         paths: dict[Part, Path] = {part: folder / name / f"{part}.tfrecord" for part in PARTS}
         for step, (part, path) in enumerate(paths.items(), 3 * number + 1):
-            source = parting.test if parting.test is not None and part == "test" else records
-            # Damage was named and counted when the names were collected; a file of its own for tests has its first reading here.
+            source = parting.test if parting.test is not None and part == "test" else own
+            # Damage was named and counted when the plan was made; a file of its own for tests has its first reading here.
             first_reading = source == parting.test and number == 0
             found = read_dataset(source, wanted, damage if first_reading else damage.repeated())
             chosen = found if source == parting.test else _chosen(found, _rule(parting, name), part)
-            if not write_dataset(path, chosen, classes):
+            if not write_dataset(path, chosen, classes, made_of=find_embedder(source)):
                 raise UsageError(f"split {name} leaves no record in {source} for {part}; change the shares, or give more records")
             progress.update(step)
         splits.append(Split(name, paths["train"], paths["validation"], paths["test"]))
@@ -78,30 +84,44 @@ def write_splits(records: Path, parting: Parting, classes: Sequence[str], folder
     return splits
 
 
-def _names(records: Path, parting: Parting, form: Form, damage: Damage) -> list[str]:
-    """Of the splits. Reads all records once, so that damage is met before anything is trained."""
-    folds: set[str] = set()
-    for record in read_dataset(records, form, damage):
-        if parting.by == "folds" and parting.test is None:
-            clip = _CLIP.fullmatch(record.video_id)
-            if clip is None:
-                raise UsageError(f"{records}: {record.video_id!r} is not FOLD-SOURCE-TAKE; give --split segments")
-            folds.add(clip["fold"])
-    if len(folds) == 1:
-        raise UsageError(f"{records} has only fold {next(iter(folds))}; give --split segments, or records of more folds")
-    return [f"fold-{fold}" for fold in sorted(folds, key=int)] or ["all"]
+def _plan(records: Sequence[Path], parting: Parting, form: Form, damage: Damage) -> dict[str, Path]:
+    """Names of the splits, and the records of each. Reads all records once, so that damage is met before anything is trained."""
+    if parting.by == "folds" and parting.test is None:
+        there = [_folds(source, form, damage) for source in records]
+        folds = parting.folds or sorted(there[0])
+        if len(records) not in (1, len(folds)):
+            raise UsageError(f"{len(records)} sets of records need as many --folds, each that which its set is measured on")
+        for place, fold in enumerate(folds):
+            if fold not in there[place % len(records)]:
+                raise UsageError(
+                    f"{records[place % len(records)]} has no fold {fold}; it has {sorted(there[place % len(records)])}"
+                )
+        return {f"fold-{fold}": records[place % len(records)] for place, fold in enumerate(folds)}
+    if parting.folds or len(records) > 1:
+        raise UsageError("--folds and several RECORDS are for --split folds")
+    for _ in read_dataset(records[0], form, damage):
+        pass
+    return {"all": records[0]}
+
+
+def _folds(source: Path, form: Form, damage: Damage) -> set[int]:
+    found = set()
+    for record in read_dataset(source, form, damage):
+        fold = fold_and_source(record.video_id)[0]
+        if fold == NO_FOLD:
+            raise UsageError(f"{source}: {record.video_id!r} is not FOLD-SOURCE-TAKE; give --split segments")
+        found.add(fold)
+    if len(found) == 1:
+        raise UsageError(f"{source} has only fold {next(iter(found))}; give --split segments, or records of more folds")
+    return found
 
 
 def _rule(parting: Parting, name: str) -> Callable[[str], Part]:
     def part(video_id: str) -> Part:
         source = source_of(video_id)
         if parting.test is None:
-            apart = (
-                source.startswith(f"{name.removeprefix('fold-')}-")
-                if parting.by == "folds"
-                else share_of(source) < parting.test_share
-            )
-            if apart:
+            in_fold = f"fold-{fold_and_source(source)[0]}" == name
+            if in_fold if parting.by == "folds" else share_of(source) < parting.test_share:
                 return "test"
         return "validation" if share_of(f"validation {source}") < parting.validation_share else "train"
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.batches import FRAMES_STEP
+from convert.data.batches import padded
 from convert.data.damage import Damage
 from convert.data.record_forms import Form, Record
 from convert.data.records import read_dataset, record_files
@@ -28,7 +28,7 @@ class Lesson:
     """A batch with its targets.
 
     Attributes:
-        codes: uint8 (n, frames, 128), zero where padded; float32 (n, 1, 128) where the records hold means.
+        codes: uint8 (n, frames, 128), zero where padded; dequantised float32 where any of the records holds means.
         lengths: int32 (n,), frames of each.
         targets: float32 (n, frames, classes), or (n, classes) for the last frame.
 
@@ -67,11 +67,22 @@ class TrainingSet:
         self.damage = Damage(skip=skip)
         self._form = Form(classes=classes, min_frames=1)
         self._classes, self._context, self._buffer = classes, context, buffer
+        self._held: dict[Path, list[Record]] = {}
 
     @cached_property
     def examples(self) -> int:
         """How many usable records there are. Every one is read for it once, before anything is learnt from them."""
-        count = sum(1 for _ in self._records(self.files, self.damage))
+        held: dict[Path, list[Record]] = {file: [] for file in self.files}
+        count = 0
+        for file in self.files:
+            for record in read_dataset(file, self._form, self.damage):
+                count += 1
+                if count > self._buffer:
+                    held.clear()
+                else:
+                    held[file].append(record)
+        # What the buffer would hold anyway is not read again in each epoch.
+        self._held = held
         if not count:
             raise UsageError(f"{self.files[0]} holds no record with a frame; make it with: python -m convert embed")
         return count
@@ -92,21 +103,15 @@ class TrainingSet:
         return self._lessons(_drawn(self._records(files, self.damage.repeated()), self._buffer, rng), size)
 
     def _records(self, files: Iterable[Path], damage: Damage) -> Iterator[Record]:
-        return itertools.chain.from_iterable(read_dataset(file, self._form, damage) for file in files)
+        return itertools.chain.from_iterable(self._held.get(file) or read_dataset(file, self._form, damage) for file in files)
 
     def _lessons(self, records: Iterator[Record], size: int) -> Iterator[Lesson]:
         while kept := list(itertools.islice(records, size)):
             yield self._lesson(kept)
 
     def _lesson(self, records: Sequence[Record]) -> Lesson:
-        if all(record.means is not None for record in records):
-            means = np.stack([record.means for record in records if record.means is not None])
-            return Lesson(means[:, np.newaxis], np.ones(len(records), np.int32), self._whole(records))
-        lengths = np.array([min(len(record.codes), self._context) for record in records], np.int32)
-        longest = min(-(-int(lengths.max()) // FRAMES_STEP) * FRAMES_STEP, self._context)
-        codes = np.zeros((len(records), longest, records[0].codes.shape[1]), np.uint8)
-        for row, (record, length) in enumerate(zip(records, lengths, strict=True)):
-            codes[row, :length] = record.codes[:length]
+        codes, lengths = padded(records, self._context)
+        longest = codes.shape[1]
         return Lesson(
             codes, lengths, self._whole(records) if self.target == "last" else self._by_frame(records, lengths, longest)
         )

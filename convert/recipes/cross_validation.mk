@@ -1,25 +1,34 @@
 # Makes the default bundle four times, each without one of the folds, so that every recording is heard by networks and
-# thresholds that never met it:
+# thresholds that never met it; scores each on its fold beside YAMNet, and adds the scores up:
 #
 #   make -f convert/recipes/cross_validation.mk DATA=../shared/data
 #
 # Each takes as long as the bundle itself; what is done is not done twice. Give STEPS and the rest as to default.mk.
 
+DATA ?= ../shared/data
+PYTHON ?= .venv/bin/python
 WORK ?= build/cross-validation
 
-.PHONY: all 1 2 3 4
-all: 1 2 3 4
+FOLDS = 1 2 3 4
+SCORES = $(FOLDS:%=$(WORK)/fold-%/score.json)
+COMMA := ,
+EMPTY :=
+OTHERS = $(subst $(EMPTY) $(EMPTY),$(COMMA),$(strip $(filter-out $*,$(FOLDS))))
+MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background
 
-1: OTHERS = 2,3,4
-2: OTHERS = 1,3,4
-3: OTHERS = 1,2,4
-4: OTHERS = 1,2,3
+.DELETE_ON_ERROR:
+.PHONY: table
+table: $(SCORES)
+	$(PYTHON) -m convert cross-validate $(SCORES) --json > $(WORK)/cross-validation.json
+	$(PYTHON) -m convert cross-validate $(SCORES)
 
-1 2 3 4: material
-	$(MAKE) -f convert/recipes/default.mk FOLDS=$(OTHERS) HELD_OUT=$@ WORK=$(WORK)/fold-$@ OUTPUT=$(WORK)/fold-$@/bundle \
-		DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background
+$(WORK)/fold-%/score.json: $(WORK)/fold-%/bundle/manifest.json
+	$(PYTHON) -m convert score $(WORK)/fold-$*/bundle $(DATA)/esc10 --folds $* --background $(WORK)/background/test --soundscapes --signals \
+		--peer $(DATA)/peers/yamnet.tflite --calibrate-background $(WORK)/background/calibrate --json > $@
 
-# Made once, before two folds could begin to make it at the same time.
-.PHONY: material
-material:
-	$(MAKE) -f convert/recipes/default.mk DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background $(WORK)/background/background.json
+# The material is made once, before two folds could begin to make it at the same time.
+$(WORK)/fold-%/bundle/manifest.json: $(WORK)/background/background.json
+	$(MAKE_BUNDLE) FOLDS=$(OTHERS) HELD_OUT=$* WORK=$(WORK)/fold-$* OUTPUT=$(WORK)/fold-$*/bundle
+
+$(WORK)/background/background.json:
+	$(MAKE_BUNDLE) $@

@@ -6,6 +6,7 @@
 # DATA   folder with esc10/LABEL/FOLD-SOURCE-TAKE.ogg and peers/yamnet.tflite
 # WORK   where the steps meet
 # OUTPUT the bundle
+# SCORES what cross_validation.mk measured, for the card
 #
 # Folds 1 to 3 are learnt from. Fold 4 is looked at by the last step only, and nothing is chosen by it. Speech, music and other
 # sound come from Debian's packages (downloaded and unpacked, not installed): default_background.json says which file is for
@@ -99,7 +100,7 @@ $(WORK)/lstm/sequence.json: $(WORK)/train.tfrecord $(WORK)/validation.tfrecord
 $(WORK)/sequence.tflite: $(WORK)/lstm/sequence.json
 	$(CONVERT) export $(WORK)/lstm --precision float32 --records $(WORK)/validation.tfrecord -o $@
 
-BUNDLE = $(CONVERT) bundle --name default --release 1.1.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
+BUNDLE = $(CONVERT) bundle --name default --release 1.2.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
 	--sequence $(WORK)/sequence.tflite --sequence-source $(WORK)/lstm \
 	--classes $(RECIPES)/default_classes.json --about $(RECIPES)/default_about.json
 
@@ -113,7 +114,7 @@ $(WORK)/calibration.json: $(WORK)/draft/manifest.json
 
 $(OUTPUT)/manifest.json: $(WORK)/calibration.json
 	$(BUNDLE) --calibration $(WORK)/calibration.json --evaluate $(CLIPS) --evaluate-folds $(HELD_OUT) \
-		--evaluate-background $(BACKGROUND)/test -o $(OUTPUT)
+		--evaluate-background $(BACKGROUND)/test $(if $(SCORES),--scores $(SCORES)) -o $(OUTPUT)
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json
 	$(CONVERT) verify $(OUTPUT) --embedder-source $(WORK)/embedder --sequence-source $(WORK)/lstm --json > $@

@@ -40,6 +40,16 @@ def write_clips(folder: Path, folds: int = 3, takes: int = 2) -> Path:
     return folder
 
 
+def write_recordings(folder: Path, takes: int = 4) -> Path:
+    """FOLDER/LABEL of the oven/take N.wav, as a person calls recordings."""
+    for label in LABELS:
+        place = folder / f"{label.capitalize()} of the oven"
+        place.mkdir(parents=True)
+        for take in range(takes):
+            soundfile.write(place / f"take {take}.wav", sound(label, take), RATE_HZ, subtype="PCM_16")
+    return folder
+
+
 def loaded(label: str, seed: int = 0, seconds: float = 2.0) -> LoadedClip:
     """One such clip in memory."""
     clip = Clip(Path(f"{label}/1-{seed}-A.wav"), label, 1, f"1-{seed}")

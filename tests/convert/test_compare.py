@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from convert.__main__ import main
 from convert.commands import compare as command
 from convert.comparison import Steps, summary, table
 from convert.data.damage import Damage
-from convert.data.records import Record, read_dataset, write_dataset
+from convert.data.records import Record, read_classes, read_dataset, write_dataset
 from convert.data.splits import Parting, Split, share_of, source_of, write_splits
 from convert.files import read_json
 from edge_detector.errors import EdgeDetectorError, UsageError
@@ -41,7 +42,7 @@ def written(path: Path, records: Iterator[Record]) -> Path:
 
 def split(tmp_path: Path, records: Iterator[Record], parting: Parting) -> list[Split]:
     source = written(tmp_path / "records.tfrecord", records)
-    return write_splits(source, parting, CLASSES, tmp_path / "splits", Damage())
+    return write_splits([source], parting, read_classes(source), tmp_path / "splits", Damage())
 
 
 def test_segments_are_parted_by_their_ids_and_nothing_is_in_two_parts(tmp_path: Path) -> None:
@@ -67,6 +68,21 @@ def test_each_fold_is_measured_once_and_takes_of_one_source_stay_together(tmp_pa
         assert sum(map(len, sources)) == 30
 
 
+def test_each_fold_may_be_measured_on_records_of_its_own(tmp_path: Path) -> None:
+    """The same clips embedded twice: fold 3 is measured on the first set, fold 1 on the second."""
+    sets = [
+        written(tmp_path / f"{name}.tfrecord", (replace(clip, codes=clip.codes + np.uint8(name)) for clip in clips()))
+        for name in (1, 2)
+    ]
+    found = write_splits(sets, Parting(by="folds", folds=(3, 1)), read_classes(sets[0]), tmp_path / "splits", Damage())
+    assert [each.name for each in found] == ["fold-3", "fold-1"]
+    for number, (fold, each) in enumerate(zip("31", found, strict=True), 1):
+        assert {name[0] for name in names(each.test)} == {fold}
+        assert fold not in {name[0] for name in names(each.train) | names(each.validation)}
+        for part in (each.train, each.validation, each.test):
+            assert {int(record.codes[0, 2]) for record in read_dataset(part)} == {number}, "of its own set"
+
+
 @pytest.mark.parametrize(
     ("name", "source"),
     [("1-100032-A", "1-100032"), ("Y4bNQqk-VpsA", "Y4bNQqk-VpsA"), ("-1-2-3", "-1-2-3"), ("scene-000001", "scene-000001")],
@@ -88,11 +104,19 @@ def test_records_of_their_own_to_measure_on_are_taken_whole(tmp_path: Path) -> N
         (list(many(20)), Parting(by="folds"), "'clip0' is not FOLD-SOURCE-TAKE"),
         ([record for record in clips() if record.video_id[0] == "1"], Parting(by="folds"), "only fold 1"),
         (list(many(1)), Parting(), "leaves no record"),
+        (list(clips()), Parting(by="folds", folds=(1, 4)), r"has no fold 4; it has \[1, 2, 3\]"),
+        (list(clips()), Parting(folds=(1,)), "are for --split folds"),
     ],
 )
 def test_what_cannot_be_parted_is_said(tmp_path: Path, records: list[Record], parting: Parting, what: str) -> None:
     with pytest.raises(UsageError, match=what):
         split(tmp_path, iter(records), parting)
+
+
+def test_several_sets_of_records_need_their_folds(tmp_path: Path) -> None:
+    sets = [written(tmp_path / f"{name}.tfrecord", clips()) for name in "ab"]
+    with pytest.raises(UsageError, match="2 sets of records need as many --folds"):
+        write_splits(sets, Parting(by="folds", folds=(1,)), read_classes(sets[0]), tmp_path / "splits", Damage())
 
 
 class StubSteps:
@@ -181,7 +205,7 @@ def test_the_label_frequency_is_what_the_training_part_has(tmp_path: Path) -> No
     assert row["loss"] == pytest.approx((0 + 2 * -np.log(1e-5)) / 2, abs=1e-3)
 
 
-def test_the_mean_is_over_folds_and_the_spread_over_seeds() -> None:
+def test_the_mean_is_over_folds_and_seeds_and_each_has_its_spread() -> None:
     def run(model: str, seed: int, part: str, gap: float, auc: float | None = 0.5) -> dict[str, Any]:
         rest = dict.fromkeys(("hit_at_1", "perr", "map", "d_prime", "loss"), 0.25)
         return {"model": model, "seed": seed, "split": part, "gap": gap, "auc": auc, "parameters": 1234, "macs": 5, **rest}
@@ -195,12 +219,15 @@ def test_the_mean_is_over_folds_and_the_spread_over_seeds() -> None:
     ]
     first, second = summary(runs, {"m": {"tflite_bytes": 2048, "ms_per_step": 0.5}})
     assert first["gap"] == pytest.approx(0.3)
-    assert first["gap_spread"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    assert first["gap_over_seeds"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    assert first["gap_over_splits"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
     assert first["auc"] is None, "a fold had none"
-    assert second["gap_spread"] is None
+    assert second["gap_over_seeds"] is None
     lines = table([first, second], "float16").splitlines()
     assert lines[0].startswith("| model | Hit@1 | PERR | GAP | MAP | AUC | d′ | loss | parameters |")
-    assert lines[2].startswith("| m | 0.250 ± 0.000 | 0.250 ± 0.000 | 0.300 ± 0.141 | 0.250 ± 0.000 | – |")
+    assert lines[2].startswith(
+        "| m | 0.250 ± 0.000 ± 0.000 | 0.250 ± 0.000 ± 0.000 | 0.300 ± 0.141 ± 0.141 | 0.250 ± 0.000 ± 0.000 | – |"
+    )
     assert lines[2].endswith("| 1,234 | 5 | 2,048 | 0.500 |")
     assert lines[3].endswith("| – | – |")
 
@@ -216,7 +243,7 @@ def test_records_without_class_names_need_their_number(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--classes 4, but"):
         StubSteps().compare(path, "--classes", 4)
     (tmp_path / "records.tfrecord.json").unlink()
-    with pytest.raises(UsageError, match="say how many classes"):
+    with pytest.raises(UsageError, match="has no file of class names beside it; give --class-names"):
         StubSteps().compare(path)
     assert StubSteps().compare(path, "--classes", 3, "--models", "lstm", "--seeds", "0")["rows"]
 

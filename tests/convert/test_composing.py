@@ -1,20 +1,18 @@
 """What training hears: labels follow energy, and a seed gives the same sound again."""
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from convert.data.activity import active_starts, cut
-from convert.data.clips import find_clips, labels_of, load_clips
 from convert.data.feed import Feed
 from convert.data.soundscape import Composer, scene_samples, split_by_source
 from convert.data.windows import Windows, WindowSource
 from edge_detector.core.logmel import patches
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
-from tests.convert.synthetic import LABELS, loaded, write_clips
+from tests.convert.synthetic import LABELS, loaded
 
 CLIPS = [loaded(label, seed) for label in LABELS for seed in range(3)]
 
@@ -128,17 +126,3 @@ def test_windows_start_only_where_there_is_sound() -> None:
     assert all(cut(samples, int(start), 15_600).any() for start in starts)
     assert starts.min() >= 20_000 - 15_600
     assert starts.max() < 24_000
-
-
-def test_clips_are_found_by_label_and_fold(tmp_path: Path) -> None:
-    root = write_clips(tmp_path / "clips")
-    found = find_clips(root, (1, 3))
-    assert labels_of(found) == LABELS
-    assert {clip.fold for clip in found} == {1, 3}
-    assert {clip.source for clip in found} == {"1-10", "1-11", "3-30", "3-31"}
-    clips = load_clips(found, LABELS)
-    assert all(len(clip.samples) == 32_000 for clip in clips)
-    with pytest.raises(EdgeDetectorError, match="has no clip of fold 9"):
-        find_clips(root, (9,))
-    with pytest.raises(EdgeDetectorError, match="is not a folder"):
-        find_clips(tmp_path / "nowhere")

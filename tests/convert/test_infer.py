@@ -15,11 +15,11 @@ from edge_detector.errors import EdgeDetectorError
 from tests.convert.stub_model import StubModel, says, write_model, write_three
 
 
-def inferred(tmp_path: Path, records: Path, *more: object, classes: int = 3) -> tuple[dict[str, Any], list[str]]:
+def inferred(tmp_path: Path, records: Path, *more: object, classes: int = 3, **facts: object) -> tuple[dict[str, Any], list[str]]:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     output = tmp_path / "out.csv"
-    arguments = (write_model(tmp_path / "model"), records, "-o", output, *more)
+    arguments = (write_model(tmp_path / "model", **facts), records, "-o", output, *more)
     result = command.run(parser.parse_args([str(argument) for argument in arguments]), lambda _: StubModel(classes))
     return result, output.read_bytes().decode().split("\n")
 
@@ -44,8 +44,15 @@ def test_equal_scores_are_in_the_order_of_classes(tmp_path: Path) -> None:
     assert [int(part) for part in lines[1].removeprefix("x,").split(" ")[::2]] == list(range(20))
 
 
+def test_classes_may_be_written_by_name(tmp_path: Path) -> None:
+    path = write_three(tmp_path / "three.tfrecord")
+    labels = ["speech", "male_speech_man_speaking", "dog"]
+    _, lines = inferred(tmp_path, path, "--names", "--top-k", 1, labels=labels)
+    assert lines[1:4] == ["right,speech 1", "both,dog 1", "wrong,speech 0.8"]
+
+
 def test_scores_have_six_significant_digits() -> None:
-    (line,) = command.lines(("id",), np.array([[1 / 3, 1e-7, 0.9999999]], np.float32), 3)
+    (line,) = command.lines(("id",), np.array([[1 / 3, 1e-7, 0.9999999]], np.float32), 3, range(3))
     assert line == "id,2 1 0 0.333333 1 1e-07\n"
 
 

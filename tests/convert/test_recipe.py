@@ -115,6 +115,16 @@ def test_score_counts_every_clip_of_the_fold(work: Path, capsys: pytest.CaptureF
     assert result["right"] == sum(result["confusion"][index][index] for index in range(3))
 
 
+def test_what_score_prints_goes_into_the_card(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("score", work / "bundle", work / "clips", "--folds", 3, "--soundscapes", "--json") == 0
+    (tmp_path / "score.json").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert convert(*bundle_command(work, tmp_path / "scored"), "--scores", tmp_path / "score.json") == 0
+    evaluation = load_bundle(tmp_path / "scored").manifest.evaluation
+    assert evaluation["clips"] == 6
+    assert "scores" in evaluation
+    assert "Events on soundscapes" in (tmp_path / "scored" / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
 def test_whole_clips_are_embedded_under_their_names(work: Path) -> None:
     records = list(read_dataset(work / "whole.tfrecord"))
     assert len(records) == 12

@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from convert.data import protobuf, tfrecord
 from convert.data.batches import batches
+from convert.data.classes import ClassName
 from convert.data.records import (
     Form,
     Record,
     decode_record,
     encode_record,
-    find_labels,
+    find_classes,
+    find_embedder,
+    read_classes,
     read_dataset,
-    read_labels,
     write_dataset,
 )
 from edge_detector.core.embedding import dequantise
@@ -115,7 +117,7 @@ def test_any_int64_comes_back(values: list[int]) -> None:
 def test_the_names_of_the_classes_stand_beside_the_file(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     assert write_dataset(path, [record()], ("a", "b", "c")) == 1
-    assert read_labels(path) == ("a", "b", "c")
+    assert [each.slug for each in read_classes(path)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("key", ["id", "video_id"])
@@ -182,10 +184,26 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     for name, frames in (("b", 2), ("a", 1)):
         write_dataset(tmp_path / f"{name}.tfrecord", [record(frames)], ("x", "y"))
     assert [len(found.codes) for found in read_dataset(tmp_path)] == [1, 2]
-    assert find_labels(tmp_path) == ("x", "y")
+    assert [each.slug for each in find_classes(tmp_path) or ()] == ["x", "y"]
     write_dataset(tmp_path / "c.tfrecord", [], ("z",))
     with pytest.raises(EdgeDetectorError, match="different classes"):
-        find_labels(tmp_path)
+        find_classes(tmp_path)
+
+
+def test_a_class_is_called_for_people_as_it_was_named(tmp_path: Path) -> None:
+    path = tmp_path / "some.tfrecord"
+    write_dataset(path, [record()], [ClassName("dog_bark", "Dog bark", "/m/05tny_"), ClassName("turklingel", "Türklingel")])
+    assert read_classes(path) == (ClassName("dog_bark", "Dog bark", "/m/05tny_"), ClassName("turklingel", "Türklingel"))
+
+
+def test_records_of_two_embedders_in_a_folder_are_an_error(tmp_path: Path) -> None:
+    for name in "ab":
+        write_dataset(tmp_path / f"{name}.tfrecord", [record()], ("x",), made_of={"embedder": name, "pca": "p", "seed": 1})
+    assert find_embedder(tmp_path / "a.tfrecord") == {"embedder": "a", "pca": "p"}
+    with pytest.raises(EdgeDetectorError, match="made by different embedders"):
+        find_embedder(tmp_path)
+    write_dataset(tmp_path / "b.tfrecord", [record()], ("x",))
+    assert find_embedder(tmp_path) == {"embedder": "a", "pca": "p"}, "of b nothing is known"
 
 
 def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
@@ -239,4 +257,8 @@ def test_a_batch_of_video_level_records_holds_their_means() -> None:
     assert batch.codes.shape == (2, 1, 128)
     assert np.array_equal(batch.codes[1, 0], means)
     (mixed,) = batches([video, record()], 3 * 527, 8)
-    assert mixed.codes.dtype == np.uint8, "frames and means side by side are codes"
+    assert mixed.codes.dtype == np.float32, "what was never a code does not become one beside frames"
+    assert np.array_equal(mixed.codes[0, 0], means)
+    assert np.array_equal(mixed.codes[1, :3], dequantise(record().codes))
+    assert not mixed.codes[0, 1:].any()
+    assert mixed.frames.tolist() == [1, 3]

@@ -147,6 +147,16 @@ def test_an_epoch_shows_every_record_once_in_an_order_of_its_own(data: Path) -> 
     assert learnt.examples == len(every) == 65
 
 
+def test_a_set_that_fits_the_buffer_is_read_once(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "some.tfrecord"
+    path.write_bytes((data / "train.tfrecord").read_bytes())
+    learnt, again = (TrainingSet([path], CLASSES, 6, "last", buffer=60) for _ in range(2))
+    wanted = [codes[:n].tobytes() for codes, n in _pairs(again.shuffled(7, 3, 0))]
+    assert learnt.examples == 60
+    path.unlink()
+    assert [codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(7, 3, 0))] == wanted
+
+
 def _pairs(lessons: Iterator[Any]) -> Iterator[tuple[Any, int]]:
     return itertools.chain.from_iterable(zip(lesson.codes, lesson.lengths, strict=True) for lesson in lessons)
 
@@ -159,6 +169,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
         write_dataset(path, (Record(str(n), 0, 10, (n % 500,), np.full((10, 128), n % 256, np.uint8)) for n in range(count)), ())
         learnt = TrainingSet([path], 527, 10, "last", buffer=100)
         tracemalloc.start()
+        assert learnt.examples == count
         assert sum(len(lesson.lengths) for lesson in learnt.shuffled(50, 0, 0)) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

@@ -1,0 +1,81 @@
+"""The embedder that goes into a bundle: one that was trained here, or that of another bundle as it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert.files import read_json
+from convert.serving import made_of, read_pca
+from edge_detector.core import bundle as format_
+from edge_detector.core.embedding import Pca
+from edge_detector.errors import UsageError
+
+NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes")
+"""Measured by an export, but facts of the machine it ran on, or said elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundledEmbedder:
+    """An embedder and what a manifest says of it.
+
+    Attributes:
+        content, pca_file: the files embedder.tflite and pca.npz.
+        pca: what the latter holds.
+        facts: what it is and what it learnt from.
+        parity: its errors against its source graph.
+        credits: what its recordings demand to be said, where it comes with a bundle.
+
+    """
+
+    content: bytes
+    pca_file: bytes
+    pca: Pca
+    facts: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    credits: tuple[str, ...] = ()
+
+    @classmethod
+    def of_training(cls, tflite: Path, source: Path) -> "BundledEmbedder":
+        """Of export-embedder's file, with its errors beside it, and the folder that train-embedder made."""
+        facts, pca = read_json(source / "embedder.json"), source / "pca.npz"
+        return cls(file_content(tflite), file_content(pca), read_pca(pca), facts, export_errors(tflite))
+
+    @classmethod
+    def of_bundle(cls, folder: Path) -> "BundledEmbedder":
+        """Of a bundle, whose credits come along."""
+        bundle = format_.load_bundle(folder)
+        training, parity = bundle.manifest.training.get("embedder"), bundle.manifest.parity.get("embedder")
+        said = bundle.manifest.training.get("credits")
+        whose = f"{bundle.manifest.name} {bundle.manifest.version} ({bundle.manifest.licence})"
+        return cls(
+            content=bundle.embedder,
+            pca_file=file_content(folder / format_.PCA),
+            pca=bundle.pca,
+            facts=training if isinstance(training, dict) else {},
+            parity=parity if isinstance(parity, dict) else {},
+            credits=(
+                f"The embedder is that of the bundle {whose}, of which its model card says:",
+                *(str(line) for line in (said if isinstance(said, list) else ())),
+            ),
+        )
+
+    @property
+    def made_of(self) -> dict[str, str]:
+        """What records that it made have as theirs."""
+        return made_of(self.content, self.pca)
+
+
+def file_content(path: Path) -> bytes:
+    """All bytes of a file that another command made."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}; run the command that makes it first"
+        raise UsageError(message) from error
+
+
+def export_errors(path: Path) -> dict[str, Any]:
+    """What an export measured of a file, without what is of the machine that it ran on."""
+    errors = read_json(path.with_name(path.name + ".errors.json"))
+    return {key: value for key, value in errors.items() if key not in NOT_OF_THE_FILE}

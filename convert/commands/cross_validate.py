@@ -1,0 +1,103 @@
+"""cross-validate: scores of several bundles, each on the clips that it was made without, added up.
+
+Takes what `score --json` printed, all by the same options, and gives the same keys, of all clips and all sound together; and
+`parts`: what each bundle did for itself. Latencies are those of all events; a background that each bundle heard counts each time.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from convert.data.figures import added_accuracy, added_alarms, added_events, added_found
+from convert.score_tables import read_score, score_text
+from edge_detector.errors import UsageError
+
+Json = dict[str, Any]
+BY_NAME: dict[str, Callable[[Sequence[Json]], Json]] = {
+    "soundscapes": added_events,
+    "background": added_alarms,
+    "signals": added_alarms,
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("scores", type=Path, nargs="+", metavar="FILE", help="what score --json printed, one of each bundle")
+
+
+def run(arguments: argparse.Namespace) -> Json:
+    """Add up."""
+    results = [read_score(path) for path in arguments.scores]
+    try:
+        _require_alike(arguments.scores, results)
+        return _added(results)
+    except (KeyError, TypeError, ValueError) as error:
+        names = ", ".join(map(str, arguments.scores))
+        raise UsageError(f"not all of {names} are what score --json prints ({error}); score again") from error
+
+
+def describe(result: Json) -> str:
+    """The result for people."""
+    return score_text(result)
+
+
+def _added(results: Sequence[Json]) -> Json:
+    first = results[0]
+    every = sorted(fold for result in results for fold in result["folds"])
+    peers = [result["peer"] for result in results if "peer" in result]
+    return {
+        "bundle": f"{len(results)} bundles, each without the folds it is scored on",
+        "folds": every,
+        "learnt_from_folds": [],
+        "seed": first["seed"],
+        **added_accuracy(results),
+        "parts": [_part(result) for result in results],
+        **({"peer": _peer(peers)} if peers else {}),
+        "detectors": {key: _detector([result["detectors"][key] for result in results]) for key in first["detectors"]},
+    }
+
+
+def _require_alike(paths: Sequence[Path], results: Sequence[Json]) -> None:
+    seen: dict[int, Path] = {}
+    for path, result in zip(paths, results, strict=True):
+        if not result["folds"]:
+            raise UsageError(f"{path} is a score of all clips; give score --folds, those that its bundle was made without")
+        for fold in result["folds"]:
+            if fold in result["learnt_from_folds"]:
+                raise UsageError(f"{path} scores a bundle on fold {fold}, which it learnt from; score it on others")
+            if fold in seen:
+                raise UsageError(f"{seen[fold]} and {path} are both of fold {fold}; give each fold once")
+            seen[fold] = path
+        if _shape(result) != _shape(results[0]):
+            raise UsageError(f"{path} was scored by other classes or options than {paths[0]}; score both alike")
+
+
+def _shape(result: Json) -> list[Any]:
+    """What two results must share to be added up."""
+    detectors = {key: {name: list(each[name]) for name in BY_NAME if name in each} for key, each in result["detectors"].items()}
+    return [result["labels"], result["seed"], "peer" in result, detectors]
+
+
+def _part(result: Json) -> Json:
+    peer = result["peer"]["errors"] if "peer" in result else None
+    return {**{key: result[key] for key in ("bundle", "version", "folds", "clips", "errors")}, "peer_errors": peer}
+
+
+def _peer(parts: Sequence[Json]) -> Json:
+    thresholds = parts[0]["found_at"]
+    return {
+        "file": parts[0]["file"],
+        **added_accuracy(parts),
+        "found_at": {threshold: added_found([part["found_at"][threshold] for part in parts]) for threshold in thresholds},
+        "deaf_to": parts[0]["deaf_to"],
+    }
+
+
+def _detector(parts: Sequence[Json]) -> Json:
+    named = {
+        name: {key: add([part[name][key] for part in parts]) for key in parts[0][name]}
+        for name, add in BY_NAME.items()
+        if name in parts[0]
+    }
+    return {"title": parts[0]["title"], "found": added_found([part["found"] for part in parts]), **named}

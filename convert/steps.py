@@ -1,0 +1,38 @@
+"""A streaming step of a sequence model, wherever it comes from, and what it says in a sliding bank."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_detector.core.bank import Bank
+from edge_detector.core.bundle import Bundle
+from edge_detector.edges.tflite import TfliteSequenceStep
+from edge_detector.types import Codes, Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A streaming step: its TFLite file, the row shape of each state by name, and the number of its classes."""
+
+    content: bytes
+    states: Mapping[str, tuple[int, ...]]
+    classes: int
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> "Step":
+        """A bundle's."""
+        states = {state.name: state.shape for state in bundle.manifest.sequence.states}
+        return cls(bundle.sequence, states, len(bundle.manifest.classes))
+
+    def in_a_bank(self, rows: int, codes: Codes) -> Float32:
+        """Probabilities float32 (frames, classes) of codes uint8 (frames, 128), through a sliding bank of `rows` rows."""
+        runner = TfliteSequenceStep(self.content, rows=rows, states=self.states, classes=self.classes)
+        bank = Bank.empty(rows, list(self.states.values()))
+        found = []
+        for frame in codes:
+            bank = bank.with_due_row_zeroed()
+            probabilities, states = runner.step(frame, bank.next_row, bank.states)
+            bank = bank.stepped(states)
+            found.append(probabilities)
+        return np.stack(found)

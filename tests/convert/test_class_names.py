@@ -1,0 +1,61 @@
+"""Classes have slugs for machines, labels for people and AudioSet's identifiers, from the CSV to the bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from convert.data.classes import ClassName, as_json, from_json, named, read_class_names
+from edge_detector.errors import EdgeDetectorError, UsageError
+
+HEAD = "index,mid,display_name\n"
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_names_may_have_commas_and_become_slugs(tmp_path: Path) -> None:
+    path = written(tmp_path / "names.csv", f'{HEAD}0,/m/09x0r,"Speech"\n1,/m/05zppz,"Male speech, man speaking"\n')
+    assert read_class_names(path) == (
+        ClassName("speech", "Speech", "/m/09x0r"),
+        ClassName("male_speech_man_speaking", "Male speech, man speaking", "/m/05zppz"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "needs the columns index, mid, display_name"),
+        ("a,b\n1,2\n", "needs the columns"),
+        (HEAD, "and a row for each class"),
+        (f"{HEAD}1,/m/1,Speech\n", "row 0 must have the index 0"),
+        (f"{HEAD}0,/m/1,!!\n", "a name with a letter or digit"),
+        (f"{HEAD}0,/m/1,Dog bark\n1,/m/2,dog-bark\n", "names two classes alike"),
+    ],
+)
+def test_a_file_that_does_not_name_classes_is_refused(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(EdgeDetectorError, match=what):
+        read_class_names(written(tmp_path / "names.csv", text))
+
+
+def test_a_file_that_is_not_there_says_what_audiosets_is_called(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"AudioSet's is called class_labels_indices\.csv"):
+        read_class_names(tmp_path / "names.csv")
+
+
+def test_a_slug_alone_gets_a_label_and_any_other_name_is_its_own() -> None:
+    assert named("dog_bark") == ClassName("dog_bark", "Dog bark")
+    assert named("Türklingel") == ClassName("turklingel", "Türklingel")
+
+
+def test_names_come_back_from_json() -> None:
+    classes = (ClassName("dog", "Dog", "/m/1"), ClassName("cat", "Katze"))
+    assert from_json(["dog", "cat"], as_json(classes)) == classes
+    assert from_json(["dog_bark"], {}) == (ClassName("dog_bark", "Dog bark"),)
+
+
+def test_audiosets_527_classes_all_have_different_slugs(data: Path) -> None:
+    classes = read_class_names(data / "audioset" / "class_labels_indices.csv")
+    assert (len(classes), len({each.slug for each in classes})) == (527, 527)
+    assert classes[526] == ClassName("field_recording", "Field recording", "/m/07hvw1")

@@ -1,0 +1,1 @@
+"""Questions that were answered by measuring, each a program that measures it again."""

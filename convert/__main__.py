@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "trained sequence model to a streaming TFLite step, measured against its offline graph",
     "calibrate": "each class's thresholds for each hop, on background that nothing was trained on",
     "bundle": "put a bundle together and describe it",
+    "teach": "from a folder of recordings of one's own sounds to a bundle that hears them",
     "verify": "check that TFLite, training graph and detector agree",
     "score": "a bundle against labelled clips, on soundscapes and where there is nothing to hear, beside YAMNet",
     "cross-validate": "add up the scores of bundles that were each made without the clips they were scored on",

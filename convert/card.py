@@ -64,7 +64,8 @@ def _evaluation(evaluation: Mapping[str, Any]) -> str:
     parts += [_score(score) for score in evaluation.get("scores", ())]
     if "kept" in evaluation:
         kept = evaluation["kept"]
-        parts.append(f"### The classes kept from {kept['of']}\n\nTheir probabilities are what they were, bit for bit.")
+        parts.append(f"### The classes kept from {kept['of']}")
+        parts.append("Their probabilities, bit for bit, and their thresholds are what they were there.")
         parts.append(_evaluation(kept))
     return "\n\n".join(parts) or "Not measured."
 

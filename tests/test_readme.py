@@ -1,5 +1,6 @@
 """Every command in the README works as it stands there."""
 
+import argparse
 import os
 import re
 import shlex
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from convert.commands import teach
+from edge_detector.cli.main import parser
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.edges.dump import Dump
 from tests.convert.test_own_bundle import STEPS
@@ -27,10 +30,14 @@ INSTALLS = ("sudo apt ", ".venv/bin/pip install ")
 ROOT_ONLY = "sudo make install"
 NEEDS_DATA = ("make bundle", ".venv/bin/python -m convert score ")
 OWN_SOUNDS = re.compile(r".* convert (embed|train|export|bundle) .*|.* my-sounds")
+TAUGHT = (
+    ".venv/bin/edge-detector record washing_machine_beep -o my_sounds",
+    ".venv/bin/python -m convert teach my_sounds -o my-bundle",
+)
 RUNNABLE = [
     command
     for command in COMMANDS
-    if not command.startswith((*INSTALLS, *NEEDS_DATA, ROOT_ONLY)) and not OWN_SOUNDS.fullmatch(command)
+    if not command.startswith((*INSTALLS, *NEEDS_DATA, *TAUGHT, ROOT_ONLY)) and not OWN_SOUNDS.fullmatch(command)
 ]
 
 
@@ -76,3 +83,12 @@ def test_the_way_to_a_bundle_of_ones_own_is_the_one_that_is_tested() -> None:
     shown = [command.removeprefix(".venv/bin/python -m convert ") for command in COMMANDS if OWN_SOUNDS.fullmatch(command)]
     assert shown[: len(STEPS)] == list(STEPS)
     assert shown[len(STEPS) :] == [".venv/bin/edge-detector listen recording.wav --bundle my-sounds"]
+
+
+def test_recording_and_teaching_are_called_as_in_their_own_tests() -> None:
+    assert set(TAUGHT) <= set(COMMANDS)
+    recording, teaching = (shlex.split(command) for command in TAUGHT)
+    assert parser().parse_args(recording[1:]).label == "washing_machine_beep"
+    options = argparse.ArgumentParser()
+    teach.configure(options)
+    assert options.parse_args(teaching[4:]).output == Path("my-bundle")

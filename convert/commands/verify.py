@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("a bundle has its own embedder; give either a bundle or --embedder")
     bundle = load_bundle(arguments.bundle)
     samples = probe_stream(arguments.seconds, arguments.seed)
-    checks: dict[str, Any] = {"detector": _detector_checks(bundle, samples)}
+    checks: dict[str, Any] = {"detector": detector_checks(bundle, samples)}
     if arguments.embedder_source:
         precision = _precision(bundle, "embedder")
         checks |= embedder_checks(arguments, bundle.embedder, precision, bundle.pca)
@@ -99,7 +99,7 @@ def _precision(bundle: Bundle, part: str) -> str:
     return str(facts.get("precision", "float32")) if isinstance(facts, dict) else "float32"
 
 
-def _detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
+def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
     """The detector's path against the same files run window by window, each from a fresh state."""
     model = detector_model(bundle)
     streamed = stream_probabilities(model, samples, block_samples=1_000)

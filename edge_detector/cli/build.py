@@ -1,6 +1,7 @@
 """Builds listeners out of sources, bundles and settings. Heavy modules are imported here, only when they are used."""
 
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,18 @@ def parse_source(text: str, *, hops_per_patch: int, real_time: bool) -> SourceCo
     if kind in ("mic", "arecord"):
         return SourceConfig("mic", kind, device or None, hops_per_patch=hops_per_patch)
     return SourceConfig("file", "file", text, hops_per_patch=hops_per_patch, real_time=real_time)
+
+
+def open_argument(text: str, *, hops_per_patch: int = 1, real_time: bool = False, block_samples: int | None = None) -> Source:
+    """Open the SOURCE argument of a command, - being standard input, and say what its user should know. Raises SourceError."""
+    if text == STDIN:
+        from edge_detector.edges.stdin import Stdin  # noqa: PLC0415 - as in open_source
+
+        return Stdin(sys.stdin.buffer)
+    source = open_source(parse_source(text, hops_per_patch=hops_per_patch, real_time=real_time), block_samples)
+    for warning in getattr(source, "warnings", ()):
+        sys.stderr.write(f"edge-detector: warning: {warning}\n")
+    return source
 
 
 def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) -> SourceKeeper:

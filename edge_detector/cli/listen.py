@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.cli.build import STDIN, Ears, build_listener, load_ears, open_source, parse_source
+from edge_detector.cli.build import Ears, build_listener, load_ears, open_argument
 from edge_detector.core import wire
 from edge_detector.core.bundle import hop_key
 from edge_detector.core.config import rules
@@ -18,7 +18,6 @@ from edge_detector.edges.dump import Dump
 from edge_detector.errors import SourceError, UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.pipeline.listener import Listener
-from edge_detector.pipeline.protocols import Source
 from edge_detector.pipeline.reporter import Reporter, top_classes
 from edge_detector.types import Detection, EventEnd, Message, Scores
 
@@ -33,7 +32,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
     ears = load_ears(options.bundle)
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
-    source = _open(options, hops_per_patch)
+    source = open_argument(
+        options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
+    )
     with closing(source):
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
         listener = build_listener(
@@ -55,18 +56,6 @@ def run(options: argparse.Namespace) -> int:
                 f"{FRONT_END.patch_samples / FRONT_END.sample_rate_hz:.3f} s"
             )
     return 0
-
-
-def _open(options: argparse.Namespace, hops_per_patch: int) -> Source:
-    if options.source == STDIN:
-        from edge_detector.edges.stdin import Stdin  # noqa: PLC0415 - as in build.open_source
-
-        return Stdin(sys.stdin.buffer)
-    config = parse_source(options.source, hops_per_patch=hops_per_patch, real_time=options.real_time)
-    source = open_source(config, options.block_samples)
-    for warning in getattr(source, "warnings", ()):
-        sys.stderr.write(f"edge-detector: warning: {warning}\n")
-    return source
 
 
 def _items(listener: Listener, seconds: float | None) -> Iterator[Scores | Detection]:

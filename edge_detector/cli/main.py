@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, demo, devices, doctor, listen, run
+from edge_detector.cli import check_config, demo, devices, doctor, listen, record, run
 from edge_detector.cli.logs import start_logging
 from edge_detector.core.bundle import hop_key
 from edge_detector.errors import EdgeDetectorError
@@ -37,9 +37,28 @@ def parser() -> argparse.ArgumentParser:
     hear.add_argument("--json", action="store_true", help="one JSON object a line, the payloads of the MQTT messages")
     hear.add_argument("--dump", type=Path, metavar="FILE.wav", help="keep the sound as heard, for replay")
     hear.add_argument("--real-time", action="store_true", help="play a file at its own speed instead of as fast as it goes")
-    hear.add_argument("--seconds", type=_seconds, metavar="S", help="stop after so many seconds of sound")
+    hear.add_argument("--seconds", type=_above_0, metavar="S", help="stop after so many seconds of sound")
     hear.add_argument("--block-samples", type=int, metavar="N", help="read a file in blocks of N samples (default 4096)")
     hear.set_defaults(action=listen.run)
+
+    collect = commands.add_parser("record", help="collect clips of a sound of your own, for convert teach")
+    collect.add_argument("label", metavar="LABEL", help="what it is, as a word for topics: washing_machine_beep")
+    collect.add_argument(
+        "source", nargs="?", default="mic", metavar="SOURCE", help="as for listen: mic (default), mic:NAME-or-index, a file, …"
+    )
+    collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="clips go to DIR/LABEL/LABEL_001.wav, …")
+    collect.add_argument("--seconds", type=_above_0, default=5.0, metavar="S", help="length of a clip (default 5)")
+    collect.add_argument("--count", type=_count, default=10, metavar="N", help="stop after so many clips (default 10)")
+    collect.add_argument(
+        "--louder-by", type=_above_0, default=12.0, metavar="DB", help="how far above the room a sound begins a clip (default 12)"
+    )
+    collect.add_argument(
+        "--press-enter",
+        action="store_true",
+        help="only Enter begins a clip: for a sound that is there all the time, or a loud room",
+    )
+    collect.add_argument("--json", action="store_true", help="one JSON object for each clip")
+    collect.set_defaults(action=record.run)
 
     found = commands.add_parser("devices", help="the microphones there are, their rates and levels")
     found.add_argument("--json", action="store_true", help="for machines")
@@ -47,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
     look = commands.add_parser("doctor", help="what will work here, and why does it hear nothing?")
     look.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/edge-detector/edge.toml if it is there")
-    look.add_argument("--seconds", type=_seconds, default=4.0, metavar="S", help="how long to listen to each source (default 4)")
+    look.add_argument("--seconds", type=_above_0, default=4.0, metavar="S", help="how long to listen to each source (default 4)")
     look.add_argument("--json", action="store_true", help="for machines")
     look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
 
@@ -63,12 +82,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.0 < seconds < float("inf"):
-        message = f"{text} is not a number of seconds above 0"
+def _above_0(text: str) -> float:
+    number = float(text)
+    if not 0.0 < number < float("inf"):
+        message = f"{text} is not a number above 0"
         raise argparse.ArgumentTypeError(message)
-    return seconds
+    return number
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        message = f"{text} is not a whole number above 0"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

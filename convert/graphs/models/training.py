@@ -5,7 +5,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
@@ -59,6 +59,7 @@ class Training:
         plan: how.
         folder: for checkpoints, curve and log.
         facts: about the classes, for the checkpoints.
+        stream: where each tenth step is said; stderr if not given.
 
     """
 
@@ -71,6 +72,7 @@ class Training:
         *,
         folder: Path,
         facts: dict[str, Any],
+        stream: TextIO | None = None,
     ) -> None:
         self._model, self._training, self._validation, self._plan = model, training, validation, plan
         self._folder, self._facts = folder, facts
@@ -86,7 +88,7 @@ class Training:
         self._best: Arrays | None = None
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._restore()
-        self._journal = Journal(folder, self.steps)
+        self._journal = Journal(folder, self.steps, stream)
         self._saved = time.monotonic()
 
     @property

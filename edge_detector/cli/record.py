@@ -1,0 +1,204 @@
+"""`record`: collects clips of one sound into a folder that `convert teach` learns from."""
+
+import argparse
+import json
+import os
+import re
+import select
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Protocol
+
+from edge_detector.cli.build import STDIN, open_argument
+from edge_detector.core.signal import SignalMonitor
+from edge_detector.core.strict import SLUG
+from edge_detector.core.takes import SHORTEST_SECONDS, Problem, Take, TakeCutter
+from edge_detector.core.wire import Signal
+from edge_detector.edges.resampler import StreamResampler
+from edge_detector.edges.wav_file import write_clip
+from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
+from edge_detector.pipeline.protocols import Source
+
+POLL_SECONDS = 0.1
+METER_FLOOR_DBFS = -80.0
+METER_CHARACTERS = 30
+ADVICE: dict[Problem, str] = {
+    "silent": "digital silence: the microphone is muted, or unplugged at its far end",
+    "flat": "flat: the microphone gives a constant and no sound",
+    "clipped": "clipped: go further away, or turn the microphone down",
+    "quiet": "too quiet: go nearer, or turn the microphone up",
+    "gap": "a piece is missing: this machine was too busy",
+}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Collect clips until there are enough, the source ends, or Ctrl-C."""
+    if not SLUG.fullmatch(options.label):
+        raise UsageError(f"{options.label!r} cannot be a label: only lower-case letters, digits and underscores, as in dog_bark")
+    if options.seconds < SHORTEST_SECONDS:
+        raise UsageError(f"--seconds {options.seconds:g} is too short to hear anything in; give at least {SHORTEST_SECONDS:g}")
+    keys = sys.stdin.isatty() and options.source != STDIN
+    if options.press_enter and not keys:
+        raise UsageError("--press-enter needs a terminal to press Enter on; without it, clips begin by themselves")
+    collection = Collection(options.output / options.label, options.label, options.count)
+    view: View = JsonLines(collection) if options.json else Screen(collection, options, keys=keys)
+    cutter = TakeCutter(options.seconds, None if options.press_enter else options.louder_by)
+    source = open_argument(options.source)
+    view.begin()
+    try:
+        with closing(source), suppress(KeyboardInterrupt):
+            for take in _takes(source, cutter, view, keys=keys):
+                view.show(take, collection.add(take))
+                if collection.complete:
+                    break
+    finally:
+        view.finish()
+    if not collection.kept and not collection.refused and not source.live:
+        louder_by = f"{options.louder_by:g} dB louder than what came before it"
+        raise SourceError(f"nothing in {options.source} was {louder_by}; give a lower --louder-by")
+    return 0
+
+
+def _takes(source: Source, cutter: TakeCutter, view: "View", *, keys: bool) -> Iterator[Take]:
+    resampler, monitor = StreamResampler(source.rate_hz), SignalMonitor()
+    while not source.ended:
+        block = source.read(POLL_SECONDS)
+        if keys and select.select([sys.stdin], [], [], 0.0)[0]:
+            if not os.read(sys.stdin.fileno(), 4_096):
+                return
+            cutter.begin()
+        resampled = None if block is None else resampler.push(block)
+        if resampled is not None:
+            yield from cutter.push(resampled)
+            view.hear(cutter, monitor.push(resampled))
+    if (last := resampler.finish()) is not None:
+        yield from cutter.push(last)
+    yield from cutter.finish()
+
+
+class Collection:
+    """The clips of one label. Those that are there stay; new ones are numbered on."""
+
+    def __init__(self, folder: Path, label: str, count: int) -> None:
+        self.folder, self.label, self.count = folder, label, count
+        self.kept = 0
+        self.refused: Counter[Problem] = Counter()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            numbers = [re.fullmatch(rf"{label}_(\d+)\..+", path.name) for path in folder.iterdir()]
+        except OSError as error:
+            raise EdgeDetectorError(f"no clips can be kept in {folder}: {error.strerror}; choose another folder") from error
+        self._last = max((int(found[1]) for found in numbers if found), default=0)
+
+    @property
+    def complete(self) -> bool:
+        """Whether as many were kept as were asked for."""
+        return self.kept >= self.count
+
+    def add(self, take: Take) -> Path | None:
+        """Keep a take if it is fit to learn from; says where. Raises EdgeDetectorError if it cannot be written."""
+        if take.problem is not None:
+            self.refused[take.problem] += 1
+            return None
+        path = self.folder / f"{self.label}_{self._last + 1:03d}.wav"
+        write_clip(path, take.samples)
+        self._last += 1
+        self.kept += 1
+        return path
+
+
+class View(Protocol):
+    """Shows how the collecting goes."""
+
+    def begin(self) -> None:
+        """The source is open."""
+
+    def hear(self, cutter: TakeCutter, signal: Signal) -> None:
+        """Some sound was heard."""
+
+    def show(self, take: Take, path: Path | None) -> None:
+        """A take was kept under `path`, or was not."""
+
+    def finish(self) -> None:
+        """There will be no more."""
+
+
+class JsonLines:
+    """A line when it listens, one for each take, and one at the end."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def begin(self) -> None:
+        """Say that sound is heard from now on."""
+        self._print({"type": "listening", "label": self._collection.label})
+
+    def hear(self, cutter: TakeCutter, signal: Signal) -> None:
+        """Levels are for people."""
+
+    def show(self, take: Take, path: Path | None) -> None:
+        """Print what became of a take."""
+        found = {"kept": path is not None, "path": None if path is None else str(path), "problem": take.problem}
+        self._print({"type": "clip", **found, "seconds": round(take.seconds, 3), "peak_dbfs": round(take.peak_dbfs, 1)})
+
+    def finish(self) -> None:
+        """Print what was collected."""
+        collection = self._collection
+        facts = {"label": collection.label, "folder": str(collection.folder), "kept": collection.kept}
+        self._print({"type": "summary", **facts, "not_kept": dict(collection.refused)})
+
+    def _print(self, line: dict[str, object]) -> None:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+
+class Screen:
+    """For people: a line for each take, and on a terminal a live line of the level below."""
+
+    def __init__(self, collection: Collection, options: argparse.Namespace, *, keys: bool) -> None:
+        self._collection, self._options, self._keys = collection, options, keys
+        self._live = sys.stdout.isatty()
+        self._signal: Signal = "ok"
+
+    def begin(self) -> None:
+        """Say what to do."""
+        louder = f"when it is {self._options.louder_by:g} dB louder than the room"
+        when = [] if self._options.press_enter else [louder]
+        when += ["when you press Enter"] if self._keys else []
+        self._write(f"Make the sound: {self._options.seconds:g} s of it are kept {' or '.join(when)}. Ctrl-C ends it.")
+
+    def hear(self, cutter: TakeCutter, signal: Signal) -> None:
+        """Refresh the live line, and say when the microphone begins to give nothing."""
+        if signal != self._signal and signal in ("silent", "flat"):
+            self._write(f"nothing is heard, {ADVICE[signal]}")
+        self._signal = signal
+        if self._live:
+            taken = "waiting" if cutter.take_seconds is None else f"recording {cutter.take_seconds:.1f} s"
+            filled = round(METER_CHARACTERS * max(0.0, 1.0 - cutter.level_dbfs / METER_FLOOR_DBFS))
+            meter = f"{'#' * filled:<{METER_CHARACTERS}} {cutter.level_dbfs:6.1f} dBFS, room {cutter.room_dbfs:.0f}"
+            self._write(f"{meter}   clip {self._collection.kept + 1} of {self._collection.count}: {taken}", end="")
+
+    def show(self, take: Take, path: Path | None) -> None:
+        """Say what became of a take."""
+        if take.problem is not None:
+            self._write(f"not kept, {ADVICE[take.problem]}")
+        else:
+            kept = f"{self._collection.kept} of {self._collection.count}"
+            self._write(f"{path}  {take.seconds:.1f} s, {take.peak_dbfs:.0f} dBFS, {kept}")
+
+    def finish(self) -> None:
+        """Say what was collected."""
+        collection = self._collection
+        refused = collection.refused.total()
+        not_kept = f", {refused} not kept" if refused else ""
+        self._write(f"clips of {collection.label} in {collection.folder}: {collection.kept}{not_kept}")
+        if collection.kept:
+            sounds = collection.folder.parent
+            self._write(f"to learn the sounds in {sounds}: python -m convert teach {sounds} -o my.bundle")
+
+    def _write(self, text: str, end: str = "\n") -> None:
+        sys.stdout.write(("\r\x1b[K" if self._live else "") + text + end)
+        sys.stdout.flush()

@@ -22,10 +22,10 @@ help:
 	@echo "make bundle  train the default bundle again (about an hour on two cores; needs DATA)"
 	@echo "make install, make uninstall  the systemd service, under /opt (as root)"
 	@echo "make test-systemd  the unit in a real systemd, in a box (as root)"
-	@echo "make chaos   the outbox and the publisher against killed daemons, cut power and broken brokers"
+	@echo "make chaos   killed daemons, cut power, broken brokers and microphones that die, for half an hour; nothing may be lost"
 	@echo "make fuzz    hostile configurations, bundles, commands and audio files by the hundred thousand"
 	@echo "make home-assistant  discovery against Home Assistant itself (as root; 1.1 GB the first time)"
-	@echo "make soak    a day of sound through the service as fast as it goes"
+	@echo "make soak    a day of sound through the service as fast as it goes, then an hour in real time"
 	@echo "make slow-vggish  full-size VGGish in every precision against NumPy"
 	@echo "make clean   remove .venv and everything built"
 
@@ -66,6 +66,7 @@ chaos: $(VENV)/installed-all
 	$(BIN)/python -m tests.chaos.kills --kills 500
 	$(BIN)/python -m tests.chaos.kills --kills 500 --power-cut
 	$(BIN)/python -m tests.chaos.delivery --seconds 600
+	$(BIN)/python -m tests.chaos.everything --seconds 600
 
 fuzz: $(VENV)/installed-all
 	EDGE_DETECTOR_FUZZ=8000 $(BIN)/pytest -q tests/fuzz
@@ -77,6 +78,7 @@ home-assistant: $(VENV)/installed-all
 
 soak: $(VENV)/installed-all
 	$(BIN)/python -m tests.soak --hours 24
+	$(BIN)/python -m tests.soak --hours 1 --real-time
 
 slow-vggish: $(VENV)/installed-all
 	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.slow.vggish_full

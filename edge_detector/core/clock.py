@@ -1,11 +1,13 @@
 """Ties sample time to UTC, and keeps it tied: a crystal that is 50 ppm off is 4.3 s a day, and a Pi boots with a wrong clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edge_detector.params import FRONT_END
 
 OBSERVE_SECONDS = 60.0
+SETTLE_SECONDS = 2.0
+"""A stream's first blocks come late, and all at once, when whoever hears them was not ready: so long is its beginning sought."""
 MAX_SLEW = 1e-3
 """Correction at most 1 ms per second of sound, ..."""
 STEP_SECONDS = 1.0
@@ -58,13 +60,16 @@ class SampleClock:
         self._first = first
         self._best = first
         self._minute_ends_sample = first.sample + self._minute_samples
+        self._settled_sample = first.sample + round(SETTLE_SECONDS * FRONT_END.sample_rate_hz)
 
     @property
     def _minute_samples(self) -> int:
         return round(OBSERVE_SECONDS * FRONT_END.sample_rate_hz)
 
     def observe(self, observation: Observation, *, event_open: bool) -> None:
-        """Take note of a block that arrived; once a minute this moves the anchor."""
+        """Take note of a block that arrived; once a minute, and while the stream is beginning, this moves the anchor."""
+        if observation.sample < self._settled_sample and not event_open:
+            self._settle(observation)
         if self._best is self._first or observation.lateness_seconds < self._best.lateness_seconds:
             self._best = observation
         if observation.sample < self._minute_ends_sample:
@@ -72,6 +77,12 @@ class SampleClock:
         best, self._best = self._best, observation
         self._minute_ends_sample = observation.sample + self._minute_samples
         self._correct(best, observation.sample, event_open=event_open)
+
+    def _settle(self, observation: Observation) -> None:
+        late_seconds = self._first.lateness_seconds - observation.lateness_seconds
+        if late_seconds > 0.0:
+            self.anchor = replace(self.anchor, utc_seconds=self.anchor.utc_seconds - late_seconds)
+            self._first = self._best = observation
 
     def _correct(self, best: Observation, now_sample: int, *, event_open: bool) -> None:
         seconds_per_sample = self._measured_seconds_per_sample(best)

@@ -23,7 +23,10 @@ from edge_detector.edges.outbox import SqliteShelf
 from edge_detector.types import Message
 
 DECIDE_EVERY_SECONDS = 0.01
-DRAIN_SECONDS = 60.0
+MOST_WAITING = 500
+"""It decides no more than a slow broker, which saves after every message, can take within DRAIN_SECONDS."""
+
+DRAIN_SECONDS = 240.0
 WILL = Message("node/status", b"offline", 1, retained=True)
 HELLO = Message("node/status", b"online", 1, retained=True)
 
@@ -65,6 +68,8 @@ def main(folder: Path, port: int, run: int) -> int:
             publisher.publish(event(f"node/cot/run{run}/{number}/rain", "start"))
             publisher.publish(state(on=True))
             stopped = stop.wait(DECIDE_EVERY_SECONDS)
+            while not stopped and publisher.backlog > MOST_WAITING:
+                stopped = stop.wait(DECIDE_EVERY_SECONDS)
             publisher.publish(event(f"node/cot/run{run}/{number}/rain", "end", "shutdown" if stopped else "ended"))
             publisher.publish(state(on=False))
             if stopped:

@@ -1,6 +1,7 @@
 """A subscriber with a session that outlives connections and the broker, which keeps all it gets."""
 
 import threading
+from collections import defaultdict
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ class PersistentSubscriber:
     """Use it as a context manager, around everything whose messages it must not miss."""
 
     def __init__(self, host: str, port: int, topic_filter: str) -> None:
-        self._messages: list[Message] = []
+        self._messages: defaultdict[str, list[Message]] = defaultdict(list)
         self._subscribed = threading.Event()
         self._filter = topic_filter
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="persistent-subscriber", protocol=paho.MQTTv5)
@@ -39,12 +40,18 @@ class PersistentSubscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
-    @property
-    def messages(self) -> list[Message]:
-        return list(self._messages)
+    def messages(self, leaf: str) -> list[Message]:
+        """Those whose topic ends in `leaf`, in the order of their arrival."""
+        return list(self._messages.get(leaf, ()))
+
+    def latest(self) -> dict[str, bytes]:
+        """The last payload by the last level of its topic."""
+        return {leaf: messages[-1].payload for leaf, messages in self._messages.copy().items()}
 
     def _on_connect(self, client: paho.Client, _data: object, _flags: object, _reason: object, _more: object) -> None:
         client.subscribe(self._filter, qos=1)
 
     def _on_message(self, _client: paho.Client, _data: object, got: Any) -> None:  # noqa: ANN401 - paho's message
-        self._messages.append(Message(got.topic, bytes(got.payload), 1 if got.qos else 0, got.retain))
+        self._messages[got.topic.rpartition("/")[2]].append(
+            Message(got.topic, bytes(got.payload), 1 if got.qos else 0, got.retain)
+        )

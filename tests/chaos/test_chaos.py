@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import everything
 from tests.chaos.delivery import Chaos, rage
 
 KILLS = 25
@@ -27,12 +28,18 @@ def test_nothing_committed_is_gone_whenever_the_writer_dies(options: tuple[str, 
 
 
 def test_every_decided_event_arrives_though_broker_and_service_are_killed_and_frozen(tmp_path: Path) -> None:
-    def each_misdeed_twice(chaos: Chaos) -> bool:
-        for misdeed in 2 * (chaos.kill_broker, chaos.kill_daemon, chaos.stop_broker, chaos.freeze_broker):
+    def each_misdeed_once(chaos: Chaos) -> bool:
+        for misdeed in chaos.misdeeds:
             chaos.pause(0.0)
-            misdeed()
+            chaos.do(misdeed)
         return False
 
-    figures = rage(tmp_path, 1, each_misdeed_twice)
-    assert (figures.daemon_killed, figures.broker_killed, figures.broker_stopped, figures.broker_frozen) == (2, 2, 2, 2)
-    assert figures.received >= figures.decided > 0
+    figures = rage(tmp_path, 1, each_misdeed_once)
+    assert set(figures.misdeeds.values()) == {1}
+    assert figures.deliveries.received >= figures.deliveries.decided > 0
+
+
+def test_the_service_loses_nothing_though_broker_microphone_and_its_own_process_are_taken_away() -> None:
+    figures = everything.run(1, lambda strikes: strikes < 1, haste=10.0)
+    assert set(figures.record.outages.values()) == {1}
+    assert figures.deliveries.decided > 0

@@ -88,3 +88,21 @@ def test_late_blocks_do_not_move_the_time() -> None:
     run(clock, world, 10, jitter=True)
     sample = world.block().sample
     assert clock.anchor.at(sample) == pytest.approx(world.true_utc(sample), abs=1e-3)
+
+
+@pytest.mark.parametrize("late_seconds", [0.02, 0.3])
+def test_first_blocks_that_came_late_make_neither_the_time_nor_the_rate_wrong(late_seconds: float) -> None:
+    world = World(ppm=20)
+    clock = SampleClock(world.block(late_seconds))
+    run(clock, world, 2 / 60)
+    sample = world.block().sample
+    assert clock.anchor.at(sample) == pytest.approx(world.true_utc(sample), abs=1e-3)
+    run(clock, world, 1.05)
+    assert clock.drift_ppm == pytest.approx(20, abs=2)
+
+
+def test_a_beginning_is_not_moved_under_an_event_that_is_open() -> None:
+    world = World()
+    clock = SampleClock(world.block(0.3))
+    times = run(clock, world, 1 / 60, event_open=True)
+    assert all(later > earlier for earlier, later in pairwise(times))

@@ -33,7 +33,7 @@ class Table:
 
     def __init__(self, data: object, where: str, error: type[EdgeDetectorError]) -> None:
         if not isinstance(data, Mapping):
-            raise error(f"{where} must be a table of keys and values, not {data!r}")
+            raise error(f"{where} must be a table of keys and values, not {repr(data)[:MOST_SHOWN_CHARACTERS]}")
         self._data = data
         self._where = where
         self._error = error

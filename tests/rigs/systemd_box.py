@@ -65,7 +65,7 @@ class SystemdBox(Rig):
     def _boot(self) -> None:
         command = [
             *("systemd-nspawn", "--quiet", f"--directory={self.root}", "--register=no", "--keep-unit", "--boot"),
-            *("--machine=" + self.folder.name.replace("_", "-").lower(), "--console=pipe", "--resolv-conf=copy-host"),
+            *("--machine=" + self.folder.name.replace("_", "-").lower() + "0", "--console=pipe", "--resolv-conf=copy-host"),
             # Without these, device rules are accepted and silently not applied.
             *("--system-call-filter=bpf", "--capability=CAP_BPF"),
             *(f"--bind={here}:{there}" for here, there in self._binds.items()),

@@ -3,12 +3,16 @@
 import argparse
 import io
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from convert.data.audio import read_16khz
+from convert.data.clips import UNSORTED
 from convert.data.material import Part, files_of, pieces, read_parts, require_disjoint
+from convert.data.sorting import LABELS, Sorter
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
 from edge_detector.core.soundscape import INT16_SCALE
@@ -26,6 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", type=Path, required=True, help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}'
     )
+    parser.add_argument(
+        "--teacher", type=Path, help="YAMNet's .tflite, which sorts what the plan calls unsorted: what is no class becomes other"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
 
 
@@ -33,10 +40,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Cut, write, and list what is used for what, last."""
     parts = read_parts(read_json(arguments.plan))
     require_disjoint(parts, arguments.material)
+    sorter = Sorter.load(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))
     listed = []
     for number, part in enumerate(parts, 1):
-        listed.append(_write_part(part, arguments.material, arguments.output))
+        listed += _write_part(part, arguments.material, arguments.output, sorter)
         progress.update(number, part.of)
     progress.close()
     result = {"parts": listed}
@@ -47,22 +55,31 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def describe(result: dict[str, Any]) -> str:
     """The list for people."""
     return "\n".join(
-        f"{part['split']:<10} {part['label']:<7} {part['hours']:6.3f} h  {part['of']} ({part['licence']})"
+        f"{part['split']:<10} {part['label']:<8} {part['hours']:6.3f} h  {part['of']} ({part['licence']})"
         for part in result["parts"]
     )
 
 
-def _write_part(part: Part, material: Path, output: Path) -> dict[str, Any]:
-    folder = output / part.split / part.label
+def _write_part(part: Part, material: Path, output: Path, sorter: Sorter | None) -> list[dict[str, Any]]:
+    """One entry of the list; of unsorted sound one for each label that the teacher gave."""
+    files = files_of(part, material)
+    if part.label != UNSORTED or sorter is None:
+        return [_write_pieces(part, part.label, files, output)]
+    labels = {path: sorter.label_of(read_16khz(path)) for path in files}
+    kept = {label: [path for path in files if labels[path] == label] for label in LABELS}
+    return [_write_pieces(part, label, paths, output) for label, paths in kept.items() if paths]
+
+
+def _write_pieces(part: Part, label: str, files: Sequence[Path], output: Path) -> dict[str, Any]:
+    folder = output / part.split / label
     origin = "".join(letter if letter.isalnum() else "_" for letter in part.of)
     samples = 0
-    files = files_of(part, material)
-    for number, piece in enumerate(pieces(files)):
+    for number, piece in enumerate(pieces(map(read_16khz, files))):
         write_bytes(folder / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav", _wav(piece))
         samples += len(piece)
     return {
         "split": part.split,
-        "label": part.label,
+        "label": label,
         "of": part.of,
         "files": len(files),
         "hours": round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int
-from convert.data.clips import find_clips, labels_of, load_clips, with_background
+from convert.data.clips import UNKNOWN_CLASS, find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
 from convert.data.teacher import Teacher
 from convert.data.windows import WindowSource
@@ -15,11 +15,19 @@ from convert.files import write_arrays, write_json
 from edge_detector.core.logmel import log_mel
 from edge_detector.errors import UsageError
 
+CHECKPOINT = "checkpoint.npz"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("clips", type=Path, metavar="DIR", help="folder of clips: LABEL/FOLD-SOURCE-TAKE.ogg")
-    parser.add_argument("--folds", type=folds, required=True, help="folds to learn from, such as 1,2,3")
+    parser.add_argument(
+        "clips",
+        type=Path,
+        nargs="?",
+        metavar="DIR",
+        help="folder of clips: LABEL/FOLD-SOURCE-TAKE.ogg (without it only the background is learnt from)",
+    )
+    parser.add_argument("--folds", type=folds, help="folds to learn from, such as 1,2,3")
     parser.add_argument("--validate-folds", type=folds, help="folds to report accuracy on at the end; nothing is chosen by it")
     parser.add_argument("--teacher", type=Path, help="TFLite tagger to learn from as well, such as yamnet.tflite")
     parser.add_argument("--width", type=positive_float, default=0.5, help="channels as a share of VGGish's (0.5)")
@@ -35,6 +43,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=positive_float, default=2e-3, help="highest learning rate (0.002)")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of the convolutions")
     parser.add_argument("--pca-windows", type=positive_int, default=6000, help="windows that the PCA is fitted on (6000)")
+    parser.add_argument("--start", type=Path, metavar="DIR", help="embedder to begin with: what this command wrote before")
+    parser.add_argument("--masks", action=argparse.BooleanOptionalAction, default=True, help="hide stripes of windows at random")
+    parser.add_argument(
+        "--unsorted-weight", type=positive_float, default=4.0, help="draws of unsorted sound for each of a class (4)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz, pca.npz, embedder.json")
@@ -42,27 +55,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, fit the PCA, report."""
-    if set(arguments.folds) & set(arguments.validate_folds or ()):
-        raise UsageError("--folds and --validate-folds share a fold; what is learnt from cannot be validated on")
-    found = find_clips(arguments.clips, arguments.folds)
+    _require_material(arguments)
+    found = find_clips(arguments.clips, arguments.folds) if arguments.clips else []
     labels = labels_of(found)
     clips = load_clips(found, labels)
     if arguments.background:
         clips, labels = with_background(clips, labels, arguments.background)
     held_out = load_clips(find_clips(arguments.clips, arguments.validate_folds), labels) if arguments.validate_folds else []
     teacher = Teacher(arguments.teacher) if arguments.teacher else None
-    source = WindowSource(clips, len(labels), arguments.seed)
-    feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed)
+    if teacher is None:
+        # Without one there is nothing to learn from them.
+        clips = [clip for clip in clips if clip.class_index != UNKNOWN_CLASS]
+    source = WindowSource(
+        clips, len(labels), arguments.seed, taught=teacher is not None, unknown_weight=arguments.unsorted_weight
+    )
+    feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
 
     from convert.graphs import embedder_training as training  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.graphs.embedder import FoldedEmbedder, Shape  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    checkpoint = arguments.output / "checkpoint.npz"
+    checkpoint = arguments.output / CHECKPOINT
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
     shape = Shape(arguments.width, arguments.layers)
     bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
-    plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16)
+    start = arguments.start / CHECKPOINT if arguments.start else None
+    plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, start)
     sizes = (len(labels), teacher.classes if teacher else 0)
     weights = training.train_embedder(feed, shape, sizes, plan, checkpoint)
     model = FoldedEmbedder(weights, shape)
@@ -73,7 +91,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "width": arguments.width,
         "layers": arguments.layers,
         "labels": list(labels),
-        "folds": list(arguments.folds),
+        "folds": list(arguments.folds or ()),
         "clips": len(found),
         "background_clips": len(clips) - len(found),
         "teacher": arguments.teacher.name if arguments.teacher else None,
@@ -87,3 +105,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     write_arrays(arguments.output / "pca.npz", {"pca_eigen_vectors": matrix, "pca_means": means})
     write_json(arguments.output / "embedder.json", result)
     return result
+
+
+def _require_material(arguments: argparse.Namespace) -> None:
+    if arguments.clips is None and arguments.background is None:
+        raise UsageError("there is nothing to learn from; give a folder of clips, or --background, or both")
+    if (arguments.clips is None) != (arguments.folds is None):
+        raise UsageError("--folds belong to a folder of clips; give both or neither")
+    if set(arguments.folds or ()) & set(arguments.validate_folds or ()):
+        raise UsageError("--folds and --validate-folds share a fold; what is learnt from cannot be validated on")

@@ -13,9 +13,13 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 
 NO_CLASS = -1
+UNKNOWN_CLASS = -2
 NO_FOLD = 0
 BACKGROUND_CLASSES = ("music", "speech")
 """Labels of background that are classes too; every other label of it is none."""
+
+UNSORTED = "unsorted"
+"""Label of background of which nobody knows what sounds in it: a teacher can say of it what it hears, and nothing else can."""
 
 AUDIO_SUFFIXES = frozenset({".ogg", ".opus", ".wav", ".flac", ".mp3", ".aiff", ".aif"})
 OTHER_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".3gp", ".amr", ".wma", ".webm", ".caf"})
@@ -45,7 +49,10 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class LoadedClip:
-    """A clip's samples, 16 kHz mono float32, with its class as an index, or NO_CLASS for what must stay quiet."""
+    """A clip's samples, 16 kHz mono float32, with its class as an index.
+
+    NO_CLASS is sound that is none of the classes, UNKNOWN_CLASS sound that may be any of them.
+    """
 
     clip: Clip
     class_index: int
@@ -145,8 +152,15 @@ def with_background(clips: Sequence[LoadedClip], labels: Sequence[str], root: Pa
 
 
 def load_unlabelled(clips: Sequence[Clip]) -> list[LoadedClip]:
-    """Read clips that are of no class."""
-    return [LoadedClip(clip, NO_CLASS, read_16khz(clip.path)) for clip in clips]
+    """Read clips that are of no class, or of which nobody knows."""
+    return [LoadedClip(clip, class_of(clip, ()), read_16khz(clip.path)) for clip in clips]
+
+
+def class_of(clip: Clip, labels: Sequence[str]) -> int:
+    """The index of a clip's label, or which of the two kinds without an index it is."""
+    if clip.label in labels:
+        return labels.index(clip.label)
+    return UNKNOWN_CLASS if clip.label == UNSORTED else NO_CLASS
 
 
 def is_background(clip: LoadedClip) -> bool:

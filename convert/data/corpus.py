@@ -10,9 +10,11 @@ from convert.data.clips import (
     AUDIO_SUFFIXES,
     NO_CLASS,
     NO_FOLD,
+    UNSORTED,
     Clip,
     LoadedClip,
     background_labels,
+    class_of,
     classes_of,
     find_clips,
     labels_of,
@@ -47,14 +49,14 @@ class Recording:
 def labelled(
     root: Path, folds: Collection[int] | None, background: Path | None
 ) -> tuple[list[tuple[Clip, int]], tuple[ClassName, ...]]:
-    """Clips with their class index, NO_CLASS for background of none, and the classes."""
+    """Clips with their class index, NO_CLASS for background of none, and the classes; what is unsorted is left out."""
     clips = find_clips(root, folds)
     labels = labels_of(clips)
     if background is not None:
-        more = find_clips(background)
+        more = [clip for clip in find_clips(background) if clip.label != UNSORTED]
         labels = background_labels(more, labels)
         clips += more
-    return [(clip, labels.index(clip.label) if clip.label in labels else NO_CLASS) for clip in clips], classes_of(clips, labels)
+    return [(clip, class_of(clip, labels)) for clip in clips], classes_of(clips, labels)
 
 
 def recordings_of(clips: Iterable[tuple[Clip, int]]) -> list[Recording]:

@@ -19,7 +19,7 @@ QUEUED_BATCHES = 24
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Log-mel float32 (n, 96, 64), labels float32 (n, classes), teacher's scores float32 (n, scores), 0 wide without one."""
+    """Log-mel float32 (n, 96, 64), labels as of `Windows`, teacher's scores float32 (n, scores), 0 wide without one."""
 
     log_mel: Float32
     labels: Float32
@@ -27,13 +27,15 @@ class Batch:
 
 
 class Feed:
-    """An endless iterator of batches. A block of fresh windows is shown `uses` times, masked anew each time.
+    """An endless iterator of batches. A block of fresh windows is shown `uses` times, with `masks` each time masked anew.
 
     Block k draws from a generator seeded by (seed, k), so training that resumes at batch n sees what it would have seen.
     """
 
-    def __init__(self, source: WindowSource, teacher: Teacher | None, *, batch: int, uses: int, seed: int) -> None:
-        self._source, self._teacher = source, teacher
+    def __init__(
+        self, source: WindowSource, teacher: Teacher | None, *, batch: int, uses: int, seed: int, masks: bool = True
+    ) -> None:
+        self._source, self._teacher, self._masks = source, teacher, masks
         self._batch, self._uses, self._seed = batch, uses, seed
 
     @property
@@ -51,8 +53,8 @@ class Feed:
         found = []
         for _ in range(self._uses):
             for rows in rng.permutation(count).reshape(FRESH_BATCHES_PER_BLOCK, self._batch):
-                masks = np.stack([masked(patch, rng) for patch in features[rows]])
-                found.append(Batch(masks, windows.labels[rows], scores[rows]))
+                shown = np.stack([masked(patch, rng) for patch in features[rows]]) if self._masks else features[rows]
+                found.append(Batch(shown, windows.labels[rows], scores[rows]))
         return found
 
     def batches(self, first: int) -> Generator[Batch, None, None]:

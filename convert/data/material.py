@@ -1,18 +1,20 @@
 """Real sound that is none of the classes, or speech and music: cut from unpacked packages, split by origin, never by piece."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 
-from convert.data.audio import read_16khz
+from convert.data.clips import UNSORTED
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
-SPLITS = ("train", "calibrate", "test")
+LEARNT_FROM = "train"
+SPLITS = (LEARNT_FROM, "calibrate", "test")
 PIECE_SECONDS = 10.0
 PAUSE_SECONDS = 0.3
 SILENT_PEAK = 1e-3
@@ -26,9 +28,10 @@ class Part:
 
     Attributes:
         split: what it is for: train, calibrate or test.
-        label: speech, music, or a name that is no class.
+        label: speech, music, unsorted, or a name that is no class.
         of: folder below the root of what was unpacked.
         files: patterns of file names.
+        but: patterns of paths that are left out.
         licence: its licence.
         credit: who made it.
 
@@ -38,6 +41,7 @@ class Part:
     label: str
     of: str
     files: tuple[str, ...]
+    but: tuple[str, ...]
     licence: str
     credit: str
 
@@ -56,18 +60,21 @@ def read_parts(content: dict[str, object]) -> tuple[Part, ...]:
     if wrong:
         message = f"the plan has the split {wrong[0]}; the splits are {', '.join(SPLITS)}"
         raise UsageError(message)
+    if any(part.label == UNSORTED and part.split != LEARNT_FROM for part in parts):
+        raise UsageError("unsorted sound is for training only: nobody knows what is true of it, so nothing can be measured by it")
     return parts
 
 
 def _part(item: dict[str, str]) -> Part:
-    files = tuple(item.get("files", "*").split(","))
-    return Part(item["split"], item["label"], item["of"], files, item["licence"], item["credit"])
+    files, but = (tuple(item.get(key, default).split(",")) for key, default in (("files", "*"), ("but", "")))
+    return Part(item["split"], item["label"], item["of"], files, but, item["licence"], item["credit"])
 
 
 def files_of(part: Part, root: Path) -> list[Path]:
     """The audio files of a part, in a fixed order."""
     folder = root / part.of
-    found = {path for pattern in part.files for path in folder.rglob(pattern) if _holds_sound(path)}
+    matching = (path for pattern in part.files for path in folder.rglob(pattern))
+    found = {path for path in matching if _holds_sound(path) and not any(fnmatch(str(path), but) for but in part.but)}
     if not found:
         message = f"{folder} holds no audio file that matches {', '.join(part.files)}; unpack its package there"
         raise UsageError(message)
@@ -77,7 +84,7 @@ def files_of(part: Part, root: Path) -> list[Path]:
 
 def _holds_sound(path: Path) -> bool:
     # Some of Asterisk's prompts are words that a language does not have: files of a header and nothing else.
-    return path.suffix in AUDIO_SUFFIXES and path.stat().st_size > SMALLEST_BYTES
+    return path.suffix in AUDIO_SUFFIXES and not path.is_symlink() and path.stat().st_size > SMALLEST_BYTES
 
 
 def require_disjoint(parts: Sequence[Part], root: Path) -> None:
@@ -90,13 +97,12 @@ def require_disjoint(parts: Sequence[Part], root: Path) -> None:
                 raise UsageError(message)
 
 
-def pieces(paths: Sequence[Path]) -> Iterator[Float32]:
-    """The files after one another, with a short pause, in pieces of ten seconds; silent files are left out."""
+def pieces(recordings: Iterable[Float32]) -> Iterator[Float32]:
+    """Recordings after one another, with a short pause, in pieces of ten seconds; silent ones are left out."""
     size = round(PIECE_SECONDS * FRONT_END.sample_rate_hz)
     pause = np.zeros(round(PAUSE_SECONDS * FRONT_END.sample_rate_hz), np.float32)
     waiting = np.zeros(0, np.float32)
-    for path in paths:
-        samples = read_16khz(path)
+    for samples in recordings:
         if not _sounds(samples):
             continue
         waiting = np.concatenate([waiting, samples, pause])

@@ -7,10 +7,12 @@ clips of folds 1 to 4 (tests/convert/test_peer.py).
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from convert.data.classes import ClassName
 from convert.data.teacher import Teacher
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.decision import Rule
@@ -59,7 +61,7 @@ class Peer:
 
     """
 
-    def __init__(self, path: Path, classes: tuple[SoundClass, ...]) -> None:
+    def __init__(self, path: Path, classes: Sequence[SoundClass | ClassName]) -> None:
         self._tagger = Teacher(path)
         names = _names(path.with_name(LABELS), self._tagger.classes)
         self._columns = [[names[name] for name in NAMES_BY_MID.get(sound.mid or "", ())] for sound in classes]

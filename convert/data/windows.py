@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from convert.data.activity import active_starts, cut
 from convert.data.augment import band_limited, equalised, gain_of_db, recorded, reverberant, rms, speed_changed
 from convert.data.background import Backgrounds
-from convert.data.clips import NO_CLASS, LoadedClip, is_background
+from convert.data.clips import NO_CLASS, UNKNOWN_CLASS, LoadedClip, is_background
+from convert.data.textures import texture
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -20,6 +21,10 @@ MIXTURE_SHARE = 0.35
 NOISY_SHARE = 0.6
 ECHO_SHARE = 0.25
 SPEEDS = (0.8, 1.25)
+SPEEDS_OF_UNKNOWN = (0.5, 2.0)
+"""Where no label has to stay true, more speeds are more sounds."""
+
+TEXTURE_SHARE = 0.15
 ACTIVE_RANGE_DB = 30.0
 EMPTY_SHARE_OF_PIECE = 0.02
 SILENT_RMS = 1e-6
@@ -30,29 +35,44 @@ BAND_LIMITS_HZ = (3_400.0, 7_000.0)
 BACKGROUND_WEIGHT = 2.0
 """How much oftener speech, music and what is of no class are drawn than one of the other classes."""
 
+NOT_KNOWN = -1.0
+"""The label of a class of which nobody can say whether it sounds in a window."""
+
 LEVELS_DBFS = (-50.0, -8.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """A batch of windows: samples float32 (n, 15600) in [-1, 1], labels float32 (n, classes), each 0 or 1."""
+    """A batch of windows: samples float32 (n, 15600) in [-1, 1], labels float32 (n, classes), each 0, 1 or NOT_KNOWN."""
 
     samples: Float32
     labels: Float32
 
 
 class WindowSource:
-    """Draws windows from clips. The same generator state gives the same windows."""
+    """Draws windows from clips. The same generator state gives the same windows.
 
-    def __init__(self, clips: Sequence[LoadedClip], classes: int, seed: int) -> None:
+    Args:
+        clips: what is drawn from.
+        classes: how many classes there are.
+        seed: of the noises.
+        taught: whether a teacher will hear the windows, so that those without labels are worth making.
+        unknown_weight: how much oftener what is unsorted is drawn than one of the classes.
+
+    """
+
+    def __init__(
+        self, clips: Sequence[LoadedClip], classes: int, seed: int, *, taught: bool = False, unknown_weight: float = 4.0
+    ) -> None:
         self._classes = classes
+        self._texture_share = TEXTURE_SHARE if taught else 0.0
         self._clips = clips
         size = FRONT_END.patch_samples
         self._starts = [
             active_starts(clip.samples, size, step_samples=400, range_db=ACTIVE_RANGE_DB, overhang_samples=size // 2)
             for clip in clips
         ]
-        self._shares = _shares(clips)
+        self._shares = _shares(clips, unknown_weight)
         self._backgrounds = Backgrounds(seed)
 
     def draw(self, rng: np.random.Generator, count: int) -> Windows:
@@ -83,10 +103,14 @@ class WindowSource:
 
     def _event(self, rng: np.random.Generator, labels: Float32) -> Float32:
         """One sound at RMS 1."""
+        if self._texture_share and rng.random() < self._texture_share:
+            labels[labels != 1.0] = NOT_KNOWN
+            return texture(rng, FRONT_END.patch_samples)
         index = int(self._shares.searchsorted(rng.random()))
         clip, starts = self._clips[index], self._starts[index]
+        speeds = SPEEDS_OF_UNKNOWN if clip.class_index == UNKNOWN_CLASS else SPEEDS
         for _ in range(10):
-            factor = float(rng.uniform(*SPEEDS))
+            factor = float(rng.uniform(*speeds))
             start = int(rng.choice(starts))
             piece = cut(clip.samples, start, math.ceil(FRONT_END.patch_samples * factor) + 1)
             window = speed_changed(piece, factor, FRONT_END.patch_samples)
@@ -94,7 +118,9 @@ class WindowSource:
             # A faster window sees less of the clip than the one that was found active; an empty one is drawn again.
             if level > max(EMPTY_SHARE_OF_PIECE * rms(piece), SILENT_RMS):
                 break
-        if clip.class_index != NO_CLASS:
+        if clip.class_index == UNKNOWN_CLASS:
+            labels[labels != 1.0] = NOT_KNOWN
+        elif clip.class_index != NO_CLASS:
             labels[clip.class_index] = 1.0
         if rng.random() < BAND_LIMITED_SHARE:
             window = band_limited(window, float(rng.uniform(*BAND_LIMITS_HZ)))
@@ -102,10 +128,11 @@ class WindowSource:
         return window / np.float32(max(level, 1e-9))
 
 
-def _shares(clips: Sequence[LoadedClip]) -> NDArray[np.float64]:
+def _shares(clips: Sequence[LoadedClip], unknown_weight: float) -> NDArray[np.float64]:
     """Running shares by which clips are drawn: each class as often as another, however many clips it has."""
     counts = Counter(clip.class_index for clip in clips)
     common = [BACKGROUND_WEIGHT if is_background(clip) else 1.0 for clip in clips]
+    common = [unknown_weight if clip.class_index == UNKNOWN_CLASS else weight for clip, weight in zip(clips, common, strict=True)]
     weights = np.array([weight / counts[clip.class_index] for weight, clip in zip(common, clips, strict=True)])
     running = np.cumsum(weights / weights.sum())
     running[-1] = 1.0

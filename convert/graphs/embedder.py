@@ -122,9 +122,10 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
             for statistic, value in (("mean", mean), ("variance", variance)):
                 variable = self.statistics[f"{name}/{statistic}"]
                 variable.assign(NORM_MOMENTUM * variable + (1.0 - NORM_MOMENTUM) * value)
-            hidden = tf.nn.relu(hidden)
+            # The pool first: the maximum and the ReLU commute, and a quarter of the values is left.
             if layer.pool:
                 hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
+            hidden = tf.nn.relu(hidden)
         hidden = tf.reshape(tf.reduce_mean(tf.cast(hidden, tf.float32), axis=1), [-1, self.shape.flat_size])
         hidden = tf.nn.relu(self._linear(hidden, "hidden"))
         # As Google advises for VGGish: the embedding is linear, and whoever stacks a head on it starts with a ReLU.

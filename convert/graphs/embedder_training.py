@@ -32,6 +32,7 @@ class Plan:
         learning_rate: highest rate of the cosine schedule.
         seed: of the first weights; data has its own.
         bfloat16: convolve in bfloat16, several times faster where the processor has AMX.
+        start: checkpoint of another embedder to begin with, all of it but its classes; None to begin anew.
 
     """
 
@@ -40,6 +41,7 @@ class Plan:
     learning_rate: float
     seed: int
     bfloat16: bool
+    start: Path | None = None
 
 
 def processor_has_amx() -> bool:
@@ -63,7 +65,11 @@ def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan,
     """
     model = TrainedEmbedder(shape, *sizes, plan.seed, tf.bfloat16 if plan.bfloat16 else tf.float32)
     trainer = Trainer(model.parameters, model.statistics, average_decay=0.9985, weight_decay=0.02, clip_norm=20.0)
-    spent = trainer.restore(checkpoint)["seconds"] if checkpoint.exists() else 0.0
+    spent = 0.0
+    if checkpoint.exists():
+        spent = trainer.restore(checkpoint)["seconds"]
+    elif plan.start is not None:
+        trainer.begin_with(plan.start, but="classes/")
     step = _step_function(model, trainer)
     progress = Progress("train-embedder: batch", plan.steps)
     started = saved = time.monotonic()
@@ -109,8 +115,8 @@ def _step_function(model: TrainedEmbedder, trainer: Trainer) -> Any:  # noqa: AN
     def step(log_mel: Any, labels: Any, teacher: Any, rate: Any) -> Any:  # noqa: ANN401 - tensors
         with tf.GradientTape() as tape:
             class_logits, teacher_logits = model.logits(log_mel)
-            own = _sum_over_classes(labels, class_logits)
-            taught = tf.constant(0.0) if teacher_logits is None else _sum_over_classes(teacher, teacher_logits)
+            own = _sum_over_classes(labels, class_logits, tf.cast(labels >= 0.0, tf.float32))
+            taught = tf.constant(0.0) if teacher_logits is None else _sum_over_classes(teacher, teacher_logits, 1.0)
             loss = own + taught
         trainer.apply(tape.gradient(loss, trainer.trained_list()), rate)
         return tf.stack([own, taught])
@@ -118,9 +124,9 @@ def _step_function(model: TrainedEmbedder, trainer: Trainer) -> Any:  # noqa: AN
     return step
 
 
-def _sum_over_classes(targets: Any, logits: Any) -> Any:  # noqa: ANN401 - tensors
+def _sum_over_classes(targets: Any, logits: Any, known: Any) -> Any:  # noqa: ANN401 - tensors
     cells = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
-    return tf.reduce_mean(tf.reduce_sum(cells, axis=1))
+    return tf.reduce_mean(tf.reduce_sum(cells * known, axis=1))
 
 
 def fit_pca(embeddings: Float32, target_std: float = 1.18) -> tuple[Float32, Float32]:

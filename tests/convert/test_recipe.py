@@ -218,3 +218,28 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         convert(command, "--help")
     assert exited.value.code == 0
     assert "--json" in capsys.readouterr().out
+
+
+def test_an_embedder_begins_with_what_another_has_learnt(work: Path, tmp_path: Path) -> None:
+    before = np.load(work / "embedder" / "checkpoint.npz")
+    more = ("--start", work / "embedder", "--no-masks", "--learning-rate", 1e-9)
+    assert convert(*embedder_command(work / "clips", tmp_path / "on", "--steps", 1, *more)) == 0
+    after = np.load(tmp_path / "on" / "checkpoint.npz")
+    assert np.allclose(after["mean/conv0/kernel"], before["mean/conv0/kernel"], atol=1e-6)
+    assert not np.allclose(after["mean/classes/kernel"], before["mean/classes/kernel"], atol=1e-3), "classes are its own"
+
+
+def test_an_embedder_can_learn_without_clips(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    background = tmp_path / "background"
+    (background / "music").mkdir(parents=True)
+    for clip in sorted((work / "clips" / "beep").iterdir()):
+        (background / "music" / clip.name).write_bytes(clip.read_bytes())
+    small = ("--width", 0.0625, "--batch", 8, "--precision", "float32", "--pca-windows", 300, "--steps", 2)
+    assert convert("train-embedder", "--background", background, *small, "-o", tmp_path / "embedder") == 0
+    facts = json.loads((tmp_path / "embedder" / "embedder.json").read_text(encoding="utf-8"))
+    assert (facts["labels"], facts["folds"], facts["clips"]) == (["music"], [], 0)
+    assert convert("train-embedder", *small, "-o", tmp_path / "nothing") == 2
+    assert "nothing to learn from" in capsys.readouterr().err
+    wrong = embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "8p,8p", "--start", work / "embedder")
+    assert convert(*wrong) == 1
+    assert "is no checkpoint of a network of this shape" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convert.arguments import folds, positive_float, positive_int
+from convert.arguments import folds, positive_float, positive_int, share
 from convert.data.clips import UNKNOWN_CLASS, find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
 from convert.data.teacher import Teacher
@@ -48,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unsorted-weight", type=positive_float, default=4.0, help="draws of unsorted sound for each of a class (4)"
     )
+    parser.add_argument(
+        "--textures", type=share, default=0.0, metavar="SHARE", help="share of sounds made at random for the teacher (none)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz, pca.npz, embedder.json")
@@ -67,7 +70,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         # Without one there is nothing to learn from them.
         clips = [clip for clip in clips if clip.class_index != UNKNOWN_CLASS]
     source = WindowSource(
-        clips, len(labels), arguments.seed, taught=teacher is not None, unknown_weight=arguments.unsorted_weight
+        clips, len(labels), arguments.seed, texture_share=arguments.textures, unknown_weight=arguments.unsorted_weight
     )
     feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
 
@@ -110,6 +113,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def _require_material(arguments: argparse.Namespace) -> None:
     if arguments.clips is None and arguments.background is None:
         raise UsageError("there is nothing to learn from; give a folder of clips, or --background, or both")
+    if arguments.textures and not arguments.teacher:
+        raise UsageError("--textures have no labels; give --teacher, who says what they sound like")
     if (arguments.clips is None) != (arguments.folds is None):
         raise UsageError("--folds belong to a folder of clips; give both or neither")
     if set(arguments.folds or ()) & set(arguments.validate_folds or ()):

@@ -24,7 +24,6 @@ SPEEDS = (0.8, 1.25)
 SPEEDS_OF_UNKNOWN = (0.5, 2.0)
 """Where no label has to stay true, more speeds are more sounds."""
 
-TEXTURE_SHARE = 0.15
 ACTIVE_RANGE_DB = 30.0
 EMPTY_SHARE_OF_PIECE = 0.02
 SILENT_RMS = 1e-6
@@ -56,16 +55,16 @@ class WindowSource:
         clips: what is drawn from.
         classes: how many classes there are.
         seed: of the noises.
-        taught: whether a teacher will hear the windows, so that those without labels are worth making.
+        texture_share: how many of the sounds are made at random; only a teacher can say what they are.
         unknown_weight: how much oftener what is unsorted is drawn than one of the classes.
 
     """
 
     def __init__(
-        self, clips: Sequence[LoadedClip], classes: int, seed: int, *, taught: bool = False, unknown_weight: float = 4.0
+        self, clips: Sequence[LoadedClip], classes: int, seed: int, *, texture_share: float = 0.0, unknown_weight: float = 4.0
     ) -> None:
         self._classes = classes
-        self._texture_share = TEXTURE_SHARE if taught else 0.0
+        self._texture_share = texture_share
         self._clips = clips
         size = FRONT_END.patch_samples
         self._starts = [

@@ -43,13 +43,16 @@ def test_a_known_sound_mixed_with_an_unsorted_one_keeps_its_label() -> None:
     assert (np.delete(mixed, beep, axis=1) == NOT_KNOWN).all()
 
 
-def test_textures_are_drawn_for_a_teacher_only() -> None:
+def test_nobody_knows_the_classes_of_a_texture(capsys: pytest.CaptureFixture[str]) -> None:
     clips = [loaded(label, seed) for label in LABELS for seed in range(2)]
-    unknown = [
-        (WindowSource(clips, len(LABELS), 0, taught=taught).draw(np.random.default_rng(1), 200).labels == NOT_KNOWN).any()
-        for taught in (False, True)
+    shares = [
+        (WindowSource(clips, len(LABELS), 0, texture_share=share).draw(np.random.default_rng(1), 300).labels == NOT_KNOWN).any(1)
+        for share in (0.0, 0.3)
     ]
-    assert unknown == [False, True]
+    assert shares[0].mean() == 0.0
+    assert 0.2 < shares[1].mean() < 0.5
+    assert main(["train-embedder", "--background", "anywhere", "--textures", "0.1", "-o", "nowhere"]) == 2
+    assert "give --teacher" in capsys.readouterr().err
 
 
 def test_textures_are_all_as_loud_and_none_like_another() -> None:

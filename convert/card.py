@@ -26,6 +26,7 @@ def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         "## How good it is",
         _evaluation(manifest.evaluation),
         *(("## Thresholds", thresholds) if thresholds else ()),
+        *(("## What was tried", _list(tried)) if (tried := manifest.training.get("tried")) else ()),
         "## Exported files against their source graphs",
         _table(manifest.parity),
         "## Limits",
@@ -45,7 +46,7 @@ def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
 
 
 def _training(training: Mapping[str, object]) -> str:
-    facts = {key: value for key, value in training.items() if key not in ("credits", "limits", "calibration")}
+    facts = {key: value for key, value in training.items() if key not in ("credits", "tried", "limits", "calibration")}
     return f"{_list(training.get('credits'))}\n\n{_table(facts)}".strip()
 
 

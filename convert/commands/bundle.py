@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--classes", type=Path, help='JSON: {"slug": {"label": "…", "mid": "/m/…" or null}} (as the records named them)'
     )
     parser.add_argument(
-        "--about", type=Path, help='JSON: {"credits": ["…"], "limits": ["…"]}, what the card has to say of the data'
+        "--about", type=Path, help='JSON: {"credits": ["…"], "limits": ["…"], "tried": ["…"]}, what the card has to say'
     )
     parser.add_argument("--evaluate", type=Path, metavar="DIR", help="clips to measure on; the figures go into the bundle")
     parser.add_argument("--evaluate-folds", type=folds, help="their folds; none may have been trained on")
@@ -169,6 +169,7 @@ def _training(
     learnt = (*shape, "target", "sequences", "best_epoch", "validation_loss", "seed")
     return {
         "credits": [*about.get("credits", ()), *embedder.credits],
+        **({"tried": list(about["tried"])} if about.get("tried") else {}),
         "limits": [*about.get("limits", ()), *(() if calibration else (NOT_CALIBRATED,)), *LIMITS],
         "embedder": {key: embedder.facts[key] for key in chosen if embedder.facts.get(key) not in (None, "")},
         "sequence": {key: sequence[key] for key in learnt if sequence.get(key) is not None},

@@ -67,7 +67,9 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     assert convert("calibrate", work / "bundle", *quiet, "-o", chosen) == 0
     assert "0.24" in capsys.readouterr().out
     measured = ("--calibration", chosen, "--evaluate-background", work / "background")
-    assert convert(*bundle_command(work, work / "calibrated"), *measured) == 0
+    about = work / "about.json"
+    about.write_text(json.dumps({"tried": ["Twice the clips: half the errors."]}), encoding="utf-8")
+    assert convert(*bundle_command(work, work / "calibrated"), *measured, "--about", about) == 0
     manifest = load_bundle(work / "calibrated").manifest
     wanted = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
     for sound in manifest.classes:
@@ -77,6 +79,7 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     assert set(evaluation["false_alarms"]) == set(LABELS)
     card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Thresholds are not calibrated" not in card
+    assert "## What was tried\n\n- Twice the clips: half the errors.\n" in card
     assert "As a detector, the same clips" in card
 
 

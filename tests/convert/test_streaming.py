@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from convert.commands.export import stream_codes
+from convert.steps import Step
 from edge_detector.core.bank import Bank
 from edge_detector.core.bundle import SEQUENCE_KINDS
 from edge_detector.errors import EdgeDetectorError
@@ -67,7 +68,7 @@ def test_streaming_equals_offline_at_every_prefix_to_300(name: str) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_sliding_bank_equals_offline_on_each_window_of_the_last_frames(name: str) -> None:
-    found = streaming.stream_bank(streaming.open_step(exported(name), model(name), ROWS), model(name), CODES[:60], ROWS)
+    found = Step(exported(name), model(name).state_shapes, model(name).classes).in_a_bank(ROWS, CODES[:60])
     for end in range(1, 61):
         window = CODES[np.newaxis, max(0, end - ROWS) : end]
         wanted = model(name).predict(window, np.array([window.shape[1]], np.int32))[0]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from convert.graphs.models.base import SequenceModel, Tensor
 from convert.graphs.tflite import Precision, to_tflite
+from convert.steps import Step
 from edge_detector.core.bank import Bank
 from edge_detector.edges.tflite import TfliteSequenceStep
 from edge_detector.errors import EdgeDetectorError
@@ -79,18 +80,6 @@ def stream_prefixes(step: TfliteSequenceStep, model: SequenceModel, codes: Codes
     return np.stack(found)
 
 
-def stream_bank(step: TfliteSequenceStep, model: SequenceModel, codes: Codes, rows: int) -> Float32:
-    """Probabilities (frames, classes) of one stream through a sliding bank of `rows` rows."""
-    bank = Bank.empty(rows, list(model.state_shapes.values()))
-    found = []
-    for frame in codes:
-        bank = bank.with_due_row_zeroed()
-        probabilities, states = step.step(frame, bank.next_row, bank.states)
-        bank = bank.stepped(states)
-        found.append(probabilities)
-    return np.stack(found)
-
-
 def sliding_offline(model: SequenceModel, codes: Codes, context: int) -> Float32:
     """What the offline graph says of the last `context` frames (or all, at the start) at every frame."""
     windows = np.zeros((len(codes), context, EMBEDDING_SIZE), np.uint8)
@@ -105,7 +94,7 @@ def step_errors(content: bytes, model: SequenceModel, context: int, codes: Codes
     in_bank = codes[: context + MOST_BANK_FRAMES]
     streams = Streams(
         stream_prefixes(open_step(content, model, 1), model, codes),
-        stream_bank(open_step(content, model, context), model, in_bank, context),
+        Step(content, model.state_shapes, model.classes).in_a_bank(context, in_bank),
     )
     result: dict[str, Any] = {"frames": len(codes), "context": context, "finite": streams.finite, "bytes": len(content)}
     if not streams.finite:

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EndReason, EventEnd, EventStart, Scores
 
+RISE_SECONDS = 2.88
+"""So far before the hop that is at `on` an event may start: a sequence model can take three steps of 0.96 s to become sure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """When one class counts as heard. Thresholds in [0, 1], times in seconds of sound.
 
     Attributes:
-        on: an event may start at or above it.
-        off: an open event goes on at or above it; off <= on.
-        min_seconds: the class must stay at or above off for this long before the event is announced; 0 for one-shot sounds.
+        on: what never is at or above it is no event.
+        off: an event lasts while the class is at or above it, before it is at `on` too; off <= on.
+        min_seconds: once at on, the class must stay at or above off for this long before it is announced; 0 for one-shot sounds.
         hold_seconds: how long the class may dip below off without the event ending.
         max_seconds: an event that lasts this long is ended; the sound, still there, starts a new one.
         refractory_seconds: how long after the end of an event no new one of the class may start.
@@ -33,6 +36,8 @@ class Rule:
 
 @dataclass(slots=True)
 class _ClassState:
+    rose_sample: int | None = None
+    on_sample: int = 0
     first_sample: int = 0
     end_sample: int = 0
     peak_probability: float = 0.0
@@ -45,8 +50,10 @@ class _ClassState:
 class Decider:
     """Scores in, detections out. One object per source; its whole memory is a few numbers per class.
 
-    An event's start is the first sample of the newest patch at the first hop at or above `on`; its end is the last sample
-    of the newest patch at the last hop at or above `off`. The resolution is one patch, 0.975 s.
+    Hysteresis with two thresholds: an event is a stretch at or above `off` with a hop at or above `on` in it. It is announced at
+    that hop, and its start is the first sample of the newest patch at the first hop of the stretch, but at most RISE_SECONDS
+    before and never within another event or a rest; its end is the last sample of the newest patch at the last hop at or
+    above `off`. The resolution is one patch, 0.975 s.
     """
 
     def __init__(self, rules: Sequence[Rule], *, minimum_age_frames: int = 1) -> None:
@@ -68,7 +75,7 @@ class Decider:
             if state.open:
                 state.lost_samples += lost_samples
                 yield _end(index, state, end_reason)
-            state.pending = False
+            state.pending, state.rose_sample = False, None
 
     def use(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
         """Decide by other rules from now on, the same classes in the same order. Open events stay open.
@@ -82,6 +89,7 @@ class Decider:
                 ends.append(_end(index, state, "ended"))
             if not rule.enabled or state.peak_probability < rule.on:
                 state.pending = False
+            state.rose_sample = None
         self._rules = tuple(rules)
         return tuple(ends)
 
@@ -95,18 +103,27 @@ def _samples(seconds: float) -> int:
     return round(seconds * FRONT_END.sample_rate_hz)
 
 
+def _follow_rise(rule: Rule, state: _ClassState, probability: float, scores: Scores) -> None:
+    if probability < rule.off:
+        state.rose_sample = None
+    elif state.rose_sample is None and scores.first_sample >= state.quiet_until_sample:
+        state.rose_sample = scores.first_sample
+
+
 def _decide_class(index: int, rule: Rule, state: _ClassState, probability: float, scores: Scores) -> Iterator[Detection]:
+    _follow_rise(rule, state, probability, scores)
     if state.open or state.pending:
         if probability >= rule.off:
             state.end_sample = scores.end_sample
             state.peak_probability = max(state.peak_probability, probability)
         elif state.pending:
             state.pending = False
-    elif probability >= rule.on and scores.first_sample >= state.quiet_until_sample:
+    elif probability >= rule.on and state.rose_sample is not None:
         state.pending = True
-        state.first_sample, state.end_sample = scores.first_sample, scores.end_sample
+        state.on_sample, state.end_sample = scores.first_sample, scores.end_sample
+        state.first_sample = max(state.rose_sample, scores.first_sample - _samples(RISE_SECONDS))
         state.peak_probability, state.lost_samples = probability, 0
-    if state.pending and scores.first_sample - state.first_sample >= _samples(rule.min_seconds):
+    if state.pending and scores.first_sample - state.on_sample >= _samples(rule.min_seconds):
         state.pending, state.open = False, True
         yield EventStart(index, state.first_sample, state.peak_probability, state.lost_samples)
     if not state.open:
@@ -121,5 +138,5 @@ def _decide_class(index: int, rule: Rule, state: _ClassState, probability: float
 
 
 def _end(index: int, state: _ClassState, end_reason: EndReason) -> EventEnd:
-    state.open = False
+    state.open, state.rose_sample = False, None
     return EventEnd(index, state.first_sample, state.end_sample, state.peak_probability, end_reason, state.lost_samples)

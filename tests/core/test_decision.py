@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.decision import Decider, Rule
+from edge_detector.core.decision import RISE_SECONDS, Decider, Rule
 from edge_detector.types import Detection, EventEnd, EventStart, Scores
 
 HOP, PATCH = 15_360, 15_600
@@ -24,13 +24,38 @@ def scores(number: int, probability: float, *, age: int = 10) -> Scores:
     return Scores(np.array([probability], np.float32), age, number, start, start + PATCH, 0, -20.0)
 
 
-def test_an_event_starts_at_on_and_ends_where_it_was_last_at_or_above_off() -> None:
-    start, end = run(Rule(on=0.6, off=0.3, hold_seconds=0), [0.5, 0.7, 0.4, 0.9, 0.2, 0.1])
+def test_an_event_reaches_from_where_it_rose_to_off_to_where_it_last_was() -> None:
+    start, end = run(Rule(on=0.6, off=0.3, hold_seconds=0), [0.2, 0.5, 0.7, 0.4, 0.9, 0.2, 0.1])
     assert isinstance(start, EventStart)
     assert isinstance(end, EventEnd)
     assert start.first_sample == HOP
-    assert (end.first_sample, end.end_sample, end.end_reason) == (HOP, 3 * HOP + PATCH, "ended")
+    assert (end.first_sample, end.end_sample, end.end_reason) == (HOP, 4 * HOP + PATCH, "ended")
     assert abs(end.peak_probability - 0.9) < 1e-6
+
+
+def test_an_event_is_announced_at_on_however_long_it_was_in_doubt_and_starts_three_hops_before_at_most() -> None:
+    decider = Decider([Rule(on=0.6, off=0.3)])
+    assert [list(decider.decide(scores(number, 0.5))) for number in range(9)] == [[]] * 9
+    (start,) = decider.decide(scores(9, 0.7))
+    assert start.first_sample == 6 * HOP
+
+
+def test_doubt_before_a_dip_a_gap_or_new_rules_is_no_part_of_an_event() -> None:
+    rule = Rule(on=0.6, off=0.3)
+    assert run(rule, [0.5, 0.2, 0.7])[0].first_sample == 2 * HOP
+    for interrupt in (lambda decider: list(decider.close("gap")), lambda decider: decider.use([rule])):
+        decider = Decider([rule])
+        assert list(decider.decide(scores(0, 0.5))) == []
+        interrupt(decider)
+        (start,) = decider.decide(scores(1, 0.7))
+        assert start.first_sample == HOP
+
+
+def test_an_event_does_not_start_within_the_rest_or_the_event_before_it() -> None:
+    resting = Rule(on=0.6, off=0.3, hold_seconds=0, refractory_seconds=2.0)
+    assert [item.first_sample for item in run(resting, [0.9, 0.1, 0.5, 0.5, 0.5, 0.9])[2:3]] == [4 * HOP]
+    renewed = Rule(on=0.6, off=0.3, max_seconds=1.5)
+    assert [item.first_sample for item in run(renewed, [0.9, 0.5, 0.5, 0.9]) if isinstance(item, EventStart)] == [0, 2 * HOP]
 
 
 def test_between_off_and_on_nothing_starts_and_nothing_ends() -> None:
@@ -126,10 +151,15 @@ def test_rules_for_other_classes_are_no_rules_for_these() -> None:
 def test_every_start_has_one_end_and_events_never_overlap(probabilities: list[float], rule: Rule) -> None:
     found = run(rule, probabilities)
     assert [type(item) for item in found] == [EventStart, EventEnd] * (len(found) // 2)
-    last_first_sample = -1
+    hops = [number * HOP for number in range(len(probabilities))]
+    free_from = 0
     for start, end in zip(found[::2], found[1::2], strict=True):
         assert isinstance(end, EventEnd)
-        assert end.first_sample == start.first_sample > last_first_sample
+        assert end.first_sample == start.first_sample >= free_from
+        doubtful = [at for at in hops if at >= start.first_sample]
+        sure = next(at for at in doubtful if np.float32(probabilities[at // HOP]) >= rule.on)
+        assert sure - start.first_sample <= RISE_SECONDS * 16_000
+        assert all(np.float32(probabilities[at // HOP]) >= rule.off for at in doubtful if at <= sure)
         assert end.end_sample > end.first_sample
         assert end.peak_probability >= np.float32(rule.on)
-        last_first_sample = start.first_sample
+        free_from = end.end_sample - PATCH + HOP

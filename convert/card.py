@@ -115,6 +115,10 @@ def _alarms(kinds: Mapping[str, Any]) -> str:
     return "\n".join([head, "| sound | hours | hop | events | per hour | which |", "|---|---|---|---|---|---|", *rows])
 
 
+def _floor(calibration: Mapping[str, Any]) -> str:
+    return f", none below {calibration['lowest_on']:g}" if "lowest_on" in calibration else ""
+
+
 def _thresholds(calibration: object) -> str:
     if not isinstance(calibration, Mapping):
         return ""
@@ -126,8 +130,8 @@ def _thresholds(calibration: object) -> str:
     hops_named = list(next(iter(calibration["classes"].values())))
     head = (
         f"Chosen for at most {calibration['false_alarms_per_hour']:g} false alarms per hour and class on {heard} (each sound at "
-        f"levels {_text(calibration['gains_db'])} dB), plus a margin of {calibration['margin']:g} log odds. In brackets the "
-        f"recall they leave on {calibration.get('recall_on', FLATTERED)}. With a time: so long must it last.\n"
+        f"levels {_text(calibration['gains_db'])} dB), plus a margin of {calibration['margin']:g} log odds{_floor(calibration)}. "
+        f"In brackets the recall they leave on {calibration.get('recall_on', FLATTERED)}. With a time: so long must it last.\n"
     )
     titles = " | ".join(f"on, hop {hop} s" for hop in hops_named)
     return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(hops_named), *rows])

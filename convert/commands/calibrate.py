@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import folds, positive_float
+from convert.arguments import folds, positive_float, share
 from convert.data.calibration import Choice, Limits, choose, hours
 from convert.data.clips import find_clips, load_clips
 from convert.data.listening import NOISE, ear_of, hear_background, hear_clips, hear_noise
@@ -15,6 +15,8 @@ from edge_detector.core.bundle import hop_key, load_bundle
 from edge_detector.params import HOPS_PER_PATCH
 
 MARGIN = 0.5
+LOWEST_ON = 0.5
+"""An event is to be likelier than not, however quiet the background was."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=folds, help="their folds (all)")
     parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="allowed for each class (0.1)")
     parser.add_argument("--margin", type=float, default=MARGIN, help=f"log odds added to each threshold ({MARGIN})")
+    parser.add_argument("--lowest-on", type=share, default=LOWEST_ON, help=f"no threshold is lower ({LOWEST_ON})")
     parser.add_argument(
         "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels the background is heard at (0 -15)"
     )
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     clips = []
     if arguments.clips:
         clips = hear_clips(ear, load_clips(find_clips(arguments.clips, arguments.folds), slugs))
-    limits = Limits(arguments.false_alarms_per_hour, arguments.margin)
+    limits = Limits(arguments.false_alarms_per_hour, arguments.margin, arguments.lowest_on)
     progress = Progress("calibrate: class", len(slugs))
     classes: dict[str, dict[str, Any]] = {}
     for index, slug in enumerate(slugs):
@@ -58,6 +61,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     result = {
         "false_alarms_per_hour": arguments.false_alarms_per_hour,
         "margin": arguments.margin,
+        "lowest_on": arguments.lowest_on,
         "gains_db": list(arguments.gains_db),
         "hours": {label: round(hours(found), 3) for label, found in background.items()},
         "clips": len(clips),

@@ -64,7 +64,7 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     write_clips(work / "background", folds=1, takes=1)
     chosen = work / "calibration.json"
     quiet = ("--background", work / "background", "--noise-minutes", 0.2, "--clips", work / "clips", "--folds", "1,2")
-    assert convert("calibrate", work / "bundle", *quiet, "-o", chosen) == 0
+    assert convert("calibrate", work / "bundle", *quiet, "--lowest-on", 0.9, "-o", chosen) == 0
     assert "0.24" in capsys.readouterr().out
     measured = ("--calibration", chosen, "--evaluate-background", work / "background")
     about = work / "about.json"
@@ -74,11 +74,13 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     wanted = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
     for sound in manifest.classes:
         assert [sound.rules[hops].on for hops in (1, 2, 4)] == [each["rule"]["on"] for each in wanted[sound.slug].values()]
+        assert min(sound.rules[hops].on for hops in (1, 2, 4)) >= 0.9
     evaluation = json.loads((work / "calibrated" / "manifest.json").read_text(encoding="utf-8"))["evaluation"]
     assert evaluation["events"]["0.96"]["clips"] == 6
     assert set(evaluation["false_alarms"]) == set(LABELS)
     card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Thresholds are not calibrated" not in card
+    assert "none below 0.9" in card
     assert "## What was tried\n\n- Twice the clips: half the errors.\n" in card
     assert "As a detector, the same clips" in card
 

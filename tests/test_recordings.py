@@ -1,4 +1,8 @@
-"""Real recordings that the shipped bundle has not seen: fold 4 of ESC-10, through the command line."""
+"""Real recordings through the command line, and what the shipped bundle says of recordings that it never met.
+
+It learnt from all the clips there are, so nearly all of them must come out right: fewer, and the bundle or the path is broken.
+How it does on others, only its cross-validation can tell.
+"""
 
 import json
 import subprocess
@@ -8,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-GOAL = 0.85
+from edge_detector.cli.build import DEFAULT_BUNDLE
+
+GOAL = 0.95
+GOAL_UNSEEN = 0.93
 
 
 def top_class(clip: Path) -> str:
@@ -29,7 +36,7 @@ def table(confusion: Counter[tuple[str, str]], slugs: list[str]) -> str:
     return "\n".join(rows)
 
 
-def test_at_least_85_percent_of_unseen_clips_have_their_class_on_top(data: Path) -> None:
+def test_nearly_all_clips_it_learnt_from_have_their_class_on_top(data: Path) -> None:
     clips = sorted((data / "esc10").glob("*/4-*.ogg"))
     assert len(clips) == 80
     confusion = Counter((clip.parent.name, top_class(clip)) for clip in clips)
@@ -37,3 +44,13 @@ def test_at_least_85_percent_of_unseen_clips_have_their_class_on_top(data: Path)
     report = f"{right} of {len(clips)} clips right\n{table(confusion, sorted({clip.parent.name for clip in clips}))}"
     print(report)  # noqa: T201 - the figure is the point of this test; pytest -s shows it
     assert right >= GOAL * len(clips), report
+
+
+def test_the_shipped_bundle_says_how_its_recipe_does_on_clips_that_no_network_had_met() -> None:
+    manifest = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text(encoding="utf-8"))
+    (crossed,) = manifest["evaluation"]["scores"]
+    assert crossed["clips"] == 320
+    assert [part["folds"] for part in crossed["parts"]] == [[1], [2], [3], [4]]
+    assert {part["version"] for part in crossed["parts"]} == {manifest["version"]}, "measured on another recipe's bundles"
+    assert crossed["right"] >= GOAL_UNSEEN * crossed["clips"]
+    assert "right" not in manifest["evaluation"], "there are no clips left to measure this very bundle on"

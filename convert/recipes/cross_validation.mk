@@ -14,7 +14,8 @@ SCORES = $(FOLDS:%=$(WORK)/fold-%/score.json)
 COMMA := ,
 EMPTY :=
 OTHERS = $(subst $(EMPTY) $(EMPTY),$(COMMA),$(strip $(filter-out $*,$(FOLDS))))
-MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background
+MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background \
+	PRETRAINED=$(WORK)/pretrained
 
 .DELETE_ON_ERROR:
 .PHONY: table
@@ -26,9 +27,9 @@ $(WORK)/fold-%/score.json: $(WORK)/fold-%/bundle/manifest.json
 	$(PYTHON) -m convert score $(WORK)/fold-$*/bundle $(DATA)/esc10 --folds $* --background $(WORK)/background/test --soundscapes --signals \
 		--peer $(DATA)/peers/yamnet.tflite --calibrate-background $(WORK)/background/calibrate --json > $@
 
-# The material is made once, before two folds could begin to make it at the same time.
-$(WORK)/fold-%/bundle/manifest.json: $(WORK)/background/background.json
+# What all folds share is made once, before two of them could begin to make it at the same time.
+$(WORK)/fold-%/bundle/manifest.json: $(WORK)/pretrained/embedder.json
 	$(MAKE_BUNDLE) FOLDS=$(OTHERS) HELD_OUT=$* WORK=$(WORK)/fold-$* OUTPUT=$(WORK)/fold-$*/bundle
 
-$(WORK)/background/background.json:
+$(WORK)/pretrained/embedder.json:
 	$(MAKE_BUNDLE) $@

@@ -18,6 +18,8 @@ MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON
 	PRETRAINED=$(WORK)/pretrained
 
 .DELETE_ON_ERROR:
+# Bundles are no passing thing on the way to scores, that make would take away again.
+.SECONDARY:
 .PHONY: table
 table: $(SCORES)
 	$(PYTHON) -m convert cross-validate $(SCORES) --json > $(WORK)/cross-validation.json

@@ -40,8 +40,9 @@ def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     files = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in sizes.items())
     states = ", ".join(f"{state.name} {list(state.shape)}" for state in sequence.states)
     return (
-        "Log-mel patches of 0.975 s, a narrow VGGish to 128 numbers, PCA and bytes in AudioSet's form, then the sequence model "
-        f"({sequence.kind}; state {states}), read through a sliding bank of {sequence.context_frames} states. Files: {files}."
+        "Log-mel patches of 0.975 s, an embedder of VGGish's shape to 128 numbers, PCA and bytes in AudioSet's form, then the "
+        f"sequence model ({sequence.kind}; state {states}), read through a sliding bank of {sequence.context_frames} states. "
+        f"Files: {files}."
     )
 
 

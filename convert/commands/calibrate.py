@@ -15,8 +15,8 @@ from edge_detector.core.bundle import hop_key, load_bundle
 from edge_detector.params import HOPS_PER_PATCH
 
 MARGIN = 0.5
-LOWEST_ON = 0.5
-"""An event is to be likelier than not, however quiet the background was."""
+LIKELIER_THAN_NOT = 0.5
+"""What an event is to be, however quiet the background was."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=folds, help="their folds (all)")
     parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="allowed for each class (0.1)")
     parser.add_argument("--margin", type=float, default=MARGIN, help=f"log odds added to each threshold ({MARGIN})")
-    parser.add_argument("--lowest-on", type=share, default=LOWEST_ON, help=f"no threshold is lower ({LOWEST_ON})")
+    parser.add_argument("--lowest-on", type=share, default=LIKELIER_THAN_NOT, help=f"no threshold is lower ({LIKELIER_THAN_NOT})")
     parser.add_argument(
         "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels the background is heard at (0 -15)"
     )

@@ -144,8 +144,8 @@ def main() -> int:
     known_clips = links(work / "known", [file for slug in known for file in of_class[slug]])
     ten = links(work / "ten", [file for slug in unheard for file in of_class[slug][:TAUGHT_CLIPS]])
     rest = links(work / "rest", [file for slug in unheard for file in of_class[slug][TAUGHT_CLIPS:]])
-    teacher = ("--teacher", arguments.data / "peers" / "yamnet.tflite")
-    teaching = (*teacher, "--start", arguments.start, "--steps", arguments.steps)
+    teacher = arguments.data / "peers" / "yamnet.tflite"
+    teaching = ("--teacher", teacher, "--start", arguments.start, "--steps", arguments.steps)
     bundle, negatives = make_known(known_clips, arguments.background, teaching, work)
     clips = load_clips(find_clips(rest), unheard)
     shares, seconds = [], []

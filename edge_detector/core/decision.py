@@ -51,9 +51,9 @@ class Decider:
     """Scores in, detections out. One object per source; its whole memory is a few numbers per class.
 
     Hysteresis with two thresholds: an event is a stretch at or above `off` with a hop at or above `on` in it. It is announced at
-    that hop, and its start is the first sample of the newest patch at the first hop of the stretch, but at most RISE_SECONDS
-    before and never within another event or a rest; its end is the last sample of the newest patch at the last hop at or
-    above `off`. The resolution is one patch, 0.975 s.
+    that hop, or min_seconds after it. Its start is the first sample of the newest patch at the first hop of the stretch, but at
+    most RISE_SECONDS before the hop at `on`, and never within another event or a rest; its end is the last sample of the newest
+    patch at the last hop at or above `off`. The resolution is one patch, 0.975 s.
     """
 
     def __init__(self, rules: Sequence[Rule], *, minimum_age_frames: int = 1) -> None:
@@ -80,6 +80,7 @@ class Decider:
     def use(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
         """Decide by other rules from now on, the same classes in the same order. Open events stay open.
 
+        A stretch at or above the old off is none under the new rules: it begins anew with the next scores.
         Only a class that is no longer enabled ends its event, which nothing else would end. A sound too short to have been
         announced is forgotten where it would not have begun under the new rules.
         """

@@ -93,6 +93,7 @@ PLAN_SETTINGS: Mapping[str, Setting] = {
     "weight_decay": Setting("decoupled weight decay", 0.0, 0.01, not_negative),
     "weight_average": Setting("decay of averaged weights, 0 for the newest weights", 0.0, 0.998, share),
     "keep": Setting("share of LSTM outputs kept in training", 1.0, 0.7, positive_float, models=("lstm",)),
+    "keep_inputs": _same("share of an embedding's components kept in training", 1.0, kind=positive_float),
     "batch_norm_decay": _same("of DBoF's statistics", 0.999, kind=share, **_DBOF),
     "checkpoint_seconds": _same("between checkpoints", 60.0, kind=positive_float),
     "checkpoints": _same("how many are kept for eval", 5, kind=positive_int),

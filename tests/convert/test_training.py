@@ -39,6 +39,9 @@ def train(data: Path, output: Path, *more: object) -> int:
     return main([str(argument) for argument in (*base, *more)])
 
 
+DROPS = ("--keep", 0.6, "--keep-inputs", 0.6)
+
+
 def weights(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
     with np.load(folder / "weights.npz") as arrays:
         return {name: arrays[name] for name in arrays.files}
@@ -49,15 +52,15 @@ def curve(folder: Path) -> list[dict[str, str]]:
 
 
 def test_training_taken_up_in_the_middle_of_an_epoch_ends_where_it_would_have(data: Path, tmp_path: Path) -> None:
-    assert train(data, tmp_path / "whole", "--epochs", 3, "--keep", 0.6) == 0
-    assert train(data, tmp_path / "parts", "--epochs", 3, "--keep", 0.6, "--max-steps", 5) == 0
-    assert train(data, tmp_path / "parts", "--epochs", 3, "--keep", 0.6, "--max-steps", 17) == 0
-    assert train(data, tmp_path / "parts", "--epochs", 3, "--keep", 0.6) == 0
+    assert train(data, tmp_path / "whole", "--epochs", 3, *DROPS) == 0
+    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS, "--max-steps", 5) == 0
+    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS, "--max-steps", 17) == 0
+    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS) == 0
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(np.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
     steps = [row["step"] for row in curve(tmp_path / "parts")]
     assert steps == ["10", "20"], "the curve goes on, without a hole or a second beginning"
-    assert train(data, tmp_path / "other", "--epochs", 3, "--keep", 0.6, "--seed", 1) == 0
+    assert train(data, tmp_path / "other", "--epochs", 3, *DROPS, "--seed", 1) == 0
     assert not all(np.allclose(whole[name], value, atol=1e-3) for name, value in weights(tmp_path / "other").items())
 
 

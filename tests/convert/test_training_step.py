@@ -10,6 +10,7 @@ import pytest
 
 from convert.data.records import write_dataset
 from convert.data.training_set import TrainingSet
+from edge_detector.params import EMBEDDING_SIZE
 from tests.convert import reference
 from tests.convert.synthetic import EXAMPLE_LABELS, examples
 
@@ -85,6 +86,22 @@ def test_one_step_is_what_the_formulas_say(kind: str, options: dict[str, Any], t
             assert np.allclose(after[f"value/{name}"], 0.1 * start + 0.9 * moment, atol=1e-5), name
 
 
+def test_what_is_hidden_of_an_embedding_is_hidden_in_all_frames_of_an_example(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "one.tfrecord", examples(1, seed=2), EXAMPLE_LABELS)
+    learnt = TrainingSet([tmp_path / "one.tfrecord"], CLASSES, 6, "last")
+    assert next(learnt.in_order(1)).lengths[0] > 1
+
+    def unlearnt(keep: float) -> float:
+        plan = Plan(batch=1, max_steps=1, l2=0.0, keep_inputs=keep)
+        model = build_model("lstm", Options(layers=1, cells=3), CLASSES, seed=3)
+        Training(model, learnt, None, plan, folder=tmp_path / str(keep), facts={}).run()
+        with np.load(tmp_path / str(keep) / "checkpoint.npz") as after:
+            return float((after["first/layer0/kernel"][:EMBEDDING_SIZE] == 0.0).all(axis=1).mean())
+
+    assert unlearnt(1.0) == 0.0
+    assert unlearnt(0.25) == pytest.approx(0.75, abs=0.15)
+
+
 def test_the_optimiser_is_adam_with_each_gradient_clipped_by_itself() -> None:
     rng = np.random.default_rng(0)
     starts = {"long": rng.normal(size=(4, 3)), "short": rng.normal(size=5)}
@@ -111,11 +128,12 @@ def test_the_learning_rate_falls_like_a_staircase_over_examples() -> None:
 def test_the_defaults_are_youtube_8ms() -> None:
     plan = Plan()
     assert (plan.batch, plan.learning_rate, plan.epochs, plan.l2, plan.clip_norm) == (1_024, 0.01, 5, 1e-8, 1.0)
-    assert (plan.decay, plan.decay_examples, plan.loss, plan.weight_average, plan.keep) == (
+    assert (plan.decay, plan.decay_examples, plan.loss, plan.weight_average, plan.keep, plan.keep_inputs) == (
         0.95,
         4_000_000,
         "cross-entropy",
         0,
+        1,
         1,
     )
 

@@ -31,6 +31,7 @@ class Plan:
         weight_decay: decoupled, per step and learning rate.
         weight_average: decay of the averaged weights that are kept; 0 keeps the newest.
         keep: share of the LSTM's outputs kept in training.
+        keep_inputs: share of an embedding's components kept in training, the same ones in all frames of an example.
         batch_norm_decay: of DBoF's statistics; at first they follow faster, or a short training would keep their start.
         seed: of the order, of drawn frames and of dropped outputs.
         checkpoint_seconds: between checkpoints.
@@ -55,6 +56,7 @@ class Plan:
     weight_decay: float = 0.0
     weight_average: float = 0.0
     keep: float = 1.0
+    keep_inputs: float = 1.0
     batch_norm_decay: float = 0.999
     seed: int = 0
     checkpoint_seconds: float = 60.0

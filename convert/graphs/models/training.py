@@ -13,7 +13,7 @@ import tensorflow as tf
 from convert.data.training_set import Lesson, TrainingSet
 from convert.files import read_arrays, write_arrays, write_json
 from convert.graphs.models import FACTS, WEIGHTS, SequenceModel
-from convert.graphs.models.base import Arrays, Tensor, counting
+from convert.graphs.models.base import Arrays, Tensor, counting, dequantised
 from convert.graphs.models.losses import LOSSES
 from convert.graphs.models.lstm import Lstm
 from convert.graphs.models.plan import Plan
@@ -164,6 +164,8 @@ class Training:
         # Seeded by the step, so that training taken up again draws what it would have drawn.
         seed = tf.stack([tf.constant(plan.seed, tf.int64), self.trainer.step])
         moments: dict[str, Tensor] = {}
+        if plan.keep_inputs < 1.0:
+            codes = _thinned(codes, plan.keep_inputs, seed)
         with tf.GradientTape() as tape:
             if plan.target == "frame" and isinstance(model, Lstm):
                 probabilities = model.frame_probabilities(codes, seed, plan.keep)
@@ -231,3 +233,12 @@ class Training:
             raise EdgeDetectorError(message) from error
         if self._position.best_epoch:
             self._best = read_arrays(self._folder / BEST)
+
+
+def _thinned(codes: Tensor, keep: float, seed: Tensor) -> Tensor:
+    """Dequantised, with components at 0: an embedder that has met these clips is surer of them than it will be of others."""
+    values = dequantised(codes)
+    drawn = tf.random.stateless_uniform(
+        (tf.shape(values)[0], 1, values.shape[-1]), tf.random.experimental.stateless_fold_in(seed, 1)
+    )
+    return values * tf.cast(drawn < keep, tf.float32)

@@ -123,12 +123,12 @@ $(WORK)/validation.tfrecord: $(WORK)/embedder.tflite
 	$(EMBED) --soundscapes $(VALIDATION_SEQUENCES) --part validation --seed 2 -o $@
 
 $(WORK)/lstm/sequence.json: $(WORK)/train.tfrecord $(WORK)/validation.tfrecord
-	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --epochs 32 --seed 1 -o $(WORK)/lstm
+	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --keep-inputs 0.5 --epochs 60 --seed 1 -o $(WORK)/lstm
 
 $(WORK)/sequence.tflite: $(WORK)/lstm/sequence.json
 	$(CONVERT) export $(WORK)/lstm --precision float32 --records $(WORK)/validation.tfrecord -o $@
 
-BUNDLE = $(CONVERT) bundle --name default --release 1.3.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
+BUNDLE = $(CONVERT) bundle --name default --release 1.4.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
 	--sequence $(WORK)/sequence.tflite --sequence-source $(WORK)/lstm \
 	--classes $(RECIPES)/default_classes.json --about $(RECIPES)/default_about.json
 

@@ -32,6 +32,7 @@ TAUGHT_CLIPS = 10
 GOAL, MOST_SECONDS = 0.85, 300.0
 LAYERS = "32s,64p,96,128p,192,256p"
 AS_THE_RECIPE = ("--no-masks", "--uses", 3, "--textures", 0.15, "--seed", 1)
+SEQUENCE_AS_THE_RECIPE = ("--keep-inputs", 0.5, "--epochs", 60, "--seed", 1)
 FOLDS = "1,2,3,4"
 
 
@@ -76,7 +77,7 @@ def make_known(clips: Path, background: Path, teaching: tuple[object, ...], work
         (work / "train.tfrecord", (*embed, 4_000, "--part", "train", "--seed", 1)),
         (work / "validation.tfrecord", (*embed, 600, "--part", "validation", "--seed", 2)),
         (negatives, (*embed, 600, "--seed", 7)),
-        (lstm, ("train", work / "train.tfrecord", "--validation", work / "validation.tfrecord", "--epochs", 32, "--seed", 1)),
+        (lstm, ("train", work / "train.tfrecord", "--validation", work / "validation.tfrecord", *SEQUENCE_AS_THE_RECIPE)),
         (sequence, ("export", lstm, "--records", work / "validation.tfrecord")),
         (work / "draft", parts),
         (calibration, ("calibrate", work / "draft", *quiet)),

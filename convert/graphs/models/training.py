@@ -241,4 +241,5 @@ def _thinned(codes: Tensor, keep: float, seed: Tensor) -> Tensor:
     drawn = tf.random.stateless_uniform(
         (tf.shape(values)[0], 1, values.shape[-1]), tf.random.experimental.stateless_fold_in(seed, 1)
     )
-    return values * tf.cast(drawn < keep, tf.float32)
+    # Scaled for the models that do not bring what they are given to length 1.
+    return tf.where(drawn < keep, values / keep, 0.0)

@@ -23,6 +23,7 @@ pytest.importorskip("tensorflow")
 from convert.graphs.models import load_model
 
 CLASSES = len(EXAMPLE_LABELS)
+DROPS = ("--keep", 0.6, "--keep-inputs", 0.6)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(data: Path, output: Path, *more: object) -> int:
     base = ("train", data / "train.tfrecord", "--context", 6, "--cells", 4, "--batch", 8, "--target", "last", "-o", output)
     return main([str(argument) for argument in (*base, *more)])
-
-
-DROPS = ("--keep", 0.6, "--keep-inputs", 0.6)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -238,8 +238,6 @@ class Training:
 def _thinned(codes: Tensor, keep: float, seed: Tensor) -> Tensor:
     """Dequantised, with components at 0: an embedder that has met these clips is surer of them than it will be of others."""
     values = dequantised(codes)
-    drawn = tf.random.stateless_uniform(
-        (tf.shape(values)[0], 1, values.shape[-1]), tf.random.experimental.stateless_fold_in(seed, 1)
-    )
-    # Scaled for the models that do not bring what they are given to length 1.
-    return tf.where(drawn < keep, values / keep, 0.0)
+    once_for_all_frames = tf.concat([tf.shape(values)[:1], [1], tf.shape(values)[-1:]], axis=0)
+    seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    return tf.nn.experimental.stateless_dropout(values, 1.0 - keep, seed, noise_shape=once_for_all_frames)

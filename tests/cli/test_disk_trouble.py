@@ -13,11 +13,12 @@ from subprocess import Popen
 
 import pytest
 
-from tests.cli.test_run import BASE, one_event, publish, service
+from tests.cli.test_run import BASE, publish
 from tests.rigs.broker import Broker
 from tests.rigs.disks import card, fill, remount, small_disk
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber
+from tests.rigs.nursery import one_event, service
 from tests.rigs.waiting import wait_until
 
 EVENT_ID = re.compile(rb"nursery/cot/[0-9a-f]{12}/\d+/[a-z_]+/end")

@@ -1,63 +1,26 @@
 """The service with real parts at both ends: fake microphone, PortAudio, PyAudio, both networks, mosquitto, a subscriber."""
 
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edge_detector.cli.build import DEFAULT_BUNDLE
 from edge_detector.core.bundle import load_bundle
-from edge_detector.core.soundscape import make_soundscape
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber
+from tests.rigs.nursery import one_event, service
 from tests.rigs.waiting import wait_until
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 BASE = "edge_detector/nursery"
 SLUGS = {sound.slug for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes}
-
-
-@contextmanager
-def service(
-    folder: Path,
-    broker: Broker,
-    microphone: FakeMicrophone,
-    *,
-    source: str = "cot",
-    extra: str = "",
-    notify: str = "",
-    state: str = "",
-) -> Iterator[subprocess.Popen[str]]:
-    config = folder / "edge.toml"
-    mqtt = f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n'
-    config.write_text(f'[node]\nname = "nursery"\n[[source]]\nname = "{source}"\nhop = 0.48\n{mqtt}{extra}')
-    environment = {**os.environ, **microphone.environment, "NOTIFY_SOCKET": notify, "STATE_DIRECTORY": state}
-    command = [sys.executable, "-m", "edge_detector", "run", "--config", str(config)]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def one_event() -> tuple[str, bytes]:
-    """Slug and samples of the soundscape's first event, with quiet after it."""
-    soundscape = make_soundscape()
-    event = soundscape.events[0]
-    samples = np.concatenate([soundscape.samples[event.first_sample : event.end_sample], np.zeros(64_000, np.int16)])
-    return event.slug, samples.astype("<i2").tobytes()
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

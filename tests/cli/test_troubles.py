@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.cli.test_run import BASE, SLUGS, one_event, publish, service
+from tests.cli.test_run import BASE, SLUGS, publish
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber
+from tests.rigs.nursery import one_event, service
 from tests.rigs.waiting import wait_until
 
 PASSWORD = "hunter2-of-the-broker"  # noqa: S105 - opens nothing

@@ -10,6 +10,8 @@ from convert.data.records import Record, write_dataset
 from convert.files import write_arrays, write_json
 from edge_detector.types import Codes, Float32
 
+CLASSES = ("a", "b", "c")
+
 
 class StubModel:
     """The probability of class i is the first frame's code i / 255. It keeps the shapes it was asked for."""
@@ -33,11 +35,16 @@ def says(codes: list[int], labels: tuple[int, ...] = (), name: str = "", frames:
     return Record(name or f"clip-{codes[0]}", 0.0, float(frames), labels, content)
 
 
+def written(path: Path, records: Iterator[Record]) -> Path:
+    """A file of them, and the names of three classes beside it."""
+    write_dataset(path, records, CLASSES)
+    return path
+
+
 def write_three(path: Path) -> Path:
     """Records for three classes: two that the stub has right, one that it has wrong."""
     records = [says([255, 51, 0], (0,), "right"), says([0, 102, 255], (1, 2), "both"), says([204, 0, 51], (2,), "wrong")]
-    write_dataset(path, records, ("a", "b", "c"))
-    return path
+    return written(path, iter(records))
 
 
 def write_model(folder: Path, **facts: object) -> Path:

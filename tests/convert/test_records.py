@@ -71,28 +71,6 @@ def test_tensorflow_reads_the_file(tmp_path: Path) -> None:
     assert list(tfrecord.read_records(path)) == payloads
 
 
-@pytest.mark.data
-def test_audiosets_own_records_are_read(data: Path) -> None:
-    records = list(read_dataset(data / "audioset", Form(classes=527, min_frames=1)))
-    assert len(records) >= 650
-    assert all(len(found.codes) == int(found.end_seconds - found.start_seconds) for found in records)
-    assert max(index for found in records for index in found.labels) < 527
-
-
-@pytest.mark.data
-def test_audiosets_own_records_are_the_same_to_tensorflow_when_written_again(data: Path, tmp_path: Path) -> None:
-    tf = pytest.importorskip("tensorflow")
-    count = 0
-    for path in sorted((data / "audioset").glob("*.tfrecord")):
-        again = tmp_path / path.name
-        write_dataset(again, read_dataset(path), ())
-        for theirs, ours in zip(tf.data.TFRecordDataset(str(path)), tf.data.TFRecordDataset(str(again)), strict=True):
-            parse = tf.train.SequenceExample.FromString
-            assert parse(theirs.numpy()) == parse(ours.numpy()), f"record {count}"
-            count += 1
-    assert count >= 650
-
-
 def test_nothing_is_written_when_the_records_fail(tmp_path: Path) -> None:
     def failing() -> list[bytes]:
         raise EdgeDetectorError("no more")
@@ -118,66 +96,6 @@ def test_the_names_of_the_classes_stand_beside_the_file(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     assert write_dataset(path, [record()], ("a", "b", "c")) == 1
     assert [each.slug for each in read_classes(path)] == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("key", ["id", "video_id"])
-def test_youtube_8ms_frame_level_records_are_read(key: str) -> None:
-    """`id` since 2018, `video_id` before; the audio alone, or picture and sound side by side."""
-    tf = pytest.importorskip("tensorflow")
-    generator = np.random.default_rng(5)
-    rgb = generator.integers(0, 256, (4, 1024), dtype=np.uint8)
-    audio = generator.integers(0, 256, (4, 128), dtype=np.uint8)
-    example = tf.train.SequenceExample()
-    example.context.feature[key].bytes_list.value.append(b"abCD")
-    example.context.feature["labels"].int64_list.value.extend([3, 3861])
-    for name, frames in (("rgb", rgb), ("audio", audio)):
-        for frame in frames:
-            example.feature_lists.feature_list[name].feature.add().bytes_list.value.append(frame.tobytes())
-    content = example.SerializeToString()
-    found = decode_record(content, Form(classes=3862))
-    assert (found.video_id, found.labels, found.means) == ("abCD", (3, 3861), None)
-    assert np.array_equal(found.codes, audio)
-    both = decode_record(content, Form(features=("rgb", "audio")))
-    assert np.array_equal(both.codes, np.concatenate([rgb, audio], axis=1))
-    del example.feature_lists.feature_list["rgb"].feature[3]
-    with pytest.raises(protobuf.WireError, match="3 of rgb, 4 of audio"):
-        decode_record(example.SerializeToString(), Form(features=("rgb", "audio")))
-
-
-def test_youtube_8ms_video_level_records_are_read() -> None:
-    tf = pytest.importorskip("tensorflow")
-    generator = np.random.default_rng(6)
-    means = {"mean_rgb": generator.normal(0, 0.5, 1024), "mean_audio": np.clip(generator.normal(0, 0.5, 128), -1.9, 1.9)}
-    example = tf.train.Example()
-    example.features.feature["id"].bytes_list.value.append(b"abCD")
-    example.features.feature["labels"].int64_list.value.extend([7])
-    for name, values in means.items():
-        example.features.feature[name].float_list.value.extend(values)
-    found = decode_record(example.SerializeToString())
-    assert (found.video_id, found.labels) == ("abCD", (7,))
-    assert found.means is not None
-    assert np.array_equal(found.means, means["mean_audio"].astype(np.float32))
-    assert found.codes.shape == (1, 128)
-    assert np.abs(dequantise(found.codes)[0] - found.means).max() <= 2 / 255 + 1e-6, "the nearest code"
-    again = decode_record(encode_record(found))
-    assert again.means is not None
-    assert np.array_equal(again.means, found.means)
-    assert (again.video_id, again.labels) == (found.video_id, found.labels)
-    assert tf.train.Example.FromString(encode_record(found)).features.feature["mean_audio"].float_list.value
-    both = decode_record(example.SerializeToString(), Form(features=("mean_rgb", "mean_audio")))
-    assert both.means is not None
-    assert both.means.shape == (1152,)
-    example.features.feature["mean_audio"].float_list.value.pop()
-    with pytest.raises(protobuf.WireError, match="mean_audio has 127 values, expected 128"):
-        decode_record(example.SerializeToString())
-
-
-def test_the_demo_of_vggish_writes_records_without_context_which_inference_takes() -> None:
-    content = protobuf.encode(protobuf.SequenceExample({}, {"audio_embedding": [(bytes(128),)] * 2}))
-    found = decode_record(content, Form(labelled=False))
-    assert (found.video_id, found.labels, len(found.codes)) == ("", (), 2)
-    with pytest.raises(protobuf.WireError, match="its context has nothing"):
-        decode_record(content)
 
 
 def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:

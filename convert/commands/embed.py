@@ -47,7 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
     parser.add_argument("--context", type=positive_int, default=10, help="longest composed sequence in frames (10)")
     parser.add_argument(
-        "--part", choices=("all", "train", "validation"), default="all", help="recordings split by original (all)"
+        "--part",
+        choices=("all", "train", "validation", "background"),
+        default="all",
+        help="recordings split by original, or the background alone (all)",
     )
     parser.add_argument("--validation-share", type=share, default=0.15, help="share of originals held out by --part (0.15)")
     parser.add_argument("--seed", type=int, default=0, help="of everything composed (0)")
@@ -68,6 +71,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Embed and write."""
     if arguments.output.is_dir() and not arguments.shards:
         raise UsageError(f"{arguments.output} is a folder; give --shards N with it, or name a file")
+    if arguments.part == "background" and arguments.background is None:
+        raise UsageError("--part background needs --background DIR")
     if (arguments.embedder is None) != (arguments.pca is None):
         raise UsageError("--embedder and --pca belong together; give both, or --bundle")
     plain = arguments.unlabelled or any(path.is_file() for path in arguments.inputs)
@@ -102,7 +107,9 @@ def describe(result: dict[str, Any]) -> str:
 def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Damage) -> Work:
     every, classes = labelled(arguments.inputs[0], arguments.folds, arguments.background)
     chosen = every
-    if arguments.part != "all":
+    if arguments.part == "background":
+        chosen = [(clip, index) for clip, index in every if arguments.background in clip.path.parents]
+    elif arguments.part != "all":
         # They are split by name; nothing is read for it.
         kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
         chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]

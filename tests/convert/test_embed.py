@@ -130,9 +130,21 @@ def test_clips_in_folds_keep_their_names_and_background_has_no_label(tmp_path: P
     assert [each.slug for each in read_classes(tmp_path / "out.tfrecord")] == sorted([*LABELS, "speech"])
 
 
+def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) -> None:
+    clips, background = write_clips(tmp_path / "clips", folds=2, takes=1), tmp_path / "background"
+    record(background / "speech" / "1-voice.wav", seconds=2.0)
+    record(background / "other" / "1-drum.wav")
+    record(background / "unsorted" / "1-game.wav")
+    assert embed(clips, "--background", background, "--part", "background", "-o", tmp_path / "out.tfrecord") == 0
+    found = [(each.video_id, each.labels, len(each.codes)) for each in read_dataset(tmp_path / "out.tfrecord")]
+    assert found == [("1-drum", (), 1), ("1-voice", (2,), 2)]
+    assert [each.slug for each in read_classes(tmp_path / "out.tfrecord")] == sorted([*LABELS, "speech"])
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
+        (("--part", "background"), "--part background needs --background DIR"),
         (("--pca", "pca.npz"), "--embedder and --pca belong together"),
         (("--unlabelled", "--soundscapes", 3), "recordings without labels are taken whole"),
         (("nowhere",), "give one folder with a folder of recordings for each label, or --unlabelled"),

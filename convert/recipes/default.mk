@@ -39,13 +39,14 @@ G722 = asterisk-core-sounds-en-g722 asterisk-core-sounds-es-g722 asterisk-core-s
 	asterisk-core-sounds-ru-g722 asterisk-moh-opsound-g722
 SOUNDS = $(G722) asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav klettres-data fretsonfire-songs-sectoid \
 	fretsonfire-songs-muldjord wesnoth-1.16-music lincity-ng-data warzone2100-music sonic-pi-samples alsa-utils
-EFFECTS = boswars-data btanks-data bucklespring-data colobot-common-sounds crrcsim-data endless-sky-data \
-	extremetuxracer-data freeciv-data freedroidrpg-data gnome-audio hedgewars-data horgand-data \
-	hyperrogue-music krank libreoffice-common lugaru-data mame-data megaglest-data micropolis-data \
-	minetest-data neverball-common opencity-data planetblupi-common plee-the-bear-data \
-	scorched3d-data scratch searchandrescue-data simutrans-pak64 tuxpaint-stamps-default \
+EFFECTS = berusky2-data boswars-data btanks-data bucklespring-data caveexpress-data colobot-common-sounds crrcsim-data \
+	endless-sky-data extremetuxracer-data flare-game flightgear-data-base freeciv-data freedroidrpg-data gnome-audio \
+	hedgewars-data horgand-data hyperrogue-music krank libreoffice-common lugaru-data mame-data megaglest-data \
+	micropolis-data minetest-data netpanzer-data neverball-common opencity-data planetblupi-common plee-the-bear-data \
+	scorched3d-data scratch searchandrescue-data simutrans-pak64 supertux-data torcs-data tuxpaint-stamps-default \
 	unknown-horizons warmux-data wesnoth-1.16-data widelands-data xemacs21-basesupport
-MUSIC = asc-music naev-data pushover-data singularity-music
+MUSIC = asc-music fillets-ng-data freecol marsshooter-data naev-data openclonk-data pushover-data singularity-music \
+	trackballs-data zaz-data
 VOICES = espeak-ng libespeak-ng1 espeak-ng-data libpcaudio0 libsonic0
 ESPEAK = $(DEBIAN)/voices/usr
 SOUND_FILE = .*\.\(wav\|ogg\|flac\|opus\|mp3\|g722\)
@@ -54,7 +55,7 @@ SOUND_FILE = .*\.\(wav\|ogg\|flac\|opus\|mp3\|g722\)
 .PHONY: bundle
 bundle: $(WORK)/verified.json
 
-# Downloads 3 GB, one package after the other; only their sounds are kept.
+# Downloads 6 GB, one package after the other; only their sounds are kept.
 $(DEBIAN)/unpacked/%:
 	mkdir -p $(DEBIAN)/packages $(@D)
 	cd $(DEBIAN)/packages && rm -f $*_*.deb && apt-get download $*
@@ -114,8 +115,12 @@ $(WORK)/train-1.tfrecord: $(WORK)/embedder.tflite
 $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord: $(WORK)/train-%.tfrecord: $(WORK)/embedder.tflite
 	$(EMBED) --soundscapes $(MORE_SEQUENCES) --part train --seed $* -o $@
 
+# Every minute of the background once, as it is: composed sequences hold a third of it, and most of that under something else.
+$(WORK)/train-background.tfrecord: $(WORK)/embedder.tflite
+	$(EMBED) --part background --skip-damaged -o $@
+
 # In parts, so that make -j2 composes with both cores.
-$(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord
+$(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord $(WORK)/train-background.tfrecord
 	cp $(WORK)/train-1.tfrecord.json $@.json
 	cat $^ > $@
 
@@ -123,12 +128,13 @@ $(WORK)/validation.tfrecord: $(WORK)/embedder.tflite
 	$(EMBED) --soundscapes $(VALIDATION_SEQUENCES) --part validation --seed 2 -o $@
 
 $(WORK)/lstm/sequence.json: $(WORK)/train.tfrecord $(WORK)/validation.tfrecord
-	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --keep-inputs 0.5 --epochs 60 --seed 1 -o $(WORK)/lstm
+	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --keep-inputs 0.5 \
+		--shuffle 20000 --epochs 60 --seed 1 -o $(WORK)/lstm
 
 $(WORK)/sequence.tflite: $(WORK)/lstm/sequence.json
 	$(CONVERT) export $(WORK)/lstm --precision float32 --records $(WORK)/validation.tfrecord -o $@
 
-BUNDLE = $(CONVERT) bundle --name default --release 1.4.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
+BUNDLE = $(CONVERT) bundle --name default --release 1.5.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
 	--sequence $(WORK)/sequence.tflite --sequence-source $(WORK)/lstm \
 	--classes $(RECIPES)/default_classes.json --about $(RECIPES)/default_about.json
 

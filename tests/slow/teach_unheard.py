@@ -32,7 +32,7 @@ TAUGHT_CLIPS = 10
 GOAL, MOST_SECONDS = 0.85, 300.0
 LAYERS = "32s,64p,96,128p,192,256p"
 AS_THE_RECIPE = ("--no-masks", "--uses", 3, "--textures", 0.15, "--seed", 1)
-SEQUENCE_AS_THE_RECIPE = ("--keep-inputs", 0.5, "--epochs", 60, "--seed", 1)
+SEQUENCE_AS_THE_RECIPE = ("--keep-inputs", 0.5, "--shuffle", 20_000, "--epochs", 60, "--seed", 1)
 FOLDS = "1,2,3,4"
 
 
@@ -67,18 +67,20 @@ def make_known(clips: Path, background: Path, teaching: tuple[object, ...], work
     bundle, negatives, embedder = work / "known.bundle", work / "negatives.tfrecord", work / "embedder"
     sequence, lstm, tflite = work / "sequence.tflite", work / "lstm", work / "embedder.tflite"
     train = ("--folds", FOLDS, "--background", background / "train")
-    embed = ("embed", clips, *train, "--embedder", tflite, "--pca", embedder / "pca.npz", "--soundscapes")
+    embed = ("embed", clips, *train, "--embedder", tflite, "--pca", embedder / "pca.npz")
+    records = [work / f"{name}.tfrecord" for name in ("train", "train-background", "validation")]
     parts = ("bundle", "--embedder", tflite, "--embedder-source", embedder, "--sequence", sequence, "--sequence-source", lstm)
     calibration = work / "calibration.json"
     quiet = ("--background", background / "calibrate", "--clips", clips)
     plan: list[tuple[Path, tuple[object, ...]]] = [
         (embedder, ("train-embedder", clips, *train, *teaching, "--layers", LAYERS, *AS_THE_RECIPE)),
         (tflite, ("export-embedder", embedder, "--precision", "dynamic", "--clips", clips, "--folds", FOLDS)),
-        (work / "train.tfrecord", (*embed, 4_000, "--part", "train", "--seed", 1)),
-        (work / "validation.tfrecord", (*embed, 600, "--part", "validation", "--seed", 2)),
-        (negatives, (*embed, 600, "--seed", 7)),
-        (lstm, ("train", work / "train.tfrecord", "--validation", work / "validation.tfrecord", *SEQUENCE_AS_THE_RECIPE)),
-        (sequence, ("export", lstm, "--records", work / "validation.tfrecord")),
+        (records[0], (*embed, "--soundscapes", 4_000, "--part", "train", "--seed", 1)),
+        (records[1], (*embed, "--part", "background", "--skip-damaged")),
+        (records[2], (*embed, "--soundscapes", 600, "--part", "validation", "--seed", 2)),
+        (negatives, (*embed, "--soundscapes", 600, "--seed", 7)),
+        (lstm, ("train", *records[:2], "--validation", records[2], *SEQUENCE_AS_THE_RECIPE)),
+        (sequence, ("export", lstm, "--records", records[2])),
         (work / "draft", parts),
         (calibration, ("calibrate", work / "draft", *quiet)),
         (bundle, (*parts, "--calibration", calibration)),

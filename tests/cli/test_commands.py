@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from edge_detector.core.soundscape import Soundscape, make_soundscape
+from edge_detector.params import FRONT_END
 
 RATE_HZ = 16_000
 
@@ -87,4 +88,7 @@ def test_a_file_of_another_rate_gives_nearly_what_its_original_gives(recording: 
         lines = [json.loads(line) for line in edge_detector("listen", path, "--json").splitlines()]
         return [(line["slug"], int(line["id"].split("/")[-2])) for line in lines if line.get("event_type") == "start"]
 
-    assert starts(upsampled) == starts(recording)
+    ours, theirs = starts(recording), starts(upsampled)
+    assert [slug for slug, _ in theirs] == [slug for slug, _ in ours]
+    # A class may stand so near its threshold that the hop before or after is the first above it.
+    assert all(abs(there - here) <= FRONT_END.patch_step_samples for (_, here), (_, there) in zip(ours, theirs, strict=True))

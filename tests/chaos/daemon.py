@@ -21,14 +21,13 @@ from edge_detector.core.outgoing import Outbox
 from edge_detector.edges.mqtt import Broker, Publisher
 from edge_detector.edges.outbox import SqliteShelf
 from edge_detector.types import Message
+from tests.rigs.publisher import HELLO, WILL
 
 DECIDE_EVERY_SECONDS = 0.01
 MOST_WAITING = 500
 """It decides no more than a slow broker, which saves after every message, can take within DRAIN_SECONDS."""
 
 DRAIN_SECONDS = 240.0
-WILL = Message("node/status", b"offline", 1, retained=True)
-HELLO = Message("node/status", b"online", 1, retained=True)
 
 
 class LedgerOutbox(Outbox):

@@ -84,11 +84,17 @@ def test_a_file_of_another_rate_gives_nearly_what_its_original_gives(recording: 
     upsampled = tmp_path / "48k.wav"
     soundfile.write(upsampled, soxr.resample(samples, RATE_HZ, 48_000), 48_000)
 
-    def starts(path: Path) -> list[tuple[str, int]]:
+    def heard(path: Path) -> tuple[list[dict[str, float]], list[tuple[str, int]]]:
         lines = [json.loads(line) for line in edge_detector("listen", path, "--json").splitlines()]
-        return [(line["slug"], int(line["id"].split("/")[-2])) for line in lines if line.get("event_type") == "start"]
+        starts = [(line["slug"], int(line["id"].split("/")[-2])) for line in lines if line.get("event_type") == "start"]
+        return [line["probabilities"] for line in lines if "probabilities" in line], starts
 
-    ours, theirs = starts(recording), starts(upsampled)
-    assert [slug for slug, _ in theirs] == [slug for slug, _ in ours]
+    (ours, our_starts), (theirs, their_starts) = heard(recording), heard(upsampled)
+    assert len(ours) == 56
+    for here, there in zip(ours, theirs, strict=True):
+        assert there == pytest.approx(here, abs=0.02)
+    assert [slug for slug, _ in their_starts] == [slug for slug, _ in our_starts]
     # A class may stand so near its threshold that the hop before or after is the first above it.
-    assert all(abs(there - here) <= FRONT_END.patch_step_samples for (_, here), (_, there) in zip(ours, theirs, strict=True))
+    assert [first for _, first in their_starts] == pytest.approx(
+        [first for _, first in our_starts], abs=FRONT_END.patch_step_samples
+    )

@@ -11,10 +11,8 @@ from edge_detector.edges.mqtt.client import Connection
 from edge_detector.edges.mqtt.inbox import Notice
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
+from tests.rigs.publisher import HELLO, WILL
 from tests.rigs.waiting import wait_until
-
-WILL = Message("node/status", b"offline", 1, retained=True)
-HELLO = Message("node/status", b"online", 1, retained=True)
 
 
 def test_each_attempt_is_put_off_by_a_random_share_of_a_growing_delay_until_one_succeeds() -> None:

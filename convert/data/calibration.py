@@ -165,11 +165,12 @@ def false_alarms(streams: Sequence[Stream], rules: Mapping[int, Rule], hops_per_
 
 def poisson_upper(count: int, confidence: float = 0.95) -> float:
     """The largest mean of which so few events would be seen with a probability of at least 1 - confidence."""
+    numbers = np.arange(count + 1)
+    log_factorials = np.cumsum(np.log(np.maximum(numbers, 1)))
     low, high = 0.0, 10.0 + 5.0 * count
     for _ in range(60):
         middle = (low + high) / 2.0
-        terms = [math.exp(-middle)]
-        for number in range(1, count + 1):
-            terms.append(terms[-1] * middle / number)
-        low, high = (middle, high) if sum(terms) > 1.0 - confidence else (low, middle)
+        # As logarithms: exp(-middle) itself is 0 from some 745 on.
+        log_share = np.logaddexp.reduce(numbers * math.log(middle) - middle - log_factorials)
+        low, high = (middle, high) if log_share > math.log(1.0 - confidence) else (low, middle)
     return high

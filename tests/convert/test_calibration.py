@@ -105,6 +105,6 @@ def test_false_alarms_are_counted_by_class() -> None:
     assert false_alarms(streams, rules, 4) == {0: 0, 1: 1}
 
 
-@pytest.mark.parametrize(("count", "bound"), [(0, 2.996), (1, 4.744), (5, 10.513)])
+@pytest.mark.parametrize(("count", "bound"), [(0, 2.996), (1, 4.744), (5, 10.513), (1_000, 1053.603), (10_000, 10166.060)])
 def test_poisson_bounds_are_the_tabulated_ones(count: int, bound: float) -> None:
     assert math.isclose(poisson_upper(count), bound, abs_tol=1e-3)

@@ -14,7 +14,7 @@ from edge_detector.core.embedding import Pca, quantise
 from edge_detector.core.logmel import LogMelStream, patches
 from edge_detector.edges.tflite import TfliteEmbedder, TfliteSequenceStep
 from edge_detector.errors import EdgeDetectorError, UsageError
-from edge_detector.params import EMBEDDING_SIZE
+from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.types import Block, Codes, Float32, Scores
 
@@ -92,13 +92,18 @@ def detector_model(bundle: Bundle) -> Model:
 
 
 def stream_probabilities(model: Model, samples: Float32, hops_per_patch: int = 1, block_samples: int | None = None) -> Float32:
-    """Probabilities float32 (hops, classes) that the detector gives over a whole recording, in blocks of any size."""
+    """Probabilities float32 (hops, classes) that the detector gives over a whole recording, in blocks of any size.
+
+    A recording shorter than a window is heard with silence after it, in one: a microphone does not stop with the sound.
+    """
+    if len(samples) < FRONT_END.patch_samples:
+        samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
     hearing = Hearing(model, Decider(()), hops_per_patch=hops_per_patch)
-    size = block_samples or max(len(samples), 1)
+    size = block_samples or len(samples)
     found = [
         scores.probabilities
         for first in range(0, len(samples), size)
         for scores in hearing.push(Block(samples[first : first + size], first_sample=first))
         if isinstance(scores, Scores)
     ]
-    return np.stack(found) if found else np.zeros((0, 0), np.float32)
+    return np.stack(found)

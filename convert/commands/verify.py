@@ -18,6 +18,7 @@ from edge_detector.core.embedding import quantise
 from edge_detector.core.logmel import patches
 from edge_detector.edges.tflite import TfliteSequenceStep
 from edge_detector.errors import UsageError
+from edge_detector.params import FRONT_END
 from edge_detector.types import Codes, Float32
 
 LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
@@ -52,6 +53,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("a bundle has its own embedder; give either a bundle or --embedder")
     bundle = load_bundle(arguments.bundle)
     samples = probe_stream(arguments.seconds, arguments.seed)
+    if len(samples) < FRONT_END.patch_samples:
+        raise UsageError(f"--seconds {arguments.seconds:g} is shorter than a window; give 1 or more")
     checks: dict[str, Any] = {"detector": detector_checks(bundle, samples)}
     if arguments.embedder_source:
         precision = _precision(bundle, "embedder")

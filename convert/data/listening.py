@@ -30,10 +30,7 @@ def ear_of(model: Model) -> Ear:
 
 def hear(ear: Ear, samples: Float32, true: frozenset[int]) -> Stream:
     """One stretch of sound as a stream of its own."""
-    probabilities = ear(samples)
-    if not len(probabilities):
-        probabilities = np.zeros((0, 0), np.float32)
-    return Stream(probabilities, true, len(samples) / FRONT_END.sample_rate_hz)
+    return Stream(ear(samples), true, len(samples) / FRONT_END.sample_rate_hz)
 
 
 def hear_background(

@@ -69,8 +69,6 @@ class Peer:
 
     def probabilities(self, samples: Float32, step_samples: int) -> Float32:
         """Float32 (windows, classes); what does not fill a window at the end is left out, as our detector does."""
-        if len(samples) < FRONT_END.patch_samples:
-            return np.zeros((0, len(self._columns)), np.float32)
         scores = self._tagger.scores(windows(samples, step_samples))
         found = np.zeros((len(scores), len(self._columns)), np.float32)
         for index, columns in enumerate(self._columns):
@@ -88,7 +86,9 @@ class Peer:
 
 
 def windows(samples: Float32, step_samples: int) -> Float32:
-    """Windows float32 (n, 15600) of one recording, without a copy."""
+    """Windows float32 (n, 15600) of one recording; one shorter than a window has silence after it."""
+    if len(samples) < FRONT_END.patch_samples:
+        samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
     return np.lib.stride_tricks.sliding_window_view(samples, FRONT_END.patch_samples)[::step_samples]
 
 

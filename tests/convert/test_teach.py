@@ -34,6 +34,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with recordings, an hour's worth of room in small, and the bundle."""
     folder = tmp_path_factory.mktemp("teach")
     write_recordings(folder / "sounds")
+    # A beep may be shorter than a window.
+    soundfile.write(folder / "sounds" / "Beep of the oven" / "take 0.wav", sound("beep", 0, 0.8), RATE_HZ)
     (folder / "room").mkdir()
     noise = 0.001 * np.random.default_rng(0).standard_normal(30 * RATE_HZ)
     soundfile.write(folder / "room" / "evening.wav", noise, RATE_HZ)
@@ -126,6 +128,14 @@ def test_too_few_recordings_are_said_before_anything_is_learnt(tmp_path: Path, c
     assert teach(tmp_path / "sounds", "-o", tmp_path / "bundle") == 2
     assert "has 1 recordings of beep; teach needs 3" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
+
+
+def test_takes_of_one_original_are_too_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sounds" / "beep").mkdir(parents=True)
+    for take in range(4):
+        soundfile.write(tmp_path / "sounds" / "beep" / f"1-beep-{take}.wav", sound("beep", take), RATE_HZ)
+    assert teach(tmp_path / "sounds", "-o", tmp_path / "bundle") == 2
+    assert "4 recordings of beep, by their names (FOLD-ORIGINAL-TAKE) of 1 originals only" in capsys.readouterr().err
 
 
 def test_negatives_of_another_embedder_are_refused(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,8 +114,7 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
         kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
         chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]
     if not chosen:
-        message = f"--validation-share {arguments.validation_share} leaves no recording for --part {arguments.part}; change it"
-        raise UsageError(message)
+        raise UsageError(f"there is no recording for --part {arguments.part}: no sound has two originals; record more of them")
     if not arguments.soundscapes:
         return _whole(recordings_of(chosen), classes, embedder)
     composer = Composer(loaded(chosen, damage), arguments.context, arguments.seed)

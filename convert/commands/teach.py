@@ -15,7 +15,7 @@ from convert.bundling import require_bundle_place, write_bundle
 from convert.commands.calibrate import MARGIN
 from convert.commands.verify import detector_checks
 from convert.data.calibration import Limits, Stream
-from convert.data.clips import LoadedClip, classes_of, find_clips, labels_of, load_clips
+from convert.data.clips import Clip, LoadedClip, classes_of, find_clips, labels_of, load_clips
 from convert.data.listening import hear
 from convert.data.own_sounds import halved_background, made_sounds
 from convert.data.probes import probe_stream
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     found = find_clips(arguments.clips)
     labels = labels_of(found)
     counts = Counter(clip.label for clip in found)
-    _refuse_too_few(arguments.clips, labels, counts)
+    _refuse_too_few(arguments.clips, found)
     taught = Taught.beside(base, classes_of(found, labels), only=arguments.only)
     learnt_from, calibrated_on = halved_background(arguments.background)
     lesson = Lesson(
@@ -150,7 +150,10 @@ def describe(result: dict[str, Any]) -> str:
     fewest, most = (100 * (1 - share) for share in reversed(evaluation["error_share_95"]))
     lines.append("(each recording left out once, and heard by a model that had learnt from the others only)")
     right = f"{evaluation['right']} of {evaluation['clips']}"
-    lines.append(f"{right} on top: of recordings like these {fewest:.0f} to {most:.0f} %, with 95 % confidence")
+    if len(evaluation["labels"]) > 1:
+        lines.append(f"{right} on top: of recordings like these {fewest:.0f} to {most:.0f} %, with 95 % confidence")
+    else:
+        lines.append("(the only sound of a bundle is always on top: its events and false alarms say how well it is heard)")
     for slug, others in evaluation.get("also_heard", {}).items():
         heard = ", ".join(f"{other} {count}" for other, count in others.items())
         lines.append(f"recordings of {slug} give events of kept classes as well: {heard} of {taught['recordings'][slug]}")
@@ -167,10 +170,16 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _refuse_too_few(folder: Path, labels: Sequence[str], counts: Counter[str]) -> None:
-    few = next((label for label in labels if counts[label] < FEWEST), None)
-    if few is not None:
-        raise UsageError(f"{folder} has {counts[few]} recordings of {few}; teach needs {FEWEST}, and ten are better")
+def _refuse_too_few(folder: Path, found: Sequence[Clip]) -> None:
+    for label in labels_of(found):
+        clips = [clip for clip in found if clip.label == label]
+        if len(clips) < FEWEST:
+            raise UsageError(f"{folder} has {len(clips)} recordings of {label}; teach needs {FEWEST}, and ten are better")
+        if len(originals := {clip.source for clip in clips}) < FEWEST:
+            raise UsageError(
+                f"{folder} has {len(clips)} recordings of {label}, by their names (FOLD-ORIGINAL-TAKE) of {len(originals)} "
+                f"originals only; teach needs {FEWEST}: record more, or rename what is no take of another"
+            )
 
 
 def _negatives(given: Path | None, embedder: BundledEmbedder) -> Path | None:

@@ -25,8 +25,8 @@ AUDIO_SUFFIXES = frozenset({".ogg", ".opus", ".wav", ".flac", ".mp3", ".aiff", "
 OTHER_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".3gp", ".amr", ".wma", ".webm", ".caf"})
 """What telephones and browsers record, and libsndfile does not read."""
 
-# Two digits at most: 2026-11-23.wav is a date, not fold 2026.
-_IN_FOLD = re.compile(r"(?P<fold>\d{1,2})-(?P<source>[^-]+)")
+# 2026-11-23.wav and 23-11-2026.wav are dates, not folds 2026 and 23.
+_IN_FOLD = re.compile(r"(?!\d{1,2}-\d{1,2}-20\d\d)(?P<fold>\d{1,2})-(?P<source>[^-]+)")
 
 
 @dataclass(frozen=True, slots=True)

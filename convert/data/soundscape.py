@@ -56,13 +56,17 @@ def scene_samples(frames: int) -> int:
 
 
 def split_by_source(clips: Sequence[LoadedClip], validation_share: float) -> tuple[list[LoadedClip], list[LoadedClip]]:
-    """Clips to learn from and clips to validate on, of every class; takes of one original stay together."""
+    """Clips to learn from and clips to validate on, of every class; takes of one original stay together.
+
+    A class of a single original is learnt from alone: validated on but never learnt, it would never be heard.
+    """
     held_out: set[tuple[str, str]] = set()
     for label in sorted({clip.clip.label for clip in clips}):
         sources = {clip.clip.source for clip in clips if clip.clip.label == label}
         # Shuffled by the hashes of their names: the same in every run, and in no order that anybody chose.
         names = sorted(sources, key=_hash)
-        held_out |= {(label, name) for name in names[: max(round(len(sources) * validation_share), 1)]}
+        count = min(max(round(len(sources) * validation_share), 1), len(sources) - 1)
+        held_out |= {(label, name) for name in names[:count]}
     sides: tuple[list[LoadedClip], list[LoadedClip]] = ([], [])
     for clip in clips:
         sides[(clip.clip.label, clip.clip.source) in held_out].append(clip)

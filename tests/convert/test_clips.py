@@ -33,7 +33,7 @@ def test_clips_are_found_by_label_and_fold(tmp_path: Path) -> None:
 
 
 def test_recordings_of_any_name_have_no_fold_and_are_their_own_source(tmp_path: Path) -> None:
-    names = ("kettle.wav", "Aufnahme 3.wav", "2026-11-23 14.02.wav", "7.WAV", "a-b-c.flac")
+    names = ("kettle.wav", "Aufnahme 3.wav", "2026-11-23 14.02.wav", "23-11-2026 14.02.wav", "7.WAV", "a-b-c.flac")
     for name in names:
         record(tmp_path / "kettle" / name)
     found = find_clips(tmp_path)
@@ -50,6 +50,16 @@ def test_recordings_without_folds_are_split_each_by_itself(tmp_path: Path) -> No
     learn, check = split_by_source(load_clips(found, labels_of(found)), 0.2)
     assert len(learn) == 8
     assert sorted(clip.clip.label for clip in check) == ["doorbell", "kettle"]
+
+
+def test_what_there_is_only_one_recording_of_is_learnt_from(tmp_path: Path) -> None:
+    for number in range(5):
+        record(tmp_path / "doorbell" / f"{number}.wav")
+    record(tmp_path / "kettle" / "one.wav")
+    found = find_clips(tmp_path)
+    learn, check = split_by_source(load_clips(found, labels_of(found)), 0.2)
+    assert {clip.clip.label for clip in learn} == {"doorbell", "kettle"}
+    assert [clip.clip.label for clip in check] == ["doorbell"]
 
 
 def test_asking_for_folds_where_there_are_none_is_an_error(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import positive_int
+from convert.begun import BEGUN, begin_or_go_on, digest_of_files
 from convert.data.batches import MAX_FRAMES
 from convert.data.classes import ClassName, as_json, numbered, read_class_names
 from convert.data.records import find_classes, find_embedder, record_files
@@ -16,7 +17,9 @@ from convert.files import write_arrays, write_json
 from convert.training_options import MODELS, add_options, chosen
 from edge_detector.errors import UsageError
 
-OF_A_TRAINING = ("sequence.json", "weights.npz", "checkpoint.npz", "best.npz", "curve.csv", "curve.svg", "training.log")
+CHECKPOINT = "checkpoint.npz"
+FOR_HOW_LONG = ("epochs", "max_steps", "patience", "checkpoint_seconds", "checkpoints")
+OF_A_TRAINING = ("sequence.json", "weights.npz", CHECKPOINT, BEGUN, "best.npz", "curve.csv", "curve.svg", "training.log")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +90,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "skipped": training.damage.skipped,
         "plan": asdict(plan),
     }
+    begin_or_go_on(
+        arguments.output / CHECKPOINT, _key(facts, {**model.facts, "shuffle": arguments.shuffle}, training, validation)
+    )
     outcome = Training(model, training, validation, plan, folder=arguments.output, facts=facts).run()
     result = {
         **facts,
@@ -107,6 +113,17 @@ def describe(result: dict[str, Any]) -> str:
         f"{result['model']}: {result['parameters']:,} parameters, {result['steps']} steps over {result['sequences']} examples, "
         f"weights of epoch {result['best_epoch']}{loss}"
     )
+
+
+def _key(facts: dict[str, Any], options: dict[str, Any], training: TrainingSet, validation: TrainingSet | None) -> dict[str, Any]:
+    """What must be the same to go on: everything but for how long."""
+    plan = {name: value for name, value in facts["plan"].items() if name not in FOR_HOW_LONG}
+    return {
+        "records": digest_of_files(training.files),
+        "validation_records": digest_of_files(validation.files) if validation else None,
+        "classes": facts["classes"],
+        "options": {**options, **plan, "context": facts["context"], "seed": facts["seed"]},
+    }
 
 
 def _set(arguments: argparse.Namespace, paths: list[Path], classes: int, target: Target) -> TrainingSet:

@@ -1,13 +1,15 @@
 """train-embedder: a compact VGGish from labelled clips, optionally taught by a TFLite tagger."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int, share
-from convert.data.clips import UNKNOWN_CLASS, find_clips, labels_of, load_clips, with_background
+from convert.begun import begin_or_go_on, digest_of_clips, digest_of_files
+from convert.data.clips import UNKNOWN_CLASS, LoadedClip, find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
 from convert.data.teacher import Teacher
 from convert.data.windows import WindowSource
@@ -16,6 +18,7 @@ from edge_detector.core.logmel import log_mel
 from edge_detector.errors import UsageError
 
 CHECKPOINT = "checkpoint.npz"
+OPTIONS = ("width", "layers", "batch", "uses", "learning_rate", "masks", "unsorted_weight", "textures", "seed")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +72,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if teacher is None:
         # Without one there is nothing to learn from them.
         clips = [clip for clip in clips if clip.class_index != UNKNOWN_CLASS]
+    checkpoint = arguments.output / CHECKPOINT
+    if not arguments.resume:
+        checkpoint.unlink(missing_ok=True)
+    start = arguments.start / CHECKPOINT if arguments.start else None
+    begin_or_go_on(checkpoint, _key(arguments, clips, labels, start))
     source = WindowSource(
         clips, len(labels), arguments.seed, texture_share=arguments.textures, unknown_weight=arguments.unsorted_weight
     )
@@ -77,12 +85,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from convert.graphs import embedder_training as training  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.graphs.embedder import FoldedEmbedder, Shape  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    checkpoint = arguments.output / CHECKPOINT
-    if not arguments.resume:
-        checkpoint.unlink(missing_ok=True)
     shape = Shape(arguments.width, arguments.layers)
     bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
-    start = arguments.start / CHECKPOINT if arguments.start else None
     plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, start)
     sizes = (len(labels), teacher.classes if teacher else 0)
     weights = training.train_embedder(feed, shape, sizes, plan, checkpoint)
@@ -108,6 +112,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     write_arrays(arguments.output / "pca.npz", {"pca_eigen_vectors": matrix, "pca_means": means})
     write_json(arguments.output / "embedder.json", result)
     return result
+
+
+def _key(arguments: argparse.Namespace, clips: Sequence[LoadedClip], labels: Sequence[str], start: Path | None) -> dict[str, Any]:
+    """What must be the same to go on: everything but for how long, and how it is computed."""
+    return {
+        "clips_and_background": digest_of_clips(clips),
+        "labels": labels,
+        "teacher": digest_of_files([arguments.teacher]) if arguments.teacher else None,
+        "start": digest_of_files([start]) if start else None,
+        "options": {name: getattr(arguments, name) for name in OPTIONS},
+    }
 
 
 def _require_material(arguments: argparse.Namespace) -> None:

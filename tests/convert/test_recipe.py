@@ -153,6 +153,8 @@ def test_training_goes_on_from_its_checkpoint(work: Path, capsys: pytest.Capture
     assert int(np.load(work / "again" / "checkpoint.npz")["step"]) == 4
     assert int(before) == 40
     capsys.readouterr()
+    assert convert(*embedder_command(work / "clips", work / "again", "--steps", 4, "--folds", "1,3")) == 2
+    assert "again holds a training begun with other clips and background; give --no-resume" in capsys.readouterr().err
 
 
 def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import re
+import shutil
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,11 +132,37 @@ def test_a_training_that_diverges_says_so_and_leaves_no_weights(
     assert not (tmp_path / "x" / "weights.npz").exists()
 
 
-def test_a_checkpoint_of_another_model_is_refused(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(data, tmp_path / "x", "--epochs", 1) == 0
-    assert train(data, tmp_path / "x", "--epochs", 1, "--layers", 1) == 1
-    assert "--no-resume" in capsys.readouterr().err
-    assert train(data, tmp_path / "x", "--epochs", 1, "--layers", 1, "--no-resume") == 0
+@pytest.mark.parametrize(
+    ("records", "more", "other"),
+    [
+        ("train", "--layers 1", "options"),
+        ("train", "--seed 9", "options"),
+        ("few", "", "records"),
+        ("renamed", "", "classes"),
+        ("train", "--validation validation.tfrecord", "validation records"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_not_taken_up(
+    records: str, more: str, other: str, begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = weights(begun / "lstm")
+    again = f"train {records}.tfrecord --context 6 --cells 4 --batch 8 --target last --epochs 1 {more} -o lstm".split()
+    assert main(again) == 2
+    assert f"lstm holds a training begun with other {other}; give --no-resume" in capsys.readouterr().err
+    assert all(np.array_equal(before[name], value) for name, value in weights(begun / "lstm").items())
+    assert main([*again, "--no-resume"]) == 0
+
+
+@pytest.fixture
+def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: records, the same ones with other names, and what an epoch left."""
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
+    shutil.copy(data / "train.tfrecord", tmp_path / "renamed.tfrecord")
+    names = (data / "train.tfrecord.json").read_text().replace('"a"', '"x"')
+    (tmp_path / "renamed.tfrecord.json").write_text(names)
+    assert train(data, tmp_path / "lstm", "--epochs", 1) == 0
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_an_epoch_shows_every_record_once_in_an_order_of_its_own(data: Path) -> None:

@@ -1,0 +1,52 @@
+"""What a training was begun with, beside its checkpoint: only the same data and options may go on from there."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.data.clips import LoadedClip
+from convert.files import read_json, write_json
+from edge_detector.errors import UsageError
+
+BEGUN = "begun.json"
+
+
+def begin_or_go_on(checkpoint: Path, key: Mapping[str, Any]) -> None:
+    """Note what a training begins with; where there is a checkpoint, require that it was begun with the same.
+
+    Raises UsageError for a checkpoint that was not: its weights would be taken for what the new data and options made.
+    """
+    key = json.loads(json.dumps(key))
+    noted = checkpoint.with_name(BEGUN)
+    if not checkpoint.exists():
+        write_json(noted, key)
+        return
+    before = read_json(noted) if noted.exists() else {}
+    if other := [name for name in key if before.get(name) != key[name]]:
+        raise UsageError(
+            f"{checkpoint.parent} holds a training begun with other {' and '.join(other).replace('_', ' ')}; "
+            "give --no-resume to begin anew, or another folder"
+        )
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """Sha256 of their contents one after the other. Raises UsageError for one that cannot be read."""
+    digests = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}; run the command that makes it first") from error
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def digest_of_clips(clips: Iterable[LoadedClip]) -> str:
+    """Sha256 of labels and samples."""
+    whole = hashlib.sha256()
+    for clip in clips:
+        whole.update(f"{clip.clip.label} {len(clip.samples)} ".encode())
+        whole.update(clip.samples.tobytes())
+    return whole.hexdigest()

@@ -11,11 +11,12 @@ import numpy as np
 
 from convert.data.audio import read_16khz
 from convert.data.clips import UNSORTED
-from convert.data.material import Part, files_of, pieces, read_parts, require_disjoint
+from convert.data.material import SPLITS, Part, files_of, pieces, read_parts, require_disjoint
 from convert.data.sorting import LABELS, Sorter
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
 from edge_detector.core.soundscape import INT16_SCALE
+from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -43,10 +44,12 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     sorter = Sorter.load(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))
     listed = []
+    written: set[Path] = set()
     for number, part in enumerate(parts, 1):
-        listed += _write_part(part, arguments.material, arguments.output, sorter)
+        listed += _write_part(part, arguments.material, arguments.output, sorter, written)
         progress.update(number, part.of)
     progress.close()
+    _remove_others(arguments.output, written)
     result = {"parts": listed}
     write_json(arguments.output / LIST, result)
     return result
@@ -60,22 +63,26 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def _write_part(part: Part, material: Path, output: Path, sorter: Sorter | None) -> list[dict[str, Any]]:
+def _write_part(part: Part, material: Path, output: Path, sorter: Sorter | None, written: set[Path]) -> list[dict[str, Any]]:
     """One entry of the list; of unsorted sound one for each label that the teacher gave."""
     files = files_of(part, material)
     if part.label != UNSORTED or sorter is None:
-        return [_write_pieces(part, part.label, files, output)]
+        return [_write_pieces(part, part.label, files, output, written)]
     labels = {path: sorter.label_of(read_16khz(path)) for path in files}
     kept = {label: [path for path in files if labels[path] == label] for label in LABELS}
-    return [_write_pieces(part, label, paths, output) for label, paths in kept.items() if paths]
+    return [_write_pieces(part, label, paths, output, written) for label, paths in kept.items() if paths]
 
 
-def _write_pieces(part: Part, label: str, files: Sequence[Path], output: Path) -> dict[str, Any]:
+def _write_pieces(part: Part, label: str, files: Sequence[Path], output: Path, written: set[Path]) -> dict[str, Any]:
     folder = output / part.split / label
     origin = "".join(letter if letter.isalnum() else "_" for letter in part.of)
     samples = 0
     for number, piece in enumerate(pieces(map(read_16khz, files))):
-        write_bytes(folder / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav", _wav(piece))
+        path = folder / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav"
+        if path in written:
+            raise UsageError(f'the plan has {part.split} {label} of {part.of} twice; make one part of both, with files "a*,b*"')
+        written.add(path)
+        write_bytes(path, _wav(piece))
         samples += len(piece)
     return {
         "split": part.split,
@@ -86,6 +93,13 @@ def _write_pieces(part: Part, label: str, files: Sequence[Path], output: Path) -
         "licence": part.licence,
         "credit": part.credit,
     }
+
+
+def _remove_others(output: Path, written: set[Path]) -> None:
+    """Take away the pieces of another plan, or what was for training before would be in two splits."""
+    for split in SPLITS:
+        for path in set((output / split).glob("*/1-*_[0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9].wav")) - written:
+            path.unlink()
 
 
 def _wav(samples: Float32) -> bytes:

@@ -50,6 +50,21 @@ def test_material_is_cut_into_pieces_and_listed(tmp_path: Path) -> None:
     assert listed[1]["licence"] == "CC0"
 
 
+def test_another_plan_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    material = write_material(tmp_path / "material")
+    music = PART | {"label": "music", "of": "tunes", "split": "test"}
+    for parts in ((PART, music), (PART | {"split": "test"}, music | {"split": "train"})):
+        assert background(material, "--plan", write_plan(tmp_path / "plan.json", *parts), "-o", tmp_path / "out") == 0
+    assert {clip.label for clip in find_clips(tmp_path / "out" / "train")} == {"music"}
+    assert {clip.label for clip in find_clips(tmp_path / "out" / "test")} == {"speech"}
+
+
+def test_one_origin_twice_in_a_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = write_plan(tmp_path / "plan.json", PART | {"files": "a*"}, PART | {"files": "b*"})
+    assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
+    assert "has train speech of voices twice; make one part of both" in capsys.readouterr().err
+
+
 def test_silent_stretches_of_a_recording_are_left_out() -> None:
     playing = sound("beep", 1, 10.0)
     found = list(pieces([np.concatenate([playing, np.zeros_like(playing), playing])]))

@@ -32,6 +32,8 @@ def write_bundle(folder: Path, manifest: format_.Manifest, networks: Mapping[str
     contents[format_.MODEL_CARD] = model_card(manifest, {name: len(content) for name, content in networks.items()}).encode()
     contents[format_.MANIFEST] = format_.render_manifest(manifest, contents)
     require_bundle_place(folder)
+    # Before the old one is gone: a manifest that cannot be read would leave neither.
+    format_.parse_manifest(contents[format_.MANIFEST], str(folder / format_.MANIFEST))
     _replace_folder(folder, contents)
     format_.load_bundle(folder)
     return sum(map(len, contents.values()))

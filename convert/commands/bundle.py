@@ -24,9 +24,10 @@ from edge_detector.params import HOPS_PER_PATCH
 
 DEFAULT_RULE = Rule(on=0.5, off=0.3)
 PROTOCOL = (
-    "Fold {folds}: no clip of it was used for training, for early stopping or for thresholds; measured through the "
-    "detector's own streaming path on the very files of this bundle, hop 0.96 s."
+    "Fold {folds}: {held_out}; measured through the detector's own streaming path on the very files of this bundle, hop 0.96 s."
 )
+HELD_OUT = "no clip of it was used for training, for early stopping or for thresholds"
+HELD_OUT_AS_SAID = "held out, says who made this bundle; what its sequence model learnt from is not on record"
 NOT_CALIBRATED = "Thresholds are not calibrated: every class starts an event at the same probability."
 LIMITS = ("A sound that is not heard may still be there. Do not rely on this for anybody's safety.",)
 
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     labels = [str(label) for label in sequence_facts["labels"]]
     names = read_json(arguments.classes) if arguments.classes else sequence_facts.get("classes", {})
     calibration = read_json(arguments.calibration) if arguments.calibration else {}
-    _refuse_leaks(arguments, embedder.facts)
+    _refuse_leaks(arguments, {"embedder": embedder.facts, "sequence model": sequence_facts, "calibration": calibration})
     contents = {format_.EMBEDDER: embedder.content, format_.SEQUENCE: file_content(sequence), format_.PCA: embedder.pca_file}
     manifest = format_.Manifest(
         name=arguments.name or arguments.output.resolve().name,
@@ -106,7 +107,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         evaluation={},
         parity={"embedder": embedder.parity, "sequence": export_errors(sequence)},
     )
-    manifest = _measured(manifest, contents, embedder.pca, arguments, labels)
+    held_out = HELD_OUT_AS_SAID if sequence_facts.get("folds") is None else HELD_OUT
+    manifest = _measured(manifest, contents, embedder.pca, arguments, held_out)
     size = write_bundle(arguments.output, manifest, contents)
     return {"bundle": str(arguments.output), "bytes": size, "evaluation": dict(manifest.evaluation)}
 
@@ -118,15 +120,14 @@ def describe(result: dict[str, Any]) -> str:
     return f"{result['bundle']}: {result['bytes'] / 1e6:.2f} MB{figure}"
 
 
-def _refuse_leaks(arguments: argparse.Namespace, embedder_facts: Mapping[str, Any]) -> None:
+def _refuse_leaks(arguments: argparse.Namespace, facts_by_part: Mapping[str, Mapping[str, Any]]) -> None:
     if not arguments.evaluate:
         return
     if not arguments.evaluate_folds:
         raise UsageError("--evaluate needs --evaluate-folds: figures on clips that were trained on would say nothing")
-    shared = set(arguments.evaluate_folds) & set(embedder_facts.get("folds", ()))
-    if shared:
-        message = f"fold {min(shared)} was trained on and cannot be evaluated on; give other --evaluate-folds"
-        raise UsageError(message)
+    for name, facts in facts_by_part.items():
+        if shared := set(arguments.evaluate_folds) & set(facts.get("folds") or ()):
+            raise UsageError(f"the {name} has met fold {min(shared)}, which cannot be evaluated on; give other --evaluate-folds")
 
 
 def _sequence(facts: dict[str, Any]) -> format_.SequenceSpec:
@@ -135,10 +136,9 @@ def _sequence(facts: dict[str, Any]) -> format_.SequenceSpec:
 
 
 def _classes(labels: Sequence[str], names: dict[str, Any], calibration: dict[str, Any]) -> tuple[format_.SoundClass, ...]:
-    unknown = sorted(set(labels) - set(names)) if names else []
+    unknown = [slug for slug in labels if not isinstance(names.get(slug), dict)] if names else []
     if unknown:
-        message = f"--classes says nothing about {unknown[0]}; add it"
-        raise UsageError(message)
+        raise UsageError(f'--classes says nothing about {unknown[0]}; add "{unknown[0]}": {{"label": "…", "mid": null}}')
     return tuple(
         format_.SoundClass(
             slug=slug,
@@ -178,8 +178,9 @@ def _training(
 
 
 def _measured(
-    manifest: format_.Manifest, contents: dict[str, bytes], pca: Pca, arguments: argparse.Namespace, labels: Sequence[str]
+    manifest: format_.Manifest, contents: dict[str, bytes], pca: Pca, arguments: argparse.Namespace, held_out: str
 ) -> format_.Manifest:
+    labels = [sound.slug for sound in manifest.classes]
     scores = [for_manifest(read_score(path)) for path in arguments.scores]
     manifest = replace(manifest, evaluation={"scores": scores} if scores else {})
     if not arguments.evaluate and not arguments.evaluate_background:
@@ -189,7 +190,7 @@ def _measured(
     evaluation: dict[str, object] = {}
     if arguments.evaluate:
         clips = load_clips(find_clips(arguments.evaluate, arguments.evaluate_folds), labels)
-        protocol = PROTOCOL.format(folds=", ".join(str(fold) for fold in arguments.evaluate_folds))
+        protocol = PROTOCOL.format(folds=", ".join(str(fold) for fold in arguments.evaluate_folds), held_out=held_out)
         evaluation = {"protocol": protocol, **score_clips(partial(stream_probabilities, model), clips, labels)}
         evaluation["events"] = found_by_hop(hear_clips(ear_of(model), clips), manifest.classes)
     if arguments.evaluate_background:

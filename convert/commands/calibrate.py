@@ -26,7 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--background", type=Path, nargs="+", required=True, metavar="DIR", help="LABEL/1-ORIGIN.wav that nothing was trained on"
     )
     parser.add_argument(
-        "--clips", type=Path, metavar="DIR", help="labelled clips to report the recall of; they choose no threshold"
+        "--clips",
+        type=Path,
+        metavar="DIR",
+        help="labelled clips to report the recall of; by it a duration is preferred to a high threshold, so none to evaluate on",
     )
     parser.add_argument("--folds", type=folds, help="their folds (all)")
     parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="allowed for each class (0.1)")
@@ -48,9 +51,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     background = hear_background(ear, arguments.background, slugs, arguments.gains_db)
     background[NOISE] = hear_noise(ear, arguments.noise_minutes, arguments.seed)
     streams = [stream for found in background.values() for stream in found]
-    clips = []
-    if arguments.clips:
-        clips = hear_clips(ear, load_clips(find_clips(arguments.clips, arguments.folds), slugs))
+    labelled = load_clips(find_clips(arguments.clips, arguments.folds), slugs) if arguments.clips else []
+    clips = hear_clips(ear, labelled)
     limits = Limits(arguments.false_alarms_per_hour, arguments.margin, arguments.lowest_on)
     progress = Progress("calibrate: class", len(slugs))
     classes: dict[str, dict[str, Any]] = {}
@@ -65,6 +67,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "gains_db": list(arguments.gains_db),
         "hours": {label: round(hours(found), 3) for label, found in background.items()},
         "clips": len(clips),
+        "folds": sorted({clip.clip.fold for clip in labelled}),
         "classes": classes,
     }
     write_json(arguments.output, result)

@@ -115,8 +115,9 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
         chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]
     if not chosen:
         raise UsageError(f"there is no recording for --part {arguments.part}: no sound has two originals; record more of them")
+    folds = sorted({clip.fold for clip, _ in chosen if arguments.background not in clip.path.parents})
     if not arguments.soundscapes:
-        return _whole(recordings_of(chosen), classes, embedder)
+        return _whole(recordings_of(chosen), classes, embedder, folds)
     composer = Composer(loaded(chosen, damage), arguments.context, arguments.seed)
 
     def compose(number: int) -> Record:
@@ -131,7 +132,7 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
         recordings=len(chosen),
         classes=classes,
         made_of={
-            **_made_of(embedder, [(f"{clip.label}/{clip.path.name}", clip.path) for clip, _ in chosen]),
+            **_made_of(embedder, [(f"{clip.label}/{clip.path.name}", clip.path) for clip, _ in chosen], folds),
             "sequences": arguments.soundscapes,
             "context": arguments.context,
             "seed": arguments.seed,
@@ -140,18 +141,20 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
     )
 
 
-def _whole(recordings: Sequence[Recording], classes: Sequence[ClassName], embedder: CodeEmbedder) -> Work:
+def _whole(
+    recordings: Sequence[Recording], classes: Sequence[ClassName], embedder: CodeEmbedder, folds: Sequence[int] | None = None
+) -> Work:
     return Work(
         what="recording",
         total=len(recordings),
         recordings=len(recordings),
         classes=classes,
-        made_of=_made_of(embedder, [(recording.name, recording.path) for recording in recordings]),
+        made_of=_made_of(embedder, [(recording.name, recording.path) for recording in recordings], folds),
         make=lambda number: embedded(recordings[number], embedder),
     )
 
 
-def _made_of(embedder: CodeEmbedder, files: Iterable[tuple[str, Path]]) -> dict[str, Any]:
+def _made_of(embedder: CodeEmbedder, files: Iterable[tuple[str, Path]], folds: Sequence[int] | None) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name, path in files:
         # Size and date tell a changed recording; reading 100,000 of them a second time would cost more than embedding them.
@@ -160,4 +163,5 @@ def _made_of(embedder: CodeEmbedder, files: Iterable[tuple[str, Path]]) -> dict[
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}; leave it out, or see where it went") from error
         digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return {**embedder.made_of, "recordings": digest.hexdigest(), "program": __version__}
+    of_clips = {} if folds is None else {"folds": list(folds)}
+    return {**embedder.made_of, "recordings": digest.hexdigest(), **of_clips, "program": __version__}

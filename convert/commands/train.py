@@ -11,7 +11,7 @@ from convert.arguments import positive_int
 from convert.begun import BEGUN, begin_or_go_on, digest_of_files
 from convert.data.batches import MAX_FRAMES
 from convert.data.classes import ClassName, as_json, numbered, read_class_names
-from convert.data.records import find_classes, find_embedder, record_files
+from convert.data.records import find_classes, find_embedder, find_folds, record_files
 from convert.data.training_set import SHUFFLED_RECORDS, Target, TrainingSet
 from convert.files import write_arrays, write_json
 from convert.training_options import MODELS, add_options, chosen
@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "labels": [each.slug for each in classes],
         "classes": as_json(classes),
         "made_of": _embedder(arguments),
+        "folds": _folds(arguments),
         "context": arguments.context,
         "target": target,
         "seed": arguments.seed,
@@ -163,3 +164,10 @@ def _embedder(arguments: argparse.Namespace) -> dict[str, str]:
     if any(each != known[0] for each in known):
         raise UsageError("the records were made by different embedders; their codes have nothing in common, embed them again")
     return known[0] if known else {}
+
+
+def _folds(arguments: argparse.Namespace) -> list[int] | None:
+    """Folds of the clips that are learnt from or stopped by, None where that is not known."""
+    found = [find_folds(path) for path in (*arguments.records, *(arguments.validation or ()))]
+    known = [folds for folds in found if folds is not None]
+    return sorted(frozenset[int]().union(*known)) if len(known) == len(found) else None

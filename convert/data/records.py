@@ -20,6 +20,7 @@ __all__ = [
     "encode_record",
     "find_classes",
     "find_embedder",
+    "find_folds",
     "read_classes",
     "read_dataset",
     "record_files",
@@ -76,6 +77,12 @@ def find_embedder(path: Path) -> Mapping[str, str] | None:
     if any(each != by[0] for each in by):
         raise EdgeDetectorError(f"the files in {path} were made by different embedders; keep those of one in a folder")
     return by[0] if by else None
+
+
+def find_folds(path: Path) -> frozenset[int] | None:
+    """The folds of the clips that the records of a file or folder were embedded from; None where that is not known."""
+    found = [read_json(sidecar(file)).get("made_of", {}) if sidecar(file).exists() else {} for file in record_files(path)]
+    return frozenset(int(fold) for each in found for fold in each["folds"]) if all("folds" in each for each in found) else None
 
 
 def record_files(path: Path) -> tuple[Path, ...]:

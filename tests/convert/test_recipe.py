@@ -1,6 +1,7 @@
 """From clips to a bundle the detector loads, through the command line, on sounds made here."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -173,8 +174,47 @@ def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path
 
 def test_a_fold_that_was_trained_on_cannot_be_evaluated_on(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(*bundle_command(work, work / "leaky", "2,3")) == 2
-    assert "fold 2 was trained on" in capsys.readouterr().err
+    assert "the embedder has met fold 2, which cannot be evaluated on" in capsys.readouterr().err
     assert not (work / "leaky").exists()
+
+
+def test_nor_one_that_the_sequence_model_or_the_thresholds_have_met(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ("--embedder", work / "embedder.tflite", "--pca", work / "embedder" / "pca.npz")
+    assert convert("embed", work / "clips", "--folds", "2,3", *parts, "-o", tmp_path / "whole.tfrecord") == 0
+    assert convert("train", tmp_path / "whole.tfrecord", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
+    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text(encoding="utf-8"))["folds"] == [2, 3]
+    assert convert(*bundle_command(work, tmp_path / "leaky"), "--sequence-source", tmp_path / "lstm") == 2
+    assert "the sequence model has met fold 3" in capsys.readouterr().err
+    (tmp_path / "calibration.json").write_text(json.dumps({"folds": [3]}), encoding="utf-8")
+    assert convert(*bundle_command(work, tmp_path / "leaky"), "--calibration", tmp_path / "calibration.json") == 2
+    assert "the calibration has met fold 3" in capsys.readouterr().err
+    assert not (tmp_path / "leaky").exists()
+
+
+def test_where_it_is_not_known_what_was_learnt_from_the_card_says_so(work: Path, tmp_path: Path) -> None:
+    for name in ("sequence.json", "weights.npz"):
+        (tmp_path / "lstm").mkdir(exist_ok=True)
+        (tmp_path / "lstm" / name).write_bytes((work / "lstm" / name).read_bytes())
+    facts = json.loads((work / "lstm" / "sequence.json").read_text(encoding="utf-8"))
+    (tmp_path / "lstm" / "sequence.json").write_text(json.dumps(facts | {"folds": None}), encoding="utf-8")
+    assert convert(*bundle_command(work, tmp_path / "bundle"), "--sequence-source", tmp_path / "lstm") == 0
+    assert "Fold 3: held out, says who made this bundle" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "--classes says nothing about beep")]
+)
+def test_a_wrong_name_leaves_the_bundle_that_was_there(
+    label: object, what: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {name: {"label": name} for name in LABELS} | {LABELS[0]: label}
+    (tmp_path / "classes.json").write_text(json.dumps(names), encoding="utf-8")
+    shutil.copytree(work / "bundle", tmp_path / "bundle")
+    assert convert(*bundle_command(work, tmp_path / "bundle"), "--classes", tmp_path / "classes.json") != 0
+    assert what in capsys.readouterr().err
+    assert load_bundle(tmp_path / "bundle").manifest == load_bundle(work / "bundle").manifest
 
 
 def test_a_damaged_bundle_is_one_sentence(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,11 @@ class Observation:
     utc_seconds: float
 
     @property
+    def utc_minus_monotonic_seconds(self) -> float:
+        """Constant, unless the machine's clock is set."""
+        return self.utc_seconds - self.monotonic_seconds
+
+    @property
     def lateness_seconds(self) -> float:
         """How late it arrived, up to a constant: the least late block of many tells the time best."""
         return self.monotonic_seconds - self.sample / FRONT_END.sample_rate_hz
@@ -59,6 +64,7 @@ class SampleClock:
         self.drift_ppm = 0.0
         self._first = first
         self._best = first
+        self._newest = first
         self._minute_ends_sample = first.sample + self._minute_samples
         self._settled_sample = first.sample + round(SETTLE_SECONDS * FRONT_END.sample_rate_hz)
 
@@ -70,6 +76,11 @@ class SampleClock:
         """Take note of a block that arrived; once a minute, and while the stream is beginning, this moves the anchor."""
         if observation.sample < self._settled_sample and not event_open:
             self._settle(observation)
+        before, self._newest = self._newest, observation
+        jump_seconds = observation.utc_minus_monotonic_seconds - before.utc_minus_monotonic_seconds
+        if abs(jump_seconds) > STEP_SECONDS:
+            self._jump(observation, 0.0 if event_open and jump_seconds < 0.0 else jump_seconds)
+            return
         if self._best is self._first or observation.lateness_seconds < self._best.lateness_seconds:
             self._best = observation
         if observation.sample < self._minute_ends_sample:
@@ -83,6 +94,13 @@ class SampleClock:
         if late_seconds > 0.0:
             self.anchor = replace(self.anchor, utc_seconds=self.anchor.utc_seconds - late_seconds)
             self._first = self._best = observation
+
+    def _jump(self, observation: Observation, seconds: float) -> None:
+        """Follow the machine's clock, which was set, at once: until the minute ended every event would have a wrong time."""
+        self._best, self._minute_ends_sample = observation, observation.sample + self._minute_samples
+        if seconds:
+            moved = self.anchor.at(observation.sample) + seconds
+            self.anchor = Anchor(observation.sample, moved, "stepped", self.anchor.seconds_per_sample)
 
     def _correct(self, best: Observation, now_sample: int, *, event_open: bool) -> None:
         seconds_per_sample = self._measured_seconds_per_sample(best)

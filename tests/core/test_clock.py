@@ -64,12 +64,24 @@ def test_a_clock_that_was_wrong_at_boot_is_stepped_and_says_so(error_seconds: fl
     world = World(utc_error_seconds=-error_seconds)
     clock = SampleClock(world.block())
     world.utc_error_seconds = 0.0
-    times = run(clock, world, 1.05)
+    times = run(clock, world, 0.5)
     assert times[-1] == pytest.approx(1.7e9 + world.seconds, abs=0.06)
     words = [clock.anchor.clock]
     run(clock, world, 2)
     words.append(clock.anchor.clock)
     assert words == ["stepped", "system"]
+
+
+@pytest.mark.parametrize("error_seconds", [-3_600.0, 3_600.0])
+def test_a_clock_that_is_set_is_followed_at_once(error_seconds: float) -> None:
+    world = World(utc_error_seconds=error_seconds)
+    clock = SampleClock(world.block())
+    run(clock, world, 1 / 3)
+    world.utc_error_seconds = 0.0
+    run(clock, world, BLOCK_SECONDS / 60)
+    sample = world.block().sample
+    assert clock.anchor.at(sample) == pytest.approx(world.true_utc(sample), abs=0.06)
+    assert clock.anchor.clock == "stepped"
 
 
 def test_time_never_steps_backwards_while_an_event_is_open() -> None:

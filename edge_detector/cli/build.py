@@ -19,8 +19,12 @@ from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.pipeline.keeper import SourceKeeper
 from edge_detector.pipeline.listener import BlockSink, Listener
+from edge_detector.pipeline.patience import KeeperTimes
 from edge_detector.pipeline.protocols import Source
 from edge_detector.types import Block
+
+STREAM_TIMES = KeeperTimes(stall=12.0)
+"""A playlist's stream comes a segment at a time, several seconds each; ffmpeg itself gives up after ten without sound."""
 
 DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
 STDIN = "-"
@@ -125,6 +129,7 @@ def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) ->
         random=random.random,
         reopens=config.kind != "file",
         devices=sound_devices,
+        times=STREAM_TIMES if config.kind == "url" else KeeperTimes(),
     )
 
 

@@ -1,7 +1,9 @@
 """From settings to what opens doors: passwords, keys and certificates are fetched here, when they are needed."""
 
+import hashlib
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,31 @@ from edge_detector.edges.tls import client_context
 from edge_detector.errors import UsageError
 
 LOG = logging.getLogger(__name__)
+
+
+MACHINE_ID = Path("/etc/machine-id")
+
+
+def lasting_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_ID) -> str:
+    """The MQTT client id of a node's service: the same again after a power cut.
+
+    The broker then takes the dead session for this one's and ends it at once. Under another id it would notice half a minute
+    later that the dead one is gone, and its last will, `offline`, would be the last word on a node that is back. Without a state
+    folder it is no service, and two of them may run beside each other.
+    """
+    if folder is None:
+        return passing_client_id(f"edge_detector-{node}")
+    try:
+        machine = machine_id.read_bytes()
+    except OSError:
+        machine = socket.gethostname().encode()
+    # Hashed: whoever reads the broker's log need not know the machine by its id.
+    return f"edge_detector-{node}-{hashlib.sha256(machine + bytes(folder.absolute())).hexdigest()[:8]}"
+
+
+def passing_client_id(name: str) -> str:
+    """An id for as long as this process lives."""
+    return f"{name}-{os.getpid()}"
 
 
 def broker_of(mqtt: MqttConfig, client_id: str, environment: Mapping[str, str] = os.environ) -> Broker:
@@ -27,7 +54,7 @@ def broker_of(mqtt: MqttConfig, client_id: str, environment: Mapping[str, str] =
     return Broker(
         mqtt.host,
         mqtt.port,
-        f"{client_id}-{os.getpid()}",
+        client_id,
         mqtt.protocol,
         mqtt.username,
         None if password is None else password.value,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_detector.cli.build import load_ears
-from edge_detector.cli.credentials import broker_of
+from edge_detector.cli.credentials import broker_of, passing_client_id
 from edge_detector.cli.service import Service
 from edge_detector.cli.state import State
 from edge_detector.core.config import Config, HomeAssistantConfig, MqttConfig, SourceConfig
@@ -70,8 +70,9 @@ def run(*, real_time: bool = False) -> int:
             overrides={},
             home_assistant=HomeAssistantConfig(enabled=False),
         )
-        with subscription(broker_of(config.mqtt, "demo-subscriber"), "edge_detector/#", printer.receive):
-            service = Service(config, load_ears(None), broker_of(config.mqtt, "demo"), State(outbox=None, settings=None))
+        with subscription(broker_of(config.mqtt, passing_client_id("demo-subscriber")), "edge_detector/#", printer.receive):
+            broker = broker_of(config.mqtt, passing_client_id("demo"))
+            service = Service(config, load_ears(None), broker, State(outbox=None, settings=None))
             service.run(threading.Event(), lambda: None)
             if not printer.farewell.wait(FAREWELL_SECONDS):
                 raise BrokerError(f"the last message did not arrive within {FAREWELL_SECONDS:g} s")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 from edge_detector.cli.build import load_ears
-from edge_detector.cli.credentials import broker_of
+from edge_detector.cli.credentials import broker_of, lasting_client_id
 from edge_detector.cli.service import Service
 from edge_detector.cli.state import open_state, state_folder
 from edge_detector.core.config import Config, load_config, parse_config, rules
@@ -35,7 +35,8 @@ def run(config_path: Path | None) -> int:
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_hangup)
     state = open_state(state_folder(), config.outbox)
-    service = Service(config, ears, broker_of(config.mqtt, f"edge_detector-{config.node}"), state)
+    broker = broker_of(config.mqtt, lasting_client_id(config.node, state_folder()))
+    service = Service(config, ears, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))
     if failed and not stop.is_set():
         raise SourceError("no source is left to listen to; the log says why")

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from edge_detector.cli.credentials import broker_of, broker_warnings
+from edge_detector.cli.credentials import broker_of, broker_warnings, passing_client_id
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.core.config import Config, MqttConfig
 from edge_detector.edges.mqtt import Broker, Publisher, subscription
@@ -24,7 +24,7 @@ def examine_broker(config: Config) -> Iterator[Finding]:
     mqtt = config.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
-        broker = broker_of(mqtt, f"edge_detector-{config.node}-doctor")
+        broker = broker_of(mqtt, passing_client_id(f"edge_detector-{config.node}-doctor"))
         warnings = broker_warnings(mqtt)
     except UsageError as error:
         yield Finding("broker", "bad", str(error))
@@ -60,7 +60,7 @@ def examine_broker(config: Config) -> Iterator[Finding]:
         None,
         {"tls": mqtt.tls},
     )
-    yield from _service(config, broker_of(mqtt, f"edge_detector-{config.node}-doctor"))
+    yield from _service(config, broker)
 
 
 def _service(config: Config, broker: Broker) -> Iterator[Finding]:

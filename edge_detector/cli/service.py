@@ -148,9 +148,8 @@ class Service:
         )
 
     def _announce(self) -> None:
-        outbox = self._state.outbox
-        for started in outbox.open_events() if outbox is not None else ():
-            self._publisher.publish(wire.interrupted(started, time.time()))
+        for message in self._state.interrupted(time.time()):
+            self._publisher.publish(message)
         if self._controls.remember_announced():
             self._save()
         self._wellbeing.look()

@@ -1,15 +1,21 @@
 """What outlives the process: the outbox and the settings, in the state directory."""
 
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_detector.core.config import OutboxConfig
 from edge_detector.core.outgoing import Outbox
+from edge_detector.core.wire import interrupted
 from edge_detector.edges.outbox import open_outbox
 from edge_detector.edges.settings import SettingsFile
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.types import Message
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,16 @@ class State:
 
     outbox: Outbox | None
     settings: SettingsFile | None
+
+    def interrupted(self, now_utc_seconds: float) -> Iterator[Message]:
+        """The ends of events that a crash left open. One whose start cannot be read any more is forgotten, and logged."""
+        for started in self.outbox.open_events() if self.outbox is not None else ():
+            try:
+                yield interrupted(started, now_utc_seconds)
+            except EdgeDetectorError as error:
+                LOG.error("%s", error)  # noqa: TRY400 - the sentence is for people
+                if self.outbox is not None:
+                    self.outbox.forget(started)
 
 
 def open_state(folder: Path | None, limits: OutboxConfig) -> State:

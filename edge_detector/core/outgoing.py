@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from edge_detector.core.shelf import Change, MemoryShelf, Row, Shelf, ShelfError, ended
+from edge_detector.core.shelf import Change, MemoryShelf, Row, Shelf, ShelfError, ended, started
 from edge_detector.types import Message
 
 Answer = TypeVar("Answer")
@@ -75,6 +75,12 @@ class Outbox:
         """The start messages of events that no end has closed; before anything is published, those that a crash interrupted."""
         on_disk: list[Row] = []
         return [row.message for row in self._on_disk(lambda disk: disk.open_events(), on_disk) + self._memory.open_events()]
+
+    def forget(self, start: Message) -> None:
+        """Take the event of this start message for ended, although nobody says so."""
+        event = started(start.message_id or "")
+        if event is not None:
+            self._on_disk(lambda disk: _applied(disk, Change(close=[event], age_seconds=self._age_seconds)), otherwise=False)
 
     def dead_letters(self) -> list[tuple[Message, str]]:
         """The newest messages that the broker refused, with its reasons. They are not tried again."""

@@ -10,6 +10,7 @@ from edge_detector.core.bundle import SoundClass
 from edge_detector.core.clock import Anchor
 from edge_detector.core.troubles import NO_TROUBLES, Troubles
 from edge_detector.core.vitals import Vitals
+from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventEnd, Message, Scores
 
@@ -118,10 +119,19 @@ def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anc
 
 
 def interrupted(started: Message, now_utc_seconds: float) -> Message:
-    """The end of an event whose start was published by a run that then crashed: when it really ended nobody knows."""
-    start = json.loads(started.payload)
+    """The end of an event whose start was published by a run that then crashed: when it really ended nobody knows.
+
+    Raises EdgeDetectorError for a start that cannot be read: a worn-out card flips bits.
+    """
+    try:
+        start = dict(json.loads(started.payload))
+    except (ValueError, TypeError) as error:
+        raise EdgeDetectorError(
+            f"the stored start of event {started.message_id} cannot be read ({error}); it is forgotten"
+        ) from error
+    event = (started.message_id or "").removesuffix("/start")
     end = {
-        "message_id": f"{start['id']}/end",
+        "message_id": f"{event}/end",
         "event_type": "end",
         "end_reason": "interrupted",
         "published": rfc3339(now_utc_seconds),

@@ -46,14 +46,22 @@ class Discovery:
         """Whether to announce now; true once for each birth."""
         return self._rediscovery.due(now_seconds)
 
+    def forget_removed(self) -> bool:
+        """The broker has everything that was published: was the node taken away, Home Assistant has it no more.
+
+        Returns whether that is news, to be saved.
+        """
+        if self._config.home_assistant.enabled or not self._controls.settings.entities:
+            return False
+        self._controls.forget_entities()
+        return True
+
     def announce(self, sources: Sequence[SourceConfig], overrides: Mapping[str, Mapping[str, object]]) -> None:
         """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
         prefix = self._config.home_assistant.prefix
         if not self._config.home_assistant.enabled:
             if self._controls.settings.entities:
                 self._publish(home_assistant.removal(self._config.node, prefix=prefix))
-                self._controls.forget_entities()
-                self._save()
             return
         classes = self._manifest.classes
         enabled = {

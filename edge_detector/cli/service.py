@@ -220,7 +220,7 @@ class Service:
         self._wellbeing.report()
         if not self._publisher.close(wire.status(self._base, online=False), DRAIN_SECONDS):
             LOG.warning("stopped before the broker had acknowledged everything")
-        elif self._controls.forget_gone():
+        elif self._controls.forget_gone() | self._discovery.forget_removed():
             self._save()
         self._close_outbox()
         for station in self._stations:

@@ -22,6 +22,7 @@ from edge_detector.core.vitals import SourceVitals
 from edge_detector.edges.mqtt import Broker, Publisher
 from edge_detector.edges.notify import notify
 from edge_detector.edges.tls import describe_connect_error
+from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.listener import Listener
 from edge_detector.pipeline.protocols import Source
@@ -195,9 +196,15 @@ class Service:
 
     def _take(self, config: Config) -> None:
         if config.sources != self._config.sources or config.mqtt != self._config.mqtt or config.bundle != self._config.bundle:
-            LOG.warning("sources, broker and bundle change with the next restart; thresholds have been taken over")
-        self._config = replace(self._config, overrides=config.overrides)
-        self._controls.reload(self._defaults(self._config))
+            LOG.warning("sources, broker and bundle change with the next restart; thresholds are taken over now")
+        changed = replace(self._config, overrides=config.overrides)
+        try:
+            defaults = self._defaults(changed)
+        except EdgeDetectorError as error:
+            LOG.error("the configuration was not reread: %s", error)  # noqa: TRY400 - the sentence is for people
+            return
+        self._config = changed
+        self._controls.reload(defaults)
         self._use_controls()
         self._tell()
 

@@ -1,0 +1,119 @@
+"""What the service does with its sources, its state and its broker, without sound or network."""
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from edge_detector.cli import build
+from edge_detector.cli.build import load_ears
+from edge_detector.cli.credentials import lasting_client_id
+from edge_detector.cli.discovery import Discovery
+from edge_detector.cli.service import SHARED_POLL_SECONDS, Service
+from edge_detector.cli.state import State, open_state
+from edge_detector.core.config import Config, OutboxConfig, SourceConfig, parse_config
+from edge_detector.core.controls import Controls, Settings
+from edge_detector.edges.mqtt import Broker
+from edge_detector.edges.programs.ffmpeg import STALL_SECONDS
+from edge_detector.errors import SourceError
+from edge_detector.pipeline.patience import KeeperTimes
+from edge_detector.pipeline.protocols import Source
+from edge_detector.pipeline.station import Station
+from edge_detector.types import Message
+
+
+def absent(_config: SourceConfig) -> Source:
+    raise SourceError("nothing is plugged in")
+
+
+def test_several_sources_together_wait_no_longer_than_a_microphone_takes_to_bring_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, waits = threading.Event(), list[float]()
+
+    def step(_station: Station, wait_seconds: float) -> None:
+        waits.append(wait_seconds)
+        if len(waits) == 3:
+            stop.set()
+
+    monkeypatch.setattr(Station, "step", step)
+    config = parse_config({"source": [{"name": name, "kind": "arecord"} for name in "abc"]}, "three")
+    nobody = Broker("127.0.0.1", 9, "test")
+    Service(config, load_ears(None), nobody, State(outbox=None, settings=None), open_source=absent).run(stop, lambda: None)
+    assert sum(waits) == pytest.approx(SHARED_POLL_SECONDS)
+    assert sum(waits) < 0.03, "what PortAudio gives at each turn"
+
+
+def test_a_stream_may_pause_as_long_as_ffmpeg_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[KeeperTimes] = []
+    monkeypatch.setattr(build, "SourceKeeper", lambda *_arguments, times, **_more: given.append(times))
+    for kind in ("url", "mic"):
+        config = SourceConfig("cot", kind, "https://radio.example/playlist.m3u8")
+        build.build_station_keeper(config, lambda: absent(SourceConfig("cot", "mic", None)))
+    stream, microphone = given
+    assert STALL_SECONDS < stream.stall < stream.lost
+    assert microphone.stall == 1.0
+
+
+def test_the_client_id_outlives_the_process_and_is_of_one_node_on_one_machine(tmp_path: Path) -> None:
+    machine, other = tmp_path / "machine-id", tmp_path / "other-id"
+    machine.write_text("0123456789abcdef\n")
+    other.write_text("fedcba9876543210\n")
+    found = [
+        lasting_client_id(node, folder, identity)
+        for node, folder, identity in (
+            ("cot", tmp_path, machine),
+            ("cot", tmp_path, machine),
+            ("shed", tmp_path, machine),
+            ("cot", tmp_path / "by hand", machine),
+            ("cot", tmp_path, other),
+            ("cot", tmp_path, tmp_path / "absent"),
+        )
+    ]
+    assert found[0] == found[1]
+    assert len(set(found)) == 5
+    assert not any("0123456789" in each for each in found)
+
+
+def test_an_event_whose_stored_start_is_damaged_is_forgotten_and_the_others_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = open_state(tmp_path, OutboxConfig())
+    assert state.outbox is not None
+    events = [Message("t", f'{{"id": "{name}"}}'.encode(), 1, retained=False, message_id=f"{name}/start") for name in "ab"]
+    state.outbox.commit(events)
+    state.outbox.close()
+    with closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as database:
+        damaged = database.execute("UPDATE open_event SET payload = ? WHERE event = 'a'", (b'z"id": "a"}',))
+        assert damaged.rowcount == 1
+        database.commit()
+    for attempt in range(2):
+        again = open_state(tmp_path, OutboxConfig())
+        assert [message.message_id for message in again.interrupted(0.0)] == ["b/end"]
+        assert ("a/start cannot be read" in caplog.text) is (attempt == 0)
+        caplog.clear()
+        assert again.outbox is not None
+        again.outbox.close()
+
+
+@pytest.fixture
+def published() -> list[Message]:
+    return []
+
+
+def without_home_assistant(published: list[Message], saved: Settings) -> Discovery:
+    config: Config = parse_config({"home_assistant": {"enabled": False}}, "without")
+    controls = Controls("base", {}, saved, commands=False)
+    return Discovery(config, load_ears(None).manifest, controls, publish=published.append, save=lambda: None)
+
+
+def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published: list[Message]) -> None:
+    saved = Settings(entities={"cot_rain": "binary_sensor"})
+    for _start in range(2):
+        without_home_assistant(published, saved).announce((), {})
+    assert [message.payload for message in published] == [b"", b""]
+    discovery = without_home_assistant(published, saved)
+    assert discovery.forget_removed()
+    assert not discovery.forget_removed()
+    discovery.announce((), {})
+    assert len(published) == 2

@@ -11,8 +11,8 @@ from edge_detector.core import bundle as format_
 from edge_detector.core.embedding import Pca
 from edge_detector.errors import UsageError
 
-NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes")
-"""Measured by an export, but facts of the machine it ran on, or said elsewhere."""
+NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes", "weights")
+"""Written by an export, but facts of the machine it ran on, or said elsewhere, or for whoever puts the bundle together."""
 
 
 @dataclass(frozen=True, slots=True)

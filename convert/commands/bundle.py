@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds
+from convert.begun import digest_of_files
 from convert.bundled_embedder import BundledEmbedder, export_errors, file_content
 from convert.bundling import created, write_bundle
 from convert.data.clips import find_clips, load_clips
@@ -95,6 +96,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     names = read_json(arguments.classes) if arguments.classes else sequence_facts.get("classes", {})
     calibration = read_json(arguments.calibration) if arguments.calibration else {}
     _refuse_leaks(arguments, {"embedder": embedder.facts, "sequence model": sequence_facts, "calibration": calibration})
+    exported = read_json(sequence.with_name(sequence.name + ".errors.json")).get("weights")
+    if exported not in (None, digest_of_files([arguments.sequence_source / "weights.npz"])):
+        raise UsageError(f"{sequence} was not exported from what {arguments.sequence_source} holds now; run export again")
     contents = {format_.EMBEDDER: embedder.content, format_.SEQUENCE: file_content(sequence), format_.PCA: embedder.pca_file}
     manifest = format_.Manifest(
         name=arguments.name or arguments.output.resolve().name,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import positive_int
+from convert.begun import digest_of_files
 from convert.data.records import read_dataset
 from convert.files import write_bytes, write_json
 from edge_detector.core.bundle import SEQUENCE
@@ -37,7 +38,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     streaming.require_equal(errors, arguments.precision)
     output = arguments.output or arguments.source / SEQUENCE
     write_bytes(output, content)
-    write_json(output.with_name(output.name + ".errors.json"), errors)
+    made_of = {"weights": digest_of_files([arguments.source / "weights.npz"])}
+    write_json(output.with_name(output.name + ".errors.json"), {**errors, **made_of})
     return {**errors, "output": str(output)}
 
 

@@ -1,6 +1,7 @@
 """From a folder of somebody's recordings to a bundle that the detector hears with, as the README has it."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_the_detector_hears_with_it(made: Path, capsys: pytest.CaptureFixture[st
     assert edge_detector(["listen", str(recording), "--bundle", str(made / "my-sounds")]) == 0
     heard = capsys.readouterr().out
     assert "Beep of the oven" in heard
+
+
+def test_a_model_that_was_trained_again_must_be_exported_again(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    assert convert(f"{STEPS[2]} --seed 7 --no-resume") == 0
+    assert convert(STEPS[4]) == 2
+    assert "was not exported from what work/lstm holds now; run export again" in capsys.readouterr().err
 
 
 def test_its_classes_are_called_as_the_folders_are(made: Path) -> None:

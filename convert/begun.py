@@ -18,17 +18,25 @@ def begin_or_go_on(checkpoint: Path, key: Mapping[str, Any]) -> None:
 
     Raises UsageError for a checkpoint that was not: its weights would be taken for what the new data and options made.
     """
-    key = json.loads(json.dumps(key))
     noted = checkpoint.with_name(BEGUN)
     if not checkpoint.exists():
         write_json(noted, key)
         return
     before = read_json(noted) if noted.exists() else {}
-    if other := [name for name in key if before.get(name) != key[name]]:
+    if other := _other(before, key):
         raise UsageError(
-            f"{checkpoint.parent} holds a training begun with other {' and '.join(other).replace('_', ' ')}; "
-            "give --no-resume to begin anew, or another folder"
+            f"{checkpoint.parent} holds a training begun with other {other}; give --no-resume to begin anew, or another folder"
         )
+
+
+def require_alike(folders: Iterable[Path], key: Mapping[str, Any], *, but: str) -> None:
+    """Require of each folder that a training was begun there with this data and these options, all but one of them."""
+    options = {name: value for name, value in key["options"].items() if name != but}
+    for folder in folders:
+        begun = read_json(folder / BEGUN)
+        theirs = {name: value for name, value in begun["options"].items() if name != but}
+        if other := _other({**begun, "options": theirs}, {**key, "options": options}):
+            raise UsageError(f"{folder} holds a training begun with other {other}; average what was trained alike")
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
@@ -50,3 +58,10 @@ def digest_of_clips(clips: Iterable[LoadedClip]) -> str:
         whole.update(f"{clip.clip.label} {len(clip.samples)} ".encode())
         whole.update(clip.samples.tobytes())
     return whole.hexdigest()
+
+
+def _other(before: Mapping[str, Any], key: Mapping[str, Any]) -> str:
+    """What differs, in words; nothing where all is the same."""
+    # As it is read back: JSON knows no tuples.
+    now = json.loads(json.dumps(key))
+    return " and ".join(name.replace("_", " ") for name in now if before.get(name) != now[name])

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int, share
-from convert.begun import begin_or_go_on, digest_of_clips, digest_of_files
+from convert.begun import begin_or_go_on, digest_of_clips, digest_of_files, require_alike
 from convert.data.clips import UNKNOWN_CLASS, LoadedClip, find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
 from convert.data.teacher import Teacher
 from convert.data.windows import WindowSource
-from convert.files import write_arrays, write_json
+from convert.files import read_json, write_arrays, write_json
 from edge_detector.core.logmel import log_mel
 from edge_detector.errors import UsageError
 
-CHECKPOINT = "checkpoint.npz"
+CHECKPOINT, FACTS = "checkpoint.npz", "embedder.json"
 OPTIONS = ("width", "layers", "batch", "uses", "learning_rate", "masks", "unsorted_weight", "textures", "seed")
 
 
@@ -40,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=positive_int, help="batches to train for; the same data each time")
+    length.add_argument(
+        "--mean-of", type=Path, nargs="+", metavar="DIR", help="train nothing: the mean of these, trained alike but for the seed"
+    )
     length.add_argument("--minutes", type=positive_float, default=15.0, help="minutes to train for (15)")
     parser.add_argument("--batch", type=positive_int, default=64, help="windows in a batch (64)")
     parser.add_argument("--uses", type=positive_int, default=2, help="times each mixed window is shown, masked anew (2)")
@@ -72,24 +75,30 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if teacher is None:
         # Without one there is nothing to learn from them.
         clips = [clip for clip in clips if clip.class_index != UNKNOWN_CLASS]
-    checkpoint = arguments.output / CHECKPOINT
-    if not arguments.resume:
-        checkpoint.unlink(missing_ok=True)
-    start = arguments.start / CHECKPOINT if arguments.start else None
-    begin_or_go_on(checkpoint, _key(arguments, clips, labels, start))
+    key = _key(arguments, clips, labels)
     source = WindowSource(
         clips, len(labels), arguments.seed, texture_share=arguments.textures, unknown_weight=arguments.unsorted_weight
     )
-    feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
+    if arguments.mean_of:
+        require_alike(arguments.mean_of, key, but="seed")
+    else:
+        checkpoint = arguments.output / CHECKPOINT
+        if not arguments.resume:
+            checkpoint.unlink(missing_ok=True)
+        begin_or_go_on(checkpoint, key)
 
     from convert.graphs import embedder_training as training  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.graphs.embedder import FoldedEmbedder, Shape  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     shape = Shape(arguments.width, arguments.layers)
-    bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
-    plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, start)
-    sizes = (len(labels), teacher.classes if teacher else 0)
-    weights = training.train_embedder(feed, shape, sizes, plan, checkpoint)
+    if arguments.mean_of:
+        weights = training.mean_of([folder / CHECKPOINT for folder in arguments.mean_of], shape)
+    else:
+        feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
+        bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
+        start = arguments.start / CHECKPOINT if arguments.start else None
+        plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, start)
+        weights = training.train_embedder(feed, shape, (len(labels), teacher.classes if teacher else 0), plan, checkpoint)
     model = FoldedEmbedder(weights, shape)
 
     windows = source.draw(np.random.default_rng([arguments.seed, 1 << 31]), arguments.pca_windows)
@@ -103,6 +112,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "background_clips": len(clips) - len(found),
         "teacher": arguments.teacher.name if arguments.teacher else None,
         "seed": arguments.seed,
+        "mean_of_seeds": [read_json(folder / FACTS)["seed"] for folder in arguments.mean_of or ()],
         "parameters": int(sum(value.size for name, value in weights.items() if not name.startswith("classes/"))),
     }
     if held_out:
@@ -110,17 +120,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         result["validation"] = {"folds": list(arguments.validate_folds), "clips": len(held_out), "accuracy": accuracy}
     write_arrays(arguments.output / "weights.npz", weights)
     write_arrays(arguments.output / "pca.npz", {"pca_eigen_vectors": matrix, "pca_means": means})
-    write_json(arguments.output / "embedder.json", result)
+    write_json(arguments.output / FACTS, result)
     return result
 
 
-def _key(arguments: argparse.Namespace, clips: Sequence[LoadedClip], labels: Sequence[str], start: Path | None) -> dict[str, Any]:
+def _key(arguments: argparse.Namespace, clips: Sequence[LoadedClip], labels: Sequence[str]) -> dict[str, Any]:
     """What must be the same to go on: everything but for how long, and how it is computed."""
     return {
         "clips_and_background": digest_of_clips(clips),
         "labels": labels,
         "teacher": digest_of_files([arguments.teacher]) if arguments.teacher else None,
-        "start": digest_of_files([start]) if start else None,
+        "start": digest_of_files([arguments.start / CHECKPOINT]) if arguments.start else None,
         "options": {name: getattr(arguments, name) for name in OPTIONS},
     }
 

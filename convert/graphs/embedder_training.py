@@ -11,10 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from convert.data.feed import Batch, Feed
+from convert.files import read_arrays
 from convert.graphs.embedder import FoldedEmbedder, Shape, TrainedEmbedder, Weights, folded
 from convert.graphs.optimiser import Trainer
 from convert.progress import Progress
 from edge_detector.core.logmel import patches
+from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 
 CHECKPOINT_SECONDS = 60.0
@@ -95,6 +97,19 @@ def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan,
         # An interrupted run loses nothing, and a finished one can be taken up again with more steps.
         trainer.save(checkpoint, seconds=spent + time.monotonic() - started)
     return folded(trainer.averages(), shape)
+
+
+def mean_of(checkpoints: Sequence[Path], shape: Shape) -> Weights:
+    """The folded mean of what several trainings averaged, which began with the same weights and went on with other seeds.
+
+    Between them lies better ground than under any of them (Wortsman et al. 2022, "Model soups", arXiv 2203.05482).
+    """
+    found = [{name: value for name, value in read_arrays(path).items() if name.startswith("mean/")} for path in checkpoints]
+    for path, arrays in zip(checkpoints, found, strict=True):
+        if {name: value.shape for name, value in arrays.items()} != {name: value.shape for name, value in found[0].items()}:
+            raise UsageError(f"{path} is no checkpoint of the same network as {checkpoints[0]}; average what was trained alike")
+    means = {name: np.stack([arrays[name] for arrays in found]).mean(axis=0, dtype=np.float64) for name in found[0]}
+    return folded({name.removeprefix("mean/"): mean.astype(np.float32) for name, mean in means.items()}, shape)
 
 
 def _rate(highest: float, fraction: float, step: int) -> float:

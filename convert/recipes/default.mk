@@ -8,6 +8,8 @@
 # OUTPUT the bundle
 # NEGATIVES what teach tells new sounds from; shipped with the default bundle, beside any other
 # SCORES what cross_validation.mk measured, for the card
+# SEED   of the first training and of the sequence model
+# SEEDS  of the trainings with clips, whose weights are averaged: SEEDS=2 is one training with another seed
 #
 # All four folds are learnt from: how well the recipe hears what it has not met, cross_validation.mk measures. Speech, music and other
 # sound come from Debian's packages (downloaded and unpacked, not installed): default_background.json says which file is for
@@ -19,6 +21,8 @@ WORK ?= build/recipe
 OUTPUT ?= edge_detector/bundles/default
 FIRST_STEPS ?= 14000
 STEPS ?= 1600
+SEED ?= 1
+SEEDS ?= 1 2 3
 LAYERS ?= 32s,64p,96,128p,192,256p
 SEQUENCES ?= 4000
 MORE_SEQUENCES ?= 3000
@@ -91,14 +95,19 @@ UNPACKED = $(patsubst %,$(DEBIAN)/unpacked/%,$(SOUNDS) $(EFFECTS) $(MUSIC))
 $(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(UNPACKED) $(RECIPES)/default_background.json
 	$(CONVERT) background $(DEBIAN) --plan $(RECIPES)/default_background.json --teacher $(TEACHER) -o $(BACKGROUND)
 
-TRAIN_EMBEDDER = $(CONVERT) train-embedder --background $(BACKGROUND)/train --teacher $(TEACHER) --layers $(LAYERS) --no-masks --uses 3 --textures 0.15 --seed 1
+TRAIN_EMBEDDER = $(CONVERT) train-embedder --background $(BACKGROUND)/train --teacher $(TEACHER) --layers $(LAYERS) --no-masks --uses 3 --textures 0.15
 
 # Most of what the teacher knows can be learnt without the clips, so that all folds of a cross-validation begin with it.
 $(PRETRAINED)/embedder.json: $(BACKGROUND)/background.json
-	$(TRAIN_EMBEDDER) --steps $(FIRST_STEPS) --learning-rate 0.004 --unsorted-weight 10 -o $(PRETRAINED)
+	$(TRAIN_EMBEDDER) --steps $(FIRST_STEPS) --learning-rate 0.004 --unsorted-weight 10 --seed $(SEED) -o $(PRETRAINED)
 
-$(WORK)/embedder/embedder.json: $(PRETRAINED)/embedder.json
-	$(TRAIN_EMBEDDER) $(CLIPS) --folds $(FOLDS) --start $(PRETRAINED) --steps $(STEPS) -o $(WORK)/embedder
+WITH_CLIPS = $(TRAIN_EMBEDDER) $(CLIPS) --folds $(FOLDS) --start $(PRETRAINED)
+
+$(WORK)/embedder-%/embedder.json: $(PRETRAINED)/embedder.json
+	$(WITH_CLIPS) --steps $(STEPS) --seed $* -o $(WORK)/embedder-$*
+
+$(WORK)/embedder/embedder.json: $(SEEDS:%=$(WORK)/embedder-%/embedder.json)
+	$(WITH_CLIPS) --mean-of $(SEEDS:%=$(WORK)/embedder-%) --seed $(SEED) -o $(WORK)/embedder
 
 $(WORK)/embedder.tflite: $(WORK)/embedder/embedder.json
 	$(CONVERT) export-embedder $(WORK)/embedder --precision dynamic --clips $(CLIPS) --folds $(FOLDS) -o $@
@@ -129,12 +138,12 @@ $(WORK)/validation.tfrecord: $(WORK)/embedder.tflite
 
 $(WORK)/lstm/sequence.json: $(WORK)/train.tfrecord $(WORK)/validation.tfrecord
 	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --keep-inputs 0.5 \
-		--shuffle 20000 --epochs 60 --seed 1 -o $(WORK)/lstm
+		--shuffle 20000 --epochs 60 --seed $(SEED) -o $(WORK)/lstm
 
 $(WORK)/sequence.tflite: $(WORK)/lstm/sequence.json
 	$(CONVERT) export $(WORK)/lstm --precision float32 --records $(WORK)/validation.tfrecord -o $@
 
-BUNDLE = $(CONVERT) bundle --name default --release 1.5.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
+BUNDLE = $(CONVERT) bundle --name default --release 1.6.0 --embedder $(WORK)/embedder.tflite --embedder-source $(WORK)/embedder \
 	--sequence $(WORK)/sequence.tflite --sequence-source $(WORK)/lstm \
 	--classes $(RECIPES)/default_classes.json --about $(RECIPES)/default_about.json
 

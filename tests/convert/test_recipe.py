@@ -158,6 +158,21 @@ def test_training_goes_on_from_its_checkpoint(work: Path, capsys: pytest.Capture
     assert "again holds a training begun with other clips and background; give --no-resume" in capsys.readouterr().err
 
 
+def test_the_mean_of_two_trainings_lies_between_them(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = ("--start", work / "embedder")
+    for seed in (1, 2):
+        assert convert(*embedder_command(work / "clips", tmp_path / f"{seed}", "--steps", 3, "--seed", seed, *start)) == 0
+    both = ("--mean-of", tmp_path / "1", tmp_path / "2")
+    assert convert(*embedder_command(work / "clips", tmp_path / "mean", *both, *start)) == 0
+    first, second, mean = (np.load(tmp_path / name / "weights.npz")["embedding/kernel"] for name in ("1", "2", "mean"))
+    assert not np.array_equal(first, second)
+    assert np.allclose(mean, (first + second) / 2.0, atol=1e-6)
+    assert json.loads((tmp_path / "mean" / "embedder.json").read_text(encoding="utf-8"))["mean_of_seeds"] == [1, 2]
+    capsys.readouterr()
+    assert convert(*embedder_command(work / "clips", tmp_path / "other", *both)) == 2
+    assert "1 holds a training begun with other start; average what was trained alike" in capsys.readouterr().err
+
+
 def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:
     records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord")
     assert convert("train", *records, "--target", "last", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0

@@ -11,6 +11,7 @@ from convert.arguments import folds, positive_float, positive_int, share
 from convert.begun import begin_or_go_on, digest_of_clips, digest_of_files, require_alike
 from convert.data.clips import UNKNOWN_CLASS, LoadedClip, find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
+from convert.data.seeking import find_classes
 from convert.data.teacher import Teacher
 from convert.data.windows import WindowSource
 from convert.files import read_json, write_arrays, write_json
@@ -18,7 +19,19 @@ from edge_detector.core.logmel import log_mel
 from edge_detector.errors import UsageError
 
 CHECKPOINT, FACTS = "checkpoint.npz", "embedder.json"
-OPTIONS = ("width", "layers", "batch", "uses", "learning_rate", "masks", "unsorted_weight", "textures", "seed")
+OPTIONS = (
+    "width",
+    "layers",
+    "batch",
+    "uses",
+    "learning_rate",
+    "masks",
+    "unsorted_weight",
+    "textures",
+    "seek",
+    "optimiser",
+    "seed",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +70,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--textures", type=share, default=0.0, metavar="SHARE", help="share of sounds made at random for the teacher (none)"
     )
+    parser.add_argument(
+        "--seek", type=share, default=0.0, metavar="SHARE", help="share of unsorted draws from where YAMNet hears a class (none)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz, pca.npz, embedder.json")
@@ -77,7 +93,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         clips = [clip for clip in clips if clip.class_index != UNKNOWN_CLASS]
     key = _key(arguments, clips, labels)
     source = WindowSource(
-        clips, len(labels), arguments.seed, texture_share=arguments.textures, unknown_weight=arguments.unsorted_weight
+        clips,
+        len(labels),
+        arguments.seed,
+        texture_share=arguments.textures,
+        unknown_weight=arguments.unsorted_weight,
+        sought=find_classes(clips, arguments.teacher) if arguments.seek else (),
+        sought_share=arguments.seek,
     )
     if arguments.mean_of:
         require_alike(arguments.mean_of, key, but="seed")
@@ -95,7 +117,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         weights = training.mean_of([folder / CHECKPOINT for folder in arguments.mean_of], shape)
     else:
         feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
-        bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.processor_has_amx())
+        bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.bfloat16_is_fast())
         start = arguments.start / CHECKPOINT if arguments.start else None
         plan = training.Plan(arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, start)
         weights = training.train_embedder(feed, shape, (len(labels), teacher.classes if teacher else 0), plan, checkpoint)
@@ -140,6 +162,8 @@ def _require_material(arguments: argparse.Namespace) -> None:
         raise UsageError("there is nothing to learn from; give a folder of clips, or --background, or both")
     if arguments.textures and not arguments.teacher:
         raise UsageError("--textures have no labels; give --teacher, who says what they sound like")
+    if arguments.seek and not arguments.teacher:
+        raise UsageError("--seek takes what a teacher hears; give --teacher")
     if (arguments.clips is None) != (arguments.folds is None):
         raise UsageError("--folds belong to a folder of clips; give both or neither")
     if set(arguments.folds or ()) & set(arguments.validate_folds or ()):

@@ -12,6 +12,7 @@ from convert.data.activity import active_starts, cut
 from convert.data.augment import band_limited, equalised, gain_of_db, recorded, reverberant, rms, speed_changed
 from convert.data.background import Backgrounds
 from convert.data.clips import NO_CLASS, UNKNOWN_CLASS, LoadedClip, is_background
+from convert.data.seeking import Find
 from convert.data.textures import texture
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
@@ -38,6 +39,8 @@ NOT_KNOWN = -1.0
 """The label of a class of which nobody can say whether it sounds in a window."""
 
 LEVELS_DBFS = (-50.0, -8.0)
+START_STEP_SAMPLES = 400
+FIND_JITTER_SAMPLES = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +60,31 @@ class WindowSource:
         seed: of the noises.
         texture_share: how many of the sounds are made at random; only a teacher can say what they are.
         unknown_weight: how much oftener what is unsorted is drawn than one of the classes.
+        sought: windows of unsorted clips by the class that was heard there.
+        sought_share: how many of the draws of unsorted sound are of these, each class as often as another.
 
     """
 
     def __init__(
-        self, clips: Sequence[LoadedClip], classes: int, seed: int, *, texture_share: float = 0.0, unknown_weight: float = 4.0
+        self,
+        clips: Sequence[LoadedClip],
+        classes: int,
+        seed: int,
+        *,
+        texture_share: float = 0.0,
+        unknown_weight: float = 4.0,
+        sought: Sequence[Sequence[Find]] = (),
+        sought_share: float = 0.0,
     ) -> None:
         self._classes = classes
         self._texture_share = texture_share
         self._clips = clips
+        self._sought, self._sought_share = sought, sought_share
         size = FRONT_END.patch_samples
         self._starts = [
-            active_starts(clip.samples, size, step_samples=400, range_db=ACTIVE_RANGE_DB, overhang_samples=size // 2)
+            active_starts(
+                clip.samples, size, step_samples=START_STEP_SAMPLES, range_db=ACTIVE_RANGE_DB, overhang_samples=size // 2
+            )
             for clip in clips
         ]
         self._shares = _shares(clips, unknown_weight)
@@ -105,8 +121,7 @@ class WindowSource:
         if self._texture_share and rng.random() < self._texture_share:
             labels[labels != 1.0] = NOT_KNOWN
             return texture(rng, FRONT_END.patch_samples)
-        index = int(self._shares.searchsorted(rng.random()))
-        clip, starts = self._clips[index], self._starts[index]
+        clip, starts = self._place(rng)
         speeds = SPEEDS_OF_UNKNOWN if clip.class_index == UNKNOWN_CLASS else SPEEDS
         for _ in range(10):
             factor = float(rng.uniform(*speeds))
@@ -125,6 +140,17 @@ class WindowSource:
             window = band_limited(window, float(rng.uniform(*BAND_LIMITS_HZ)))
             level = rms(window)
         return window / np.float32(max(level, 1e-9))
+
+    def _place(self, rng: np.random.Generator) -> tuple[LoadedClip, NDArray[np.int64]]:
+        """A clip, and where in it a window may start."""
+        index = int(self._shares.searchsorted(rng.random()))
+        clip = self._clips[index]
+        if clip.class_index != UNKNOWN_CLASS or not self._sought or rng.random() >= self._sought_share:
+            return clip, self._starts[index]
+        finds = self._sought[int(rng.integers(len(self._sought)))]
+        find = finds[int(rng.integers(len(finds)))]
+        jitter = np.arange(-FIND_JITTER_SAMPLES, FIND_JITTER_SAMPLES + 1, START_STEP_SAMPLES)
+        return self._clips[find.clip], find.start + jitter
 
 
 def _shares(clips: Sequence[LoadedClip], unknown_weight: float) -> NDArray[np.float64]:

@@ -33,7 +33,7 @@ class Plan:
         minutes: minutes of training, used when `steps` is None.
         learning_rate: highest rate of the cosine schedule.
         seed: of the first weights; data has its own.
-        bfloat16: convolve in bfloat16, several times faster where the processor has AMX.
+        bfloat16: convolve in bfloat16, faster where the processor multiplies such numbers.
         start: checkpoint of another embedder to begin with, all of it but its classes; None to begin anew.
 
     """
@@ -46,12 +46,13 @@ class Plan:
     start: Path | None = None
 
 
-def processor_has_amx() -> bool:
-    """Whether convolutions in bfloat16 are faster than in float32 here."""
+def bfloat16_is_fast() -> bool:
+    """Whether convolutions in bfloat16 are faster than in float32 here: several times with AMX, 1.5 times with AVX-512."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii")
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii").split()
     except OSError:
         return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan, checkpoint: Path) -> Weights:

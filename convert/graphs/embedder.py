@@ -106,6 +106,15 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
         self._kernel(rng, f"{name}/kernel", (size_in, size), size_in)
         self._constant(f"{name}/bias", size, bias)
 
+    @property
+    def hidden_kernels(self) -> tuple[str, ...]:
+        """Names of the kernels that neither see the spectrogram nor say what is heard."""
+        return tuple(
+            name
+            for name in self.parameters
+            if name.endswith("/kernel") and name.split("/")[0] not in ("conv0", "classes", "teacher")
+        )
+
     def logits(self, log_mel: Any) -> tuple[Any, Any]:  # noqa: ANN401 - tensors
         """Training pass: class logits and the teacher's logits (None without one), statistics updated."""
         hidden = tf.cast(log_mel[..., tf.newaxis], self.compute_dtype)

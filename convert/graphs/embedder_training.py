@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +18,8 @@ from convert.progress import Progress
 from edge_detector.core.logmel import patches
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
+
+Optimiser: TypeAlias = Literal["adam", "muon"]
 
 CHECKPOINT_SECONDS = 60.0
 WARM_UP_STEPS = 200
@@ -34,6 +36,7 @@ class Plan:
         learning_rate: highest rate of the cosine schedule.
         seed: of the first weights; data has its own.
         bfloat16: convolve in bfloat16, faster where the processor multiplies such numbers.
+        optimiser: adam, or muon for the kernels between the first convolution and the heads.
         start: checkpoint of another embedder to begin with, all of it but its classes; None to begin anew.
 
     """
@@ -43,6 +46,7 @@ class Plan:
     learning_rate: float
     seed: int
     bfloat16: bool
+    optimiser: Optimiser = "adam"
     start: Path | None = None
 
 
@@ -67,7 +71,14 @@ def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan,
 
     """
     model = TrainedEmbedder(shape, *sizes, plan.seed, tf.bfloat16 if plan.bfloat16 else tf.float32)
-    trainer = Trainer(model.parameters, model.statistics, average_decay=0.9985, weight_decay=0.02, clip_norm=20.0)
+    trainer = Trainer(
+        model.parameters,
+        model.statistics,
+        average_decay=0.9985,
+        weight_decay=0.02,
+        clip_norm=20.0,
+        orthogonal=model.hidden_kernels if plan.optimiser == "muon" else (),
+    )
     spent = 0.0
     if checkpoint.exists():
         spent = trainer.restore(checkpoint)["seconds"]

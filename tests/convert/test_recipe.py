@@ -8,47 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.__main__ import COMMANDS, main
+from convert.__main__ import COMMANDS
 from convert.data.records import read_dataset
 from edge_detector.core.bundle import load_bundle
 from tests.convert.synthetic import LABELS, write_clips
+from tests.convert.tiny_recipe import bundle_command, convert
 
 pytest.importorskip("tensorflow")
-
-
-def convert(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
-
-
-def embedder_command(clips: Path, output: Path, *more: object) -> Sequence[object]:
-    base = ("train-embedder", clips, "--folds", "1,2", "--width", 0.0625, "--batch", 8, "--precision", "float32", "-o", output)
-    return (*base, "--pca-windows", 300, *more)
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The recipe, step by step, in one folder."""
-    folder = tmp_path_factory.mktemp("recipe")
-    clips = write_clips(folder / "clips")
-    assert convert(*embedder_command(clips, folder / "embedder", "--steps", 40)) == 0
-    assert convert("export-embedder", folder / "embedder", "--windows", 20, "-o", folder / "embedder.tflite") == 0
-    embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite", "--pca", folder / "embedder" / "pca.npz")
-    for part, count in (("train", 60), ("validation", 20)):
-        scenes = ("--soundscapes", count, "--context", 4, "--part", part, "--validation-share", 0.3)
-        assert convert(*embed, *scenes, "-o", folder / f"{part}.tfrecord") == 0
-    assert convert(*embed, "-o", folder / "whole.tfrecord") == 0
-    train = ("train", folder / "train.tfrecord", "--validation", folder / "validation.tfrecord", "--context", 4, "--cells", 8)
-    assert convert(*train, "--epochs", 3, "-o", folder / "lstm") == 0
-    assert convert("export", folder / "lstm", "--frames", 40, "-o", folder / "sequence.tflite") == 0
-    assert convert(*bundle_command(folder, folder / "bundle")) == 0
-    return folder
-
-
-def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Sequence[object]:
-    parts = ("--embedder", folder / "embedder.tflite", "--embedder-source", folder / "embedder")
-    more = ("--sequence", folder / "sequence.tflite", "--sequence-source", folder / "lstm")
-    measured = ("--evaluate", folder / "clips", "--evaluate-folds", evaluate_folds)
-    return ("bundle", "--name", "tiny", *parts, *more, *measured, "-o", output)
 
 
 def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
@@ -84,14 +50,6 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     assert "none below 0.9" in card
     assert "## What was tried\n\n- Twice the clips: half the errors.\n" in card
     assert "As a detector, the same clips" in card
-
-
-def test_layers_of_an_embedder_can_be_given(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lean = ("--steps", 2, "--layers", "4s,6p,8p", "--background", work / "clips")
-    assert convert(*embedder_command(work / "clips", tmp_path / "lean", *lean)) == 0
-    assert convert("export-embedder", tmp_path / "lean", "--windows", 5, "-o", tmp_path / "lean.tflite") == 0
-    assert convert(*embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "4x")) == 2
-    assert "is no list of layers" in capsys.readouterr().err
 
 
 def test_verify_passes_and_says_what_it_compared(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,32 +103,6 @@ def test_composed_records_label_every_frame(work: Path) -> None:
         assert record.frame_labels is not None
         assert len(record.frame_labels) == len(record.codes)
         assert set(record.labels) == {index for labels in record.frame_labels for index in labels}
-
-
-def test_training_goes_on_from_its_checkpoint(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = np.load(work / "embedder" / "checkpoint.npz")["step"]
-    assert convert(*embedder_command(work / "clips", work / "again", "--steps", 2)) == 0
-    assert convert(*embedder_command(work / "clips", work / "again", "--steps", 4)) == 0
-    assert int(np.load(work / "again" / "checkpoint.npz")["step"]) == 4
-    assert int(before) == 40
-    capsys.readouterr()
-    assert convert(*embedder_command(work / "clips", work / "again", "--steps", 4, "--folds", "1,3")) == 2
-    assert "again holds a training begun with other clips and background; give --no-resume" in capsys.readouterr().err
-
-
-def test_the_mean_of_two_trainings_lies_between_them(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    start = ("--start", work / "embedder")
-    for seed in (1, 2):
-        assert convert(*embedder_command(work / "clips", tmp_path / f"{seed}", "--steps", 3, "--seed", seed, *start)) == 0
-    both = ("--mean-of", tmp_path / "1", tmp_path / "2")
-    assert convert(*embedder_command(work / "clips", tmp_path / "mean", *both, *start)) == 0
-    first, second, mean = (np.load(tmp_path / name / "weights.npz")["embedding/kernel"] for name in ("1", "2", "mean"))
-    assert not np.array_equal(first, second)
-    assert np.allclose(mean, (first + second) / 2.0, atol=1e-6)
-    assert json.loads((tmp_path / "mean" / "embedder.json").read_text(encoding="utf-8"))["mean_of_seeds"] == [1, 2]
-    capsys.readouterr()
-    assert convert(*embedder_command(work / "clips", tmp_path / "other", *both)) == 2
-    assert "1 holds a training begun with other start; average what was trained alike" in capsys.readouterr().err
 
 
 def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:
@@ -280,28 +212,3 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         convert(command, "--help")
     assert exited.value.code == 0
     assert "--json" in capsys.readouterr().out
-
-
-def test_an_embedder_begins_with_what_another_has_learnt(work: Path, tmp_path: Path) -> None:
-    before = np.load(work / "embedder" / "checkpoint.npz")
-    more = ("--start", work / "embedder", "--no-masks", "--learning-rate", 1e-9)
-    assert convert(*embedder_command(work / "clips", tmp_path / "on", "--steps", 1, *more)) == 0
-    after = np.load(tmp_path / "on" / "checkpoint.npz")
-    assert np.allclose(after["mean/conv0/kernel"], before["mean/conv0/kernel"], atol=1e-6)
-    assert not np.allclose(after["mean/classes/kernel"], before["mean/classes/kernel"], atol=1e-3), "classes are its own"
-
-
-def test_an_embedder_can_learn_without_clips(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    background = tmp_path / "background"
-    (background / "music").mkdir(parents=True)
-    for clip in sorted((work / "clips" / "beep").iterdir()):
-        (background / "music" / clip.name).write_bytes(clip.read_bytes())
-    small = ("--width", 0.0625, "--batch", 8, "--precision", "float32", "--pca-windows", 300, "--steps", 2)
-    assert convert("train-embedder", "--background", background, *small, "-o", tmp_path / "embedder") == 0
-    facts = json.loads((tmp_path / "embedder" / "embedder.json").read_text(encoding="utf-8"))
-    assert (facts["labels"], facts["folds"], facts["clips"]) == (["music"], [], 0)
-    assert convert("train-embedder", *small, "-o", tmp_path / "nothing") == 2
-    assert "nothing to learn from" in capsys.readouterr().err
-    wrong = embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "8p,8p", "--start", work / "embedder")
-    assert convert(*wrong) == 1
-    assert "is no checkpoint of a network of this shape" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from subprocess import Popen
 
 import pytest
 
-from tests.cli.test_run import BASE, publish
+from tests.cli.test_run import BASE
 from tests.rigs.broker import Broker
 from tests.rigs.disks import card, fill, remount, small_disk
 from tests.rigs.fake_microphone import FakeMicrophone
@@ -120,7 +120,7 @@ def test_it_goes_on_says_so_and_recovers(
     ):
         inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
         disk.spoil()
-        publish(broker, f"{THRESHOLD}/set", "0.83")
+        broker.publish(f"{THRESHOLD}/set", "0.83")
         inbox.wait_for_payload(THRESHOLD, b"0.83")
         settings_seconds = wait_for_trouble(inbox, "the settings cannot be saved")
         microphone.play(one_event()[1], latency_milliseconds=200)

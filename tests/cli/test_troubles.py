@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.cli.test_run import BASE, SLUGS, publish
+from tests.cli.test_run import BASE, SLUGS
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber
@@ -26,7 +26,7 @@ def kept(broker: Broker, topics: str = f"{BASE}/#") -> dict[str, bytes]:
     """What the broker keeps; the last message of all is our own, and comes after it."""
     marker = f"{topics.removesuffix('/#')}/that_is_all"
     with subscriber(broker.host, broker.port, topics=topics) as inbox:
-        publish(broker, marker, "")
+        broker.publish(marker, "")
         inbox.wait_for_payload(marker, b"")
         return {item.topic: item.payload for item in inbox.messages if item.topic != marker}
 
@@ -67,9 +67,9 @@ def test_where_commands_are_no_longer_taken_what_they_set_is_kept_and_shown_to_b
     with subscriber(broker.host, broker.port) as inbox:
         with service(tmp_path, broker, microphone, state=str(state), extra=taken) as process:
             default = inbox.wait_for(lambda item: item.topic == RAIN, "the threshold in force").payload
-            publish(broker, f"{RAIN}/set", "loud")
-            publish(broker, f"{RAIN}/set", "0.83")
-            publish(broker, f"{BASE}/cot/mute/set", "ON")
+            broker.publish(f"{RAIN}/set", "loud")
+            broker.publish(f"{RAIN}/set", "0.83")
+            broker.publish(f"{BASE}/cot/mute/set", "ON")
             inbox.wait_for_payload(RAIN, b"0.83")
             inbox.wait_for_payload(f"{BASE}/cot/mute", b"ON")
             stop(process)
@@ -103,7 +103,7 @@ def test_a_source_that_is_taken_out_leaves_nothing_behind_even_after_a_crash_in_
     with subscriber(broker.host, broker.port) as inbox:
         with service(tmp_path, broker, microphone, state=str(state), extra="commands = true\n") as process:
             inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
-            publish(broker, f"{RAIN}/set", "0.83")
+            broker.publish(f"{RAIN}/set", "0.83")
             inbox.wait_for_payload(RAIN, b"0.83")
             microphone.play(pcm, latency_milliseconds=200)
             inbox.wait_for_payload(f"{BASE}/cot/class/{slug}", b"ON")

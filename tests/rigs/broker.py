@@ -1,6 +1,7 @@
 """A mosquitto of one's own on a loopback port, that can be stopped, killed and frozen. Needs the Debian package mosquitto."""
 
 import socket
+import subprocess
 
 from tests.rigs.rig import Rig
 from tests.rigs.waiting import wait_until
@@ -62,6 +63,11 @@ class Broker(Rig):
         """Start, and wait until it accepts connections."""
         self.launch(["mosquitto", "-c", str(self._config)])
         wait_until(self._accepts, "mosquitto to accept connections")
+
+    def publish(self, topic: str, payload: str) -> None:
+        """Publish as anybody could."""
+        command = ["mosquitto_pub", "-h", self.host, "-p", str(self.port), "-t", topic, "-m", payload]
+        subprocess.run(command, check=True)
 
     def _accepts(self) -> bool:
         self.check_alive()

@@ -1,0 +1,71 @@
+"""Thresholds of the running service: from the configuration, over MQTT, and reread at a hangup."""
+
+import json
+import signal
+from pathlib import Path
+
+from tests.cli.test_run import BASE
+from tests.rigs.broker import Broker
+from tests.rigs.fake_microphone import FakeMicrophone
+from tests.rigs.inbox import subscriber
+from tests.rigs.nursery import one_event, service
+from tests.rigs.waiting import wait_until
+
+
+def test_a_threshold_set_over_mqtt_holds_and_survives_a_restart(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    state, topic = str(tmp_path / "state"), f"{BASE}/cot/threshold/rain"
+    with subscriber(broker.host, broker.port) as inbox:
+        with service(tmp_path, broker, microphone, state=state, extra="commands = true\n") as process:
+            inbox.wait_for(lambda item: item.topic == topic, "the threshold in force")
+            broker.publish(f"{topic}/set", "0.83")
+            inbox.wait_for_payload(topic, b"0.83")
+            broker.publish(f"{topic}/set", "loud")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        with service(tmp_path, broker, microphone, state=state, extra="commands = true\n") as process:
+            wait_until(lambda: [item.payload for item in inbox.messages if item.topic == topic].count(b"0.83") == 2, "0.83 again")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+
+
+def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    with (
+        subscriber(broker.host, broker.port) as inbox,
+        service(tmp_path, broker, microphone, extra="commands = true\n") as process,
+    ):
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        config = tmp_path / "edge.toml"
+        right = config.read_text()
+        config.write_text(right + "[class.rain]\non = 0.77\n")
+        process.send_signal(signal.SIGHUP)
+        inbox.wait_for_payload(f"{BASE}/cot/threshold/rain", b"0.77")
+        config.write_text("nonsense")
+        process.send_signal(signal.SIGHUP)
+        seen = len(inbox.json("probabilities"))
+        wait_until(lambda: len(inbox.json("probabilities")) > seen + 1, "more probabilities")
+        config.write_text(right + "[class.dog]\non = 0.5\n")
+        process.send_signal(signal.SIGHUP)
+        seen = len(inbox.json("probabilities"))
+        wait_until(lambda: len(inbox.json("probabilities")) > seen + 1, "more probabilities")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read().count("was not reread") == 2
+    assert {item["lost_samples"] for item in inbox.json("probabilities")} == {0}
+    assert [item["seq"] for item in inbox.json("probabilities")] == list(range(len(inbox.json("probabilities"))))
+
+
+def test_a_configured_threshold_silences_a_class(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    slug, pcm = one_event()
+    extra = f"[class.{slug}]\nenabled = false\n"
+    with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone, extra=extra) as process:
+        inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        microphone.play(pcm, latency_milliseconds=200).wait(60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        inbox.wait_for_payload(f"{BASE}/status", b"offline")
+        assert not [item for item in inbox.json("event") if item["slug"] == slug]
+        heard = [json.dumps(item) for item in inbox.json("probabilities") if item["probabilities"][slug] > 0.5]
+        assert heard, "it was heard all the same"

@@ -29,7 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("material", type=Path, metavar="DIR", help="folder below which the plan's packages are unpacked")
     parser.add_argument(
-        "--plan", type=Path, required=True, help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}'
+        "--plan",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}; of several, all parts',
     )
     parser.add_argument(
         "--teacher", type=Path, help="YAMNet's .tflite, which sorts what the plan calls unsorted: what is no class becomes other"
@@ -39,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Cut, write, and list what is used for what, last."""
-    parts = read_parts(read_json(arguments.plan))
+    parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
     require_disjoint(parts, arguments.material)
     sorter = Sorter.load(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))

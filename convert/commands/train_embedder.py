@@ -18,7 +18,7 @@ from convert.files import read_json, write_arrays, write_json
 from edge_detector.core.logmel import log_mel
 from edge_detector.errors import UsageError
 
-CHECKPOINT, FACTS = "checkpoint.npz", "embedder.json"
+CHECKPOINT, LEARNT, FACTS = "checkpoint.npz", "learnt.npz", "embedder.json"
 OPTIONS = (
     "width",
     "layers",
@@ -78,7 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="go on from the checkpoint")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz, pca.npz, embedder.json")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for weights.npz, pca.npz, learnt.npz, embedder.json"
+    )
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -113,19 +115,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         begin_or_go_on(checkpoint, key)
 
     from convert.graphs import embedder_training as training  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs.embedder import FoldedEmbedder, Shape  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.embedder import FoldedEmbedder, Shape, folded  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     shape = Shape(arguments.width, arguments.layers)
     if arguments.mean_of:
-        weights = training.mean_of([folder / CHECKPOINT for folder in arguments.mean_of], shape)
+        learnt = training.mean_of([folder / LEARNT for folder in arguments.mean_of])
     else:
         feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
         bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.bfloat16_is_fast())
-        start = arguments.start / CHECKPOINT if arguments.start else None
+        start = arguments.start / LEARNT if arguments.start else None
         plan = training.Plan(
             arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, arguments.optimiser, start
         )
-        weights = training.train_embedder(feed, shape, (len(labels), teacher.classes if teacher else 0), plan, checkpoint)
+        learnt = training.train_embedder(feed, shape, (len(labels), teacher.classes if teacher else 0), plan, checkpoint)
+    weights = folded(learnt, shape)
     model = FoldedEmbedder(weights, shape)
 
     windows = source.draw(np.random.default_rng([arguments.seed, 1 << 31]), arguments.pca_windows)
@@ -145,6 +148,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if held_out:
         accuracy = training.clip_accuracy(model, [c.samples for c in held_out], [c.class_index for c in held_out])
         result["validation"] = {"folds": list(arguments.validate_folds), "clips": len(held_out), "accuracy": accuracy}
+    # For --start and --mean-of. Half precision: it is less than a step of training changes, and halves what may be shipped.
+    write_arrays(arguments.output / LEARNT, {name: value.astype(np.float16) for name, value in learnt.items()})
     write_arrays(arguments.output / "weights.npz", weights)
     write_arrays(arguments.output / "pca.npz", {"pca_eigen_vectors": matrix, "pca_means": means})
     write_json(arguments.output / FACTS, result)
@@ -157,7 +162,7 @@ def _key(arguments: argparse.Namespace, clips: Sequence[LoadedClip], labels: Seq
         "clips_and_background": digest_of_clips(clips),
         "labels": labels,
         "teacher": digest_of_files([arguments.teacher]) if arguments.teacher else None,
-        "start": digest_of_files([arguments.start / CHECKPOINT]) if arguments.start else None,
+        "start": digest_of_files([arguments.start / LEARNT]) if arguments.start else None,
         "options": {name: getattr(arguments, name) for name in OPTIONS},
     }
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from convert.data.feed import Batch, Feed
 from convert.files import read_arrays
-from convert.graphs.embedder import FoldedEmbedder, Shape, TrainedEmbedder, Weights, folded
+from convert.graphs.embedder import FoldedEmbedder, Shape, TrainedEmbedder, Weights
 from convert.graphs.optimiser import Trainer
 from convert.progress import Progress
 from edge_detector.core.logmel import patches
@@ -37,7 +37,7 @@ class Plan:
         seed: of the first weights; data has its own.
         bfloat16: convolve in bfloat16, faster where the processor multiplies such numbers.
         optimiser: adam, or muon for the kernels between the first convolution and the heads.
-        start: checkpoint of another embedder to begin with, all of it but its classes; None to begin anew.
+        start: what another embedder has learnt, to begin with, all of it but its classes; None to begin anew.
 
     """
 
@@ -60,7 +60,7 @@ def bfloat16_is_fast() -> bool:
 
 
 def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan, checkpoint: Path) -> Weights:
-    """Train, or go on from the checkpoint, and give back the folded averaged weights.
+    """Train, or go on from the checkpoint, and give back the averaged weights, batch normalisation and all.
 
     Args:
         feed: training batches.
@@ -108,20 +108,20 @@ def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan,
         progress.close()
         # An interrupted run loses nothing, and a finished one can be taken up again with more steps.
         trainer.save(checkpoint, seconds=spent + time.monotonic() - started)
-    return folded(trainer.averages(), shape)
+    return trainer.averages()
 
 
-def mean_of(checkpoints: Sequence[Path], shape: Shape) -> Weights:
-    """The folded mean of what several trainings averaged, which began with the same weights and went on with other seeds.
+def mean_of(learnt: Sequence[Path]) -> Weights:
+    """The mean of what several trainings averaged, which began with the same weights and went on with other seeds.
 
     Between them lies better ground than under any of them (Wortsman et al. 2022, "Model soups", arXiv 2203.05482).
     """
-    found = [{name: value for name, value in read_arrays(path).items() if name.startswith("mean/")} for path in checkpoints]
-    for path, arrays in zip(checkpoints, found, strict=True):
+    found = [read_arrays(path) for path in learnt]
+    for path, arrays in zip(learnt, found, strict=True):
         if {name: value.shape for name, value in arrays.items()} != {name: value.shape for name, value in found[0].items()}:
-            raise UsageError(f"{path} is no checkpoint of the same network as {checkpoints[0]}; average what was trained alike")
+            raise UsageError(f"{path} is not of the same network as {learnt[0]}; average what was trained alike")
     means = {name: np.stack([arrays[name] for arrays in found]).mean(axis=0, dtype=np.float64) for name in found[0]}
-    return folded({name.removeprefix("mean/"): mean.astype(np.float32) for name, mean in means.items()}, shape)
+    return {name: mean.astype(np.float32) for name, mean in means.items()}
 
 
 def _rate(highest: float, fraction: float, step: int) -> float:

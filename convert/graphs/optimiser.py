@@ -120,15 +120,15 @@ class Trainer:
             raise EdgeDetectorError(message) from error
 
     def begin_with(self, path: Path, *, but: str) -> None:
-        """Take the averaged weights of another training's checkpoint, but those whose name begins so, and begin at step 0."""
+        """Take what another training has learnt, but weights whose name begins so, and begin at step 0."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 for name, variable in self.variables.items():
                     if not name.startswith(but):
-                        variable.assign(arrays[f"mean/{name}"])
+                        variable.assign(arrays[name].astype(np.float32))
                         self._mean[name].assign(variable)
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            message = f"{path} is no checkpoint of a network of this shape ({error}); train it with the same --layers and teacher"
+            message = f"{path} is not of a network of this shape ({error}); train it with the same --layers and teacher"
             raise EdgeDetectorError(message) from error
 
     def _groups(self) -> list[tuple[str, dict[str, Any]]]:

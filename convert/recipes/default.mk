@@ -10,6 +10,7 @@
 # SCORES what cross_validation.mk measured, for the card
 # SEED   of the first training and of the sequence model
 # SEEDS  of the trainings with clips, whose weights are averaged: SEEDS=2 is one training with another seed
+# PLANS, MORE_PACKAGES, FIRST_OPTIONS  for pretrained.mk: other material, and another first training
 #
 # All four folds are learnt from: how well the recipe hears what it has not met, cross_validation.mk measures. Speech, music and other
 # sound come from Debian's packages (downloaded and unpacked, not installed): default_background.json says which file is for
@@ -24,6 +25,7 @@ STEPS ?= 1600
 SEED ?= 1
 SEEDS ?= 1 2 3
 LAYERS ?= 32s,64p,96,128p,192,256p
+FIRST_OPTIONS ?=
 SEQUENCES ?= 4000
 MORE_SEQUENCES ?= 3000
 VALIDATION_SEQUENCES ?= 700
@@ -33,6 +35,8 @@ CLIPS = $(DATA)/esc10
 FOLDS ?= 1,2,3,4
 HELD_OUT ?=
 RECIPES = convert/recipes
+PLANS ?= $(RECIPES)/default_background.json
+MORE_PACKAGES ?=
 TEACHER = $(DATA)/peers/yamnet.tflite
 DEBIAN ?= $(WORK)/debian
 PRETRAINED ?= $(WORK)/pretrained
@@ -53,17 +57,19 @@ MUSIC = asc-music fillets-ng-data freecol marsshooter-data naev-data openclonk-d
 	trackballs-data zaz-data
 VOICES = espeak-ng libespeak-ng1 espeak-ng-data libpcaudio0 libsonic0
 ESPEAK = $(DEBIAN)/voices/usr
+ARCHIVE = .*\.\(zip\|pk3\|wz\)
 SOUND_FILE = .*\.\(wav\|ogg\|flac\|opus\|mp3\|g722\)
 
 .DELETE_ON_ERROR:
 .PHONY: bundle
 bundle: $(WORK)/verified.json
 
-# Downloads 6 GB, one package after the other; only their sounds are kept.
+# Downloads 6 GB, one package after the other; only their sounds are kept, those in zip archives too.
 $(DEBIAN)/unpacked/%:
 	mkdir -p $(DEBIAN)/packages $(@D)
 	cd $(DEBIAN)/packages && rm -f $*_*.deb && apt-get download $*
 	dpkg-deb -x $(DEBIAN)/packages/$*_*.deb $(DEBIAN)/$*
+	find $(DEBIAN)/$* -type f -regex '$(ARCHIVE)' -exec sh -c '$(PYTHON) -m zipfile -e "$$1" "$${1%/*}"' _ {} \;
 	find $(DEBIAN)/$* -type f ! -regex '$(SOUND_FILE)' -delete
 	rm $(DEBIAN)/packages/$*_*.deb
 	touch $@
@@ -90,16 +96,16 @@ $(DEBIAN)/spoken: $(DEBIAN)/unpacked.voices
 	done < $(RECIPES)/default_voices.txt
 	touch $@
 
-UNPACKED = $(patsubst %,$(DEBIAN)/unpacked/%,$(SOUNDS) $(EFFECTS) $(MUSIC))
+UNPACKED = $(patsubst %,$(DEBIAN)/unpacked/%,$(SOUNDS) $(EFFECTS) $(MUSIC) $(MORE_PACKAGES))
 
-$(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(UNPACKED) $(RECIPES)/default_background.json
-	$(CONVERT) background $(DEBIAN) --plan $(RECIPES)/default_background.json --teacher $(TEACHER) -o $(BACKGROUND)
+$(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(UNPACKED) $(PLANS)
+	$(CONVERT) background $(DEBIAN) --plan $(PLANS) --teacher $(TEACHER) -o $(BACKGROUND)
 
 TRAIN_EMBEDDER = $(CONVERT) train-embedder --background $(BACKGROUND)/train --teacher $(TEACHER) --layers $(LAYERS) --no-masks --uses 3 --textures 0.15
 
 # Most of what the teacher knows can be learnt without the clips, so that all folds of a cross-validation begin with it.
 $(PRETRAINED)/embedder.json: $(BACKGROUND)/background.json
-	$(TRAIN_EMBEDDER) --steps $(FIRST_STEPS) --learning-rate 0.004 --unsorted-weight 10 --seed $(SEED) -o $(PRETRAINED)
+	$(TRAIN_EMBEDDER) $(FIRST_OPTIONS) --steps $(FIRST_STEPS) --learning-rate 0.004 --unsorted-weight 10 --seed $(SEED) -o $(PRETRAINED)
 
 WITH_CLIPS = $(TRAIN_EMBEDDER) $(CLIPS) --folds $(FOLDS) --start $(PRETRAINED)
 

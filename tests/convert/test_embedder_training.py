@@ -38,7 +38,7 @@ def test_the_mean_of_two_trainings_lies_between_them(work: Path, tmp_path: Path,
     assert convert(*embedder_command(work / "clips", tmp_path / "mean", *both, *start)) == 0
     first, second, mean = (np.load(tmp_path / name / "weights.npz")["embedding/kernel"] for name in ("1", "2", "mean"))
     assert not np.array_equal(first, second)
-    assert np.allclose(mean, (first + second) / 2.0, atol=1e-6)
+    assert np.allclose(mean, (first + second) / 2.0, atol=1e-3), "but for half precision"
     assert json.loads((tmp_path / "mean" / "embedder.json").read_text(encoding="utf-8"))["mean_of_seeds"] == [1, 2]
     capsys.readouterr()
     assert convert(*embedder_command(work / "clips", tmp_path / "other", *both)) == 2
@@ -46,12 +46,12 @@ def test_the_mean_of_two_trainings_lies_between_them(work: Path, tmp_path: Path,
 
 
 def test_an_embedder_begins_with_what_another_has_learnt(work: Path, tmp_path: Path) -> None:
-    before = np.load(work / "embedder" / "checkpoint.npz")
+    before = np.load(work / "embedder" / "learnt.npz")
     more = ("--start", work / "embedder", "--no-masks", "--learning-rate", 1e-9)
     assert convert(*embedder_command(work / "clips", tmp_path / "on", "--steps", 1, *more)) == 0
     after = np.load(tmp_path / "on" / "checkpoint.npz")
-    assert np.allclose(after["mean/conv0/kernel"], before["mean/conv0/kernel"], atol=1e-6)
-    assert not np.allclose(after["mean/classes/kernel"], before["mean/classes/kernel"], atol=1e-3), "classes are its own"
+    assert np.allclose(after["mean/conv0/kernel"], before["conv0/kernel"], atol=1e-6)
+    assert not np.allclose(after["mean/classes/kernel"], before["classes/kernel"], atol=1e-3), "classes are its own"
 
 
 def test_an_embedder_can_learn_without_clips(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +67,7 @@ def test_an_embedder_can_learn_without_clips(work: Path, tmp_path: Path, capsys:
     assert "nothing to learn from" in capsys.readouterr().err
     wrong = embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "8p,8p", "--start", work / "embedder")
     assert convert(*wrong) == 1
-    assert "is no checkpoint of a network of this shape" in capsys.readouterr().err
+    assert "is not of a network of this shape" in capsys.readouterr().err
 
 
 def test_hidden_layers_can_learn_by_muon_and_heads_never_do(work: Path, tmp_path: Path) -> None:

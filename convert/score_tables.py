@@ -10,6 +10,7 @@ from edge_detector.errors import UsageError
 
 Json = Mapping[str, Any]
 ALL = "all"
+AMONG = "among_classes_of_clips"
 FEW = 0.85
 """Classes of which fewer clips were found are named."""
 
@@ -71,8 +72,10 @@ def _has(result: Json, name: str) -> bool:
 def accuracy_text(result: Json) -> str:
     """By the top class of mean probability, and the confusion."""
     lines = [_accuracy("", result)]
+    if AMONG in result:
+        lines.append(_accuracy("Among the classes of the clips alone: ", result[AMONG]))
     if "peer" in result:
-        lines.append(_accuracy("YAMNet, a window every 0.48 s: ", result["peer"]))
+        lines.append(_accuracy("YAMNet, a window every 0.48 s, among the classes of the clips alone: ", result["peer"]))
     return "\n".join(
         [*lines, "", "Rows are what it was, columns what was heard:", "", "```", confusion_table(dict(result)), "```"]
     )
@@ -93,11 +96,13 @@ def parts_table(parts: Sequence[Json]) -> str:
             f"{part['bundle']} {part['version']}",
             _folds(part["folds"]),
             f"{part['errors']} of {part['clips']}",
+            *([f"{part[AMONG]} of {part['clips']}"] if AMONG in part else []),
             "–" if part["peer_errors"] is None else f"{part['peer_errors']} of {part['clips']}",
         ]
         for part in parts
     ]
-    return _table(["bundle", "folds", "wrong", "YAMNet wrong"], rows)
+    among = ["wrong among the clips' classes"] if parts and AMONG in parts[0] else []
+    return _table(["bundle", "folds", "wrong", *among, "YAMNet wrong"], rows)
 
 
 def _folds(folds: Sequence[int] | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.data.figures import added_accuracy, added_alarms, added_events, added_found
-from convert.score_tables import read_score, score_text
+from convert.score_tables import AMONG, read_score, score_text
 from edge_detector.errors import UsageError
 
 Json = dict[str, Any]
@@ -52,6 +52,7 @@ def _added(results: Sequence[Json]) -> Json:
         "learnt_from_folds": [],
         "seed": first["seed"],
         **added_accuracy(results),
+        **({AMONG: added_accuracy([result[AMONG] for result in results])} if AMONG in first else {}),
         "parts": [_part(result) for result in results],
         **({"peer": _peer(peers)} if peers else {}),
         "detectors": {key: _detector([result["detectors"][key] for result in results]) for key in first["detectors"]},
@@ -76,12 +77,13 @@ def _require_alike(paths: Sequence[Path], results: Sequence[Json]) -> None:
 def _shape(result: Json) -> list[Any]:
     """What two results must share to be added up."""
     detectors = {key: {name: list(each[name]) for name in BY_NAME if name in each} for key, each in result["detectors"].items()}
-    return [result["labels"], result["seed"], "peer" in result, detectors]
+    return [result["labels"], result["seed"], "peer" in result, AMONG in result, detectors]
 
 
 def _part(result: Json) -> Json:
     peer = result["peer"]["errors"] if "peer" in result else None
-    return {**{key: result[key] for key in ("bundle", "version", "folds", "clips", "errors")}, "peer_errors": peer}
+    among = {AMONG: result[AMONG]["errors"]} if AMONG in result else {}
+    return {**{key: result[key] for key in ("bundle", "version", "folds", "clips", "errors")}, **among, "peer_errors": peer}
 
 
 def _peer(parts: Sequence[Json]) -> Json:

@@ -5,6 +5,7 @@ absent or null.
 
     bundle, version, folds (null: all), learnt_from_folds (as the bundle says), seed
     clips, right, accuracy, errors, error_share_95, recall, labels, confusion     by the top class of mean probability, at --hops
+    among_classes_of_clips: the same by the top one of the clips' classes, as a peer is counted, which has many others
     detectors: by name (edge_detector_<hop in seconds>, yamnet_frigate, yamnet_calibrated)
       title, on: threshold by class
       found: clips that give an event of their class: clips, found, share, share_95, recall, counts [found, clips] by class
@@ -30,9 +31,9 @@ from convert.data.contenders import CALIBRATED, FRIGATE, calibrated, in_frigate,
 from convert.data.contest import Contender, alarms, found_at, found_clips, on_scenes
 from convert.data.peer import EXAMPLE_STEP_SAMPLES, Peer
 from convert.data.scenes import SceneComposer
-from convert.data.scoring import accuracy, clip_probabilities, score_clips
+from convert.data.scoring import accuracy, clip_probabilities
 from convert.data.signals import signals
-from convert.score_tables import score_text
+from convert.score_tables import AMONG, score_text
 from edge_detector.core.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
@@ -85,20 +86,21 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     slugs = [sound.slug for sound in bundle.manifest.classes]
     clips = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
     contenders = ours(bundle, arguments.hops)
+    heard = clip_probabilities(next(iter(contenders.values())).hear, clips, "accuracy")
+    own = {clip.class_index for clip in clips}
     result = {
         "bundle": bundle.manifest.name,
         "version": bundle.manifest.version,
         "folds": None if arguments.folds is None else list(arguments.folds),
         "learnt_from_folds": _learnt_from(bundle),
         "seed": arguments.seed,
-        **score_clips(next(iter(contenders.values())).hear, clips, slugs),
+        **accuracy(heard, clips, slugs),
+        AMONG: accuracy(heard, clips, slugs, own),
     }
     if arguments.peer:
         peer = Peer(arguments.peer, bundle.manifest.classes)
         contenders |= _peers(peer, bundle, arguments)
         heard = clip_probabilities(partial(peer.probabilities, step_samples=EXAMPLE_STEP_SAMPLES), clips, "YAMNet")
-        # YAMNet may choose among the clips' own classes alone, a bundle among all of its own.
-        own = {clip.class_index for clip in clips}
         figures = {**accuracy(heard, clips, slugs, own), "found_at": found_at(heard, clips)}
         result["peer"] = {"file": arguments.peer.name, **figures, "deaf_to": list(peer.deaf_to)}
     return {**result, "detectors": _detectors(contenders, clips, arguments)}

@@ -12,9 +12,11 @@ import soundfile
 
 from convert.__main__ import main
 from convert.card import model_card
+from convert.data.clips import Clip, LoadedClip
 from convert.data.figures import added_alarms, added_events, added_found, alarms_json, events_json
+from convert.data.scoring import accuracy
 from convert.measures.events import EventCounts
-from convert.score_tables import for_manifest
+from convert.score_tables import AMONG, accuracy_text, for_manifest, parts_table
 from convert.serving import DEFAULT_BUNDLE
 from edge_detector.core.bundle import load_bundle
 from edge_detector.core.soundscape import INT16_SCALE, make_soundscape
@@ -88,7 +90,8 @@ def cross_validate(*paths: Path, more: tuple[str, ...] = ()) -> int:
 def test_the_keys_of_the_result_are_those_that_are_written_down(results: Mapping[int, Any]) -> None:
     result = results[5]
     top = {"bundle", "version", "folds", "learnt_from_folds", "seed", "detectors"}
-    assert set(result) == top | CLIPS_KEYS
+    assert set(result) == top | CLIPS_KEYS | {AMONG}
+    assert set(result[AMONG]) == CLIPS_KEYS
     assert list(result["detectors"]) == ["edge_detector_0.96", "edge_detector_0.48"]
     for detector in result["detectors"].values():
         assert set(detector) == {"title", "on", "found", "soundscapes", "background", "signals"}
@@ -113,6 +116,18 @@ def test_figures_add_up(results: Mapping[int, Any]) -> None:
         assert every["matched"] == sum(figures["matched"] for figures in by_ratio)
         assert every["hours"] == pytest.approx(sum(figures["hours"] for figures in by_ratio), abs=1e-5)
         assert detector["background"]["street"]["hours"] == pytest.approx(20 / 3_600, abs=1e-5)
+
+
+def test_a_clip_that_music_hides_is_right_among_its_own_kind_as_a_peer_is_counted() -> None:
+    labels = ("dog_bark", "music", "rain")
+    clips = [LoadedClip(Clip(Path("dog.wav"), "dog_bark", 1, "1-a"), 0, np.zeros(0, np.float32))]
+    heard = [np.array([[0.4, 0.6, 0.1], [0.3, 0.5, 0.2]], np.float32)]
+    of_all, of_two = accuracy(heard, clips, labels), accuracy(heard, clips, labels, (0, 2))
+    assert (of_all["errors"], of_two["errors"]) == (1, 0)
+    said = accuracy_text({**of_all, AMONG: of_two, "peer": of_two})
+    assert "Among the classes of the clips alone: 1 of 1 clips" in said
+    part = {"bundle": "default", "version": "1", "folds": [1], "clips": 1, "errors": 1, AMONG: 0, "peer_errors": 0}
+    assert "| 1 of 1 | 0 of 1" in " ".join(parts_table([part]).split())
 
 
 def test_the_detector_hears_the_made_sounds(results: Mapping[int, Any]) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from convert.data.audio import read_16khz
 from convert.data.clips import UNSORTED
-from convert.data.material import SPLITS, Part, files_of, pieces, read_parts, require_disjoint
+from convert.data.material import LEARNT_FROM, SPLITS, Part, files_of, pieces, read_parts, require_disjoint
+from convert.data.seeking import SOUGHT, Seeker
 from convert.data.sorting import LABELS, Sorter
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
@@ -37,7 +38,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}; of several, all parts',
     )
     parser.add_argument(
-        "--teacher", type=Path, help="YAMNet's .tflite, which sorts what the plan calls unsorted: what is no class becomes other"
+        "--teacher",
+        type=Path,
+        help="YAMNet's .tflite, which sorts what the plan calls unsorted: what is no class becomes other, and where it hears one"
+        " is written down for train-embedder --seek",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
 
@@ -47,6 +51,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
     require_disjoint(parts, arguments.material)
     sorter = Sorter.load(arguments.teacher) if arguments.teacher else None
+    seeker = Seeker(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))
     listed = []
     written: set[Path] = set()
@@ -55,6 +60,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
+    if seeker is not None:
+        unsorted = sorted(path for path in written if path.parent.name == UNSORTED)
+        sought = {path.name: seeker.starts(read_16khz(path)) for path in unsorted}
+        write_json(arguments.output / LEARNT_FROM / SOUGHT, {name: starts for name, starts in sought.items() if starts})
     result = {"parts": listed}
     write_json(arguments.output / LIST, result)
     return result

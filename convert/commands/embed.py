@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="recordings split by original, or the background alone (all)",
     )
+    parser.add_argument("--every", type=positive_int, default=1, metavar="N", help="take every Nth recording only (1: all)")
     parser.add_argument("--validation-share", type=share, default=0.15, help="share of originals held out by --part (0.15)")
     parser.add_argument("--seed", type=int, default=0, help="of everything composed (0)")
     parser.add_argument(
@@ -86,7 +87,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         else CodeEmbedder.load(arguments.embedder, arguments.pca)
     )
     damage = Damage(skip=arguments.skip_damaged)
-    work = _whole(unlabelled(arguments.inputs), (), embedder) if plain else _of_clips(arguments, embedder, damage)
+    work = (
+        _whole(unlabelled(arguments.inputs)[:: arguments.every], (), embedder)
+        if plain
+        else _of_clips(arguments, embedder, damage)
+    )
     single = [Shard(arguments.output, range(work.total))]
     shards = planned(arguments.output, work, arguments.shards) if arguments.shards else single
     unusable = damage.skipped
@@ -113,6 +118,7 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
         # They are split by name; nothing is read for it.
         kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
         chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]
+    chosen = chosen[:: arguments.every]
     if not chosen:
         raise UsageError(f"there is no recording for --part {arguments.part}: no sound has two originals; record more of them")
     folds = sorted({clip.fold for clip, _ in chosen if arguments.background not in clip.path.parents})

@@ -11,7 +11,7 @@ from convert.arguments import folds, positive_float, positive_int, share
 from convert.begun import begin_or_go_on, digest_of_clips, digest_of_files, require_alike
 from convert.data.clips import UNKNOWN_CLASS, LoadedClip, find_clips, labels_of, load_clips, with_background
 from convert.data.feed import Feed
-from convert.data.seeking import find_classes
+from convert.data.seeking import read_finds
 from convert.data.teacher import Teacher
 from convert.data.windows import WindowSource
 from convert.files import read_json, write_arrays, write_json
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.seed,
         texture_share=arguments.textures,
         unknown_weight=arguments.unsorted_weight,
-        sought=find_classes(clips, arguments.teacher) if arguments.seek else (),
+        sought=read_finds(arguments.background, clips) if arguments.seek else (),
         sought_share=arguments.seek,
     )
     if arguments.mean_of:
@@ -172,8 +172,10 @@ def _require_material(arguments: argparse.Namespace) -> None:
         raise UsageError("there is nothing to learn from; give a folder of clips, or --background, or both")
     if arguments.textures and not arguments.teacher:
         raise UsageError("--textures have no labels; give --teacher, who says what they sound like")
-    if arguments.seek and not arguments.teacher:
-        raise UsageError("--seek takes what a teacher hears; give --teacher")
+    if arguments.seek and not (arguments.teacher and arguments.background):
+        raise UsageError(
+            "--seek draws unsorted background, of which only a teacher can say what it is; give --background, --teacher"
+        )
     if (arguments.clips is None) != (arguments.folds is None):
         raise UsageError("--folds belong to a folder of clips; give both or neither")
     if set(arguments.folds or ()) & set(arguments.validate_folds or ()):

@@ -1,6 +1,6 @@
 """Where in unsorted sound a teacher hears one of the rarer classes: a few minutes in hours, sought out when windows are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,12 @@ import numpy as np
 from convert.data.classes import ClassName
 from convert.data.clips import UNKNOWN_CLASS, LoadedClip
 from convert.data.peer import EXAMPLE_STEP_SAMPLES, NAMES_BY_MID, Peer
+from convert.files import read_json
+from edge_detector.errors import UsageError
+from edge_detector.types import Float32
+
+SOUGHT = "sought.json"
+"""Beside the folders of a background: {piece's file name: {AudioSet identifier: [first samples of windows, ascending]}}."""
 
 COMMON_MIDS = ("/m/04rlf", "/m/09x0r")
 """Music and speech need no seeking."""
@@ -24,21 +30,40 @@ class Find(NamedTuple):
     start: int
 
 
-def find_classes(clips: Sequence[LoadedClip], teacher: Path) -> tuple[tuple[Find, ...], ...]:
-    """Windows of unsorted clips where YAMNet hears a class that its table knows, one list for each class that was heard at all.
+class Seeker:
+    """Says where YAMNet hears the classes that its table knows. Takes YAMNet's .tflite file, its list of labels beside it."""
 
-    Args:
-        clips: those of other kinds are passed over.
-        teacher: YAMNet's .tflite file, its list of labels beside it.
+    def __init__(self, teacher: Path) -> None:
+        self._mids = sorted(set(NAMES_BY_MID) - set(COMMON_MIDS))
+        self._peer = Peer(teacher, tuple(ClassName(mid, mid, mid) for mid in self._mids))
 
+    def starts(self, samples: Float32) -> dict[str, list[int]]:
+        """By AudioSet identifier, the first samples of the windows in which a class is heard; classes that are not are absent."""
+        heard = self._peer.probabilities(samples, EXAMPLE_STEP_SAMPLES) >= HEARD_FROM
+        windows = {mid: np.flatnonzero(column) * EXAMPLE_STEP_SAMPLES for mid, column in zip(self._mids, heard.T, strict=True)}
+        return {mid: found.tolist() for mid, found in windows.items() if len(found)}
+
+
+def read_finds(background: Path, clips: Sequence[LoadedClip]) -> tuple[tuple[Find, ...], ...]:
+    """What was written down of a background's unsorted pieces, one list for each class that was heard at all.
+
+    Raises UsageError where nothing was written down, or something else.
     """
-    mids = sorted(set(NAMES_BY_MID) - set(COMMON_MIDS))
-    peer = Peer(teacher, tuple(ClassName(mid, mid, mid) for mid in mids))
-    found: list[list[Find]] = [[] for _ in mids]
+    path = background / SOUGHT
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; cut the background with background --teacher, which writes it")
+    noted = read_json(path)
+    found: dict[str, list[Find]] = {}
     for index, clip in enumerate(clips):
         if clip.class_index != UNKNOWN_CLASS:
             continue
-        heard = peer.probabilities(clip.samples, EXAMPLE_STEP_SAMPLES) >= HEARD_FROM
-        for window, column in np.argwhere(heard):
-            found[column].append(Find(index, int(window) * EXAMPLE_STEP_SAMPLES))
-    return tuple(tuple(finds) for finds in found if finds)
+        starts = noted.get(clip.clip.path.name, {})
+        if not isinstance(starts, Mapping) or not all(_are_starts(each) for each in starts.values()):
+            raise UsageError(f"{path} is not what background --teacher writes; cut the background again")
+        for mid, firsts in starts.items():
+            found.setdefault(mid, []).extend(Find(index, first) for first in firsts)
+    return tuple(tuple(found[mid]) for mid in sorted(found))
+
+
+def _are_starts(found: object) -> bool:
+    return isinstance(found, list) and all(isinstance(first, int) and first >= 0 for first in found)

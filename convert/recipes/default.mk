@@ -11,6 +11,7 @@
 # SEED   of the first training and of the sequence model
 # SEEDS  of the trainings with clips, whose weights are averaged: SEEDS=2 is one training with another seed
 # PLANS, MORE_PACKAGES, FIRST_OPTIONS  for pretrained.mk: other material, and another first training
+# CLIPS_OPTIONS, EVERY, FALSE_ALARMS  to try other trainings with clips, less of the background as it is, other thresholds
 #
 # All four folds are learnt from: how well the recipe hears what it has not met, cross_validation.mk measures. Speech, music and other
 # sound come from Debian's packages (downloaded and unpacked, not installed): default_background.json says which file is for
@@ -26,6 +27,9 @@ SEED ?= 1
 SEEDS ?= 1 2 3
 LAYERS ?= 32s,64p,96,128p,192,256p
 FIRST_OPTIONS ?=
+CLIPS_OPTIONS ?=
+EVERY ?= 1
+FALSE_ALARMS ?= 0.1
 SEQUENCES ?= 4000
 MORE_SEQUENCES ?= 3000
 VALIDATION_SEQUENCES ?= 700
@@ -107,7 +111,7 @@ TRAIN_EMBEDDER = $(CONVERT) train-embedder --background $(BACKGROUND)/train --te
 $(PRETRAINED)/embedder.json: $(BACKGROUND)/background.json
 	$(TRAIN_EMBEDDER) $(FIRST_OPTIONS) --steps $(FIRST_STEPS) --learning-rate 0.004 --unsorted-weight 10 --seed $(SEED) -o $(PRETRAINED)
 
-WITH_CLIPS = $(TRAIN_EMBEDDER) $(CLIPS) --folds $(FOLDS) --start $(PRETRAINED)
+WITH_CLIPS = $(TRAIN_EMBEDDER) $(CLIPS_OPTIONS) $(CLIPS) --folds $(FOLDS) --start $(PRETRAINED)
 
 $(WORK)/embedder-%/embedder.json: $(PRETRAINED)/embedder.json
 	$(WITH_CLIPS) --steps $(STEPS) --seed $* -o $(WORK)/embedder-$*
@@ -132,7 +136,7 @@ $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord: $(WORK)/train-%.tfrecord: $(W
 
 # Every minute of the background once, as it is: composed sequences hold a third of it, and most of that under something else.
 $(WORK)/train-background.tfrecord: $(WORK)/embedder.tflite
-	$(EMBED) --part background --skip-damaged -o $@
+	$(EMBED) --part background --every $(EVERY) --skip-damaged -o $@
 
 # In parts, so that make -j2 composes with both cores.
 $(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord $(WORK)/train-background.tfrecord
@@ -159,7 +163,7 @@ $(WORK)/draft/manifest.json: $(WORK)/embedder-float32.tflite $(WORK)/embedder.tf
 
 $(WORK)/calibration.json: $(WORK)/draft/manifest.json
 	$(CONVERT) calibrate $(WORK)/draft --background $(BACKGROUND)/calibrate --clips $(CLIPS) --folds $(FOLDS) \
-		--false-alarms-per-hour 0.1 --margin 0 -o $@
+		--false-alarms-per-hour $(FALSE_ALARMS) --margin 0 -o $@
 
 $(OUTPUT)/manifest.json: $(WORK)/calibration.json
 	$(BUNDLE) --calibration $(WORK)/calibration.json $(if $(HELD_OUT),--evaluate $(CLIPS) --evaluate-folds $(HELD_OUT)) \

@@ -130,6 +130,14 @@ def test_clips_in_folds_keep_their_names_and_background_has_no_label(tmp_path: P
     assert [each.slug for each in read_classes(tmp_path / "out.tfrecord")] == sorted([*LABELS, "speech"])
 
 
+def test_every_nth_recording_can_be_taken(kitchen: Path, tmp_path: Path) -> None:
+    for every in (1, 3):
+        assert embed(kitchen, "--every", every, "-o", tmp_path / f"{every}.tfrecord") == 0
+    whole, third = (list(read_dataset(tmp_path / f"{every}.tfrecord")) for every in (1, 3))
+    assert len(whole) > 3
+    assert [record.video_id for record in third] == [record.video_id for record in whole[::3]]
+
+
 def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) -> None:
     clips, background = write_clips(tmp_path / "clips", folds=2, takes=1), tmp_path / "background"
     record(background / "speech" / "1-voice.wav", seconds=2.0)

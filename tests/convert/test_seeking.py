@@ -1,15 +1,18 @@
 """Unsorted sound in which a teacher hears one of the classes: sought out, since most of it holds none."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from convert.__main__ import main
 from convert.data.audio import read_16khz
-from convert.data.clips import UNKNOWN_CLASS, UNSORTED, Clip, LoadedClip, find_clips
-from convert.data.seeking import Find, find_classes
+from convert.data.clips import UNKNOWN_CLASS, UNSORTED, Clip, LoadedClip, find_clips, with_background
+from convert.data.seeking import Find, Seeker, read_finds
 from convert.data.windows import WindowSource
+from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 from tests.convert.synthetic import LABELS, loaded
@@ -33,18 +36,39 @@ def share_that_is_high(source: WindowSource) -> float:
     return float((high > low).mean())
 
 
-def test_a_bark_in_unsorted_sound_is_found_where_it_is(data: Path) -> None:
+def test_a_bark_is_found_where_it_is_and_nothing_in_a_hum(data: Path) -> None:
     bark = next(clip for clip in find_clips(data / "esc10", [1]) if clip.label == "dog_bark")
-    samples = np.concatenate([tone(50.0, 4.0), read_16khz(bark.path)])
-    found = find_classes([loaded("beep", 1), unsorted(samples)], data / "peers" / "yamnet.tflite")
+    seeker = Seeker(data / "peers" / "yamnet.tflite")
+    found = seeker.starts(np.concatenate([tone(50.0, 4.0), read_16khz(bark.path)]))
+    assert found["/m/05tny_"]
+    assert all(3.0 < start / RATE_HZ < 9.0 for starts in found.values() for start in starts)
+    assert seeker.starts(tone(50.0, 4.0)) == {}
+
+
+def test_what_background_wrote_down_is_found_in_the_clips_that_training_loads(data: Path, tmp_path: Path) -> None:
+    bark = next(clip for clip in find_clips(data / "esc10", [1]) if clip.label == "dog_bark")
+    material = tmp_path / "material"
+    material.mkdir()
+    samples = np.concatenate([tone(50.0, 12.0), read_16khz(bark.path)])
+    soundfile.write(material / "dog.wav", samples, RATE_HZ, subtype="PCM_16")
+    plan = tmp_path / "plan.json"
+    part = {"split": "train", "label": UNSORTED, "of": ".", "licence": "CC BY 3.0", "credit": "ESC-10"}
+    plan.write_text(json.dumps({"parts": [part]}), encoding="utf-8")
+    teacher, out = data / "peers" / "yamnet.tflite", tmp_path / "out"
+    assert main(["background", str(material), "--plan", str(plan), "--teacher", str(teacher), "-o", str(out)]) == 0
+    clips, _ = with_background([loaded("beep", 1)], LABELS, out / "train")
+    found = read_finds(out / "train", clips)
     assert found
-    for finds in found:
-        assert all(find.clip == 1 for find in finds), "only what nobody sorted is searched"
-        assert all(3.0 < find.start / RATE_HZ < 9.0 for find in finds)
+    assert {find.clip for finds in found for find in finds} == {2}, "of beep and two pieces, the second holds the bark"
 
 
-def test_nothing_is_found_in_a_hum(data: Path) -> None:
-    assert find_classes([unsorted(tone(50.0, 4.0))], data / "peers" / "yamnet.tflite") == ()
+@pytest.mark.parametrize("content", ['{"1-a.wav": {"/m/05tny_": ["soon"]}}', '{"1-a.wav": [1]}'])
+def test_something_else_in_its_place_is_one_sentence(content: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist; cut the background"):
+        read_finds(tmp_path, [unsorted(tone(50.0, 1.0))])
+    (tmp_path / "sought.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError, match="is not what background --teacher writes"):
+        read_finds(tmp_path, [unsorted(tone(50.0, 1.0))])
 
 
 def test_windows_are_drawn_from_what_was_found_as_often_as_asked() -> None:
@@ -58,4 +82,4 @@ def test_windows_are_drawn_from_what_was_found_as_often_as_asked() -> None:
 
 def test_who_seeks_must_have_a_teacher(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train-embedder", "--background", "anywhere", "--seek", "0.5", "-o", "nowhere"]) == 2
-    assert "give --teacher" in capsys.readouterr().err
+    assert "give --background, --teacher" in capsys.readouterr().err

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.convert.tiny_recipe import follow_recipe
+
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the recipe has been followed from clips to a bundle."""
     pytest.importorskip("tensorflow")
-    from tests.convert.tiny_recipe import follow_recipe  # noqa: PLC0415 - the steps import TensorFlow
-
     folder = tmp_path_factory.mktemp("recipe")
     follow_recipe(folder)
     return folder

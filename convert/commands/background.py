@@ -12,8 +12,9 @@ import numpy as np
 from convert.data.audio import read_16khz
 from convert.data.clips import UNSORTED
 from convert.data.material import LEARNT_FROM, SPLITS, Part, files_of, pieces, read_parts, require_disjoint
-from convert.data.seeking import SOUGHT, Seeker
-from convert.data.sorting import LABELS, Sorter
+from convert.data.peer import Peer, of_all_classes
+from convert.data.seeking import SOUGHT, starts_heard
+from convert.data.sorting import LABELS, label_of
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
 from edge_detector.core.soundscape import INT16_SCALE
@@ -50,19 +51,18 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Cut, write, and list what is used for what, last."""
     parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
     require_disjoint(parts, arguments.material)
-    sorter = Sorter.load(arguments.teacher) if arguments.teacher else None
-    seeker = Seeker(arguments.teacher) if arguments.teacher else None
+    teacher = of_all_classes(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))
     listed = []
     written: set[Path] = set()
     for number, part in enumerate(parts, 1):
-        listed += _write_part(part, arguments.material, arguments.output, sorter, written)
+        listed += _write_part(part, arguments.material, arguments.output, teacher, written)
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
-    if seeker is not None:
+    if teacher is not None:
         unsorted = sorted(path for path in written if path.parent.name == UNSORTED)
-        sought = {path.name: seeker.starts(read_16khz(path)) for path in unsorted}
+        sought = {path.name: starts_heard(teacher, read_16khz(path)) for path in unsorted}
         write_json(arguments.output / LEARNT_FROM / SOUGHT, {name: starts for name, starts in sought.items() if starts})
     result = {"parts": listed}
     write_json(arguments.output / LIST, result)
@@ -77,12 +77,12 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def _write_part(part: Part, material: Path, output: Path, sorter: Sorter | None, written: set[Path]) -> list[dict[str, Any]]:
+def _write_part(part: Part, material: Path, output: Path, teacher: Peer | None, written: set[Path]) -> list[dict[str, Any]]:
     """One entry of the list; of unsorted sound one for each label that the teacher gave."""
     files = files_of(part, material)
-    if part.label != UNSORTED or sorter is None:
+    if part.label != UNSORTED or teacher is None:
         return [_write_pieces(part, part.label, files, output, written)]
-    labels = {path: sorter.label_of(read_16khz(path)) for path in files}
+    labels = {path: label_of(teacher, read_16khz(path)) for path in files}
     kept = {label: [path for path in files if labels[path] == label] for label in LABELS}
     return [_write_pieces(part, label, paths, output, written) for label, paths in kept.items() if paths]
 

@@ -85,6 +85,11 @@ class Peer:
         return found
 
 
+def of_all_classes(path: Path) -> Peer:
+    """One that listens for every class of the table, in its order."""
+    return Peer(path, tuple(ClassName(mid, mid, mid) for mid in NAMES_BY_MID))
+
+
 def windows(samples: Float32, step_samples: int) -> Float32:
     """Windows float32 (n, 15600) of one recording; one shorter than a window has silence after it."""
     if len(samples) < FRONT_END.patch_samples:

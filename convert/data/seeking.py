@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convert.data.classes import ClassName
 from convert.data.clips import UNKNOWN_CLASS, LoadedClip
 from convert.data.peer import EXAMPLE_STEP_SAMPLES, NAMES_BY_MID, Peer
 from convert.files import read_json
@@ -30,18 +29,15 @@ class Find(NamedTuple):
     start: int
 
 
-class Seeker:
-    """Says where YAMNet hears the classes that its table knows. Takes YAMNet's .tflite file, its list of labels beside it."""
+def starts_heard(teacher: Peer, samples: Float32) -> dict[str, list[int]]:
+    """By AudioSet identifier, the first samples of the windows in which a class is heard; classes that are not are absent.
 
-    def __init__(self, teacher: Path) -> None:
-        self._mids = sorted(set(NAMES_BY_MID) - set(COMMON_MIDS))
-        self._peer = Peer(teacher, tuple(ClassName(mid, mid, mid) for mid in self._mids))
-
-    def starts(self, samples: Float32) -> dict[str, list[int]]:
-        """By AudioSet identifier, the first samples of the windows in which a class is heard; classes that are not are absent."""
-        heard = self._peer.probabilities(samples, EXAMPLE_STEP_SAMPLES) >= HEARD_FROM
-        windows = {mid: np.flatnonzero(column) * EXAMPLE_STEP_SAMPLES for mid, column in zip(self._mids, heard.T, strict=True)}
-        return {mid: found.tolist() for mid, found in windows.items() if len(found)}
+    The teacher is one that listens for every class that YAMNet's table knows (`peer.of_all_classes`).
+    """
+    heard = teacher.probabilities(samples, EXAMPLE_STEP_SAMPLES) >= HEARD_FROM
+    columns = zip(NAMES_BY_MID, heard.T, strict=True)
+    windows = {mid: np.flatnonzero(column) * EXAMPLE_STEP_SAMPLES for mid, column in columns if mid not in COMMON_MIDS}
+    return {mid: windows[mid].tolist() for mid in sorted(windows) if len(windows[mid])}
 
 
 def read_finds(background: Path, clips: Sequence[LoadedClip]) -> tuple[tuple[Find, ...], ...]:

@@ -10,7 +10,8 @@ import soundfile
 from convert.__main__ import main
 from convert.data.audio import read_16khz
 from convert.data.clips import UNKNOWN_CLASS, UNSORTED, Clip, LoadedClip, find_clips, with_background
-from convert.data.seeking import Find, Seeker, read_finds
+from convert.data.peer import of_all_classes
+from convert.data.seeking import Find, read_finds, starts_heard
 from convert.data.windows import WindowSource
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
@@ -38,11 +39,11 @@ def share_that_is_high(source: WindowSource) -> float:
 
 def test_a_bark_is_found_where_it_is_and_nothing_in_a_hum(data: Path) -> None:
     bark = next(clip for clip in find_clips(data / "esc10", [1]) if clip.label == "dog_bark")
-    seeker = Seeker(data / "peers" / "yamnet.tflite")
-    found = seeker.starts(np.concatenate([tone(50.0, 4.0), read_16khz(bark.path)]))
+    teacher = of_all_classes(data / "peers" / "yamnet.tflite")
+    found = starts_heard(teacher, np.concatenate([tone(50.0, 4.0), read_16khz(bark.path)]))
     assert found["/m/05tny_"]
     assert all(3.0 < start / RATE_HZ < 9.0 for starts in found.values() for start in starts)
-    assert seeker.starts(tone(50.0, 4.0)) == {}
+    assert starts_heard(teacher, tone(50.0, 4.0)) == {}
 
 
 def test_what_background_wrote_down_is_found_in_the_clips_that_training_loads(data: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ $(WORK)/fold-%/score.json: $(WORK)/fold-%/bundle/manifest.json
 
 # What all folds share is made once, before two of them could begin to make it at the same time.
 $(WORK)/fold-%/bundle/manifest.json: $(WORK)/pretrained/embedder.json
-	$(MAKE_BUNDLE) FOLDS=$(OTHERS) HELD_OUT=$* WORK=$(WORK)/fold-$* OUTPUT=$(WORK)/fold-$*/bundle
+	+$(MAKE_BUNDLE) FOLDS=$(OTHERS) HELD_OUT=$* WORK=$(WORK)/fold-$* OUTPUT=$(WORK)/fold-$*/bundle
 
 $(WORK)/pretrained/embedder.json:
-	$(MAKE_BUNDLE) $@
+	+$(MAKE_BUNDLE) $@

@@ -164,9 +164,9 @@ def test_scores_of_folds_are_added_up(results: Mapping[int, Any], tmp_path: Path
     paths = write_scores(tmp_path, results)
     assert cross_validate(*paths, more=("--json",)) == 0
     total = json.loads(capsys.readouterr().out)
-    assert (total["clips"], total["folds"]) == (8, [5, 6])
+    assert (total["clips"], total["folds"], [part["folds"] for part in total["parts"]]) == (8, [5, 6], [[5], [6]])
     assert total["errors"] == sum(result["errors"] for result in results.values())
-    assert [part["folds"] for part in total["parts"]] == [[5], [6]]
+    assert total[AMONG]["confusion"] == np.sum([result[AMONG]["confusion"] for result in results.values()], axis=0).tolist()
     for key, detector in total["detectors"].items():
         own = [result["detectors"][key] for result in results.values()]
         assert detector["found"]["found"] == sum(each["found"]["found"] for each in own)

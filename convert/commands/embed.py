@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="recordings split by original, or the background alone (all)",
     )
+    parser.add_argument("--of", nargs="+", default=(), metavar="LABEL", help="take recordings of these labels only (of all)")
     parser.add_argument("--every", type=positive_int, default=1, metavar="N", help="take every Nth recording only (1: all)")
     parser.add_argument("--validation-share", type=share, default=0.15, help="share of originals held out by --part (0.15)")
     parser.add_argument("--seed", type=int, default=0, help="of everything composed (0)")
@@ -77,8 +78,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if (arguments.embedder is None) != (arguments.pca is None):
         raise UsageError("--embedder and --pca belong together; give both, or --bundle")
     plain = arguments.unlabelled or any(path.is_file() for path in arguments.inputs)
-    if plain and (arguments.soundscapes or arguments.folds or arguments.background or arguments.part != "all"):
-        raise UsageError("recordings without labels are taken whole; leave out --soundscapes, --folds, --background and --part")
+    if plain and (arguments.soundscapes or arguments.folds or arguments.background or arguments.of or arguments.part != "all"):
+        raise UsageError(
+            "recordings without labels are taken whole; leave out --soundscapes, --folds, --background, --of and --part"
+        )
     if not plain and len(arguments.inputs) > 1:
         raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
     embedder = (
@@ -118,6 +121,10 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
         # They are split by name; nothing is read for it.
         kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
         chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]
+    if missing := set(arguments.of) - {clip.label for clip, _ in chosen}:
+        raise UsageError(f"--of {min(missing)}: no recording of --part {arguments.part} has that label; see to its spelling")
+    if arguments.of:
+        chosen = [(clip, index) for clip, index in chosen if clip.label in arguments.of]
     chosen = chosen[:: arguments.every]
     if not chosen:
         raise UsageError(f"there is no recording for --part {arguments.part}: no sound has two originals; record more of them")

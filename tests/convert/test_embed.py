@@ -138,6 +138,18 @@ def test_every_nth_recording_can_be_taken(kitchen: Path, tmp_path: Path) -> None
     assert [record.video_id for record in third] == [record.video_id for record in whole[::3]]
 
 
+def test_recordings_of_some_labels_can_be_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips, background = write_clips(tmp_path / "clips", folds=2, takes=1), tmp_path / "background"
+    for label in ("speech", "music", "other"):
+        record(background / label / f"1-{label}.wav")
+    alone = ("--background", background, "--part", "background", "-o", tmp_path / "out.tfrecord")
+    assert embed(clips, *alone, "--of", "speech", "other") == 0
+    assert [each.video_id for each in read_dataset(tmp_path / "out.tfrecord")] == ["1-other", "1-speech"]
+    assert {"speech", "music"} < {each.slug for each in read_classes(tmp_path / "out.tfrecord")}, "places are those of all"
+    assert embed(clips, *alone, "--of", "speach") == 2
+    assert "--of speach" in capsys.readouterr().err
+
+
 def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) -> None:
     clips, background = write_clips(tmp_path / "clips", folds=2, takes=1), tmp_path / "background"
     record(background / "speech" / "1-voice.wav", seconds=2.0)

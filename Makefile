@@ -6,10 +6,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 
 # What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, certificates, a URL's sound, a compiler
-# for PyAudio, and systemd's checks.
-APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container
+# for PyAudio, systemd's checks, and a Raspberry Pi's processor in emulation.
+APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container qemu-user
 
-.PHONY: help demo test check format bench bench-train bundle install uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
+.PHONY: help demo test check format bench bench-pi bench-train bundle install uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check   lint, types and format"
 	@echo "make format  mend what a machine can mend"
 	@echo "make bench   CPU and memory, stage by stage, beside YAMNet (needs DATA=$(DATA))"
+	@echo "make bench-pi  instructions on the processors of a Pi 3, 4 and 5, counted in emulation (needs DATA; a quarter of an hour)"
 	@echo "make bench-train  memory and speed of training on as many segments as AudioSet's balanced set has"
 	@echo "make bundle  train the default bundle again (about an hour on two cores; needs DATA)"
 	@echo "make install, make uninstall  the systemd service, under /opt (as root)"
@@ -49,6 +50,9 @@ bench-train: $(VENV)/installed-all
 
 bench: $(VENV)/installed-all
 	OPENBLAS_NUM_THREADS=1 EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.benchmarks
+
+bench-pi: $(VENV)/installed-all
+	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.benchmarks.pi
 
 bundle: $(VENV)/installed-all
 	$(MAKE) -f convert/recipes/default.mk PYTHON=$(BIN)/python DATA=$(DATA)

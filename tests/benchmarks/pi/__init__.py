@@ -1,0 +1,1 @@
+"""What hearing costs on a Raspberry Pi's processor, in instructions, without a Pi."""

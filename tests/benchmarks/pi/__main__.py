@@ -1,0 +1,59 @@
+"""`make bench-pi`: what a second of sound costs on the processors of Raspberry Pis, in instructions, beside YAMNet's bare loop.
+
+The same Python, libraries and kernels as on a Pi, in emulation, which says nothing of time but counts exactly: the count of a
+long sound less that of a short one, so that loading cancels out. Instructions are not cycles, but both networks consist of the
+same few kinds, so that their ratio is near that of time, and is the same on every machine that asks.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edge_detector.core.soundscape import make_soundscape
+from edge_detector.params import FRONT_END
+from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH
+from tests.conftest import DATA
+from tests.rigs.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box
+
+BOX = PROJECT / "build" / "pi"
+SHORT_SECONDS, LONG_SECONDS = 4.8, 14.4
+
+
+def millions_per_second(box: Box, processor: Processor, work: str, more: tuple[Path, ...]) -> float:
+    """Instructions for a second of sound, in millions."""
+    sound = make_soundscape().block.samples
+    counts = []
+    for seconds in (SHORT_SECONDS, LONG_SECONDS):
+        samples = box.folder / f"{seconds}.npy"
+        np.save(samples, sound[: round(seconds * FRONT_END.sample_rate_hz)])
+        counts.append(box.run(processor, "tests.benchmarks.pi.inside", work, samples, *more)[0])
+    return (counts[1] - counts[0]) / (LONG_SECONDS - SHORT_SECONDS) / 1e6
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--box", type=Path, default=BOX, help="folder for a Pi's Python and libraries (build/pi)")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    peer = DATA / "peers" / "yamnet.tflite"
+    if not peer.exists():
+        sys.exit(f"no YAMNet at {peer}; set EDGE_DETECTOR_DATA: a benchmark without its peer says nothing")
+    more = (peer.resolve(), *([options.bundle.resolve()] if options.bundle else []))
+    box = make_box(options.box)
+    report: dict[str, dict[str, float]] = {}
+    lines = [f"Instructions for a second of sound, in millions, one thread, counted by {EMULATOR}:"]
+    for processor in PROCESSORS:
+        works = (PEER, FRONT_END_STAGE, EMBEDDER, WHOLE_PATH)
+        counts = report[processor.board] = {work: millions_per_second(box, processor, work, more) for work in works}
+        lines.append(f"{processor.board} ({processor.name})")
+        lines += [f"  {work:<28} {count:7.2f}   {count / counts[PEER]:5.2f} × YAMNet" for work, count in counts.items()]
+    sys.stdout.write((json.dumps(report) if options.json else "\n".join(lines)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

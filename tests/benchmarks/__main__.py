@@ -20,12 +20,22 @@ from tests.benchmarks.stages import PEER, stages, yamnet
 from tests.conftest import DATA
 
 YAMNET = DATA / "peers" / "yamnet.tflite"
+WIDEST_FIRST = ("amx_int8", "avx512_vnni", "avx512f", "avx_vnni", "avx2", "sse4_2", "asimddp", "asimd")
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def processor() -> str:
+    """What the ratio depends on: this machine's processor, and the widest registers or fastest products of bytes it has."""
+    found = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in found.items()}
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    widest = next((flag for flag in WIDEST_FIRST if flag in flags), "no vector unit known here")
+    return f"{facts.get('model name') or facts.get('Model') or 'a processor without a name'}, {widest}"
 
 
 def main() -> None:
@@ -41,8 +51,11 @@ def main() -> None:
         sys.exit(f"no YAMNet at {YAMNET}; set EDGE_DETECTOR_DATA: a benchmark without its peer says nothing")
     rounds = [{name: cpu_seconds(work) / seconds * 1e3 for name, work in works.items()} for _ in range(options.rounds + 1)][1:]
     base = next(iter(works))
-    report: dict[str, object] = {}
-    lines = [f"CPU per second of sound, one thread, median of {options.rounds} interleaved rounds on {seconds:.0f} s:"]
+    report: dict[str, object] = {"processor": processor()}
+    lines = [
+        processor(),
+        f"CPU per second of sound, one thread, median of {options.rounds} interleaved rounds on {seconds:.0f} s:",
+    ]
     for name in works:
         times = [each[name] for each in rounds]
         ratios = [each[name] / each[base] for each in rounds]

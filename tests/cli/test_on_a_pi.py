@@ -1,7 +1,6 @@
 """The detector on the processors of Raspberry Pis: their own Python, libraries and kernels, in emulation."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,9 @@ import soundfile
 
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
-from tests.rigs.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box
+from tests.rigs.pi_box import PROCESSORS, PROJECT, Box, Processor, make_box, why_not
 
-pytestmark = pytest.mark.skipif(shutil.which(EMULATOR) is None, reason=f"{EMULATOR} is missing; apt-get install qemu-user")
+pytestmark = pytest.mark.skipif(why_not() != "", reason=why_not())
 
 SECONDS = 19.2
 MOST_DIFFERENCE = 0.05

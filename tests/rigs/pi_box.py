@@ -5,7 +5,9 @@ folder what they look for under /lib, /usr, /proc and /sys. Debian's packages an
 """
 
 import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -117,6 +119,14 @@ class Box:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="ascii")
         return folder
+
+
+def why_not() -> str:
+    """What is missing to make a box here, or nothing."""
+    if shutil.which(EMULATOR) is None:
+        return f"{EMULATOR} is missing; apt-get install qemu-user"
+    # Ubuntu keeps arm64 in another archive than amd64, so that apt does not find it.
+    return "" if platform.freedesktop_os_release()["ID"] == "debian" else "this is not Debian, whose arm64 packages are needed"
 
 
 def make_box(folder: Path) -> Box:

@@ -16,7 +16,7 @@ from edge_detector.core.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
 from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH
 from tests.conftest import DATA
-from tests.rigs.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box
+from tests.rigs.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box, why_not
 
 BOX = PROJECT / "build" / "pi"
 SHORT_SECONDS, LONG_SECONDS = 4.8, 14.4
@@ -43,6 +43,8 @@ def main() -> None:
     peer = DATA / "peers" / "yamnet.tflite"
     if not peer.exists():
         sys.exit(f"no YAMNet at {peer}; set EDGE_DETECTOR_DATA: a benchmark without its peer says nothing")
+    if missing := why_not():
+        sys.exit(f"no Pi can be emulated: {missing}")
     more = (peer.resolve(), *([options.bundle.resolve()] if options.bundle else []))
     box = make_box(options.box)
     report: dict[str, dict[str, float]] = {}

@@ -18,7 +18,7 @@ help:
 	@echo "make check   lint, types and format"
 	@echo "make format  mend what a machine can mend"
 	@echo "make bench   CPU and memory, stage by stage, beside YAMNet (needs DATA=$(DATA))"
-	@echo "make bench-pi  instructions on the processors of a Pi 3, 4 and 5, counted in emulation (needs DATA; a quarter of an hour)"
+	@echo "make bench-pi  instructions on the processors of a Pi 3, 4 and 5, counted in emulation (needs DATA; a few minutes)"
 	@echo "make bench-train  memory and speed of training on as many segments as AudioSet's balanced set has"
 	@echo "make bundle  train the default bundle again (about an hour on two cores; needs DATA)"
 	@echo "make install, make uninstall  the systemd service, under /opt (as root)"

@@ -51,9 +51,10 @@ def main() -> None:
         sys.exit(f"no YAMNet at {YAMNET}; set EDGE_DETECTOR_DATA: a benchmark without its peer says nothing")
     rounds = [{name: cpu_seconds(work) / seconds * 1e3 for name, work in works.items()} for _ in range(options.rounds + 1)][1:]
     base = next(iter(works))
-    report: dict[str, object] = {"processor": processor()}
+    here = processor()
+    report: dict[str, object] = {"processor": here}
     lines = [
-        processor(),
+        here,
         f"CPU per second of sound, one thread, median of {options.rounds} interleaved rounds on {seconds:.0f} s:",
     ]
     for name in works:

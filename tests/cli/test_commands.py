@@ -1,8 +1,6 @@
 """What the commands print, on the demo's soundscape with the default bundle."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +8,9 @@ import soundfile
 
 from edge_detector.core.soundscape import Soundscape, make_soundscape
 from edge_detector.params import FRONT_END
+from tests.rigs.command import edge_detector
 
 RATE_HZ = 16_000
-
-
-def edge_detector(*arguments: str | Path) -> str:
-    command = [sys.executable, "-m", "edge_detector", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
 
 
 @pytest.fixture(scope="module")

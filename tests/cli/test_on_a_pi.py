@@ -1,8 +1,6 @@
 """The detector on the processors of Raspberry Pis: their own Python, libraries and kernels, in emulation."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import soundfile
 
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
+from tests.rigs.command import edge_detector
 from tests.rigs.pi_box import PROCESSORS, PROJECT, Box, Processor, make_box, why_not
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=why_not())
@@ -35,8 +34,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def heard_here(recording: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "edge_detector", "listen", str(recording), "--json"]
-    return messages(subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout)
+    return messages(edge_detector("listen", recording, "--json"))
 
 
 def messages(said: str) -> list[dict[str, Any]]:

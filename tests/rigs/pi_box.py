@@ -22,8 +22,8 @@ EMULATOR = "qemu-aarch64"
 DEBIAN = ("python3", "libstdc++6")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 CORES = 4
-OLDEST_WITH_NEW_PLUGINS = (8, 2)
-"""From there on qemu refuses plugins of the interface's first version."""
+OLDEST_WITH_NEW_PLUGINS = 9
+"""This qemu refuses plugins of the interface's first version (QEMU_PLUGIN_MIN_VERSION), those before it of the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def _unpack_debian(box: Box) -> None:
 
 def _install_libraries(box: Box) -> None:
     project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
-    platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
+    platforms = [word for tag in PLATFORMS for word in ("--platform", tag)]
     version = box.python.name.removeprefix("python")
     options = ["--target", box.libraries, "--only-binary", ":all:", "--python-version", version, *platforms]
     _call([sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", *options, *project["dependencies"]])
@@ -175,9 +175,8 @@ def _install_libraries(box: Box) -> None:
 
 def _compile_plugin(box: Box) -> None:
     said = subprocess.run([EMULATOR, "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"version (\d+)\.(\d+)", said)
-    version = (int(found[1]), int(found[2])) if found else (0, 0)
-    interface = f"-DPLUGIN_VERSION={2 if version >= OLDEST_WITH_NEW_PLUGINS else 1}"
+    found = re.search(r"version (\d+)", said)
+    interface = f"-DPLUGIN_VERSION={2 if found and int(found[1]) >= OLDEST_WITH_NEW_PLUGINS else 1}"
     _call(["gcc", "-O2", "-shared", "-fPIC", interface, "-o", box.plugin, Path(__file__).with_name("count_instructions.c")])
 
 

@@ -48,7 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", type=Path, help="TFLite tagger to learn from as well, such as yamnet.tflite")
     parser.add_argument("--width", type=positive_float, default=0.5, help="channels as a share of VGGish's (0.5)")
     parser.add_argument(
-        "--layers", default="", help="convolutions instead of VGGish's, as 32s,64p,96: s stride 2, p a pool after"
+        "--layers",
+        default="",
+        help="convolutions instead of VGGish's, as 32s,16x64p,96: s stride 2, p a pool after, 16x two with 16 channels between",
     )
     parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
     length = parser.add_mutually_exclusive_group()
@@ -123,9 +125,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         feed = Feed(source, teacher, batch=arguments.batch, uses=arguments.uses, seed=arguments.seed, masks=arguments.masks)
         bfloat16 = arguments.precision == "bfloat16" or (arguments.precision == "auto" and training.bfloat16_is_fast())
-        start = arguments.start / LEARNT if arguments.start else None
         plan = training.Plan(
-            arguments.steps, arguments.minutes, arguments.learning_rate, arguments.seed, bfloat16, arguments.optimiser, start
+            arguments.steps,
+            arguments.minutes,
+            arguments.learning_rate,
+            arguments.seed,
+            bfloat16,
+            arguments.optimiser,
+            arguments.start,
         )
         learnt = training.train_embedder(feed, shape, (len(labels), teacher.classes if teacher else 0), plan, checkpoint)
     weights = folded(learnt, shape)

@@ -3,18 +3,20 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from convert.files import read_json
 from edge_detector.errors import UsageError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 
 FULL_WIDTH_LAYERS = ((64, True), (128, True), (256, False), (256, True), (512, False), (512, True))
 """Channels of VGGish's convolutions, and whether a pool follows."""
 
-LAYER_NOTATION = re.compile("([1-9][0-9]{0,3})([sp]?)")
+LAYER_NOTATION = re.compile("(?:([1-9][0-9]{0,3})x)?([1-9][0-9]{0,3})([sp]?)")
 MOST_HALVINGS = 5
 """96 frames halved five times are three."""
 
@@ -27,11 +29,16 @@ Weights = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One convolution: its channels, its stride, and whether a pool follows. Stride 2 and a pool both halve the picture."""
+    """One convolution: its channels, its stride, and whether a pool follows. Stride 2 and a pool both halve the picture.
+
+    With `between`, it is two: over three frames to so many channels, then over three bands, a half to a third of the work
+    (Jaderberg et al. 2014, "Speeding up convolutional neural networks with low rank expansions", arXiv 1405.3866).
+    """
 
     channels: int
     stride: int
     pool: bool
+    between: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ class Shape:
 
     Attributes:
         width: scales VGGish's channels; 0.5 gives 1.75 million parameters.
-        notation: channels of each convolution instead, such as "32s 64p 96": s a stride of 2, p a pool after it.
+        notation: channels of each convolution instead, such as "32s 16x64p 96": s a stride of 2, p a pool after it, 16x two
+            convolutions with 16 channels between them.
 
     """
 
@@ -53,10 +61,12 @@ class Shape:
         if not self.notation:
             return tuple(Layer(max(4, round(channels * self.width)), 1, pool) for channels, pool in FULL_WIDTH_LAYERS)
         found = [LAYER_NOTATION.fullmatch(part) for part in self.notation.replace(",", " ").split()]
-        layers = tuple(Layer(int(part[1]), 2 if part[2] == "s" else 1, part[2] == "p") for part in found if part)
+        layers = tuple(
+            Layer(int(part[2]), 2 if part[3] == "s" else 1, part[3] == "p", int(part[1] or 0)) for part in found if part
+        )
         if len(layers) != len(found) or not 0 < _halvings(layers) <= MOST_HALVINGS:
             message = (
-                f"{self.notation!r} is no list of layers; write channels with s for a stride or p for a pool, as 32s,64p,96p"
+                f"{self.notation!r} is no list of layers; write channels with s for a stride or p for a pool, as 32s,16x64p,96p"
             )
             raise UsageError(message)
         return layers
@@ -67,8 +77,23 @@ class Shape:
         return (FRONT_END.mel_bands >> _halvings(self.layers)) * self.layers[-1].channels
 
 
+def shape_of(folder: Path) -> Shape:
+    """The shape of the embedder that train-embedder left in a folder. Raises KeyError or ValueError for other facts."""
+    facts = read_json(folder / "embedder.json")
+    return Shape(float(facts["width"]), str(facts.get("layers", "")))
+
+
 def _halvings(layers: Sequence[Layer]) -> int:
     return sum(layer.pool or layer.stride == 2 for layer in layers)  # noqa: PLR2004 - a stride of 2 halves
+
+
+def convolved(hidden: Any, kernels: Weights, name: str, layer: Layer) -> Any:  # noqa: ANN401 - tensors
+    """A layer's convolution of (n, frames, bands, channels), be it one or two, without its bias."""
+    kernel = tf.cast(kernels[f"{name}/kernel"], hidden.dtype)
+    if not layer.between:
+        return tf.nn.conv2d(hidden, kernel, layer.stride, "SAME")
+    over_time = tf.cast(kernels[f"{name}/time/kernel"], hidden.dtype)
+    return tf.nn.conv2d(tf.nn.conv2d(hidden, over_time, (layer.stride, 1), "SAME"), kernel, (1, layer.stride), "SAME")
 
 
 class TrainedEmbedder(tf.Module):  # type: ignore[misc]
@@ -83,7 +108,12 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
         channels_in = 1
         for index, layer in enumerate(shape.layers):
             name, channels = f"conv{index}", layer.channels
-            self._kernel(rng, f"{name}/kernel", (3, 3, channels_in, channels), 9 * channels_in)
+            if layer.between:
+                # No ReLU follows, which would halve what passes: half the variance of the other kernels.
+                self._kernel(rng, f"{name}/time/kernel", (3, 1, channels_in, layer.between), 6 * channels_in)
+                self._kernel(rng, f"{name}/kernel", (1, 3, layer.between, channels), 3 * layer.between)
+            else:
+                self._kernel(rng, f"{name}/kernel", (3, 3, channels_in, channels), 9 * channels_in)
             self._constant(f"{name}/scale", channels, 1.0)
             self._constant(f"{name}/bias", channels, 0.0)
             self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros(channels), trainable=False)
@@ -120,9 +150,8 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
         hidden = tf.cast(log_mel[..., tf.newaxis], self.compute_dtype)
         for index, layer in enumerate(self.shape.layers):
             name = f"conv{index}"
-            hidden = tf.nn.conv2d(hidden, tf.cast(self.parameters[f"{name}/kernel"], self.compute_dtype), layer.stride, "SAME")
             hidden, mean, variance, *_ = tf.compat.v1.nn.fused_batch_norm(
-                hidden,
+                convolved(hidden, self.parameters, name, layer),
                 self.parameters[f"{name}/scale"],
                 self.parameters[f"{name}/bias"],
                 epsilon=NORM_EPSILON,
@@ -149,10 +178,12 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
 def folded(weights: Weights, shape: Shape) -> Weights:
     """Weights of the network without batch normalisation: it is one factor and one offset per channel."""
     out: Weights = {}
-    for index in range(len(shape.layers)):
+    for index, layer in enumerate(shape.layers):
         name = f"conv{index}"
         factor = weights[f"{name}/scale"] / np.sqrt(weights[f"{name}/variance"] + NORM_EPSILON)
         out[f"{name}/kernel"] = (weights[f"{name}/kernel"] * factor).astype(np.float32)
+        if layer.between:
+            out[f"{name}/time/kernel"] = weights[f"{name}/time/kernel"]
         out[f"{name}/bias"] = (weights[f"{name}/bias"] - weights[f"{name}/mean"] * factor).astype(np.float32)
     for name in ("hidden", "embedding", "classes"):
         for part in ("kernel", "bias"):
@@ -172,8 +203,9 @@ class FoldedEmbedder(tf.Module):  # type: ignore[misc]
         """Raw embeddings (n, 128) of log-mel patches (n, 96, 64)."""
         hidden = log_mel[..., tf.newaxis]
         for index, layer in enumerate(self.shape.layers):
-            kernel, bias = self.parameters[f"conv{index}/kernel"], self.parameters[f"conv{index}/bias"]
-            hidden = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(hidden, kernel, layer.stride, "SAME"), bias))
+            name = f"conv{index}"
+            hidden = convolved(hidden, self.parameters, name, layer)
+            hidden = tf.nn.relu(tf.nn.bias_add(hidden, self.parameters[f"{name}/bias"]))
             if layer.pool:
                 hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
         hidden = tf.reshape(tf.reduce_mean(hidden, axis=1), [-1, self.shape.flat_size])

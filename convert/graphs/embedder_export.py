@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from convert.files import read_arrays, read_json
-from convert.graphs.embedder import FoldedEmbedder, Shape
+from convert.files import read_arrays
+from convert.graphs.embedder import FoldedEmbedder, shape_of
 from convert.graphs.embedder_training import fit_pca
 from convert.graphs.tflite import Precision, to_tflite
 from edge_detector.core.embedding import Pca, dequantise, quantise
@@ -46,8 +46,7 @@ def load_embedder(folder: Path) -> tuple[FoldedEmbedder, Pca]:
     weights = read_arrays(folder / "weights.npz")
     arrays = read_arrays(folder / "pca.npz")
     try:
-        facts = read_json(folder / "embedder.json")
-        model = FoldedEmbedder(weights, Shape(float(facts["width"]), str(facts.get("layers", ""))))
+        model = FoldedEmbedder(weights, shape_of(folder))
         pca = Pca(arrays["pca_eigen_vectors"], arrays["pca_means"])
     except (KeyError, ValueError) as error:
         message = f"{folder} is not what train-embedder makes ({error}); train the embedder again"

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from convert.data.feed import Batch, Feed
 from convert.files import read_arrays
-from convert.graphs.embedder import FoldedEmbedder, Shape, TrainedEmbedder, Weights
+from convert.graphs.embedder import FoldedEmbedder, Shape, TrainedEmbedder, Weights, shape_of
+from convert.graphs.factorising import factorised, in_the_basis_of
 from convert.graphs.optimiser import Trainer
 from convert.progress import Progress
 from edge_detector.core.logmel import patches
-from edge_detector.errors import UsageError
+from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 
 Optimiser: TypeAlias = Literal["adam", "muon"]
@@ -24,6 +25,7 @@ Optimiser: TypeAlias = Literal["adam", "muon"]
 CHECKPOINT_SECONDS = 60.0
 WARM_UP_STEPS = 200
 FINAL_RATE_SHARE = 0.01
+BATCHES_FACTORISED_ON = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Plan:
         seed: of the first weights; data has its own.
         bfloat16: convolve in bfloat16, faster where the processor multiplies such numbers.
         optimiser: adam, or muon for the kernels between the first convolution and the heads.
-        start: what another embedder has learnt, to begin with, all of it but its classes; None to begin anew.
+        start: folder of an embedder to begin with, all that it has learnt but its classes; None to begin anew. Its convolutions
+            may be whole where this one's are in two.
 
     """
 
@@ -83,7 +86,7 @@ def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan,
     if checkpoint.exists():
         spent = trainer.restore(checkpoint)["seconds"]
     elif plan.start is not None:
-        trainer.begin_with(plan.start, but="classes/")
+        _begin_with(trainer, plan.start, shape, feed)
     step = _step_function(model, trainer)
     progress = Progress("train-embedder: batch", plan.steps)
     started = saved = time.monotonic()
@@ -111,6 +114,19 @@ def train_embedder(feed: Feed, shape: Shape, sizes: tuple[int, int], plan: Plan,
     return trainer.averages()
 
 
+def _begin_with(trainer: Trainer, folder: Path, shape: Shape, feed: Feed) -> None:
+    start = {name: value.astype(np.float32) for name, value in read_arrays(folder / "learnt.npz").items()}
+    try:
+        was = shape_of(folder)
+        if was.layers != shape.layers:
+            windows = [batch.log_mel for batch in feed.block(0)[:BATCHES_FACTORISED_ON]]
+            start = factorised(start, was, shape, np.concatenate(windows))
+        trainer.begin_with({name: start[name] for name in trainer.variables if not name.startswith("classes/")})
+    except (KeyError, ValueError) as error:
+        message = f"{folder} is not of a network of this shape ({error}); train it with the same --layers and teacher"
+        raise EdgeDetectorError(message) from error
+
+
 def mean_of(learnt: Sequence[Path]) -> Weights:
     """The mean of what several trainings averaged, which began with the same weights and went on with other seeds.
 
@@ -120,7 +136,8 @@ def mean_of(learnt: Sequence[Path]) -> Weights:
     for path, arrays in zip(learnt, found, strict=True):
         if {name: value.shape for name, value in arrays.items()} != {name: value.shape for name, value in found[0].items()}:
             raise UsageError(f"{path} is not of the same network as {learnt[0]}; average what was trained alike")
-    means = {name: np.stack([arrays[name] for arrays in found]).mean(axis=0, dtype=np.float64) for name in found[0]}
+    alike = [found[0], *(in_the_basis_of(found[0], arrays) for arrays in found[1:])]
+    means = {name: np.stack([arrays[name] for arrays in alike]).mean(axis=0, dtype=np.float64) for name in found[0]}
     return {name: mean.astype(np.float32) for name, mean in means.items()}
 
 

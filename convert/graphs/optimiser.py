@@ -119,17 +119,11 @@ class Trainer:
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise EdgeDetectorError(message) from error
 
-    def begin_with(self, path: Path, *, but: str) -> None:
-        """Take what another training has learnt, but weights whose name begins so, and begin at step 0."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                for name, variable in self.variables.items():
-                    if not name.startswith(but):
-                        variable.assign(arrays[name].astype(np.float32))
-                        self._mean[name].assign(variable)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            message = f"{path} is not of a network of this shape ({error}); train it with the same --layers and teacher"
-            raise EdgeDetectorError(message) from error
+    def begin_with(self, values: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Take what another training has learnt, of the variables named, and begin at step 0. Raises KeyError, ValueError."""
+        for name, value in values.items():
+            self.variables[name].assign(value.astype(np.float32))
+            self._mean[name].assign(self.variables[name])
 
     def _groups(self) -> list[tuple[str, dict[str, Any]]]:
         return [("value", self.variables), ("first", self._first), ("second", self._second), ("mean", self._mean)]

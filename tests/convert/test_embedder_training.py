@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow")
 
 
 def test_layers_of_an_embedder_can_be_given(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lean = ("--steps", 2, "--layers", "4s,6p,8p", "--background", work / "clips")
+    lean = ("--steps", 2, "--layers", "4s,3x6p,8p", "--background", work / "clips")
     assert convert(*embedder_command(work / "clips", tmp_path / "lean", *lean)) == 0
     assert convert("export-embedder", tmp_path / "lean", "--windows", 5, "-o", tmp_path / "lean.tflite") == 0
     assert convert(*embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "4x")) == 2
@@ -66,8 +66,8 @@ def test_an_embedder_can_learn_without_clips(work: Path, tmp_path: Path, capsys:
     assert convert("train-embedder", *small, "-o", tmp_path / "nothing") == 2
     assert "nothing to learn from" in capsys.readouterr().err
     wrong = embedder_command(work / "clips", tmp_path / "wrong", "--steps", 1, "--layers", "8p,8p", "--start", work / "embedder")
-    assert convert(*wrong) == 1
-    assert "is not of a network of this shape" in capsys.readouterr().err
+    assert convert(*wrong) == 2
+    assert "has the layers 0.0625, not 8p,8p" in capsys.readouterr().err
 
 
 def test_hidden_layers_can_learn_by_muon_and_heads_never_do(work: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Thresholds for each class and hop, from what a detector says of sound in which the class is not."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,19 +72,22 @@ def event_starts(probabilities: Float32, rule: Rule, hops_per_patch: int) -> int
     """How many events the detector's own decider starts on probabilities (hops,) of one class at this hop."""
     if not len(probabilities) or float(probabilities.max()) < rule.on:
         return 0
-    decider = Decider((rule,))
-    heard = as_scores(probabilities[:, np.newaxis], FRONT_END.patch_step_samples // hops_per_patch)
+    decider, step_samples = Decider((rule,)), FRONT_END.patch_step_samples // hops_per_patch
+    # Below off and past the hold nothing is open or pending, so that most windows of a background need no decision.
+    lasting = math.ceil((rule.hold_seconds * FRONT_END.sample_rate_hz + FRONT_END.patch_samples) / step_samples) + 1
+    matter = np.convolve(probabilities >= rule.off, np.ones(lasting + 1))[: len(probabilities)] > 0.0
+    heard = as_scores(probabilities[:, np.newaxis], step_samples, np.flatnonzero(matter))
     return sum(isinstance(found, EventStart) for scores in heard for found in decider.decide(scores))
 
 
-def as_scores(probabilities: Float32, step_samples: int) -> Iterator[Scores]:
-    """Probabilities (windows, classes) of one stream as its decider gets them, window by window."""
-    for number, row in enumerate(probabilities):
-        first = number * step_samples
+def as_scores(probabilities: Float32, step_samples: int, numbers: Iterable[int] | None = None) -> Iterator[Scores]:
+    """Probabilities (windows, classes) of one stream as its decider gets them: all windows, or those of these numbers."""
+    for number in range(len(probabilities)) if numbers is None else numbers:
+        first = int(number) * step_samples
         yield Scores(
-            probabilities=row,
+            probabilities=probabilities[number],
             state_age_frames=1,
-            sequence_number=number,
+            sequence_number=int(number),
             first_sample=first,
             end_sample=first + FRONT_END.patch_samples,
             lost_samples=0,
@@ -118,9 +121,12 @@ def choose(
 
 def _lowest(columns: Sequence[Float32], length_hours: float, limits: Limits, hops_per_patch: int, minimum: float) -> Rule:
     allowed = math.floor(limits.per_hour * length_hours)
+    failed: Rule | None = None
     for candidate in CANDIDATES:
         rule = _rule(candidate, minimum, limits.lowest_on)
-        alarms = 0
+        if rule == failed:
+            continue
+        alarms, failed = 0, rule
         for column in columns:
             alarms += event_starts(column, rule, hops_per_patch)
             if alarms > allowed:

@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from convert.data.calibration import (
     HIGHEST_ON,
@@ -11,6 +14,7 @@ from convert.data.calibration import (
     LOWEST_ON,
     Limits,
     Stream,
+    as_scores,
     at_hop,
     choose,
     event_starts,
@@ -18,8 +22,9 @@ from convert.data.calibration import (
     hours,
     poisson_upper,
 )
-from edge_detector.core.decision import Rule
-from edge_detector.types import Float32
+from edge_detector.core.decision import Decider, Rule
+from edge_detector.params import FRONT_END
+from edge_detector.types import EventStart, Float32
 
 QUIET, LOUD = 0.02, 0.9
 
@@ -97,6 +102,24 @@ def test_events_are_the_decider_s() -> None:
     assert event_starts(probabilities, Rule(on=0.5, off=0.3), 4) == 2
     assert event_starts(probabilities, Rule(on=0.8, off=0.3), 4) == 1
     assert event_starts(np.zeros(0, np.float32), Rule(on=0.5, off=0.3), 4) == 0
+
+
+@settings(max_examples=200)
+@given(
+    probabilities=arrays(np.float32, st.integers(1, 120), elements=st.sampled_from([0.0, 0.1, 0.4, 0.6, 0.9])),
+    on=st.sampled_from([0.3, 0.5, 0.8]),
+    off_share=st.sampled_from([0.3, 0.6, 1.0]),
+    seconds=st.tuples(*(st.sampled_from(values) for values in ((0.0, 0.9), (0.0, 1.0, 5.0), (3.0, 600.0), (0.0, 4.0)))),
+    hops=st.sampled_from([1, 2, 4]),
+)
+def test_windows_that_are_passed_over_would_have_decided_nothing(
+    probabilities: Float32, on: float, off_share: float, seconds: tuple[float, float, float, float], hops: int
+) -> None:
+    rule = Rule(on, off_share * on, *seconds)
+    decider = Decider((rule,))
+    every = as_scores(probabilities[:, np.newaxis], FRONT_END.patch_step_samples // hops)
+    started = sum(isinstance(found, EventStart) for scores in every for found in decider.decide(scores))
+    assert event_starts(probabilities, rule, hops) == started
 
 
 def test_false_alarms_are_counted_by_class() -> None:

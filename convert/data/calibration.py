@@ -76,18 +76,18 @@ def event_starts(probabilities: Float32, rule: Rule, hops_per_patch: int) -> int
     # Below off and past the hold nothing is open or pending, so that most windows of a background need no decision.
     lasting = math.ceil((rule.hold_seconds * FRONT_END.sample_rate_hz + FRONT_END.patch_samples) / step_samples) + 1
     matter = np.convolve(probabilities >= rule.off, np.ones(lasting + 1))[: len(probabilities)] > 0.0
-    heard = as_scores(probabilities[:, np.newaxis], step_samples, np.flatnonzero(matter))
+    heard = as_scores(probabilities[:, np.newaxis], step_samples, np.flatnonzero(matter).tolist())
     return sum(isinstance(found, EventStart) for scores in heard for found in decider.decide(scores))
 
 
 def as_scores(probabilities: Float32, step_samples: int, numbers: Iterable[int] | None = None) -> Iterator[Scores]:
     """Probabilities (windows, classes) of one stream as its decider gets them: all windows, or those of these numbers."""
     for number in range(len(probabilities)) if numbers is None else numbers:
-        first = int(number) * step_samples
+        first = number * step_samples
         yield Scores(
             probabilities=probabilities[number],
             state_age_frames=1,
-            sequence_number=int(number),
+            sequence_number=number,
             first_sample=first,
             end_sample=first + FRONT_END.patch_samples,
             lost_samples=0,

@@ -175,12 +175,17 @@ class TrainedEmbedder(tf.Module):  # type: ignore[misc]
         return values @ self.parameters[f"{name}/kernel"] + self.parameters[f"{name}/bias"]
 
 
+def norm_factor(weights: Weights, name: str) -> np.ndarray[Any, Any]:
+    """What batch normalisation multiplies each channel of a layer by."""
+    return np.asarray(weights[f"{name}/scale"] / np.sqrt(weights[f"{name}/variance"] + NORM_EPSILON))
+
+
 def folded(weights: Weights, shape: Shape) -> Weights:
     """Weights of the network without batch normalisation: it is one factor and one offset per channel."""
     out: Weights = {}
     for index, layer in enumerate(shape.layers):
         name = f"conv{index}"
-        factor = weights[f"{name}/scale"] / np.sqrt(weights[f"{name}/variance"] + NORM_EPSILON)
+        factor = norm_factor(weights, name)
         out[f"{name}/kernel"] = (weights[f"{name}/kernel"] * factor).astype(np.float32)
         if layer.between:
             out[f"{name}/time/kernel"] = weights[f"{name}/time/kernel"]
@@ -189,6 +194,12 @@ def folded(weights: Weights, shape: Shape) -> Weights:
         for part in ("kernel", "bias"):
             out[f"{name}/{part}"] = weights[f"{name}/{part}"]
     return out
+
+
+def activated(hidden: Any, kernels: Weights, name: str, layer: Layer) -> Any:  # noqa: ANN401 - tensors
+    """What a layer gives without batch normalisation: its convolution, bias, ReLU and pool."""
+    hidden = tf.nn.relu(tf.nn.bias_add(convolved(hidden, kernels, name, layer), kernels[f"{name}/bias"]))
+    return tf.nn.max_pool2d(hidden, 2, 2, "SAME") if layer.pool else hidden
 
 
 class FoldedEmbedder(tf.Module):  # type: ignore[misc]
@@ -204,10 +215,7 @@ class FoldedEmbedder(tf.Module):  # type: ignore[misc]
         hidden = log_mel[..., tf.newaxis]
         for index, layer in enumerate(self.shape.layers):
             name = f"conv{index}"
-            hidden = convolved(hidden, self.parameters, name, layer)
-            hidden = tf.nn.relu(tf.nn.bias_add(hidden, self.parameters[f"{name}/bias"]))
-            if layer.pool:
-                hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
+            hidden = activated(hidden, self.parameters, name, layer)
         hidden = tf.reshape(tf.reduce_mean(hidden, axis=1), [-1, self.shape.flat_size])
         hidden = tf.nn.relu(hidden @ self.parameters["hidden/kernel"] + self.parameters["hidden/bias"])
         return hidden @ self.parameters["embedding/kernel"] + self.parameters["embedding/bias"]

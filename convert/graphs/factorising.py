@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from convert.graphs.embedder import NORM_EPSILON, Layer, Shape, Weights, convolved
+from convert.graphs.embedder import Layer, Shape, Weights, activated, folded, norm_factor
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 
@@ -40,17 +40,13 @@ def factorised(weights: Weights, was: Shape, shape: Shape, log_mel: Float32) -> 
             f"give the same, with 16x before one's channels to make it two"
         )
         raise UsageError(message)
+    whole = folded(weights, was)
     for index, (old, new) in enumerate(pairs):
         name = f"conv{index}"
-        factor = weights[f"{name}/scale"] / np.sqrt(weights[f"{name}/variance"] + NORM_EPSILON)
         if new.between and not old.between:
-            kernel = weights[f"{name}/kernel"]
-            out[f"{name}/time/kernel"], out[f"{name}/kernel"] = _pair(kernel, np.abs(factor), new.between, hidden.numpy())
-        hidden = convolved(hidden, weights, name, old)
-        hidden = (hidden - weights[f"{name}/mean"]) * factor + weights[f"{name}/bias"]
-        if old.pool:
-            hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
-        hidden = tf.nn.relu(hidden)
+            kernel, importance = weights[f"{name}/kernel"], np.abs(norm_factor(weights, name))
+            out[f"{name}/time/kernel"], out[f"{name}/kernel"] = _pair(kernel, importance, new.between, hidden.numpy())
+        hidden = activated(hidden, whole, name, old)
     return out
 
 

@@ -54,6 +54,18 @@ def test_an_embedder_begins_with_what_another_has_learnt(work: Path, tmp_path: P
     assert not np.allclose(after["mean/classes/kernel"], before["classes/kernel"], atol=1e-3), "classes are its own"
 
 
+def test_what_lacks_a_part_of_the_network_is_nothing_to_begin_with(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "embedder.json").write_bytes((work / "embedder" / "embedder.json").read_bytes())
+    with np.load(work / "embedder" / "learnt.npz") as learnt:
+        np.savez(start / "learnt.npz", **{name: learnt[name] for name in learnt.files if name != "hidden/kernel"})
+    assert convert(*embedder_command(work / "clips", tmp_path / "on", "--steps", 1, "--start", start)) == 1
+    assert "is not of a network of this shape" in capsys.readouterr().err
+
+
 def test_an_embedder_can_learn_without_clips(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     background = tmp_path / "background"
     (background / "music").mkdir(parents=True)

@@ -16,6 +16,7 @@ COMMANDS = {
     "background": "real speech, music and other sound, cut and split for training, choosing thresholds and testing",
     "embed": "audio to AudioSet-format TFRecords, or training sequences composed from clips",
     "train": "train a sequence model on embeddings",
+    "fuse": "weigh a trained LSTM against what its embedder has learnt of its teacher's classes",
     "eval": "YouTube-8M's metrics of a trained model, once or for each new checkpoint, or of arrays of scores",
     "infer": "the best classes of each record, as YouTube-8M's CSV",
     "compare": "train and measure several models on the same data: one table",

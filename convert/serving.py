@@ -34,8 +34,12 @@ def read_pca(path: Path) -> Pca:
 
 def made_of(embedder: bytes, pca: Pca) -> dict[str, str]:
     """What codes depend on: sha256 of the embedder's file, and of the numbers of its PCA."""
-    numbers = pca.matrix.tobytes() + pca.means.tobytes()
-    return {"embedder": hashlib.sha256(embedder).hexdigest(), "pca": hashlib.sha256(numbers).hexdigest()}
+    return {"embedder": hashlib.sha256(embedder).hexdigest(), "pca": digest_of_pca(pca)}
+
+
+def digest_of_pca(pca: Pca) -> str:
+    """Sha256 of its numbers."""
+    return hashlib.sha256(pca.matrix.tobytes() + pca.means.tobytes()).hexdigest()
 
 
 class CodeEmbedder:

@@ -170,7 +170,7 @@ def _training(
 ) -> dict[str, object]:
     chosen = ("width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed", "mean_of_seeds")
     shape = ("model", "layers", "cells", "head", "clusters", "hidden", "activation", "pooling", "parameters")
-    learnt = (*shape, "target", "sequences", "best_epoch", "validation_loss", "seed")
+    learnt = (*shape, "prior_of", "prior_share", "target", "sequences", "best_epoch", "validation_loss", "seed")
     return {
         "credits": [*about.get("credits", ()), *embedder.credits],
         **({"tried": list(about["tried"])} if about.get("tried") else {}),

@@ -63,8 +63,7 @@ class Peer:
 
     def __init__(self, path: Path, classes: Sequence[SoundClass | ClassName]) -> None:
         self._tagger = Teacher(path)
-        names = _names(path.with_name(LABELS), self._tagger.classes)
-        self._columns = [[names[name] for name in NAMES_BY_MID.get(sound.mid or "", ())] for sound in classes]
+        self._columns = columns_of(path, self._tagger.classes, classes)
         self.deaf_to = tuple(sound.slug for sound, columns in zip(classes, self._columns, strict=True) if not columns)
 
     def probabilities(self, samples: Float32, step_samples: int) -> Float32:
@@ -95,6 +94,22 @@ def windows(samples: Float32, step_samples: int) -> Float32:
     if len(samples) < FRONT_END.patch_samples:
         samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
     return np.lib.stride_tricks.sliding_window_view(samples, FRONT_END.patch_samples)[::step_samples]
+
+
+def columns_of(path: Path, scores: int, classes: Sequence[SoundClass | ClassName]) -> list[list[int]]:
+    """For each of our classes, which of YAMNet's scores speak for it; none for one without an identifier in the table.
+
+    Args:
+        path: the .tflite file, with its list of labels beside it.
+        scores: how many it gives.
+        classes: ours.
+
+    Raises:
+        UsageError: the list cannot be read, or is of another model.
+
+    """
+    names = _names(path.with_name(LABELS), scores)
+    return [[names[name] for name in NAMES_BY_MID.get(sound.mid or "", ())] for sound in classes]
 
 
 def _names(path: Path, classes: int) -> dict[str, int]:

@@ -26,6 +26,7 @@ class Options:
 
     Attributes:
         layers, cells: of the LSTM.
+        prior: teacher's scores that its prior takes for each class, 0 without one.
         head: classifier on top of LSTM and DBoF.
         mixtures: experts per class of a mixture, besides the dummy one.
         clusters, hidden: sizes of DBoF's two layers.
@@ -39,6 +40,7 @@ class Options:
 
     layers: int = 2
     cells: int = 1_024
+    prior: int = 0
     head: Literal["moe", "logistic"] = "moe"
     mixtures: int = 2
     clusters: int = 8_192
@@ -51,7 +53,7 @@ class Options:
 
 
 class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
-    """A model over frames of codes. `weights` are trained, `statistics` only followed, `regularised` carry the L2 penalty."""
+    """A model over frames of codes. `weights` are trained, `statistics` followed or given, `regularised` carry the L2 penalty."""
 
     kind: ClassVar[str]
     uses: ClassVar[tuple[str, ...]]

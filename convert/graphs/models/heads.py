@@ -55,5 +55,5 @@ def make_head(name: str, model: SequenceModel, size: int, rng: np.random.Generat
 
 
 def plain_copy(model: SequenceModel) -> Arrays:
-    """All trained weights as they are."""
-    return {name: variable.numpy() for name, variable in model.weights.items()}
+    """All weights as they are."""
+    return {name: variable.numpy() for name, variable in model.variables_by_name.items()}

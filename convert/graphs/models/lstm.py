@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from convert.graphs.models.base import Arrays, Options, SequenceModel, Tensor, counting, normalised, xavier
+from convert.graphs.models.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, normalised, xavier
 from convert.graphs.models.heads import make_head, plain_copy
+from convert.graphs.models.prior import prior_log_odds, prior_macs, prior_variables
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
 
@@ -18,10 +19,11 @@ class Lstm(SequenceModel):
     """One kernel per layer for input and state together, gates in the order i, j, f, o.
 
     The forget bias is added when run, never stored. One kernel, not two, because each variable's gradient is clipped by itself.
+    Ours, not YouTube-8M's, is the prior: where there is one, the classifier has its log-odds beside h.
     """
 
     kind = "lstm"
-    uses = ("layers", "cells", "head", "mixtures")
+    uses = ("layers", "cells", "head", "mixtures", "prior")
 
     def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
@@ -31,7 +33,9 @@ class Lstm(SequenceModel):
             self.add(f"layer{layer}/kernel", xavier(rng, size + options.cells, 4 * options.cells))
             self.add(f"layer{layer}/bias", np.zeros(4 * options.cells))
             size = options.cells
-        self._head = make_head(options.head, self, options.cells, rng)
+        self._head = make_head(options.head, self, options.cells + (classes if options.prior else 0), rng)
+        if options.prior:
+            self.statistics |= prior_variables(classes, options.prior)
         self._prefix_graph: Any = None
 
     @property
@@ -41,9 +45,10 @@ class Lstm(SequenceModel):
 
     @property
     def macs_per_frame(self) -> int:
-        """All kernels and the head."""
+        """All kernels, the head and the prior."""
         kernels = [variable for name, variable in self.weights.items() if name.endswith("/kernel") and name.startswith("layer")]
-        return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs
+        prior = prior_macs(self.classes, self.options.prior) if self.options.prior else 0
+        return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs + prior
 
     def outputs(self, codes: Tensor) -> Tensor:
         """The top layer's h after every frame, (n, frames, cells), from zero states."""
@@ -70,21 +75,24 @@ class Lstm(SequenceModel):
 
     def frame_probabilities(self, codes: Tensor, seed: Tensor = None, keep: float = 1.0) -> Tensor:
         """Probabilities (n, frames, classes) after every prefix; `keep` below 1 drops part of the top layer's output."""
-        outputs = _dropped(self.outputs(codes), seed, keep)
-        found = self._head(self.weights, tf.reshape(outputs, [-1, self.options.cells]))
+        outputs = tf.reshape(_dropped(self.outputs(codes), seed, keep), [-1, self.options.cells])
+        found = self._classified(self.variables_by_name, outputs, tf.reshape(codes, [-1, EMBEDDING_SIZE]))
         return tf.reshape(found, [tf.shape(codes)[0], tf.shape(codes)[1], self.classes])
 
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
         """From h after frame number `lengths`; zeros where there is none."""
-        return self._head(self.weights, self._last(codes, lengths))
+        return self.training_probabilities(codes, lengths, None)[0]
 
     def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
         """The same, with part of h dropped when `keep` is below 1."""
-        return self._head(self.weights, _dropped(self._last(codes, lengths), seed, keep)), {}
-
-    def _last(self, codes: Tensor, lengths: Tensor) -> Tensor:
         ends = counting(lengths, tf.shape(codes)[1]) - counting(lengths - 1, tf.shape(codes)[1])
-        return tf.reduce_sum(self.outputs(codes) * ends, axis=1)
+        outputs, frames = (tf.reduce_sum(values * ends, axis=1) for values in (self.outputs(codes), dequantised(codes)))
+        return self._classified(self.variables_by_name, _dropped(outputs, seed, keep), frames), {}
+
+    def _classified(self, weights: Mapping[str, Tensor], outputs: Tensor, codes: Tensor) -> Tensor:
+        if not self.options.prior:
+            return self._head(weights, outputs)
+        return self._head(weights, tf.concat([outputs, prior_log_odds(weights, codes, self.classes)], axis=1))
 
     def prefixes(self, codes: Codes) -> Float32:
         """Probabilities after every prefix, in one pass."""
@@ -116,7 +124,7 @@ class Lstm(SequenceModel):
             cell = tf.sigmoid(forget + FORGET_BIAS) * cell + tf.sigmoid(write) * tf.tanh(new)
             inputs = tf.sigmoid(show) * tf.tanh(cell)
             after += [inputs, cell]
-        return self._head(weights, tf.gather(inputs, row)), after
+        return self._classified(weights, tf.gather(inputs, row), embedding), after
 
 
 def _dropped(values: Tensor, seed: Tensor, keep: float) -> Tensor:

@@ -14,8 +14,7 @@ SCORES = $(FOLDS:%=$(WORK)/fold-%/score.json)
 COMMA := ,
 EMPTY :=
 OTHERS = $(subst $(EMPTY) $(EMPTY),$(COMMA),$(strip $(filter-out $*,$(FOLDS))))
-MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background \
-	PRETRAINED=$(WORK)/pretrained
+MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background
 
 .DELETE_ON_ERROR:
 # Bundles are no passing thing on the way to scores, that make would take away again.
@@ -30,8 +29,8 @@ $(WORK)/fold-%/score.json: $(WORK)/fold-%/bundle/manifest.json
 		--peer $(DATA)/peers/yamnet.tflite --calibrate-background $(WORK)/background/calibrate --json > $@
 
 # What all folds share is made once, before two of them could begin to make it at the same time.
-$(WORK)/fold-%/bundle/manifest.json: $(WORK)/pretrained/embedder.json
+$(WORK)/fold-%/bundle/manifest.json: $(WORK)/background/background.json
 	+$(MAKE_BUNDLE) FOLDS=$(OTHERS) HELD_OUT=$* WORK=$(WORK)/fold-$* OUTPUT=$(WORK)/fold-$*/bundle
 
-$(WORK)/pretrained/embedder.json:
+$(WORK)/background/background.json:
 	+$(MAKE_BUNDLE) $@

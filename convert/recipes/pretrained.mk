@@ -3,24 +3,21 @@
 #
 #   make -f convert/recipes/pretrained.mk DATA=../shared/data
 #
-# Downloads 9 GB of Debian's packages; then 40 minutes and 10 GB of memory on two cores. WORK and DEBIAN are as in default.mk.
+# Downloads 9 GB of Debian's packages; then 40 minutes and 10 GB of memory on two cores with AVX-512. WORK and DEBIAN are as in
+# default.mk.
 
-DATA ?= ../shared/data
-PYTHON ?= .venv/bin/python
 WORK ?= build/pretrained
-DEBIAN ?= $(WORK)/debian
 OUTPUT ?= convert/recipes/pretrained
-
-RECIPES = convert/recipes
+LAYERS = 32s,64p,96,128p,192,256p
 LEARNT = $(WORK)/learnt
-PACKAGES = 0ad-data csoundqt-examples cube2-data elpa-redtick etw-data gigalomania-data gnome-shell-pomodoro-data \
-	hydrogen-drumkits minetest-mod-homedecor nexuiz-data nexuiz-music redeclipse-data stormbaancoureur-data \
-	supertuxkart-data triplea tuxpaint-plugins-default ufoai-music ufoai-sound warzone2100-data
 
+.DELETE_ON_ERROR:
 .PHONY: pretrained
-pretrained:
-	$(MAKE) -f $(RECIPES)/default.mk DATA=$(DATA) PYTHON=$(PYTHON) WORK=$(WORK) DEBIAN=$(DEBIAN) PRETRAINED=$(LEARNT) \
-		PLANS="$(RECIPES)/default_background.json $(RECIPES)/pretrained_background.json" MORE_PACKAGES="$(PACKAGES)" \
-		FIRST_OPTIONS="--seek 0.5 --optimiser muon" FIRST_STEPS=12000 $(LEARNT)/embedder.json
+pretrained: $(LEARNT)/embedder.json
 	mkdir -p $(OUTPUT)
 	cp $(LEARNT)/learnt.npz $(LEARNT)/embedder.json $(OUTPUT)
+
+include convert/recipes/material.mk
+
+$(LEARNT)/embedder.json: $(BACKGROUND)/background.json
+	$(TRAIN_EMBEDDER) --layers $(LAYERS) --optimiser muon --steps 12000 --learning-rate 0.004 --unsorted-weight 10 --seed 1 -o $(LEARNT)

@@ -1,6 +1,5 @@
 """The embedder that ships to begin with: it has met no labelled clip, and tells sounds apart all the same."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 
 import convert
 from convert.data.clips import find_clips, labels_of, load_clips
-from convert.data.material import read_parts
 from convert.files import read_arrays, read_json
 from edge_detector.core.logmel import patches
 from tests.convert.tiny_recipe import convert as run
@@ -22,14 +20,10 @@ FOLDS = (1, 2, 3, 4)
 RIDGE = 30.0
 
 
-def test_it_has_met_no_clip_and_its_recipe_downloads_all_that_it_has_met() -> None:
+def test_it_has_met_no_clip() -> None:
     facts = read_json(PRETRAINED / "embedder.json")
     assert (facts["clips"], facts["folds"], facts["labels"]) == (0, [], ["music", "speech"])
     assert (PRETRAINED / "learnt.npz").stat().st_size < 3.2e6
-    parts = read_parts(json.loads((RECIPES / "pretrained_background.json").read_text(encoding="utf-8")))
-    named = set((RECIPES / "pretrained.mk").read_text(encoding="utf-8").split())
-    assert {part.of.split("/")[0] for part in parts} <= named
-    assert all(part.licence and part.credit for part in parts)
 
 
 def test_a_training_with_clips_begins_with_it(work: Path, tmp_path: Path) -> None:

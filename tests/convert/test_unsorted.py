@@ -107,5 +107,6 @@ def test_nothing_is_measured_on_unsorted_sound(tmp_path: Path, capsys: pytest.Ca
 def test_the_recipe_downloads_every_package_of_its_plan() -> None:
     recipes = Path(convert.__file__).parent / "recipes"
     parts = read_parts(json.loads((recipes / "default_background.json").read_text(encoding="utf-8")))
-    downloaded = set((recipes / "default.mk").read_text(encoding="utf-8").split())
+    downloaded = set((recipes / "material.mk").read_text(encoding="utf-8").split())
     assert {part.of.split("/")[0] for part in parts} - {"espeak"} <= downloaded
+    assert all(part.licence and part.credit for part in parts)

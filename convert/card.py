@@ -42,7 +42,17 @@ def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     return (
         "Log-mel patches of 0.975 s, an embedder of VGGish's shape to 128 numbers, PCA and bytes in AudioSet's form, then the "
         f"sequence model ({sequence.kind}; state {states}), read through a sliding bank of {sequence.context_frames} states. "
-        f"Files: {files}."
+        f"{_opinions(manifest.training)}Files: {files}."
+    )
+
+
+def _opinions(training: Mapping[str, Any]) -> str:
+    facts = training.get("sequence", {})
+    if "prior_of" not in facts:
+        return ""
+    return (
+        f"What it says is the mean, as log-odds, of two opinions: the LSTM's, and with a weight of {facts['prior_share']} that "
+        f"which the embedder has learnt of {facts['prior_of']}. "
     )
 
 

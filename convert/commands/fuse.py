@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(
             f"{arguments.source} does not hold an LSTM with a logistic head as train makes it; only that has log-odds to weigh"
         )
-    classes = _classes(facts, read_json(arguments.classes) if arguments.classes else facts["classes"])
+    classes = _classes(facts, read_json(arguments.classes) if arguments.classes else facts.get("classes", {}))
     prior = prior_of(arguments.embedder_source, arguments.teacher, classes)
-    if facts["made_of"].get("pca") not in (None, digest_of_pca(prior.pca)):
+    if facts.get("made_of", {}).get("pca") not in (None, digest_of_pca(prior.pca)):
         raise UsageError(f"{arguments.source} learnt from records of another embedder than that of {arguments.embedder_source}")
     kernel, bias = weighed(weights[KERNEL], weights[BIAS], prior, arguments.share)
     from convert.graphs.models import FACTS, WEIGHTS, Options, build_model  # noqa: PLC0415 - TensorFlow takes seconds to load

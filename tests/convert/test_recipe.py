@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from convert.__main__ import COMMANDS
+from convert.card import model_card
 from convert.data.records import read_dataset
-from edge_detector.core.bundle import load_bundle
+from convert.serving import DEFAULT_BUNDLE
+from edge_detector.core.bundle import EMBEDDER, PCA, SEQUENCE, load_bundle
 from tests.convert.synthetic import LABELS, write_clips
 from tests.convert.tiny_recipe import bundle_command, convert
 
@@ -212,3 +214,11 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         convert(command, "--help")
     assert exited.value.code == 0
     assert "--json" in capsys.readouterr().out
+
+
+def test_the_shipped_card_is_what_its_manifest_makes_today() -> None:
+    shipped = load_bundle(DEFAULT_BUNDLE)
+    sizes = {name: (DEFAULT_BUNDLE / name).stat().st_size for name in (EMBEDDER, SEQUENCE, PCA)}
+    card = (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card == model_card(shipped.manifest, sizes)
+    assert "the mean, as log-odds, of two opinions" in card

@@ -7,14 +7,15 @@ trained on, it no longer listened to them.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convert.arguments import share
-from convert.data.classes import ClassName
-from convert.files import read_arrays, read_json, write_arrays, write_json
+from convert.data.classes import from_json
+from convert.files import read_json, write_arrays, write_json
 from convert.prior import Prior, prior_of
 from convert.serving import digest_of_pca
 from edge_detector.errors import UsageError
@@ -45,21 +46,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Weigh and write."""
-    facts, weights = read_json(arguments.source / "sequence.json"), read_arrays(arguments.source / "weights.npz")
+    from convert.graphs.models import FACTS, WEIGHTS, build_model, load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    facts = read_facts(arguments.source)
     if facts.get("model") != "lstm" or facts.get("head") != "logistic" or facts.get("prior"):
         raise UsageError(
             f"{arguments.source} does not hold an LSTM with a logistic head as train makes it; only that has log-odds to weigh"
         )
-    classes = _classes(facts, read_json(arguments.classes) if arguments.classes else facts.get("classes", {}))
+    trained = load_model(arguments.source)
+    classes = from_json(facts["labels"], read_json(arguments.classes) if arguments.classes else facts.get("classes", {}))
     prior = prior_of(arguments.embedder_source, arguments.teacher, classes)
     if facts.get("made_of", {}).get("pca") not in (None, digest_of_pca(prior.pca)):
         raise UsageError(f"{arguments.source} learnt from records of another embedder than that of {arguments.embedder_source}")
-    kernel, bias = weighed(weights[KERNEL], weights[BIAS], prior, arguments.share)
-    from convert.graphs.models import FACTS, WEIGHTS, Options, build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
-
-    options = Options(layers=facts["layers"], cells=facts["cells"], head="logistic", prior=prior.scores)
-    model = build_model("lstm", options, len(classes))
-    model.load({**weights, KERNEL: kernel, BIAS: bias, **prior.arrays})
+    weights = {name: variable.numpy() for name, variable in trained.weights.items()} | prior.arrays
+    weights[KERNEL], weights[BIAS] = weighed(weights[KERNEL], weights[BIAS], prior, arguments.share)
+    model = build_model("lstm", replace(trained.options, prior=prior.scores), len(classes))
+    model.load(weights)
     result = {
         **facts,
         **model.facts,
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "prior_of": arguments.teacher.name,
         "prior_deaf_to": [slug for slug, known in zip(facts["labels"], prior.known, strict=True) if not known],
     }
-    write_arrays(arguments.output / WEIGHTS, {name: variable.numpy() for name, variable in model.variables_by_name.items()})
+    write_arrays(arguments.output / WEIGHTS, weights)
     write_json(arguments.output / FACTS, result)
     return result
 
@@ -87,7 +89,3 @@ def weighed(kernel: Float32, bias: Float32, prior: Prior, weight: float) -> tupl
     """
     weights = np.where(prior.known, np.float32(weight), np.float32(0.0))
     return np.concatenate([kernel * (1 - weights), np.diag(weights)]), bias * (1 - weights) + OFFSET * weights
-
-
-def _classes(facts: dict[str, Any], names: dict[str, Any]) -> list[ClassName]:
-    return [ClassName(slug, slug, names.get(slug, {}).get("mid")) for slug in facts["labels"]]

@@ -3,13 +3,15 @@
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from edge_detector.cli.credentials import with_url
-from edge_detector.core.bundle import Manifest, load_bundle
-from edge_detector.core.config import SourceConfig
+from edge_detector.core.bundle import Manifest, SoundClass, load_bundle
+from edge_detector.core.classes import NEWEST_CLASS_LIST, ClassDefinition, ClassMap, resolve_classes
+from edge_detector.core.config import Config, SourceConfig
 from edge_detector.core.decision import Decider, Rule
 from edge_detector.edges.process import sound_devices
 from edge_detector.edges.resampler import StreamResampler
@@ -32,16 +34,28 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """A loaded bundle: what it says of itself, and its networks ready to run."""
+    """A loaded bundle: its manifest, the classes to detect, enabled or not, and its networks ready to run."""
 
     manifest: Manifest
+    classes: tuple[SoundClass, ...]
     model: Model
 
 
-def load_ears(folder: Path | None) -> Ears:
-    """Load and check a bundle, the default one for None, and run it once on silence. Raises BundleError."""
+def load_ears_of(config: Config) -> Ears:
+    """Load the bundle that a configuration names, with the classes that it makes. Raises BundleError or UsageError."""
+    return load_ears(config.bundle, config.definitions, config.class_list)
+
+
+def load_ears(
+    folder: Path | None,
+    definitions: Mapping[str, ClassDefinition] = MappingProxyType({}),
+    class_list: int = NEWEST_CLASS_LIST,
+) -> Ears:
+    """Load and check a bundle, the default one for None, and run it once on silence. Raises BundleError or UsageError."""
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
     spec = bundle.manifest.sequence
+    outputs = bundle.manifest.named_outputs
+    classes = resolve_classes(bundle.manifest, definitions, class_list)
     model = Model(
         embedder=TfliteEmbedder(bundle.embedder),
         pca=bundle.pca,
@@ -49,11 +63,13 @@ def load_ears(folder: Path | None) -> Ears:
             bundle.sequence,
             rows=spec.context_frames,
             states={state.name: state.shape for state in spec.states},
-            classes=len(bundle.manifest.classes),
+            classes=outputs.count,
         ),
         spec=spec,
+        classes=ClassMap.of(classes, outputs),
+        log_offset=bundle.manifest.log_offset,
     )
-    ears = Ears(bundle.manifest, model)
+    ears = Ears(bundle.manifest, classes, model)
     _warm_up(ears)
     return ears
 

@@ -18,7 +18,9 @@ from edge_detector.core.strict import Table
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 0
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
+"""1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels among the outputs, and what a class is made of."""
+
 MANIFEST = "manifest.json"
 EMBEDDER, SEQUENCE, PCA, MODEL_CARD = "embedder.tflite", "sequence.tflite", "pca.npz", "MODEL_CARD.md"
 FILES = (EMBEDDER, SEQUENCE, PCA, MODEL_CARD)
@@ -29,7 +31,70 @@ _NO_PCA = (
     *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
 )
 """What NumPy and zipfile raise for a file that was tampered with: each was seen, under fuzzing."""
-SEQUENCE_KINDS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
+SEQUENCE_KINDS = ("lstm", "dbof", "frame-logistic", "moe", "logistic", "readout")
+FIRST_CLASS_LIST = 1
+"""Class list of every class in a bundle that does not number them."""
+
+MAX_CLASS_LIST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderId:
+    """Which embedder made some codes: codes of different embedders are of different spaces.
+
+    Attributes:
+        name: for people, such as yamnet-body.
+        digest: sha256 over the .tflite file and the numbers of its PCA, in hexadecimal.
+
+    """
+
+    name: str
+    digest: str
+
+    def __str__(self) -> str:
+        """Name and the beginning of the digest."""
+        return f"{self.name} ({self.digest[:8]})"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSetLabel:
+    """One of AudioSet's classes: its display name, and its identifier where that is known."""
+
+    name: str
+    mid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the sequence step's probabilities are: AudioSet's labels first, then the outputs of the sequence model, by name."""
+
+    audioset: tuple[AudioSetLabel, ...] = ()
+    sequence: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many probabilities there are."""
+        return len(self.audioset) + len(self.sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How well a class was detected in recordings that nothing was fitted to.
+
+    Attributes:
+        originals: independent original recordings; several clips may be cut from one.
+        clips: recordings of the class.
+        found: those of them that gave an event of the class.
+        others: recordings of other sounds.
+        false: those of them that gave an event of the class all the same.
+
+    """
+
+    originals: int
+    clips: int
+    found: int
+    others: int
+    false: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +107,56 @@ class StateTensor:
 
 @dataclass(frozen=True, slots=True)
 class SequenceSpec:
-    """The sequence model: R frames of context, and the age below which its state is too young to decide."""
+    """The sequence model: R frames of context, and the age below which its state is too young to decide.
+
+    `embedder` is the one whose codes it was trained on; None where the bundle does not say.
+    """
 
     kind: str
     context_frames: int
     minimum_age_frames: int
     states: tuple[StateTensor, ...]
+    embedder: EmbedderId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SoundClass:
-    """One class: `slug` for topics, `label` for people, `mid` AudioSet's identifier or None, rules by hops per patch."""
+    """One class: a name, and the outputs of the sequence step that its probability is the highest of.
+
+    Attributes:
+        slug: for topics.
+        label: for people.
+        mid: AudioSet's identifier of it, or None.
+        rules: by hops per patch.
+        audioset: names of the AudioSet labels it is made of.
+        output: name of the sequence model's output for it, which takes precedence over the labels: where there are both, the
+            labels' scores are fused into that output. None for a class made of labels alone.
+        class_list: the first list of classes that it is in. A configuration keeps to the list it was written for.
+        evidence: how well it was detected; None where that was not measured.
+
+    """
 
     slug: str
     label: str
     mid: str | None
     rules: Mapping[int, Rule]
+    audioset: tuple[str, ...] = ()
+    output: str | None = None
+    class_list: int = FIRST_CLASS_LIST
+    evidence: Evidence | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it is decided at all."""
+        return any(rule.enabled for rule in self.rules.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What manifest.json says. `training`, `evaluation` and `parity` are shown to people, never acted on."""
+    """What manifest.json says. `training`, `evaluation` and `parity` are shown to people, never acted on.
+
+    `outputs` is None in bundles before schema 1.1, where the outputs are the classes in their order.
+    """
 
     name: str
     version: str
@@ -73,6 +167,14 @@ class Manifest:
     training: Mapping[str, object]
     evaluation: Mapping[str, object]
     parity: Mapping[str, object]
+    log_offset: float = FRONT_END.log_offset
+    embedder: EmbedderId | None = None
+    outputs: Outputs | None = None
+
+    @property
+    def named_outputs(self) -> Outputs:
+        """The outputs, also of a bundle that does not name them."""
+        return self.outputs or Outputs(sequence=tuple(sound.slug for sound in self.classes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +201,37 @@ def load_bundle(folder: Path) -> Bundle:
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != checksums[name]:
             raise BundleError(f"{folder / name} is not the file its manifest describes; copy the bundle again")
-    return Bundle(manifest, contents[EMBEDDER], contents[SEQUENCE], _load_pca(contents[PCA], folder / PCA))
+    pca = _load_pca(contents[PCA], folder / PCA)
+    _require_one_embedder(manifest, embedder_digest(contents[EMBEDDER], pca), folder)
+    return Bundle(manifest, contents[EMBEDDER], contents[SEQUENCE], pca)
+
+
+def embedder_digest(content: bytes, pca: Pca) -> str:
+    """The digest of an embedder: its .tflite file and the numbers of its PCA."""
+    return joined_digest(hashlib.sha256(content).hexdigest(), pca_digest(pca))
+
+
+def pca_digest(pca: Pca) -> str:
+    """Sha256 of the PCA's numbers, in hexadecimal."""
+    return hashlib.sha256(pca.matrix.tobytes() + pca.means.tobytes()).hexdigest()
+
+
+def joined_digest(embedder: str, pca: str) -> str:
+    """The digest of an embedder from the sha256 of its file and that of its PCA's numbers."""
+    return hashlib.sha256(f"{embedder} {pca}".encode()).hexdigest()
+
+
+def _require_one_embedder(manifest: Manifest, digest: str, folder: Path) -> None:
+    if manifest.embedder is not None and manifest.embedder.digest != digest:
+        found = EmbedderId(EMBEDDER, digest)
+        raise BundleError(f"{folder} names the embedder {manifest.embedder} and holds {found}; make the bundle again")
+    learnt = manifest.sequence.embedder
+    if learnt is not None and learnt.digest != digest:
+        holds = manifest.embedder or EmbedderId(EMBEDDER, digest)
+        raise BundleError(
+            f"the sequence model of {folder} was trained on codes of the embedder {learnt}, and the bundle holds {holds}; "
+            "make the bundle again with the embedder that the sequence model was trained on"
+        )
 
 
 def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]]:
@@ -115,19 +247,23 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
             f"{where} has schema {major}.{minor}, this program reads up to {SCHEMA_MAJOR}.{SCHEMA_MINOR}; "
             "install a newer edge-detector or make the bundle again"
         )
-    front_end = table.free("front_end")
-    if front_end != asdict(FRONT_END):
-        raise table.fail("front_end", f"is not what this program computes: {asdict(FRONT_END)}")
+    log_offset = _log_offset(table)
+    outputs = _outputs(table.table("outputs")) if table.has("outputs") else None
+    classes = _classes(table)
+    _require_outputs(table, classes, outputs)
     manifest = Manifest(
         name=table.text("name"),
         version=table.text("version"),
         created=table.text("created"),
         licence=table.text("licence"),
         sequence=_sequence(table.table("sequence")),
-        classes=_classes(table),
+        classes=classes,
         training=table.free("training"),
         evaluation=table.free("evaluation"),
         parity=table.free("parity"),
+        log_offset=log_offset,
+        embedder=_embedder(table, "embedder"),
+        outputs=outputs,
     )
     files = table.table("files")
     checksums = {name: files.text(name) for name in FILES}
@@ -138,22 +274,44 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
 
 def render_manifest(manifest: Manifest, contents: Mapping[str, bytes]) -> bytes:
     """manifest.json for these file contents; `parse_manifest` reads back the same."""
-    data = {
+    sequence = asdict(manifest.sequence)
+    outputs = manifest.outputs
+    data: dict[str, object] = {
         "schema": f"{SCHEMA_MAJOR}.{SCHEMA_MINOR}",
-        **asdict(manifest),
-        "front_end": asdict(FRONT_END),
-        "classes": [
-            {
-                "slug": sound.slug,
-                "label": sound.label,
-                "mid": sound.mid,
-                "rules": {hop_key(hops): _rule_values(rule) for hops, rule in sound.rules.items()},
-            }
-            for sound in manifest.classes
-        ],
+        "name": manifest.name,
+        "version": manifest.version,
+        "created": manifest.created,
+        "licence": manifest.licence,
+        "front_end": {**asdict(FRONT_END), "log_offset": manifest.log_offset},
+        **({"embedder": asdict(manifest.embedder)} if manifest.embedder else {}),
+        "sequence": {key: value for key, value in sequence.items() if value is not None},
+        **({"outputs": _outputs_values(outputs)} if outputs else {}),
+        "classes": [_class_values(sound) for sound in manifest.classes],
+        "training": manifest.training,
+        "evaluation": manifest.evaluation,
+        "parity": manifest.parity,
         "files": {name: hashlib.sha256(contents[name]).hexdigest() for name in FILES},
     }
     return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _outputs_values(outputs: Outputs) -> dict[str, object]:
+    return {"audioset": [[label.name, label.mid] for label in outputs.audioset], "sequence": list(outputs.sequence)}
+
+
+def _class_values(sound: SoundClass) -> dict[str, object]:
+    made_of = {"audioset": list(sound.audioset)} if sound.audioset else {}
+    return {
+        "slug": sound.slug,
+        "label": sound.label,
+        "mid": sound.mid,
+        **made_of,
+        **({"output": sound.output} if sound.output is not None else {}),
+        **({"class_list": sound.class_list} if sound.class_list != FIRST_CLASS_LIST else {}),
+        **({} if sound.enabled else {"enabled": False}),
+        **({"evidence": asdict(sound.evidence)} if sound.evidence is not None else {}),
+        "rules": {hop_key(hops): _rule_values(rule) for hops, rule in sound.rules.items()},
+    }
 
 
 def _rule_values(rule: Rule) -> dict[str, float]:
@@ -198,9 +356,46 @@ def _sequence(table: Table) -> SequenceSpec:
         context_frames=context,
         minimum_age_frames=table.integer("minimum_age_frames", low=1, high=context),
         states=tuple(states),
+        embedder=_embedder(table, "embedder"),
     )
     table.done()
     return spec
+
+
+def _log_offset(table: Table) -> float:
+    """What is added before the logarithm: VGGish's 0.01 where the manifest does not say. The rest of the front end is fixed."""
+    given = dict(table.free("front_end"))
+    offset = given.pop("log_offset", FRONT_END.log_offset)
+    wanted = {key: value for key, value in asdict(FRONT_END).items() if key != "log_offset"}
+    if given != wanted:
+        raise table.fail("front_end", f"is not what this program computes: {wanted}")
+    if isinstance(offset, bool) or not isinstance(offset, int | float) or not 0.0 < offset <= 1.0:
+        raise table.fail("front_end", "must have a log_offset above 0, and of 1 at most")
+    return float(offset)
+
+
+def _embedder(table: Table, key: str) -> EmbedderId | None:
+    if not table.has(key):
+        return None
+    embedder = table.table(key)
+    found = EmbedderId(embedder.text("name"), embedder.text("digest"))
+    embedder.done()
+    return found
+
+
+def _outputs(table: Table) -> Outputs:
+    labels = table.pairs("audioset")
+    outputs = Outputs(
+        audioset=tuple(AudioSetLabel(name, mid) for name, mid in labels),
+        sequence=table.slugs("sequence"),
+    )
+    table.done()
+    names = [label.name for label in outputs.audioset]
+    if not 1 <= outputs.count <= MAX_CLASSES or len(set(names)) != len(names):
+        raise table.refuse(f"must name 1 to {MAX_CLASSES} outputs, each AudioSet label once")
+    if len(set(outputs.sequence)) != len(outputs.sequence):
+        raise table.fail("sequence", "must name each output once")
+    return outputs
 
 
 def _classes(table: Table) -> tuple[SoundClass, ...]:
@@ -209,11 +404,19 @@ def _classes(table: Table) -> tuple[SoundClass, ...]:
         rules = item.table("rules")
         hops = {hops: rules.table(hop_key(hops)) for hops in HOPS_PER_PATCH}
         rules.done()
+        enabled = item.flag("enabled", default=True)
         sound = SoundClass(
             slug=item.slug("slug"),
             label=item.text("label"),
             mid=item.optional_text("mid"),
-            rules={key: read_rule(rule, Rule(on=rule.number("on"), off=rule.number("off"))) for key, rule in hops.items()},
+            rules={
+                key: read_rule(rule, Rule(on=rule.number("on"), off=rule.number("off"), enabled=enabled))
+                for key, rule in hops.items()
+            },
+            audioset=item.texts("audioset"),
+            output=item.slug("output") if item.has("output") else None,
+            class_list=item.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
+            evidence=_evidence(item.table("evidence")) if item.has("evidence") else None,
         )
         item.done()
         classes.append(sound)
@@ -221,6 +424,26 @@ def _classes(table: Table) -> tuple[SoundClass, ...]:
     if not 1 <= len(slugs) <= MAX_CLASSES or len(set(slugs)) != len(slugs):
         raise table.fail("classes", f"must be 1 to {MAX_CLASSES} classes, each slug once")
     return tuple(classes)
+
+
+def _evidence(table: Table) -> Evidence:
+    most = 1 << 31
+    keys = ("originals", "clips", "found", "others", "false")
+    evidence = Evidence(**{key: table.integer(key, low=0, high=most) for key in keys})
+    table.done()
+    return evidence
+
+
+def _require_outputs(table: Table, classes: tuple[SoundClass, ...], outputs: Outputs | None) -> None:
+    """Refuse a class that is made of something the sequence step does not give."""
+    names = {label.name for label in outputs.audioset} if outputs else set()
+    for sound in classes:
+        if unknown := sorted(set(sound.audioset) - names):
+            raise table.refuse(f"the class {sound.slug} is made of {unknown[0]!r}, which is none of the outputs")
+        if outputs and not sound.audioset and (sound.output or sound.slug) not in outputs.sequence:
+            raise table.refuse(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
+        if sound.output is not None and (outputs is None or sound.output not in outputs.sequence):
+            raise table.refuse(f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have")
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -2,10 +2,11 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_detector.core.bundle import SoundClass, read_rule
+from edge_detector.core.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, read_rule
+from edge_detector.core.classes import NEWEST_CLASS_LIST, ClassDefinition
 from edge_detector.core.config_sections import (
     HomeAssistantConfig,
     MqttConfig,
@@ -18,7 +19,7 @@ from edge_detector.core.config_sections import (
     read_source,
 )
 from edge_detector.core.decision import Rule
-from edge_detector.core.strict import Table, shown
+from edge_detector.core.strict import SLUG, Table, shown
 from edge_detector.errors import UsageError
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "MqttConfig",
     "OutboxConfig",
     "SourceConfig",
+    "default_config",
     "load_config",
     "parse_config",
     "problem_of_url",
@@ -34,11 +36,19 @@ __all__ = [
 ]
 
 MAX_CONFIG_BYTES = 1 << 20
+MAX_SLUG_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything `run` is told. `overrides` holds what [class.<slug>] changes, checked against a bundle by `rules`."""
+    """Everything `run` is told.
+
+    Attributes:
+        overrides: what [class.<slug>] changes of a class's rule, checked against a bundle by `rules`.
+        definitions: classes that [class.<slug>] makes of AudioSet labels.
+        class_list: classes of later lists are off unless [class.<slug>] switches them on.
+
+    """
 
     node: str
     bundle: Path | None
@@ -47,6 +57,13 @@ class Config:
     overrides: Mapping[str, Mapping[str, object]]
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
+    definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
+    class_list: int = NEWEST_CLASS_LIST
+
+
+def default_config() -> Config:
+    """What holds without a configuration file: every default, and the newest list of classes."""
+    return parse_config({"detection": {"class_list": NEWEST_CLASS_LIST}}, "defaults")
 
 
 def load_config(path: Path) -> Config:
@@ -67,18 +84,22 @@ def load_config(path: Path) -> Config:
 def parse_config(data: Mapping[str, object], where: str) -> Config:
     """A configuration from its parsed TOML. Raises UsageError."""
     table = Table(data, where, UsageError)
-    node, bundle = table.table("node"), table.table("bundle")
+    node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
+    overrides = {slug: dict(override.raw()) for slug, override in table.named_tables("class").items()}
     bundle_path = bundle.optional_text("path")
     config = Config(
         node=node.slug("name", "edge"),
         bundle=Path(bundle_path) if bundle_path else None,
         sources=tuple(read_source(source) for source in table.tables("source")) or (SourceConfig("mic"),),
         mqtt=read_mqtt(table.table("mqtt")),
-        overrides={slug: override.raw() for slug, override in table.named_tables("class").items()},
+        definitions=_definitions(overrides, where),
+        overrides=overrides,
         outbox=read_outbox(table.table("outbox")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
+        # A file from before there were lists goes on with the classes it was written for.
+        class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
     )
-    for part in (node, bundle, table):
+    for part in (node, bundle, detection, table):
         part.done()
     names = [source.name for source in config.sources]
     if len(set(names)) != len(names):
@@ -86,13 +107,42 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
     return config
 
 
+def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict[str, ClassDefinition]:
+    """The classes made of AudioSet labels; what says so is taken out of `overrides`, so that rules are left."""
+    found = {}
+    for slug, values in overrides.items():
+        if not {"audioset", "label"} & set(values):
+            continue
+        table = Table(values, f"{where} [class.{shown(slug)}]", UsageError)
+        if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
+            raise table.refuse(
+                f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
+            )
+        labels = table.texts("audioset")
+        if not labels:
+            raise table.refuse('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
+        label = table.optional_text("label")
+        if label is not None and not label.isprintable():
+            raise table.fail("label", "must be printable")
+        found[slug] = ClassDefinition(labels, label)
+        values.pop("audioset")
+        values.pop("label", None)
+    return found
+
+
 def rules(classes: Sequence[SoundClass], hops_per_patch: int, overrides: Mapping[str, Mapping[str, object]]) -> tuple[Rule, ...]:
-    """Each class's rule at this hop: the bundle's, changed by the configuration. Raises UsageError."""
+    """Each class's rule at this hop: the bundle's, changed by the configuration. Raises UsageError.
+
+    A class that is off is switched on by its table, unless that says enabled = false.
+    """
     slugs = [sound.slug for sound in classes]
     for slug in overrides:
         if slug not in slugs:
             raise UsageError(f"[class.{shown(slug)}]: the bundle has no such class; it has {', '.join(slugs)}")
-    return tuple(
-        read_rule(Table(overrides.get(sound.slug, {}), f"[class.{sound.slug}]", UsageError), sound.rules[hops_per_patch])
-        for sound in classes
-    )
+    return tuple(_rule(sound.rules[hops_per_patch], overrides.get(sound.slug), f"[class.{sound.slug}]") for sound in classes)
+
+
+def _rule(default: Rule, override: Mapping[str, object] | None, where: str) -> Rule:
+    if override is None:
+        return default
+    return read_rule(Table(override, where, UsageError), replace(default, enabled=True))

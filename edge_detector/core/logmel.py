@@ -47,12 +47,13 @@ def _window_and_mel(dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], slice, N
     return 0.5 - 0.5 * np.cos(phase), bins, np.ascontiguousarray(matrix[bins].astype(dtype))
 
 
-def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32, log_offset: float = FRONT_END.log_offset) -> NDArray[Any]:
     """Log-mel spectrogram of 16 kHz samples in [-1, 1].
 
     Args:
         samples: (n,) mono.
         dtype: float64 is the reference; float32, which detector and training use, is within 1e-4 of it.
+        log_offset: added before the logarithm: VGGish's 0.01, or YAMNet's 0.001.
 
     Returns:
         (frames, 64) of `dtype`, frames = 1 + (n - 400) // 160, none padded; (0, 64) for n < 400, where VGGish's own code
@@ -71,7 +72,7 @@ def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any
     spectrum = np.fft.rfft(padded)[:, bins]
     magnitude = np.abs(spectrum.astype(np.complex64)) if kind == np.float32 else np.abs(spectrum)
     bands: NDArray[Any] = magnitude @ mel
-    bands += FRONT_END.log_offset
+    bands += log_offset
     np.log(bands, out=bands)
     return bands
 
@@ -96,10 +97,11 @@ class LogMelStream:
     incoming blocks: so the result is bitwise the same for every chunking, and every hop sees the same frames.
     """
 
-    def __init__(self, hops_per_patch: int = 1) -> None:
+    def __init__(self, hops_per_patch: int = 1, log_offset: float = FRONT_END.log_offset) -> None:
         if hops_per_patch not in HOPS_PER_PATCH:
             message = f"hops per patch must be one of {HOPS_PER_PATCH}, not {hops_per_patch}"
             raise ValueError(message)
+        self._log_offset = log_offset
         self._groups_per_patch = FRONT_END.patch_frames // STREAM_BLOCK_FRAMES
         self._groups_per_hop = self._groups_per_patch // hops_per_patch
         self._group_samples = STREAM_BLOCK_FRAMES * FRONT_END.frame_hop_samples
@@ -133,7 +135,7 @@ class LogMelStream:
 
     def _push_group(self, samples: Float32) -> Patch | None:
         new = samples[: self._group_samples]
-        self._groups.append((log_mel(samples), float(np.dot(new, new)) / len(new)))
+        self._groups.append((log_mel(samples, log_offset=self._log_offset), float(np.dot(new, new)) / len(new)))
         self._group_first_sample += self._group_samples
         self._groups_until_patch -= 1
         if self._groups_until_patch:
@@ -150,9 +152,9 @@ class LogMelStream:
         )
 
 
-def patches(samples: Float32, hops_per_patch: int = 1) -> Float32:
+def patches(samples: Float32, hops_per_patch: int = 1, log_offset: float = FRONT_END.log_offset) -> Float32:
     """All patches of a whole recording, bitwise as the stream gives them: float32 (n, 96, 64); (0, 96, 64) if too short."""
-    stream = LogMelStream(hops_per_patch)
+    stream = LogMelStream(hops_per_patch, log_offset)
     found = [patch.log_mel for patch in stream.push(Block(samples, first_sample=0))]
     shape = (0, FRONT_END.patch_frames, FRONT_END.mel_bands)
     return np.stack(found) if found else np.zeros(shape, np.float32)

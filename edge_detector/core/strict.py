@@ -28,6 +28,13 @@ def _value(value: object) -> str:
     return text if len(text) <= MOST_SHOWN_CHARACTERS else f"{text[:MOST_SHOWN_CHARACTERS]}…"
 
 
+def _is_pair(item: object) -> bool:
+    match item:
+        case [str(first), None | str()]:
+            return bool(first)
+    return False
+
+
 class Table:
     """A mapping being read. Each method takes one key; `done` refuses whatever nobody asked for."""
 
@@ -134,6 +141,20 @@ class Table:
         if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
             raise self.fail(key, "must be a list of positive whole numbers")
         return tuple(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of non-empty strings; empty where the key is absent."""
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self.fail(key, "must be a list of texts")
+        return tuple(value)
+
+    def pairs(self, key: str) -> tuple[tuple[str, str | None], ...]:
+        """A list of pairs of a non-empty string with another one or null; empty where the key is absent."""
+        value = self._take(key, [])
+        if not isinstance(value, list) or not all(map(_is_pair, value)):
+            raise self.fail(key, "must be a list of pairs of texts")
+        return tuple((first, second) for first, second in value)
 
     def slugs(self, key: str) -> tuple[str, ...]:
         """A list of names fit for a topic, under a key that is one too."""

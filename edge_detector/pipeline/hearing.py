@@ -5,22 +5,34 @@ from dataclasses import dataclass
 
 from edge_detector.core.bank import Bank
 from edge_detector.core.bundle import SequenceSpec
+from edge_detector.core.classes import ClassMap
 from edge_detector.core.decision import Decider, Rule
 from edge_detector.core.embedding import Pca, quantise
 from edge_detector.core.logmel import LogMelStream
 from edge_detector.core.overload import LoadShedder
+from edge_detector.params import FRONT_END
 from edge_detector.pipeline.protocols import Embedder, SequenceStep
 from edge_detector.types import Block, Detection, Embedding, EndReason, EventEnd, Patch, Scores
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The two networks and what lies between them; shared by all sources of the one thread that runs them."""
+    """The two networks and what lies around them; shared by all sources of the one thread that runs them.
+
+    Attributes:
+        embedder, pca: from a log-mel patch to codes.
+        sequence, spec: from codes to outputs.
+        classes: from outputs to the classes' probabilities; None where each output is a class.
+        log_offset: of the log-mel spectrogram that the embedder was trained on.
+
+    """
 
     embedder: Embedder
     pca: Pca
     sequence: SequenceStep
     spec: SequenceSpec
+    classes: ClassMap | None = None
+    log_offset: float = FRONT_END.log_offset
 
     def embed(self, patch: Patch) -> Embedding:
         """The patch's embedding in AudioSet's form."""
@@ -40,7 +52,7 @@ class Hearing:
     def __init__(self, model: Model, decider: Decider, *, hops_per_patch: int = 1) -> None:
         self._model = model
         self._decider = decider
-        self._log_mel = LogMelStream(hops_per_patch)
+        self._log_mel = LogMelStream(hops_per_patch, model.log_offset)
         self._phases = hops_per_patch
         self._shedder = LoadShedder(hops_per_patch)
         self._hops = 0
@@ -88,13 +100,13 @@ class Hearing:
             return None
         bank = self._banks[self._phase].with_due_row_zeroed()
         embedding = self._model.embed(patch)
-        probabilities, states = self._model.sequence.step(embedding.codes, bank.next_row, bank.states)
+        outputs, states = self._model.sequence.step(embedding.codes, bank.next_row, bank.states)
         bank = bank.stepped(states)
         self._banks[self._phase] = bank
         self._phase = (self._phase + 1) % self._phases
         sequence_number, self._hops = self._hops, self._hops + 1
         return Scores(
-            probabilities=probabilities,
+            probabilities=outputs if self._model.classes is None else self._model.classes.probabilities(outputs),
             state_age_frames=bank.age_frames,
             sequence_number=sequence_number,
             first_sample=patch.first_sample,

@@ -103,7 +103,7 @@ def test_pickled_pca_parameters_are_refused(tmp_path: Path) -> None:
         (b"[]", "must be a table"),
         (edited(surprise=1), "unknown key 'surprise'"),
         (edited(schema="2.0"), "install a newer"),
-        (edited(schema="1.1"), "install a newer"),
+        (edited(schema="1.2"), "install a newer"),
         (edited(schema="one"), "major.minor"),
         (edited(name=""), "non-empty"),
         (edited(front_end={"sample_rate_hz": 8000}), "front_end"),

@@ -65,7 +65,7 @@ class Scores:
     """What the sequence model says about the newest patch. Sample indices are at 16 kHz.
 
     Attributes:
-        probabilities: float32 (V,), each in [0, 1], in the order of the bundle's classes.
+        probabilities: float32 (V,), each in [0, 1], in the order of the classes, enabled or not.
         state_age_frames: frames the state behind these probabilities has seen, 1 to R.
         sequence_number: hops since the stream opened, from 0, without holes.
         first_sample, end_sample, lost_samples, level_dbfs: those of the newest patch.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_detector.cli.build import load_ears
+from edge_detector.cli.build import load_ears_of
 from edge_detector.cli.credentials import broker_of, passing_client_id
 from edge_detector.cli.service import Service
 from edge_detector.cli.state import State
@@ -72,7 +72,7 @@ def run(*, real_time: bool = False) -> int:
         )
         with subscription(broker_of(config.mqtt, passing_client_id("demo-subscriber")), "edge_detector/#", printer.receive):
             broker = broker_of(config.mqtt, passing_client_id("demo"))
-            service = Service(config, load_ears(None), broker, State(outbox=None, settings=None))
+            service = Service(config, load_ears_of(config), broker, State(outbox=None, settings=None))
             service.run(threading.Event(), lambda: None)
             if not printer.farewell.wait(FAREWELL_SECONDS):
                 raise BrokerError(f"the last message did not arrive within {FAREWELL_SECONDS:g} s")

@@ -4,8 +4,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from edge_detector import __version__
+from edge_detector.cli.build import Ears
 from edge_detector.core import home_assistant
-from edge_detector.core.bundle import Manifest
+from edge_detector.core.classes import enabled_classes
 from edge_detector.core.config import Config, SourceConfig, rules
 from edge_detector.core.controls import Controls
 from edge_detector.types import Message
@@ -16,7 +17,7 @@ class Discovery:
 
     Args:
         config: node, topics, and whether Home Assistant is to know at all.
-        manifest: the bundle's classes.
+        ears: the bundle, and the classes.
         controls: remember the entities.
         publish, save: take a message; keep the controls' settings.
 
@@ -25,14 +26,14 @@ class Discovery:
     def __init__(
         self,
         config: Config,
-        manifest: Manifest,
+        ears: Ears,
         controls: Controls,
         *,
         publish: Callable[[Message], None],
         save: Callable[[], None],
     ) -> None:
         self._config = config
-        self._manifest = manifest
+        self._ears = ears
         self._controls = controls
         self._publish = publish
         self._save = save
@@ -63,20 +64,13 @@ class Discovery:
             if self._controls.settings.entities:
                 self._publish(home_assistant.removal(self._config.node, prefix=prefix))
             return
-        classes = self._manifest.classes
-        enabled = {
-            source.name: [
-                sound
-                for sound, rule in zip(classes, rules(classes, source.hops_per_patch, overrides), strict=True)
-                if rule.enabled
-            ]
-            for source in sources
-        }
+        classes, manifest = self._ears.classes, self._ears.manifest
+        enabled = {source.name: enabled_classes(classes, rules(classes, source.hops_per_patch, overrides)) for source in sources}
         device = home_assistant.Device(
             node=self._config.node,
             base=f"{self._config.mqtt.base_topic}/{self._config.node}",
             version=__version__,
-            bundle=f"{self._manifest.name} {self._manifest.version}",
+            bundle=f"{manifest.name} {manifest.version}",
             sources=enabled,
             commands=self._config.mqtt.commands,
         )

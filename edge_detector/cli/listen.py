@@ -4,16 +4,19 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from edge_detector.cli.build import Ears, build_listener, load_ears, open_argument
+from edge_detector.cli.build import Ears, build_listener, load_ears_of, open_argument
 from edge_detector.core import wire
 from edge_detector.core.bundle import hop_key
-from edge_detector.core.config import rules
+from edge_detector.core.classes import enabled_indices
+from edge_detector.core.config import default_config, load_config, rules
+from edge_detector.core.decision import Rule
 from edge_detector.edges.dump import Dump
 from edge_detector.errors import SourceError, UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
@@ -30,18 +33,18 @@ def run(options: argparse.Namespace) -> int:
     """Listen until the source ends, `--seconds` have been heard, or Ctrl-C."""
     if options.block_samples is not None and options.block_samples < 1:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
-    ears = load_ears(options.bundle)
+    config = load_config(options.config) if options.config is not None else default_config()
+    ears = load_ears_of(replace(config, bundle=options.bundle or config.bundle))
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
+    rules_now = rules(ears.classes, hops_per_patch, config.overrides)
     source = open_argument(
         options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
     )
     with closing(source):
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
-        listener = build_listener(
-            source, ears, hops_per_patch=hops_per_patch, rules=rules(ears.manifest.classes, hops_per_patch, {}), dump=dump
-        )
+        listener = build_listener(source, ears, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump)
         name = "mic" if source.live else "file"
-        view = JsonLines(listener, ears, name) if options.json else Table(listener, ears)
+        view = JsonLines(listener, ears, rules_now, name) if options.json else Table(listener, ears, rules_now)
         try:
             for item in _items(listener, options.seconds):
                 view.show(item)
@@ -74,11 +77,11 @@ def _items(listener: Listener, seconds: float | None) -> Iterator[Scores | Detec
 class JsonLines:
     """Each probabilities, event and health message as a line: its type, its topic, then its payload."""
 
-    def __init__(self, listener: Listener, ears: Ears, name: str) -> None:
+    def __init__(self, listener: Listener, ears: Ears, rules: Sequence[Rule], name: str) -> None:
         self.windows = 0
         self._listener = listener
         names = wire.Names("edge_detector/listen", "listen", name, listener.source.stream_id)
-        self._reporter = Reporter(names, ears.manifest.classes, "hop", time.time)
+        self._reporter = Reporter(names, ears.classes, rules, "hop", time.time)
 
     def show(self, item: Scores | Detection) -> None:
         """Print what `item` amounts to."""
@@ -103,10 +106,11 @@ def _print_json(message: Message) -> None:
 class Table:
     """For people: events as they come, on a terminal with a live line of level and classes below, and a summary."""
 
-    def __init__(self, listener: Listener, ears: Ears) -> None:
+    def __init__(self, listener: Listener, ears: Ears, rules: Sequence[Rule]) -> None:
         self.windows = 0
         self._listener = listener
-        self._classes = ears.manifest.classes
+        self._classes = ears.classes
+        self._enabled = enabled_indices(rules)
         self._sum = np.zeros(len(self._classes))
         self._events = 0
         self._live = sys.stdout.isatty()
@@ -134,14 +138,17 @@ class Table:
         if not self.windows:
             return
         seconds = self._listener.heard_samples / self._listener.source.rate_hz
-        order = np.argsort(-self._sum, kind="stable")[:3]
+        order = sorted(self._enabled, key=lambda index: -self._sum[index])[:3]
         means = ", ".join(f"{self._classes[index].label} {self._sum[index] / self.windows:.2f}" for index in order)
+        on_average = f"on average: {means}" if means else "every class is off"
         lost = f", {self._listener.lost_samples} samples lost" if self._listener.lost_samples else ""
-        self._write(f"heard {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; on average: {means}")
+        self._write(f"heard {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
 
     def _live_line(self, scores: Scores) -> str:
         filled = round(20 * max(0.0, 1.0 - scores.level_dbfs / METER_FLOOR_DBFS))
-        classes = "   ".join(f"{label} {probability:.2f}" for label, probability in top_classes(scores, self._classes, 3))
+        classes = "   ".join(
+            f"{label} {probability:.2f}" for label, probability in top_classes(scores, self._classes, self._enabled, 3)
+        )
         return (
             f"{scores.end_sample / FRONT_END.sample_rate_hz:9.2f} s  {'#' * filled:<20} {scores.level_dbfs:6.1f} dBFS  {classes}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, demo, devices, doctor, listen, record, run
+from edge_detector.cli import check_config, classes, demo, devices, doctor, listen, record, run
 from edge_detector.cli.logs import start_logging
 from edge_detector.core.bundle import hop_key
 from edge_detector.errors import EdgeDetectorError
@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
         help="mic (default), mic:NAME-or-index, arecord:PCM, a URL, a file, or - for raw 16-bit 16 kHz mono on standard input",
     )  # fmt: skip
     hear.add_argument("--bundle", type=Path, metavar="DIR", help="models to hear with (default: the one that ships)")
+    hear.add_argument(
+        "--config", type=Path, metavar="FILE", help="its bundle, classes and thresholds; SOURCE and --hop are those given here"
+    )
     hear.add_argument(
         "--hop", choices=[hop_key(hops) for hops in HOPS_PER_PATCH], default=hop_key(1),
         help="seconds from one decision to the next (default 0.96)",
@@ -69,6 +72,15 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument("--seconds", type=_above_0, default=4.0, metavar="S", help="how long to listen to each source (default 4)")
     look.add_argument("--json", action="store_true", help="for machines")
     look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
+
+    known = commands.add_parser("classes", help="the classes there are: what each is made of, its thresholds, whether it is on")
+    known.add_argument("--search", metavar="WORD", help="only what has it in its name; AudioSet labels that are in no class, too")
+    known.add_argument("--json", action="store_true", help="one JSON object a line")
+    known.add_argument("--config", type=Path, metavar="FILE", help="with the classes and thresholds of this configuration")
+    known.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="of these models (default: the configuration's, or those that ship)"
+    )
+    known.set_defaults(action=classes.run)
 
     check = commands.add_parser("check-config", help="say whether a configuration is right, and what it amounts to")
     check.add_argument("file", type=Path, metavar="FILE")

@@ -1,4 +1,4 @@
-"""`run`: the service, until SIGTERM or until every recording has been heard. SIGHUP rereads thresholds."""
+"""`run`: the service, until SIGTERM or until every recording has been heard. SIGHUP rereads thresholds and what is enabled."""
 
 import logging
 import signal
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from edge_detector.cli.build import load_ears
+from edge_detector.cli.build import load_ears_of
 from edge_detector.cli.credentials import broker_of, lasting_client_id
 from edge_detector.cli.service import Service
 from edge_detector.cli.state import open_state, state_folder
-from edge_detector.core.config import Config, load_config, parse_config, rules
+from edge_detector.core.config import Config, default_config, load_config, rules
 from edge_detector.errors import EdgeDetectorError, SourceError
 
 LOG = logging.getLogger(__name__)
@@ -19,10 +19,10 @@ LOG = logging.getLogger(__name__)
 
 def run(config_path: Path | None) -> int:
     """Load the configuration, or the defaults for None, and serve until told to stop."""
-    config = load_config(config_path) if config_path else parse_config({}, "defaults")
-    ears = load_ears(config.bundle)
+    config = load_config(config_path) if config_path else default_config()
+    ears = load_ears_of(config)
     for source in config.sources:
-        rules(ears.manifest.classes, source.hops_per_patch, config.overrides)
+        rules(ears.classes, source.hops_per_patch, config.overrides)
     stop, reread = threading.Event(), threading.Event()
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:

@@ -70,7 +70,7 @@ class Service:
             on_message=self._receive,
             explain=describe_connect_error,
         )
-        self._discovery = Discovery(config, ears.manifest, self._controls, publish=self._publisher.publish, save=self._save)
+        self._discovery = Discovery(config, ears, self._controls, publish=self._publisher.publish, save=self._save)
         self._stations = [self._station(source, open_source) for source in config.sources]
         self._wellbeing = Wellbeing(
             self._base,
@@ -82,7 +82,7 @@ class Service:
         )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
-        """Serve. `reload` is asked each turn for a new configuration, of which thresholds and mutes take effect.
+        """Serve. `reload` is asked each turn for a new configuration, of which thresholds and what is enabled take effect.
 
         Returns the number of sources that failed for good.
         """
@@ -123,7 +123,7 @@ class Service:
         return False
 
     def _defaults(self, config: Config) -> dict[str, SourceDefaults]:
-        classes = self._ears.manifest.classes
+        classes = self._ears.classes
         found = {}
         for source in config.sources:
             values = rules(classes, source.hops_per_patch, config.overrides)
@@ -132,7 +132,8 @@ class Service:
 
     def _station(self, source: SourceConfig, open_source: OpenSource) -> Station:
         names = wire.Names(self._base, self._config.node, source.name, "none")
-        reporter = Reporter(names, self._ears.manifest.classes, self._config.mqtt.probabilities, time.time)
+        rules_now = self._controls.rules(source.name)
+        reporter = Reporter(names, self._ears.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
         def listen(opened: Source, rules: Sequence[Rule]) -> Listener:
             return build_listener(opened, self._ears, hops_per_patch=source.hops_per_patch, rules=rules)
@@ -143,7 +144,7 @@ class Service:
             build_station_keeper(source, lambda: open_source(source)),
             listen,
             reporter,
-            rules=self._controls.rules(source.name),
+            rules=rules_now,
             publish=self._publisher.publish,
             heard=self._heard,
         )
@@ -157,17 +158,17 @@ class Service:
         for station in self._stations:
             station.start()
         self._tell()
-        # After Home Assistant has been told that their entities are gone: to an empty state it would object.
-        for topic in self._controls.gone():
-            self._publisher.publish(wire.forgotten(topic))
         # Not before: what an earlier run has left with the broker must be put right before it says that the node is there.
         self._publisher.start()
 
     def _tell(self) -> None:
-        """What holds now: to whoever looks, or may change it, and to Home Assistant."""
+        """What holds now, to whoever looks, or may change it, and to Home Assistant; and what does not hold any more."""
         for message in self._controls.answers():
             self._publisher.publish(message)
         self._discovery.announce(self._config.sources, self._config.overrides)
+        # After Home Assistant has been told that their entities are gone: to an empty state it would object.
+        for topic in self._controls.gone():
+            self._publisher.publish(wire.forgotten(topic))
 
     def _receive(self, message: Message) -> None:
         try:
@@ -195,9 +196,15 @@ class Service:
             self._discovery.announce(self._config.sources, self._config.overrides)
 
     def _take(self, config: Config) -> None:
-        if config.sources != self._config.sources or config.mqtt != self._config.mqtt or config.bundle != self._config.bundle:
-            LOG.warning("sources, broker and bundle change with the next restart; thresholds are taken over now")
-        changed = replace(self._config, overrides=config.overrides)
+        if _fixed(config) != _fixed(self._config):
+            LOG.warning(
+                "sources, broker, bundle, class_list and what a class is made of change with the next restart; "
+                "thresholds, and whether a class is enabled, are taken over now"
+            )
+        # A class that was not there at the start has no rule yet that could be changed.
+        not_yet = set(config.definitions) - {sound.slug for sound in self._ears.classes}
+        overrides = {slug: values for slug, values in config.overrides.items() if slug not in not_yet}
+        changed = replace(self._config, overrides=overrides)
         try:
             defaults = self._defaults(changed)
         except EdgeDetectorError as error:
@@ -205,6 +212,8 @@ class Service:
             return
         self._config = changed
         self._controls.reload(defaults)
+        if self._controls.remember_announced():
+            self._save()
         self._use_controls()
         self._tell()
 
@@ -240,3 +249,8 @@ class Service:
         outbox.close()
         if outbox.trouble is not None and outbox.depth:
             LOG.error("up to %d events are lost: %s", outbox.depth, outbox.trouble)
+
+
+def _fixed(config: Config) -> tuple[object, ...]:
+    """What a reload does not change."""
+    return config.sources, config.mqtt, config.bundle, config.definitions, config.class_list

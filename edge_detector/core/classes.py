@@ -50,6 +50,16 @@ class ClassMap:
         return found
 
 
+def enabled_indices(rules: Sequence[Rule]) -> tuple[int, ...]:
+    """Where in these rules, and so among the classes, the classes are that are decided."""
+    return tuple(index for index, rule in enumerate(rules) if rule.enabled)
+
+
+def enabled_classes(classes: Sequence[SoundClass], rules: Sequence[Rule]) -> tuple[SoundClass, ...]:
+    """The classes that are decided by these rules, which are in the order of the classes."""
+    return tuple(sound for sound, rule in zip(classes, rules, strict=True) if rule.enabled)
+
+
 def columns_of(sound: SoundClass, outputs: Outputs) -> tuple[int, ...]:
     """Indices of the outputs that a class is made of."""
     name = sound.output or (None if sound.audioset else sound.slug)

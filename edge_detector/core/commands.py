@@ -1,7 +1,7 @@
 """Thresholds and mutes over MQTT: what a command must look like.
 
-A value is accepted only for a source and a class that exist here, and only in range. An empty command gives the value back to
-the configuration. Whatever else arrives is refused in one sentence.
+A value is accepted only for a source that exists here and a class that is enabled, and only in range. An empty command gives the
+value back to the configuration. Whatever else arrives is refused in one sentence.
 """
 
 import re
@@ -49,10 +49,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class SourceDefaults:
-    """What bundle and configuration say about one source: each class's rule by slug, in the bundle's order."""
+    """What bundle and configuration give one source: each class's rule by slug, enabled or not, in the order of the classes."""
 
     rules: Mapping[str, Rule]
     muted: bool = False
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """The slugs of the classes that are not off."""
+        return tuple(slug for slug, rule in self.rules.items() if rule.enabled)
 
 
 def command_filters(base: str) -> tuple[str, ...]:
@@ -94,7 +99,9 @@ def _problem(message: Message, source: str, slug: str | None, sources: Mapping[s
     if source not in sources:
         return f"there is no source of that name; there are {', '.join(sources)}"
     if slug is not None and slug not in sources[source].rules:
-        return "the bundle has no class of that name"
+        return "there is no class of that name; edge-detector classes lists them"
+    if slug is not None and not sources[source].rules[slug].enabled:
+        return f"the class is off; the configuration switches it on: [class.{slug}] enabled = true"
     if message.retained:
         return "it was retained and would come back at every connect; send it without the retain flag"
     if len(message.payload) > MAX_PAYLOAD_BYTES:

@@ -85,6 +85,9 @@ class TokenBucket:
 class Controls:
     """The values that hold for every source, and the one place where commands change them.
 
+    A class that is off has no threshold that is told, or that a command may set. One that was set earlier is kept for the day on
+    which the class is on again.
+
     Args:
         base: the node's topic, edge_detector/<node>.
         sources: what bundle and configuration say, by source name.
@@ -129,7 +132,7 @@ class Controls:
         self._sources = dict(sources)
 
     def rules(self, source: str) -> tuple[Rule, ...]:
-        """The rule of each class that holds for a source now, in the bundle's order."""
+        """The rule of each class that holds for a source now, enabled or not, in the order of the classes."""
         return tuple(self._rule(source, slug) for slug in self._sources[source].rules)
 
     def muted(self, source: str) -> bool:
@@ -141,7 +144,7 @@ class Controls:
         """Every value that holds, retained: published when the service starts, and after a reload."""
         for source, defaults in self._sources.items():
             yield self._mute_state(source)
-            for slug in defaults.rules:
+            for slug in defaults.enabled:
                 yield self._threshold_state(source, slug)
 
     def remember_entities(self, entities: Mapping[str, str]) -> bool:
@@ -167,7 +170,7 @@ class Controls:
         return news
 
     def gone(self) -> Iterator[str]:
-        """Topics on which the broker may keep what nobody stands for any more: their source or class is not configured."""
+        """Topics on which the broker may keep what nobody stands for any more: their source or class is not there, or off."""
         present = {topic for source, slugs in self._announced_now.items() for topic in self._topics(source, slugs)}
         for source, slugs in self.settings.announced.items():
             yield from (topic for topic in self._topics(source, slugs) if topic not in present)
@@ -180,7 +183,7 @@ class Controls:
 
     @property
     def _announced_now(self) -> dict[str, tuple[str, ...]]:
-        return {source: tuple(defaults.rules) for source, defaults in self._sources.items()}
+        return {source: defaults.enabled for source, defaults in self._sources.items()}
 
     def _topics(self, source: str, slugs: Sequence[str]) -> Iterator[str]:
         return retained_topics(self._base, source, slugs)

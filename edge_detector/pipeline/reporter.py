@@ -7,20 +7,23 @@ import numpy as np
 
 from edge_detector.core import wire
 from edge_detector.core.bundle import SoundClass
+from edge_detector.core.classes import enabled_indices
 from edge_detector.core.clock import Anchor
+from edge_detector.core.decision import Rule
 from edge_detector.core.troubles import NO_TROUBLES, Troubles
 from edge_detector.params import FRONT_END
-from edge_detector.types import Detection, EventStart, Message, ProbabilityRate, Scores
+from edge_detector.types import Detection, EventStart, Float32, Message, ProbabilityRate, Scores
 
 LEVEL_EVERY_SECONDS = 10.0
 
 
 class Reporter:
-    """Turns what one source heard into its messages.
+    """Turns what one source heard into its messages. A class that is off is in none of them.
 
     Args:
         names: node, source and stream the messages speak of.
-        classes: the bundle's classes, in the order of the probabilities.
+        classes: all classes, in the order of the probabilities.
+        rules: of each class: those that are not enabled are off.
         rate: how often probabilities are published.
         utc_clock: the current Unix time in seconds.
 
@@ -33,11 +36,13 @@ class Reporter:
         self,
         names: wire.Names,
         classes: Sequence[SoundClass],
+        rules: Sequence[Rule],
         rate: ProbabilityRate,
         utc_clock: Callable[[], float],
     ) -> None:
         self._names = names
         self._classes = classes
+        self._enabled = enabled_indices(rules)
         self._rate = rate
         self._utc_clock = utc_clock
         self._condition: tuple[wire.SourceState, wire.Signal] | None = None
@@ -47,15 +52,29 @@ class Reporter:
         self._told: set[int] = set()
         self.muted = False
         self._top: str | None = ""
+        self._newest: Float32 = np.zeros(len(classes), np.float32)
         self._next_level_sample = 0
         self._next_probabilities_sample = 0
 
     def opening(self) -> Iterator[Message]:
         """Before the first sound: the source is starting and nothing is heard."""
         yield from self.condition("starting", "ok")
-        for sound in self._classes:
-            yield wire.class_state(self._names, sound.slug, on=False)
+        for index in self._enabled:
+            yield wire.class_state(self._names, self._classes[index].slug, on=False)
         yield from self._tell_top(None)
+
+    def use(self, rules: Sequence[Rule]) -> Iterator[Message]:
+        """Other rules hold from now on, and the ends of events that they bring have been reported.
+
+        A class that has been switched on has a state at once. What the broker keeps of one that has been switched off is not
+        taken back here: Home Assistant must be told before that its entity is gone.
+        """
+        before, self._enabled = self._enabled, enabled_indices(rules)
+        for index in self._enabled:
+            if index not in before:
+                yield wire.class_state(self._names, self._classes[index].slug, on=False)
+        if self._top and self._top not in {self._classes[index].slug for index in self._enabled}:
+            yield from self._tell_top(self._loudest())
 
     def stream(self, stream_id: str) -> None:
         """A new stream of the same source begins, with samples of its own."""
@@ -98,13 +117,19 @@ class Reporter:
     def _report_scores(self, scores: Scores, anchor: Anchor) -> Iterator[Message]:
         if self._rate == "hop" or (self._rate == "second" and scores.end_sample >= self._next_probabilities_sample):
             self._next_probabilities_sample = scores.end_sample + FRONT_END.sample_rate_hz
-            yield wire.probabilities(self._names, self._classes, scores, anchor, self._utc_clock())
+            classes = [self._classes[index] for index in self._enabled]
+            enabled = replace(scores, probabilities=scores.probabilities[list(self._enabled)])
+            yield wire.probabilities(self._names, classes, enabled, anchor, self._utc_clock())
         if scores.end_sample >= self._next_level_sample:
             self._next_level_sample = scores.end_sample + round(LEVEL_EVERY_SECONDS * FRONT_END.sample_rate_hz)
             yield wire.level(self._names, scores.level_dbfs)
-        top = max(self._told, key=lambda index: float(scores.probabilities[index]), default=None)
-        slug = None if top is None else self._classes[top].slug
-        yield from self._tell_top(slug)
+        self._newest = scores.probabilities
+        yield from self._tell_top(self._loudest())
+
+    def _loudest(self) -> str | None:
+        """The class with the highest newest probability of those whose start was told and whose end was not."""
+        top = max(self._told, key=lambda index: float(self._newest[index]), default=None)
+        return None if top is None else self._classes[top].slug
 
     def _tell_top(self, slug: str | None) -> Iterator[Message]:
         if slug != self._top:
@@ -127,7 +152,7 @@ class Reporter:
             yield from self._tell_top(None)
 
 
-def top_classes(scores: Scores, classes: Sequence[SoundClass], count: int) -> list[tuple[str, float]]:
-    """The `count` most probable classes: label and probability, most probable first."""
-    order = np.argsort(-scores.probabilities, kind="stable")[:count]
+def top_classes(scores: Scores, classes: Sequence[SoundClass], enabled: Sequence[int], count: int) -> list[tuple[str, float]]:
+    """The `count` most probable of the enabled classes: label and probability, most probable first."""
+    order = sorted(enabled, key=lambda index: -float(scores.probabilities[index]))[:count]
     return [(classes[index].label, float(scores.probabilities[index])) for index in order]

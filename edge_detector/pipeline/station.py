@@ -112,11 +112,13 @@ class Station:
         self._send(self._reporter.trouble(troubles))
 
     def use(self, rules: Sequence[Rule], *, muted: bool) -> None:
-        """Decide by other rules, or without publishing, from now on; no sound is missed."""
+        """Decide by other rules, or without publishing, from now on; no sound is missed. Classes may be on and off by them."""
         self._rules = tuple(rules)
         self._reporter.muted = muted
         if self._listener is not None:
             self._report(self._listener, self._listener.hearing.use_rules(self._rules))
+        # Not before: an event of a class that is off now has its end first.
+        self._send(self._reporter.use(self._rules))
 
     def close(self) -> None:
         """End what is open and announce that nobody listens. May be called again."""

@@ -48,14 +48,14 @@ def sequence(model: Model, codes: Sequence[Codes]) -> None:
 
 
 def decided_events(ears: Ears, blocks: Sequence[Block]) -> Iterator[Scores | Detection]:
-    hearing = Hearing(ears.model, Decider(rules(ears.manifest.classes, 1, {})))
+    hearing = Hearing(ears.model, Decider(rules(ears.classes, 1, {})))
     for block in blocks:
         yield from hearing.push(block)
 
 
 def payloads(ears: Ears, blocks: Sequence[Block]) -> None:
     names = wire.Names("edge_detector/bench", "bench", "sound", "0")
-    reporter = Reporter(names, ears.manifest.classes, "hop", time.time)
+    reporter = Reporter(names, ears.classes, rules(ears.classes, 1, {}), "hop", time.time)
     for item in decided_events(ears, blocks):
         for _ in reporter.report(item, Anchor(0, 0.0, "file")):
             pass

@@ -12,6 +12,7 @@ from edge_detector.cli import doctor
 from edge_detector.cli.build import DEFAULT_BUNDLE, load_ears
 from edge_detector.cli.doctor.sound import Heard, device_advice, examine_source, judge_sound
 from edge_detector.core.bundle import load_bundle
+from edge_detector.core.classes import enabled_indices, resolve_classes
 from edge_detector.core.config import SourceConfig, rules
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.errors import UsageError
@@ -19,9 +20,12 @@ from edge_detector.types import Float32, Scores
 from tests.rigs.broker import Broker, free_port
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import subscriber
+from tests.rigs.labelled_bundle import labelled_bundle
 
-CLASSES = load_bundle(DEFAULT_BUNDLE).manifest.classes
+CLASSES = resolve_classes(load_bundle(DEFAULT_BUNDLE).manifest, {})
 RULES = rules(CLASSES, 1, {})
+ENABLED = enabled_indices(RULES)[3]
+"""One of the classes that are on."""
 MICROPHONE = SourceConfig("cot")
 BASE = "edge_detector/nursery"
 
@@ -54,7 +58,7 @@ def noise(amplitude: float, seconds: float = 3.0) -> Float32:
 
 def scores(probability: float) -> Scores:
     probabilities = np.full(len(CLASSES), 0.01, np.float32)
-    probabilities[3] = probability
+    probabilities[ENABLED] = probability
     return Scores(probabilities, 1, 0, 0, 15_600, 0, -30.0)
 
 
@@ -104,6 +108,24 @@ def test_a_microphone_that_is_not_there_comes_with_what_the_kernel_knows(
     assert code == 1
     assert about(findings, "cot")[0]["verdict"] == "bad"
     assert about(findings, "cot")[0]["advice"] is not None
+
+
+def test_how_many_classes_are_on_is_told_with_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tape = '[[source]]\nname = "tape"\nkind = "file"\ndevice = "none.wav"\n'
+    extra = f'[bundle]\npath = "{labelled_bundle(tmp_path / "bundle")}"\n{tape}[class.rain]\nenabled = false\n'
+    for class_list, enabled, animal in ((1, 11, False), (2, 12, True)):
+        config = write_config(tmp_path, free_port(), f"{extra}[detection]\nclass_list = {class_list}\n")
+        config.write_text(config.read_text().replace('[[source]]\nname = "cot"\n', ""))
+        said = str(about(examined(config, capsys)[1], "bundle")[0]["said"])
+        assert f": {enabled} of 14 classes are enabled: " in said
+        assert "Rain" not in said
+        assert ("Animal" in said) is animal
+
+
+def test_a_class_of_labels_that_the_bundle_does_not_have_is_a_wrong_configuration(tmp_path: Path) -> None:
+    extra = f'[bundle]\npath = "{labelled_bundle(tmp_path / "bundle")}"\n[class.kettle]\naudioset = ["Tick-tok"]\n'
+    with pytest.raises(UsageError, match="did you mean 'Tick-tock'"):
+        doctor.run(write_config(tmp_path, free_port(), extra), as_json=True, seconds=1.0)
 
 
 def test_a_damaged_bundle_does_not_keep_it_from_looking_at_the_rest(
@@ -187,7 +209,7 @@ def test_a_quiet_room_and_lost_samples_are_remarked_on() -> None:
 
 
 def test_why_nothing_was_reported_is_answered_with_the_class_that_came_nearest() -> None:
-    label, slug, threshold = CLASSES[3].label, CLASSES[3].slug, RULES[3].on
+    label, slug, threshold = CLASSES[ENABLED].label, CLASSES[ENABLED].slug, RULES[ENABLED].on
     almost = judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.02), scores(threshold - 0.05)]), CLASSES, RULES)[-1]
     assert f"nearest was {label} with {threshold - 0.05:.2f}, and it starts at {threshold:.2f}" in almost.said
     assert almost.figures["nearest"] == slug

@@ -11,6 +11,7 @@ import pytest
 
 from edge_detector.cli.build import DEFAULT_BUNDLE
 from edge_detector.core.bundle import load_bundle
+from edge_detector.core.classes import resolve_classes
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber
@@ -19,7 +20,7 @@ from tests.rigs.waiting import wait_until
 
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 BASE = "edge_detector/nursery"
-SLUGS = {sound.slug for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes}
+SLUGS = {sound.slug for sound in resolve_classes(load_bundle(DEFAULT_BUNDLE).manifest, {}, class_list=1) if sound.enabled}
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -104,7 +104,7 @@ def published() -> list[Message]:
 def without_home_assistant(published: list[Message], saved: Settings) -> Discovery:
     config: Config = parse_config({"home_assistant": {"enabled": False}}, "without")
     controls = Controls("base", {}, saved, commands=False)
-    return Discovery(config, load_ears(None).manifest, controls, publish=published.append, save=lambda: None)
+    return Discovery(config, load_ears(None), controls, publish=published.append, save=lambda: None)
 
 
 def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published: list[Message]) -> None:

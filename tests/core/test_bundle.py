@@ -1,7 +1,10 @@
+import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +16,21 @@ from edge_detector.core.bundle import (
     MODEL_CARD,
     PCA,
     SEQUENCE,
+    AudioSetLabel,
+    EmbedderId,
+    Evidence,
     Manifest,
+    Outputs,
     SequenceSpec,
     SoundClass,
     StateTensor,
+    embedder_digest,
     load_bundle,
     parse_manifest,
     render_manifest,
 )
 from edge_detector.core.decision import Rule
+from edge_detector.core.embedding import Pca
 from edge_detector.errors import BundleError
 
 RULES = {1: Rule(0.6, 0.3), 2: Rule(0.7, 0.3), 4: Rule(0.8, 0.3, min_seconds=0.5)}
@@ -129,3 +138,156 @@ def test_a_rule_whose_off_is_above_its_on_is_refused() -> None:
 def test_no_folder_is_one_sentence() -> None:
     with pytest.raises(BundleError, match="there is no bundle folder"):
         load_bundle(Path("/no/such/folder"))
+
+
+def whole_bundle() -> tuple[Manifest, dict[str, bytes]]:
+    """A manifest with everything that 1.1 knows, and files that it is true of."""
+    files = contents()
+    embedder = EmbedderId(
+        "yamnet-body", embedder_digest(files[EMBEDDER], Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32)))
+    )
+    plain = manifest()
+    dog, rain = plain.classes
+    engine = SoundClass(
+        "engine",
+        "Engine",
+        None,
+        {hops: replace(rule, enabled=False) for hops, rule in RULES.items()},
+        audioset=("Engine", "Idling"),
+        class_list=2,
+        evidence=Evidence(originals=8, clips=32, found=30, others=1_150, false=12),
+    )
+    made = replace(
+        plain,
+        sequence=replace(plain.sequence, embedder=embedder),
+        classes=(replace(dog, output="dog_bark", audioset=("Bark",)), replace(rain, output="rain_"), engine),
+        log_offset=0.001,
+        embedder=embedder,
+        outputs=Outputs(
+            (AudioSetLabel("Bark", "/m/05tny_"), AudioSetLabel("Engine"), AudioSetLabel("Idling")), ("dog_bark", "rain_")
+        ),
+    )
+    return made, files
+
+
+def write_whole(folder: Path, whole: Manifest, files: Mapping[str, bytes]) -> Path:
+    for name, content in {**files, MANIFEST: render_manifest(whole, files)}.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def whole_edited(change: Callable[[dict[str, Any]], None]) -> bytes:
+    data = json.loads(render_manifest(*whole_bundle()))
+    change(data)
+    return json.dumps(data).encode()
+
+
+def test_outputs_evidence_class_lists_and_embedders_read_back_as_they_were_written(tmp_path: Path) -> None:
+    whole, files = whole_bundle()
+    assert load_bundle(write_whole(tmp_path, whole, files)).manifest == whole
+
+
+def test_a_bundle_whose_embedder_is_another_than_it_says_is_refused(tmp_path: Path) -> None:
+    whole, files = whole_bundle()
+    other = EmbedderId("vggish", "0" * 64)
+    with pytest.raises(BundleError, match=r"names the embedder vggish \(00000000\) and holds embedder\.tflite \([0-9a-f]{8}\)"):
+        load_bundle(write_whole(tmp_path, replace(whole, embedder=other), files))
+
+
+def test_a_sequence_model_of_another_embedder_s_codes_is_refused_with_both_names(tmp_path: Path) -> None:
+    whole, files = whole_bundle()
+    other = EmbedderId("vggish", "0" * 64)
+    mixed = replace(whole, sequence=replace(whole.sequence, embedder=other))
+    both = r"trained on codes of the embedder vggish \(00000000\), and the bundle holds yamnet-body \([0-9a-f]{8}\)"
+    with pytest.raises(BundleError, match=both):
+        load_bundle(write_whole(tmp_path, mixed, files))
+
+
+def test_a_log_offset_that_is_not_given_is_vggish_s() -> None:
+    def change(data: dict[str, Any]) -> None:
+        del data["front_end"]["log_offset"]
+
+    assert parse_manifest(whole_edited(change), "manifest")[0].log_offset == 0.01
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda data: data["classes"][2].update(audioset=["Motor"]),
+            "the class engine is made of 'Motor', which is none of the outputs",
+        ),
+        (
+            lambda data: data["classes"][0].update(output="cat"),
+            "the class dog_bark names the output cat, which the sequence model",
+        ),
+        (
+            lambda data: data["classes"][1].pop("output"),
+            "the class rain has neither an output of the sequence model nor AudioSet",
+        ),
+        (lambda data: data.pop("outputs"), "is made of 'Bark', which is none of the outputs"),
+        (lambda data: data["outputs"].update(audioset=[["Bark", None], ["Bark", "/m/0"]]), "each AudioSet label once"),
+        (lambda data: data["outputs"].update(audioset=["Bark"]), "must be a list of pairs of texts"),
+        (lambda data: data["outputs"].update(sequence=["dog_bark", "dog_bark"]), "must name each output once"),
+        (lambda data: data["outputs"].update(sequence=["Dog bark"]), "must be a list of names"),
+        (lambda data: data["classes"][2].update(class_list=0), "class_list = 0 must be a whole number between 1 and"),
+        (lambda data: data["classes"][2]["evidence"].update(found=-1), "found = -1"),
+        (lambda data: data["classes"][2]["evidence"].pop("false"), "false"),
+        (lambda data: data["front_end"].update(log_offset=0), "log_offset above 0"),
+        (lambda data: data["front_end"].update(log_offset="0.01"), "log_offset above 0"),
+        (lambda data: data["front_end"].update(mel_bands=128), "is not what this program computes"),
+        (lambda data: data["embedder"].pop("digest"), "digest"),
+        (lambda data: data["sequence"]["embedder"].update(name=""), "name"),
+    ],
+)
+def test_what_1_1_adds_is_read_as_strictly(change: Callable[[dict[str, Any]], None], sentence: str) -> None:
+    with pytest.raises(BundleError, match=sentence) as caught:
+        parse_manifest(whole_edited(change), "manifest.json")
+    assert "\n" not in str(caught.value)
+
+
+OLD_RULE = {"on": 0.6, "off": 0.3, "min_seconds": 0.9, "hold_seconds": 1.0, "max_seconds": 600.0, "refractory_seconds": 0.0}
+OLD_MANIFEST = {
+    "schema": "1.0",
+    "name": "my-sounds",
+    "version": "1.2.0",
+    "created": "2026-03-01T12:00:00Z",
+    "licence": "Apache-2.0",
+    "sequence": {
+        "kind": "lstm",
+        "context_frames": 10,
+        "minimum_age_frames": 1,
+        "states": [{"name": "h0", "shape": [128]}, {"name": "c0", "shape": [128]}],
+    },
+    "classes": [
+        {"slug": slug, "label": label, "mid": None, "rules": {"0.96": OLD_RULE, "0.48": OLD_RULE, "0.24": OLD_RULE}}
+        for slug, label in (("beep", "Beep"), ("doorbell", "Doorbell"))
+    ],
+    "training": {"data": "clips"},
+    "evaluation": {},
+    "parity": {},
+    "front_end": {
+        "sample_rate_hz": 16000,
+        "frame_seconds": 0.025,
+        "frame_hop_seconds": 0.01,
+        "mel_bands": 64,
+        "mel_min_hz": 125.0,
+        "mel_max_hz": 7500.0,
+        "log_offset": 0.01,
+        "patch_frames": 96,
+    },
+}
+"""As programs up to schema 1.0 wrote it."""
+
+
+def test_a_bundle_of_schema_1_0_loads_as_it_was_meant(tmp_path: Path) -> None:
+    files = contents()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    (tmp_path / MANIFEST).write_text(json.dumps({**OLD_MANIFEST, "files": digests}))
+    old = load_bundle(tmp_path).manifest
+    assert old.named_outputs == Outputs(sequence=("beep", "doorbell"))
+    assert (old.outputs, old.embedder, old.sequence.embedder, old.log_offset) == (None, None, None, 0.01)
+    assert [(sound.class_list, sound.enabled, sound.audioset, sound.output) for sound in old.classes] == 2 * [(1, True, (), None)]
+    assert old.classes[0].rules[2] == Rule(0.6, 0.3, min_seconds=0.9)

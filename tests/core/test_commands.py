@@ -17,7 +17,7 @@ from edge_detector.types import Message
 
 BASE = "edge_detector/nursery"
 SOURCES = {
-    "cot": SourceDefaults({"rain": Rule(0.5, 0.3), "dog_bark": Rule(0.6, 0.4)}),
+    "cot": SourceDefaults({"rain": Rule(0.5, 0.3), "dog_bark": Rule(0.6, 0.4), "owl": Rule(0.5, 0.3, enabled=False)}),
     "door": SourceDefaults({"rain": Rule(0.5, 0.3), "dog_bark": Rule(0.6, 0.4)}, muted=True),
 }
 THRESHOLD, MUTE = f"{BASE}/cot/threshold/rain/set", f"{BASE}/cot/mute/set"
@@ -64,7 +64,12 @@ def test_whatever_is_no_threshold_is_refused_with_what_is_allowed(payload: bytes
     [
         (MUTE, b"yes", "'yes' is neither ON nor OFF"),
         (f"{BASE}/attic/mute/set", b"ON", "there is no source of that name; there are cot, door"),
-        (f"{BASE}/cot/threshold/cat/set", b"0.5", "the bundle has no class of that name"),
+        (f"{BASE}/cot/threshold/cat/set", b"0.5", "there is no class of that name; edge-detector classes lists them"),
+        (
+            f"{BASE}/cot/threshold/owl/set",
+            b"0.5",
+            "the class is off; the configuration switches it on: [class.owl] enabled = true",
+        ),
         (f"{BASE}//threshold/rain/set", b"0.5", "there is no source of that name"),
         (THRESHOLD, b"0" * (MAX_PAYLOAD_BYTES + 1), "it has 33 bytes, at most 32 are allowed"),
     ],

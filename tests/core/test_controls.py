@@ -113,6 +113,48 @@ def test_what_was_told_of_a_source_or_class_that_is_gone_is_known_until_the_brok
     assert list(later.gone()) == []
 
 
+def with_owl(*, enabled: bool) -> dict[str, SourceDefaults]:
+    return {"cot": SourceDefaults({"rain": RAIN, "owl": Rule(0.5, 0.3, enabled=enabled)})}
+
+
+def test_a_class_that_is_off_has_no_threshold_to_tell_or_to_set() -> None:
+    here = Controls(BASE, with_owl(enabled=False), Settings())
+    assert list(here.answers()) == [retained("cot/mute", "OFF"), retained("cot/threshold/rain", "0.5")]
+    refusal = send(here, "cot/threshold/owl", "0.7")
+    assert isinstance(refusal, Refusal)
+    assert "the class is off; the configuration switches it on: [class.owl] enabled = true" in refusal.sentence
+    assert isinstance(send(here, "cot/threshold/owl", ""), Refusal)
+    assert here.settings == Settings()
+    assert here.rules("cot") == (RAIN, Rule(0.5, 0.3, enabled=False)), "it is there all the same, in its place"
+
+
+def test_what_was_set_for_a_class_that_is_off_holds_when_it_is_on_again() -> None:
+    here = Controls(BASE, with_owl(enabled=True), Settings())
+    send(here, "cot/threshold/owl", "0.7")
+    here.reload(with_owl(enabled=False))
+    send(here, "cot/threshold/rain", "0.8")
+    assert not here.rules("cot")[1].enabled
+    assert retained("cot/threshold/owl", "0.7") not in list(here.answers())
+    here.reload(with_owl(enabled=True))
+    assert here.rules("cot")[1] == Rule(0.7, 0.3)
+    assert retained("cot/threshold/owl", "0.7") in list(here.answers())
+
+
+def test_what_was_told_of_a_class_that_a_reload_switches_off_is_gone_until_it_is_on_again() -> None:
+    here = Controls(BASE, with_owl(enabled=True), Settings())
+    here.remember_announced()
+    here.reload(with_owl(enabled=False))
+    assert not here.remember_announced(), "what was told is remembered until the broker has forgotten it"
+    assert list(here.gone()) == [f"{BASE}/cot/class/owl", f"{BASE}/cot/threshold/owl"]
+    here.reload(with_owl(enabled=True))
+    assert list(here.gone()) == []
+    here.reload(with_owl(enabled=False))
+    assert here.forget_gone()
+    assert list(here.gone()) == []
+    here.reload(with_owl(enabled=True))
+    assert here.remember_announced(), "a class that is switched on is news"
+
+
 def test_a_source_that_returns_is_not_gone() -> None:
     alone = Controls(BASE, {"cot": SOURCES["cot"]}, Settings(announced={"cot": ("rain",), "door": ("rain",)}))
     alone.remember_announced()

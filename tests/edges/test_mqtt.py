@@ -44,6 +44,15 @@ def test_the_node_is_there_only_once_all_that_an_earlier_run_left_behind_is_put_
     publisher.close(WILL, timeout_seconds=20)
 
 
+def test_what_ends_a_topic_goes_behind_what_was_told_before_it(broker: Broker) -> None:
+    publisher = Publisher(Address(broker.host, broker.port, "test-publisher"), last_will=WILL, greeting=HELLO)
+    for topic, payload in (("node/class/owl", b"OFF"), ("node/config", b"no owl any more"), ("node/class/owl", b"")):
+        publisher.publish(Message(topic, payload, 1, retained=True))
+    publisher.start()
+    assert taken(broker, greetings=1) == ["node/config", "node/class/owl", "node/status"]
+    publisher.close(WILL, timeout_seconds=20)
+
+
 def taken(broker: Broker, greetings: int) -> list[str]:
     """The topics of all messages that the broker has received, in order, once there are so many greetings among them."""
 

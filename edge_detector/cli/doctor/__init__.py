@@ -9,24 +9,28 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_detector.cli.build import Ears, load_ears
+from edge_detector.cli.build import Ears, load_ears_of
 from edge_detector.cli.doctor.broker import examine_broker
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.cli.doctor.sound import examine_source
 from edge_detector.cli.doctor.speed import judge_speed, measure
-from edge_detector.core.config import Config, load_config, parse_config, rules
+from edge_detector.core.classes import enabled_classes
+from edge_detector.core.config import Config, default_config, load_config, rules
+from edge_detector.core.strict import shown
 from edge_detector.errors import BundleError
 
 __all__ = ["Finding", "run"]
 
 INSTALLED_CONFIG = Path("/etc/edge-detector/edge.toml")
 LISTEN_SECONDS = 4.0
+LABELS_SHOWN = 12
+"""A line's worth."""
 
 
 def run(config_path: Path | None, *, as_json: bool, seconds: float = LISTEN_SECONDS, installed: Path = INSTALLED_CONFIG) -> int:
     """Print the findings as they come. Returns 1 if one is bad. Raises UsageError if the configuration is wrong."""
     path = config_path or (installed if installed.is_file() else None)
-    config = load_config(path) if path is not None else parse_config({}, "defaults")
+    config = load_config(path) if path is not None else default_config()
     what = f"{path} is right: node {config.node}" if path is not None else "no configuration: the defaults are examined"
     _show(Finding("config", "good", what, None, {"path": None if path is None else str(path)}), as_json=as_json)
     found_bad = False
@@ -39,7 +43,7 @@ def run(config_path: Path | None, *, as_json: bool, seconds: float = LISTEN_SECO
 def examine(config: Config, seconds: float) -> Iterator[Finding]:
     """Everything, in the order in which sound flows. Raises UsageError where the configuration does not fit the bundle."""
     try:
-        ears = load_ears(config.bundle)
+        ears = load_ears_of(config)
     except BundleError as error:
         yield Finding("bundle", "bad", str(error))
     else:
@@ -48,10 +52,13 @@ def examine(config: Config, seconds: float) -> Iterator[Finding]:
 
 
 def _examine_hearing(config: Config, ears: Ears, seconds: float) -> Iterator[Finding]:
-    manifest = ears.manifest
-    heard = {source.name: rules(manifest.classes, source.hops_per_patch, config.overrides) for source in config.sources}
-    known = ", ".join(sound.label for sound in manifest.classes[:12]) + (" …" if len(manifest.classes) > 12 else "")  # noqa: PLR2004 - a line's worth
-    yield Finding("bundle", "good", f"{manifest.name} {manifest.version} knows {len(manifest.classes)} sounds: {known}")
+    manifest, classes = ears.manifest, ears.classes
+    heard = {source.name: rules(classes, source.hops_per_patch, config.overrides) for source in config.sources}
+    # A class is on or off whatever the hop, and so for every source.
+    enabled = enabled_classes(classes, heard[config.sources[0].name])
+    names = ", ".join(shown(sound.label) for sound in enabled[:LABELS_SHOWN]) + (" …" if len(enabled) > LABELS_SHOWN else "")
+    said = f"{manifest.name} {manifest.version}: {len(enabled)} of {len(classes)} classes are enabled"
+    yield Finding("bundle", "good", f"{said}: {names}" if names else said)
     yield judge_speed(measure(ears), config.sources)
     for source in config.sources:
         yield from examine_source(source, ears, heard[source.name], seconds)

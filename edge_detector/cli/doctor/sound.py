@@ -44,7 +44,7 @@ _SIGNALS: Mapping[Signal, tuple[str, str]] = {
 def examine_source(config: SourceConfig, ears: Ears, rules: Sequence[Rule], seconds: float) -> list[Finding]:
     """Open the source and listen for so many seconds."""
     if rules and not any(rule.enabled for rule in rules):
-        advice = "remove enabled = false from the [class.…] tables of the sounds you want"
+        advice = "set enabled = true in the [class.…] tables of the sounds you want; edge-detector classes lists them"
         return [Finding(config.name, "bad", "no class is enabled: nothing would ever be reported", advice)]
     opening = in_thread(lambda: open_source(config), f"open {config.name}")
     try:
@@ -74,7 +74,7 @@ def _listen(config: SourceConfig, source: Source, ears: Ears, rules: Sequence[Ru
         elif time.monotonic() - last_sound_at > FIRST_SOUND_SECONDS:
             said = f"it is open, and gives no sound for {FIRST_SOUND_SECONDS:g} s"
             return [Finding(config.name, "bad", said, "unplug and plug it in again; is another program using it?")]
-    return judge_sound(config, heard, ears.manifest.classes, rules)
+    return judge_sound(config, heard, ears.classes, rules)
 
 
 @dataclass(slots=True)

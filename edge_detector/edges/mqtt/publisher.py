@@ -186,6 +186,10 @@ class Publisher:
         if is_event(message):
             self._decided.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
         elif message.retained:
+            if not message.payload:
+                # What ends a topic goes behind what was told before it, such as that the topic's entity is gone.
+                self._retained.pop(message.topic, None)
+                self._due.pop(message.topic, None)
             self._retained[message.topic] = self._due[message.topic] = message
         elif self._online.is_set():
             self._send(message)

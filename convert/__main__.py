@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from edge_detector.errors import EdgeDetectorError
 
 COMMANDS = {
-    "fetch": "get Google's VGGish: its checkpoint and PCA parameters, resumed and checked",
+    "fetch": "get Google's VGGish or YAMNet, resumed and checked",
     "train-embedder": "train a compact VGGish from labelled clips, optionally with a TFLite tagger as teacher",
     "export-embedder": "VGGish's checkpoint or a trained embedder to TFLite, measured against its source graph",
     "background": "real speech, music and other sound, cut and split for training, choosing thresholds and testing",

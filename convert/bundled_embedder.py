@@ -1,4 +1,4 @@
-"""The embedder that goes into a bundle: one that was trained here, or that of another bundle as it is."""
+"""The embedder that goes into a bundle: one that was exported here, or that of another bundle as it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from convert.files import read_json
-from convert.serving import made_of, read_pca
+from convert.identity import UNNAMED, made_by
+from convert.serving import EMBEDDER_FACTS, read_pca
 from edge_detector.core import bundle as format_
+from edge_detector.core.bundle import EmbedderId
 from edge_detector.core.embedding import Pca
 from edge_detector.errors import UsageError
+from edge_detector.params import FRONT_END
 
 NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes", "weights")
 """Written by an export, but facts of the machine it ran on, or said elsewhere, or for whoever puts the bundle together."""
@@ -22,6 +25,8 @@ class BundledEmbedder:
     Attributes:
         content, pca_file: the files embedder.tflite and pca.npz.
         pca: what the latter holds.
+        name: what it is called, such as yamnet-body.
+        log_offset: of the log-mel spectrogram that it takes.
         facts: what it is and what it learnt from.
         parity: its errors against its source graph.
         credits: what its recordings demand to be said, where it comes with a bundle.
@@ -31,27 +36,46 @@ class BundledEmbedder:
     content: bytes
     pca_file: bytes
     pca: Pca
+    name: str
+    log_offset: float
     facts: Mapping[str, Any]
     parity: Mapping[str, Any]
     credits: tuple[str, ...] = ()
 
     @classmethod
-    def of_training(cls, tflite: Path, source: Path) -> "BundledEmbedder":
-        """Of export-embedder's file, with its errors beside it, and the folder that train-embedder made."""
-        facts, pca = read_json(source / "embedder.json"), source / "pca.npz"
-        return cls(file_content(tflite), file_content(pca), read_pca(pca), facts, export_errors(tflite))
+    def of_file(cls, tflite: Path) -> "BundledEmbedder":
+        """Of the file that export-embedder wrote, with its errors, its PCA and what is said of it beside it."""
+        content, pca = file_content(tflite), tflite.with_name(format_.PCA)
+        if not pca.exists():
+            raise UsageError(
+                f"{tflite} has no {format_.PCA} beside it, and a bundle needs its PCA parameters; "
+                "export the embedder again with --pca FILE"
+            )
+        facts = read_json(tflite.with_name(EMBEDDER_FACTS))
+        return cls(
+            content,
+            file_content(pca),
+            read_pca(pca),
+            str(facts.get("name", UNNAMED)),
+            float(facts.get("log_offset", FRONT_END.log_offset)),
+            facts,
+            export_errors(tflite),
+        )
 
     @classmethod
     def of_bundle(cls, folder: Path) -> "BundledEmbedder":
         """Of a bundle, whose credits come along."""
         bundle = format_.load_bundle(folder)
-        training, parity = bundle.manifest.training.get("embedder"), bundle.manifest.parity.get("embedder")
-        said = bundle.manifest.training.get("credits")
-        whose = f"{bundle.manifest.name} {bundle.manifest.version} ({bundle.manifest.licence})"
+        manifest = bundle.manifest
+        training, parity = manifest.training.get("embedder"), manifest.parity.get("embedder")
+        said = manifest.training.get("credits")
+        whose = f"{manifest.name} {manifest.version} ({manifest.licence})"
         return cls(
             content=bundle.embedder,
             pca_file=file_content(folder / format_.PCA),
             pca=bundle.pca,
+            name=manifest.embedder.name if manifest.embedder else UNNAMED,
+            log_offset=manifest.log_offset,
             facts=training if isinstance(training, dict) else {},
             parity=parity if isinstance(parity, dict) else {},
             credits=(
@@ -63,7 +87,12 @@ class BundledEmbedder:
     @property
     def made_of(self) -> dict[str, str]:
         """What records that it made have as theirs."""
-        return made_of(self.content, self.pca)
+        return made_by(self.content, self.pca, self.name)
+
+    @property
+    def identity(self) -> EmbedderId:
+        """Its name and digest."""
+        return EmbedderId(self.name, format_.embedder_digest(self.content, self.pca))
 
 
 def file_content(path: Path) -> bytes:

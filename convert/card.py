@@ -5,20 +5,21 @@ from typing import Any
 
 from convert.data.scoring import confusion_table
 from convert.score_tables import card_sections, score_text
-from edge_detector.core.bundle import Manifest
+from edge_detector.core.bundle import Manifest, SoundClass
 
 FLATTERED = "the clips that the networks learnt from, which flatters them"
 
 
 def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     """The card as Markdown, every figure taken from the manifest."""
-    classes = "\n".join(f"| `{sound.slug}` | {sound.label} | {sound.mid or '-'} |" for sound in manifest.classes)
+    classes = "\n".join(_class_row(sound) for sound in manifest.classes)
     thresholds = _thresholds(manifest.training.get("calibration"))
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"A sound event detector for edge-detector, made {manifest.created}. Licence: {manifest.licence}.",
-        "## What it hears",
-        f"| slug | name | AudioSet |\n|---|---|---|\n{classes}",
+        "## Classes",
+        _about_classes(manifest),
+        f"| slug | name | AudioSet labels | trained output | enabled | on, hop 0.96 s | evidence |\n{'|---' * 7}|\n{classes}",
         "## How it is built",
         _build(manifest, sizes),
         "## What it learnt from",
@@ -35,24 +36,60 @@ def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _about_classes(manifest: Manifest) -> str:
+    labels = len(manifest.named_outputs.audioset)
+    if not labels:
+        return f"Each of the {len(manifest.classes)} classes is an output of the sequence model."
+    return (
+        f"It computes {labels} AudioSet labels and {len(manifest.named_outputs.sequence)} outputs of a trained sequence model. A "
+        "class is such an output, or the highest of some labels. Those that are not enabled are ready to be switched on in the "
+        'configuration, and any other can be made of the labels: `[class.kettle]` with `audioset = ["Whistle", "Steam"]`.'
+    )
+
+
+def _class_row(sound: SoundClass) -> str:
+    evidence = sound.evidence
+    said = "AudioSet read-out, untested here" if sound.output is None and sound.audioset else "see below"
+    if evidence is not None:
+        said = (
+            f"found {evidence.found} of {evidence.clips} clips of {evidence.originals} originals; "
+            f"false in {evidence.false} of {evidence.others} other recordings"
+        )
+    cells = (
+        f"`{sound.slug}`",
+        sound.label,
+        ", ".join(sound.audioset) or sound.mid or "-",
+        "yes" if sound.output is not None or not sound.audioset else "no",
+        "yes" if sound.enabled else "no",
+        f"{sound.rules[1].on:.2f}",
+        said,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     sequence = manifest.sequence
     files = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in sizes.items())
     states = ", ".join(f"{state.name} {list(state.shape)}" for state in sequence.states)
     return (
-        "Log-mel patches of 0.975 s, an embedder of VGGish's shape to 128 numbers, PCA and bytes in AudioSet's form, then the "
+        f"Log-mel patches of 0.975 s (offset {manifest.log_offset:g}), the embedder {_embedder_name(manifest)} to 128 numbers, "
+        "PCA and bytes in AudioSet's form, then the "
         f"sequence model ({sequence.kind}; state {states}), read through a sliding bank of {sequence.context_frames} states. "
         f"{_opinions(manifest.training)}Files: {files}."
     )
 
 
+def _embedder_name(manifest: Manifest) -> str:
+    return str(manifest.embedder) if manifest.embedder else "of VGGish's shape"
+
+
 def _opinions(training: Mapping[str, Any]) -> str:
     facts = training.get("sequence", {})
-    if "prior_of" not in facts:
+    if not facts.get("fused"):
         return ""
     return (
-        f"What it says is the mean, as log-odds, of two opinions: the LSTM's, and with a weight of {facts['prior_share']} that "
-        f"which the embedder has learnt of {facts['prior_of']}. "
+        f"The probability of {', '.join(facts['fused'])} is the weighted mean, as log-odds, of the LSTM's and, with a weight of "
+        f"{facts['label_share']}, of the highest of the class's AudioSet labels. "
     )
 
 

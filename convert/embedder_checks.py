@@ -1,16 +1,26 @@
-"""What `verify` asks of an embedder: equal to its source graph, and for Google's own weights, what Google published."""
+"""What `verify` asks of an embedder: equal to its source, and for Google's own VGGish weights, what Google published."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert.data.probes import probe_patches
+from convert.data import released
+from convert.data.probes import probe_patches, probe_windows
 from convert.data.smoke import smoke_test, tflite_smoke_test
 from edge_detector.core.embedding import Pca
-from edge_detector.errors import EdgeDetectorError
+from edge_detector.errors import EdgeDetectorError, UsageError
 
 WINDOWS = 100
+
+
+def yamnet_file(source: Path) -> Path | None:
+    """YAMNet's file, where the source is one or a folder that fetch filled with it; None for any other."""
+    inside = source / released.YAMNET.name
+    if source.is_dir() and inside.is_file():
+        return inside
+    return source if source.suffix == ".tflite" else None
 
 
 def embedder_checks(arguments: argparse.Namespace, content: bytes | None, precision: str, pca: Pca | None) -> dict[str, Any]:
@@ -23,6 +33,8 @@ def embedder_checks(arguments: argparse.Namespace, content: bytes | None, precis
         pca: the bundle's PCA, which must be its source's.
 
     """
+    if yamnet := yamnet_file(arguments.embedder_source):
+        return {"embedder": _body_check(yamnet, content, arguments.seed)}
     from convert.graphs import embedder_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.graphs.embedder_source import load_source  # noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -45,6 +57,18 @@ def embedder_checks(arguments: argparse.Namespace, content: bytes | None, precis
         if content is not None:
             checks["published"] = tflite_smoke_test(content, released_pca, precision)
     return checks
+
+
+def _body_check(yamnet: Path, content: bytes | None, seed: int) -> dict[str, Any]:
+    """Whether a bundle's embedder is YAMNet's body to the bit: equal pooled vectors from equal patches."""
+    from convert.graphs.yamnet_body import read_file  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.graphs.yamnet_export import LARGEST_DIFFERENCE, compare_bodies  # noqa: PLC0415 - as above
+
+    if content is None:
+        raise UsageError(f"{yamnet} is the source of an embedder; give the bundle, or --embedder FILE, to compare with it")
+    compared = compare_bodies(content, read_file(yamnet), probe_windows(WINDOWS, seed))
+    passed = compared.largest_difference <= LARGEST_DIFFERENCE
+    return {"windows": WINDOWS, "largest_difference": compared.largest_difference, "passed": passed}
 
 
 def _same(one: Pca, other: Pca) -> bool:

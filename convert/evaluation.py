@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.checkpoints import FACTS
 from convert.data.batches import MAX_FRAMES, Batch, batches
 from convert.data.damage import Damage
-from convert.data.records import Form, read_dataset
+from convert.data.records import Form, find_embedder, read_dataset
+from convert.files import read_json
+from convert.identity import identity_of, require_same
 from convert.measures.tally import TOP_K, BatchFigures, Figures, MapOver, Tally
 from edge_detector.types import Codes, Float32
 
@@ -54,6 +57,17 @@ class Measuring:
     map_over: MapOver = "labelled"
     batch: int = 1_024
     max_frames: int = MAX_FRAMES
+
+
+def require_embedder(folder: Path, records: Path) -> None:
+    """Refuse records of another embedder than that of the model's own. Raises UsageError with both names."""
+    require_same(
+        identity_of(read_json(folder / FACTS).get("made_of", {})),
+        f"the model in {folder}",
+        identity_of(find_embedder(records) or {}),
+        str(records),
+        "embed the recordings again with the model's embedder",
+    )
 
 
 def open_model(folder: Path) -> Predictor:

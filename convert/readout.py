@@ -1,4 +1,4 @@
-"""The layer that an embedder learnt its teacher's scores with, cut to the scores that speak for our classes."""
+"""The read-out of AudioSet's labels from an embedder's codes, as export-embedder leaves it beside the embedder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,67 +6,63 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.data.classes import ClassName
-from convert.data.peer import columns_of
-from convert.files import read_arrays
-from convert.serving import read_pca
-from edge_detector.core.embedding import Pca
-from edge_detector.errors import UsageError
-from edge_detector.types import Float32
+from convert.files import read_arrays, write_arrays
+from edge_detector.core.bundle import AudioSetLabel
+from edge_detector.core.embedding import dequantise
+from edge_detector.errors import EdgeDetectorError, UsageError
+from edge_detector.types import Codes, Float32
 
-UNWHITENED, MEANS, KERNEL, BIAS = "prior/unwhitened", "prior/means", "prior/kernel", "prior/bias"
+FILE = "readout.npz"
+KERNEL, BIAS = "readout/kernel", "readout/bias"
+NAMES, MIDS = "names", "mids"
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
-    """From codes to the log-odds of our classes.
+class Readout:
+    """From codes to AudioSet's labels: log-odds = dequantise(codes) @ kernel + bias.
 
     Attributes:
-        arrays: float32, by the names above: dequantised codes times (128, 128) plus (128,) is the embedding; its positive part
-            times (128, classes * scores) plus (classes * scores,) are the teacher's log-odds, class by class.
-        scores: how many of the teacher's there are for a class; where one has fewer, its last is there again.
-        known: for each class, whether the teacher has a score for it; the log-odds of the others are 0.
-        pca: what the codes were made with.
+        kernel: float32 (128, labels).
+        bias: float32 (labels,).
+        labels: what they are.
 
     """
 
-    arrays: dict[str, Float32]
-    scores: int
-    known: tuple[bool, ...]
-    pca: Pca
+    kernel: Float32
+    bias: Float32
+    labels: tuple[AudioSetLabel, ...]
+
+    def probabilities(self, codes: Codes) -> Float32:
+        """Float32 (n, labels) of codes uint8 (n, 128)."""
+        log_odds = dequantise(codes) @ self.kernel + self.bias
+        return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), np.float32)
+
+    def columns(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Indices of some labels by name. Raises UsageError for a name that is none of them."""
+        places = {label.name: index for index, label in enumerate(self.labels)}
+        for name in names:
+            if name not in places:
+                raise UsageError(f"{name!r} is no AudioSet label of the read-out; see to its spelling in the file of classes")
+        return tuple(places[name] for name in names)
 
 
-def prior_of(embedder: Path, teacher: Path, classes: Sequence[ClassName]) -> Prior:
-    """What the embedder that train-embedder left in a folder has learnt of this teacher, for these classes.
+def read_readout(embedder: Path) -> Readout:
+    """The read-out beside an exported embedder. Raises UsageError where it has none."""
+    path = embedder.with_name(FILE)
+    if not path.exists():
+        raise UsageError(f"{embedder} has no read-out of AudioSet's labels beside it; only YAMNet's body has one")
+    arrays = read_arrays(path)
+    try:
+        labels = tuple(AudioSetLabel(str(name), str(mid) or None) for name, mid in zip(arrays[NAMES], arrays[MIDS], strict=True))
+        return Readout(arrays[KERNEL].astype(np.float32), arrays[BIAS].astype(np.float32), labels)
+    except (KeyError, ValueError) as error:
+        raise EdgeDetectorError(f"{path} is not what export-embedder writes ({error}); export the embedder again") from error
 
-    Args:
-        embedder: the folder.
-        teacher: the .tflite file, its list of labels beside it.
-        classes: ours, with AudioSet's identifiers.
 
-    Raises:
-        UsageError: the embedder learnt without a teacher, or from another one.
-
-    """
-    learnt, pca = read_arrays(embedder / "learnt.npz"), read_pca(embedder / "pca.npz")
-    if "teacher/kernel" not in learnt:
-        raise UsageError(f"{embedder} holds an embedder that had no teacher; there is nothing to fuse; train it with --teacher")
-    columns = columns_of(teacher, learnt["teacher/bias"].size, classes)
-    scores = max(map(len, columns), default=0)
-    if not scores:
-        raise UsageError(
-            "the teacher knows none of these classes by AudioSet's identifiers, so there is nothing to fuse; give --classes"
-        )
-    kernel = np.zeros((len(learnt["teacher/kernel"]), len(classes), scores), np.float32)
-    bias = np.zeros((len(classes), scores), np.float32)
-    for index, own in enumerate(columns):
-        if own:
-            padded = [*own, *own[-1:] * (scores - len(own))]
-            kernel[:, index], bias[index] = learnt["teacher/kernel"][:, padded], learnt["teacher/bias"][padded]
-    arrays = {
-        UNWHITENED: np.linalg.inv(pca.matrix.astype(np.float64)).T.astype(np.float32),
-        MEANS: pca.means,
-        KERNEL: kernel.reshape(len(kernel), -1),
-        BIAS: bias.reshape(-1),
-    }
-    return Prior(arrays, scores, tuple(bool(own) for own in columns), pca)
+def write_readout(embedder: Path, readout: Readout) -> None:
+    """Write the read-out beside an exported embedder."""
+    names, mids = [label.name for label in readout.labels], [label.mid or "" for label in readout.labels]
+    write_arrays(
+        embedder.with_name(FILE),
+        {KERNEL: readout.kernel, BIAS: readout.bias, NAMES: np.array(names), MIDS: np.array(mids)},
+    )

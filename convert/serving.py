@@ -1,14 +1,15 @@
 """The detector's own parts, put together for files instead of streams: what is trained and scored here is what runs there."""
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 import edge_detector
-from convert.files import read_arrays
-from edge_detector.core.bundle import Bundle, load_bundle
+from convert.files import read_arrays, read_json
+from convert.identity import UNNAMED, made_by
+from edge_detector.core.bundle import PCA, Bundle, SoundClass
+from edge_detector.core.classes import ClassMap
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import Pca, quantise
 from edge_detector.core.logmel import LogMelStream, patches
@@ -21,6 +22,9 @@ from edge_detector.types import Block, Codes, Float32, Scores
 DEFAULT_BUNDLE = Path(edge_detector.__file__).parent / "bundles" / "default"
 """The one that ships."""
 
+EMBEDDER_FACTS = "embedder.json"
+"""Beside an exported embedder: its name, its log-mel offset, and what it was made from."""
+
 
 def read_pca(path: Path) -> Pca:
     """PCA parameters from an npz file, ours or Google's, of any float type, the means as row or column."""
@@ -32,16 +36,6 @@ def read_pca(path: Path) -> Pca:
         raise EdgeDetectorError(message) from error
 
 
-def made_of(embedder: bytes, pca: Pca) -> dict[str, str]:
-    """What codes depend on: sha256 of the embedder's file, and of the numbers of its PCA."""
-    return {"embedder": hashlib.sha256(embedder).hexdigest(), "pca": digest_of_pca(pca)}
-
-
-def digest_of_pca(pca: Pca) -> str:
-    """Sha256 of its numbers."""
-    return hashlib.sha256(pca.matrix.tobytes() + pca.means.tobytes()).hexdigest()
-
-
 class CodeEmbedder:
     """The detector's own path from samples to codes.
 
@@ -50,32 +44,41 @@ class CodeEmbedder:
 
     """
 
-    def __init__(self, content: bytes, pca: Pca) -> None:
-        self._embedder, self._pca = TfliteEmbedder(content), pca
-        self.made_of = made_of(content, pca)
+    def __init__(self, content: bytes, pca: Pca, *, name: str = UNNAMED, log_offset: float = FRONT_END.log_offset) -> None:
+        self._embedder, self._pca, self._log_offset = TfliteEmbedder(content), pca, log_offset
+        self.made_of = made_by(content, pca, name)
 
     @classmethod
-    def load(cls, embedder: Path, pca: Path) -> "CodeEmbedder":
-        """From files."""
+    def load(cls, embedder: Path, pca: Path | None = None) -> "CodeEmbedder":
+        """From the file that export-embedder wrote, what is said of it beside it, and its PCA there or in another file."""
+        facts = embedder.with_name(EMBEDDER_FACTS)
+        said = read_json(facts) if facts.exists() else {}
         try:
-            return cls(embedder.read_bytes(), read_pca(pca))
+            content = embedder.read_bytes()
         except OSError as error:
             message = f"{embedder} cannot be read: {error.strerror}; make it with export-embedder"
             raise UsageError(message) from error
+        return cls(
+            content,
+            read_pca(pca or embedder.with_name(PCA)),
+            name=str(said.get("name", UNNAMED)),
+            log_offset=float(said.get("log_offset", FRONT_END.log_offset)),
+        )
 
     @classmethod
-    def of_bundle(cls, folder: Path) -> "CodeEmbedder":
+    def of_bundle(cls, bundle: Bundle) -> "CodeEmbedder":
         """Of a bundle."""
-        bundle = load_bundle(folder)
-        return cls(bundle.embedder, bundle.pca)
+        manifest = bundle.manifest
+        name = manifest.embedder.name if manifest.embedder else UNNAMED
+        return cls(bundle.embedder, bundle.pca, name=name, log_offset=manifest.log_offset)
 
     def codes(self, samples: Float32) -> Codes:
         """Codes uint8 (n, 128), one row each 0.96 s."""
-        return self._codes(patches(samples))
+        return self._codes(patches(samples, log_offset=self._log_offset))
 
     def codes_of_stream(self, blocks: Iterable[Block]) -> Codes:
         """The same of 16 kHz blocks, with only one in memory."""
-        stream = LogMelStream()
+        stream = LogMelStream(log_offset=self._log_offset)
         return self._codes(patch.log_mel for block in blocks for patch in stream.push(block))
 
     def _codes(self, log_mels: Iterable[Float32]) -> Codes:
@@ -83,16 +86,29 @@ class CodeEmbedder:
         return np.stack(rows) if rows else np.zeros((0, EMBEDDING_SIZE), np.uint8)
 
 
-def detector_model(bundle: Bundle) -> Model:
-    """Both networks of a bundle, as the detector runs them."""
-    spec = bundle.manifest.sequence
+def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) -> Model:
+    """Both networks of a bundle, as the detector runs them: one probability of each of these classes, or of every output."""
+    manifest = bundle.manifest
+    spec, outputs = manifest.sequence, manifest.named_outputs
     step = TfliteSequenceStep(
         bundle.sequence,
         rows=spec.context_frames,
         states={state.name: state.shape for state in spec.states},
-        classes=len(bundle.manifest.classes),
+        classes=outputs.count,
     )
-    return Model(TfliteEmbedder(bundle.embedder), bundle.pca, step, spec)
+    return Model(
+        TfliteEmbedder(bundle.embedder),
+        bundle.pca,
+        step,
+        spec,
+        classes=None if classes is None else ClassMap.of(classes, outputs),
+        log_offset=manifest.log_offset,
+    )
+
+
+def enabled_classes(bundle: Bundle) -> tuple[SoundClass, ...]:
+    """The classes that a bundle detects unless a configuration says otherwise."""
+    return tuple(sound for sound in bundle.manifest.classes if sound.enabled)
 
 
 def stream_probabilities(model: Model, samples: Float32, hops_per_patch: int = 1, block_samples: int | None = None) -> Float32:

@@ -13,7 +13,7 @@ from edge_detector.types import Codes, Float32
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A streaming step: its TFLite file, the row shape of each state by name, and the number of its classes."""
+    """A streaming step: its TFLite file, the row shape of each state by name, and the number of its outputs."""
 
     content: bytes
     states: Mapping[str, tuple[int, ...]]
@@ -23,7 +23,7 @@ class Step:
     def of_bundle(cls, bundle: Bundle) -> "Step":
         """A bundle's."""
         states = {state.name: state.shape for state in bundle.manifest.sequence.states}
-        return cls(bundle.sequence, states, len(bundle.manifest.classes))
+        return cls(bundle.sequence, states, bundle.manifest.named_outputs.count)
 
     def in_a_bank(self, rows: int, codes: Codes) -> Float32:
         """Probabilities float32 (frames, classes) of codes uint8 (frames, 128), through a sliding bank of `rows` rows."""

@@ -80,8 +80,29 @@ class Taught:
     def classes(self, rules: Rules | None = None) -> tuple[format_.SoundClass, ...]:
         """Kept classes as they were, then the new ones by these rules."""
         untried = dict.fromkeys(HOPS_PER_PATCH, UNTRIED)
-        new = [format_.SoundClass(each.slug, each.label, each.mid, (rules or {}).get(each.slug, untried)) for each in self.new]
+        new = [
+            format_.SoundClass(each.slug, each.label, each.mid, (rules or {}).get(each.slug, untried), output=each.slug)
+            for each in self.new
+        ]
         return (*(self.base.manifest.classes[index] for index in self.kept), *new)
+
+    @property
+    def kept_outputs(self) -> tuple[int, ...]:
+        """Indices of the bundle's outputs that are still there: all but those of the classes that the new ones replace."""
+        if not self.kept:
+            return ()
+        outputs, slugs = self.base.manifest.named_outputs, {each.slug for each in self.new}
+        labels = len(outputs.audioset)
+        return (*range(labels), *(labels + place for place, name in enumerate(outputs.sequence) if name not in slugs))
+
+    @property
+    def outputs(self) -> format_.Outputs:
+        """The kept outputs, then one of each new class."""
+        new = tuple(each.slug for each in self.new)
+        if not self.kept:
+            return format_.Outputs(sequence=new)
+        outputs = self.base.manifest.named_outputs
+        return format_.Outputs(outputs.audioset, (*(name for name in outputs.sequence if name not in new), *new))
 
     def joined(self, step: Step) -> Step:
         """The sequence model of the new classes beside the bundle's own, or alone where nothing of that is kept."""
@@ -90,17 +111,18 @@ class Taught:
         from convert.graphs.joining import joined  # noqa: PLC0415 - TensorFlow takes seconds to load
 
         codes = stream_codes(JOINED_FRAMES, 0)
-        return joined(Step.of_bundle(self.base), step, self.kept, self.base.manifest.sequence.context_frames, codes)
+        return joined(Step.of_bundle(self.base), step, self.kept_outputs, self.base.manifest.sequence.context_frames, codes)
 
     def ear(self, step: Step) -> Ear:
         """What a bundle with this sequence model says."""
-        return ear_of(detector_model(self.bundle(step, self.classes())))
+        classes = self.classes()
+        return ear_of(detector_model(self.bundle(step, classes), classes))
 
     def bundle(self, step: Step, classes: Sequence[format_.SoundClass]) -> format_.Bundle:
         """The bundle with this sequence model in place of its own."""
         states = tuple(format_.StateTensor(name, tuple(shape)) for name, shape in step.states.items())
         sequence = replace(self.base.manifest.sequence, kind=KIND, states=states)
-        manifest = replace(self.base.manifest, sequence=sequence, classes=tuple(classes))
+        manifest = replace(self.base.manifest, sequence=sequence, classes=tuple(classes), outputs=self.outputs)
         return format_.Bundle(manifest, self.base.embedder, step.content, self.base.pca)
 
 
@@ -159,11 +181,12 @@ def measured(taught: Taught, held_out: Sequence[Stream], clips: Sequence[LoadedC
     classes = taught.classes(rules)
     first = len(taught.kept)
     labels = [sound.slug for sound in classes]
+    among = [index for index, sound in enumerate(classes) if sound.enabled]
     shifted = [replace(clip, class_index=first + clip.class_index) for clip in clips]
     also = {slug: found for slug in labels[first:] if (found := _also_heard(slug, held_out, classes[:first], labels))}
     return {
         "protocol": PROTOCOL.format(parts=parts),
-        **accuracy([at_hop(stream.probabilities, 1) for stream in held_out], shifted, labels),
+        **accuracy([at_hop(stream.probabilities, 1) for stream in held_out], shifted, labels, among),
         "events": found_by_hop(held_out, classes),
         **({"also_heard": also} if also else {}),
     }

@@ -11,13 +11,16 @@ from convert.arguments import folds
 from convert.begun import digest_of_files
 from convert.bundled_embedder import BundledEmbedder, export_errors, file_content
 from convert.bundling import created, write_bundle
+from convert.data.classes import ClassName, from_json
 from convert.data.clips import find_clips, load_clips
 from convert.data.listening import alarms_by_hop, ear_of, found_by_hop, hear_background, hear_clips
 from convert.data.scoring import score_clips
 from convert.files import read_json
+from convert.identity import identity_of, require_same
 from convert.score_tables import for_manifest, read_score
 from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
 from edge_detector.core import bundle as format_
+from edge_detector.core.classes import UNTESTED_RULE
 from edge_detector.core.decision import Rule
 from edge_detector.core.embedding import Pca
 from edge_detector.errors import UsageError
@@ -42,14 +45,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="BUNDLE",
         help="whose embedder and PCA to take (the one that ships)",
     )
-    parser.add_argument("--embedder", type=Path, help="or this .tflite embedder, with FILE.errors.json beside it")
-    parser.add_argument("--embedder-source", type=Path, help="and the folder that train-embedder made")
-    parser.add_argument("--sequence-source", type=Path, required=True, help="folder that train made")
+    parser.add_argument("--embedder", type=Path, help="or this .tflite file that export-embedder wrote, VGGish or YAMNet's body")
+    parser.add_argument("--sequence-source", type=Path, required=True, help="folder that train or fuse made")
     parser.add_argument(
         "--sequence", type=Path, help="the .tflite step, with FILE.errors.json beside it (sequence.tflite in that folder)"
     )
     parser.add_argument(
-        "--classes", type=Path, help='JSON: {"slug": {"label": "…", "mid": "/m/…" or null}} (as the records named them)'
+        "--classes",
+        type=Path,
+        help='JSON: {"slug": {"label": "…", "mid": "/m/…" or null, "audioset": ["…"], "class_list": 2, "enabled": false}}; '
+        "all but the label may be left out (as the records named them)",
     )
     parser.add_argument(
         "--about", type=Path, help='JSON: {"credits": ["…"], "limits": ["…"], "tried": ["…"]}, what the card has to say'
@@ -81,16 +86,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Assemble, measure, describe, write, and load it again as the detector would."""
-    if (arguments.embedder is None) != (arguments.embedder_source is None):
-        raise UsageError("--embedder and --embedder-source belong together; give both, or --embedder-of")
     embedder = (
         BundledEmbedder.of_bundle(arguments.embedder_of)
         if arguments.embedder is None
-        else BundledEmbedder.of_training(arguments.embedder, arguments.embedder_source)
+        else BundledEmbedder.of_file(arguments.embedder)
     )
     sequence_facts = read_json(arguments.sequence_source / "sequence.json")
-    if sequence_facts.get("made_of", {}) not in ({}, embedder.made_of):
-        raise UsageError("the sequence model learnt from records of another embedder; embed with this one, or name that one")
+    require_same(
+        identity_of(sequence_facts.get("made_of", {})),
+        f"the sequence model in {arguments.sequence_source}",
+        embedder.identity,
+        str(arguments.embedder or arguments.embedder_of),
+        "embed the recordings with this embedder and train on them, or name the other embedder",
+    )
+    outputs = _outputs(sequence_facts)
     sequence = arguments.sequence or arguments.sequence_source / format_.SEQUENCE
     labels = [str(label) for label in sequence_facts["labels"]]
     names = read_json(arguments.classes) if arguments.classes else sequence_facts.get("classes", {})
@@ -105,11 +114,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         version=arguments.release,
         created=created(),
         licence=arguments.licence,
-        sequence=_sequence(sequence_facts),
-        classes=_classes(labels, names, calibration),
+        sequence=_sequence(sequence_facts, identity_of(sequence_facts.get("made_of", {}))),
+        classes=_classes(labels, names, calibration, outputs),
         training=_training(embedder, sequence_facts, read_json(arguments.about) if arguments.about else {}, calibration),
         evaluation={},
         parity={"embedder": embedder.parity, "sequence": export_errors(sequence)},
+        log_offset=embedder.log_offset,
+        embedder=embedder.identity,
+        outputs=outputs,
     )
     held_out = HELD_OUT_AS_SAID if sequence_facts.get("folds") is None else HELD_OUT
     manifest = _measured(manifest, contents, embedder.pca, arguments, held_out)
@@ -134,27 +146,56 @@ def _refuse_leaks(arguments: argparse.Namespace, facts_by_part: Mapping[str, Map
             raise UsageError(f"the {name} has met fold {min(shared)}, which cannot be evaluated on; give other --evaluate-folds")
 
 
-def _sequence(facts: dict[str, Any]) -> format_.SequenceSpec:
+def _sequence(facts: dict[str, Any], embedder: format_.EmbedderId | None) -> format_.SequenceSpec:
     states = [format_.StateTensor(str(state["name"]), tuple(state["shape"])) for state in facts["states"]]
-    return format_.SequenceSpec(str(facts["model"]), int(facts["context"]), 1, tuple(states))
+    return format_.SequenceSpec(str(facts["model"]), int(facts["context"]), 1, tuple(states), embedder)
 
 
-def _classes(labels: Sequence[str], names: dict[str, Any], calibration: dict[str, Any]) -> tuple[format_.SoundClass, ...]:
+def _outputs(facts: dict[str, Any]) -> format_.Outputs:
+    labels = tuple(format_.AudioSetLabel(str(name), mid) for name, mid in facts.get("audioset", ()))
+    return format_.Outputs(labels, tuple(str(label) for label in facts["labels"]))
+
+
+def _classes(
+    labels: Sequence[str], names: dict[str, Any], calibration: dict[str, Any], outputs: format_.Outputs
+) -> tuple[format_.SoundClass, ...]:
+    """The classes of a file of them, or those of the sequence model; a class that both have is made of the model's output."""
     unknown = [slug for slug in labels if not isinstance(names.get(slug), dict)] if names else []
     if unknown:
         raise UsageError(f'--classes says nothing about {unknown[0]}; add "{unknown[0]}": {{"label": "…", "mid": null}}')
-    return tuple(
-        format_.SoundClass(
-            slug=slug,
-            label=str(names.get(slug, {}).get("label", slug.replace("_", " ").capitalize())),
-            mid=names.get(slug, {}).get("mid"),
-            rules=_rules(slug, calibration),
-        )
-        for slug in labels
+    read_out = {label.name for label in outputs.audioset}
+    slugs = [*labels, *(slug for slug in names if slug not in labels)] if read_out else list(labels)
+    if not slugs:
+        raise UsageError("there is no class to detect; name some, with the AudioSet labels of each, in --classes FILE")
+    return tuple(_class(each, names.get(each.slug, {}), calibration, outputs) for each in from_json(slugs, names))
+
+
+def _class(
+    each: ClassName, about: Mapping[str, Any], calibration: dict[str, Any], outputs: format_.Outputs
+) -> format_.SoundClass:
+    read_out = {label.name for label in outputs.audioset}
+    if unknown := [name for name in each.audioset if name not in read_out] if read_out else []:
+        raise UsageError(f"--classes: {each.slug} is made of {unknown[0]!r}, which is no AudioSet label; see to its spelling")
+    trained = each.slug in outputs.sequence
+    if not trained and not each.audioset:
+        raise UsageError(f'--classes: {each.slug} has neither an output of the sequence model nor labels; give it "audioset"')
+    enabled = bool(about.get("enabled", True))
+    evidence = about.get("evidence")
+    return format_.SoundClass(
+        slug=each.slug,
+        label=each.label,
+        mid=each.mid,
+        rules={hops: replace(rule, enabled=enabled) for hops, rule in _rules(each.slug, calibration, trained=trained).items()},
+        audioset=each.audioset if read_out else (),
+        output=each.slug if trained and read_out else None,
+        class_list=int(about.get("class_list", format_.FIRST_CLASS_LIST)),
+        evidence=format_.Evidence(**evidence) if isinstance(evidence, dict) else None,
     )
 
 
-def _rules(slug: str, calibration: dict[str, Any]) -> dict[int, Rule]:
+def _rules(slug: str, calibration: dict[str, Any], *, trained: bool) -> dict[int, Rule]:
+    if not trained and slug not in calibration.get("classes", {}):
+        return dict.fromkeys(HOPS_PER_PATCH, UNTESTED_RULE)
     if not calibration:
         return dict.fromkeys(HOPS_PER_PATCH, DEFAULT_RULE)
     try:
@@ -168,14 +209,15 @@ def _rules(slug: str, calibration: dict[str, Any]) -> dict[int, Rule]:
 def _training(
     embedder: BundledEmbedder, sequence: dict[str, Any], about: dict[str, Any], calibration: dict[str, Any]
 ) -> dict[str, object]:
-    chosen = ("width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed", "mean_of_seeds")
+    chosen = ("name", "width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed", "mean_of_seeds")
+    fitted = ("source_sha256", "fitted_windows", "clip", "shrinkage")
     shape = ("model", "layers", "cells", "head", "clusters", "hidden", "activation", "pooling", "parameters")
-    learnt = (*shape, "prior_of", "prior_share", "target", "sequences", "best_epoch", "validation_loss", "seed")
+    learnt = (*shape, "fused", "label_share", "target", "sequences", "best_epoch", "validation_loss", "seed")
     return {
         "credits": [*about.get("credits", ()), *embedder.credits],
         **({"tried": list(about["tried"])} if about.get("tried") else {}),
         "limits": [*about.get("limits", ()), *(() if calibration else (NOT_CALIBRATED,)), *LIMITS],
-        "embedder": {key: embedder.facts[key] for key in chosen if embedder.facts.get(key) not in (None, "", [])},
+        "embedder": {key: embedder.facts[key] for key in (*chosen, *fitted) if embedder.facts.get(key) not in (None, "", [])},
         "sequence": {key: sequence[key] for key in learnt if sequence.get(key) is not None},
         **({"calibration": calibration} if calibration else {}),
     }
@@ -184,20 +226,21 @@ def _training(
 def _measured(
     manifest: format_.Manifest, contents: dict[str, bytes], pca: Pca, arguments: argparse.Namespace, held_out: str
 ) -> format_.Manifest:
-    labels = [sound.slug for sound in manifest.classes]
+    classes = [sound for sound in manifest.classes if sound.enabled]
+    labels = [sound.slug for sound in classes]
     scores = [for_manifest(read_score(path)) for path in arguments.scores]
     manifest = replace(manifest, evaluation={"scores": scores} if scores else {})
     if not arguments.evaluate and not arguments.evaluate_background:
         return manifest
     bundle = format_.Bundle(manifest, contents[format_.EMBEDDER], contents[format_.SEQUENCE], pca)
-    model = detector_model(bundle)
+    model = detector_model(bundle, classes)
     evaluation: dict[str, object] = {}
     if arguments.evaluate:
         clips = load_clips(find_clips(arguments.evaluate, arguments.evaluate_folds), labels)
         protocol = PROTOCOL.format(folds=", ".join(str(fold) for fold in arguments.evaluate_folds), held_out=held_out)
         evaluation = {"protocol": protocol, **score_clips(partial(stream_probabilities, model), clips, labels)}
-        evaluation["events"] = found_by_hop(hear_clips(ear_of(model), clips), manifest.classes)
+        evaluation["events"] = found_by_hop(hear_clips(ear_of(model), clips), classes)
     if arguments.evaluate_background:
         heard = hear_background(ear_of(model), arguments.evaluate_background, labels, (0.0,))
-        evaluation["false_alarms"] = alarms_by_hop(heard, manifest.classes)
+        evaluation["false_alarms"] = alarms_by_hop(heard, classes)
     return replace(manifest, evaluation={**evaluation, **manifest.evaluation})

@@ -12,6 +12,7 @@ from convert.files import write_json
 from convert.progress import Progress
 from convert.serving import detector_model
 from edge_detector.core.bundle import hop_key, load_bundle
+from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 
 MARGIN = 0.5
@@ -46,8 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Listen once at the finest hop, choose for every class and hop, write."""
     bundle = load_bundle(arguments.bundle)
-    slugs = [sound.slug for sound in bundle.manifest.classes]
-    ear = ear_of(detector_model(bundle))
+    # A class of AudioSet labels alone may sound anywhere in background that nobody labelled: it keeps the rule it has.
+    chosen = [sound for sound in bundle.manifest.classes if sound.enabled and (sound.output or not sound.audioset)]
+    if not chosen:
+        raise UsageError(f"{arguments.bundle} has no class with an output of its sequence model; there is nothing to calibrate")
+    slugs = [sound.slug for sound in chosen]
+    ear = ear_of(detector_model(bundle, chosen))
     background = hear_background(ear, arguments.background, slugs, arguments.gains_db)
     background[NOISE] = hear_noise(ear, arguments.noise_minutes, arguments.seed)
     streams = [stream for found in background.values() for stream in found]

@@ -18,6 +18,7 @@ from convert.data.shards import Shard, Work, make_all, planned
 from convert.data.soundscape import Composer, split_by_source
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from edge_detector import __version__
+from edge_detector.core.bundle import load_bundle
 from edge_detector.errors import UsageError
 
 UNREAD = np.zeros(0, np.float32)
@@ -39,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="bundle to embed with (the one that ships)"
     )
-    parser.add_argument("--embedder", type=Path, help="a .tflite embedder in its place")
-    parser.add_argument("--pca", type=Path, help="pca.npz that belongs to it")
+    parser.add_argument("--embedder", type=Path, help="a .tflite file that export-embedder wrote, in its place")
+    parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) that belong to it (those beside it)")
     parser.add_argument(
         "--soundscapes", type=positive_int, metavar="N", help="compose N sequences instead of taking recordings whole"
     )
@@ -75,8 +76,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"{arguments.output} is a folder; give --shards N with it, or name a file")
     if arguments.part == "background" and arguments.background is None:
         raise UsageError("--part background needs --background DIR")
-    if (arguments.embedder is None) != (arguments.pca is None):
-        raise UsageError("--embedder and --pca belong together; give both, or --bundle")
+    if arguments.pca is not None and arguments.embedder is None:
+        raise UsageError("--pca goes with --embedder; give both, or --bundle")
     plain = arguments.unlabelled or any(path.is_file() for path in arguments.inputs)
     if plain and (arguments.soundscapes or arguments.folds or arguments.background or arguments.of or arguments.part != "all"):
         raise UsageError(
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if not plain and len(arguments.inputs) > 1:
         raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
     embedder = (
-        CodeEmbedder.of_bundle(arguments.bundle)
+        CodeEmbedder.of_bundle(load_bundle(arguments.bundle))
         if arguments.embedder is None
         else CodeEmbedder.load(arguments.embedder, arguments.pca)
     )

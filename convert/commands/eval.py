@@ -13,7 +13,17 @@ from convert.arguments import positive_float, positive_int
 from convert.checkpoints import Checkpoint, newest_checkpoint, trained_model
 from convert.data.batches import MAX_FRAMES
 from convert.data.damage import Damage
-from convert.evaluation import Log, Measuring, Predictor, as_json, evaluate, evaluate_model, log, open_model
+from convert.evaluation import (
+    Log,
+    Measuring,
+    Predictor,
+    as_json,
+    evaluate,
+    evaluate_model,
+    log,
+    open_model,
+    require_embedder,
+)
 from convert.files import read_arrays
 from convert.measures.tally import TOP_K
 from edge_detector.errors import EdgeDetectorError, UsageError
@@ -80,6 +90,7 @@ def measure(
 ) -> dict[str, Any]:
     """Measure one checkpoint on the records."""
     measuring = _measuring(arguments)
+    require_embedder(checkpoint.folder, arguments.records)
     say(f"Loading checkpoint for eval: {checkpoint.folder}")
     model = load(checkpoint.folder)
     say(f"enter eval_once loop global_step_val = {checkpoint.step}. ")

@@ -1,6 +1,7 @@
-"""fetch: the released VGGish checkpoint and PCA parameters, from Google or from a disk, checked byte by byte."""
+"""fetch: the released files of VGGish or YAMNet, from Google or from a disk, checked byte by byte."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,42 +12,44 @@ from convert.data.download import copy_checked, download, sha256_of
 from convert.data.resume import Patience, ReleasedFile
 from edge_detector.errors import EdgeDetectorError, UsageError
 
-PARTS = {"checkpoint": released.CHECKPOINT, "pca": released.PCA_PARAMETERS}
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
-    parser.add_argument("--only", choices=tuple(PARTS), help="one of the two files (both)")
+    """Declare what the command takes."""
+    default, vggish = released.DEFAULT_MODEL, released.MODELS["vggish"]
+    parser.add_argument(
+        "model", nargs="?", choices=tuple(released.MODELS), default=default, metavar="MODEL", help=f"vggish or yamnet ({default})"
+    )
+    parser.add_argument("--only", choices=tuple(vggish.files), help="one of VGGish's two files (both)")
     parser.add_argument(
         "--from-file",
         type=Path,
         nargs="+",
         metavar="PATH",
-        help="without internet: files got elsewhere, by any name, or a folder that holds them",
+        help="without internet: files got elsewhere, by any name, or a folder that holds them; MODEL goes before it",
     )
-    parser.add_argument(
-        "--mirror", type=_web_address, default=released.URL, metavar="URL", help=f"where they are ({released.URL})"
-    )
+    places = ", ".join(f"{name}: {release.url}" for name, release in released.MODELS.items())
+    parser.add_argument("--mirror", type=_web_address, metavar="URL", help=f"folder on the web that holds them ({places})")
     parser.add_argument("--tries", type=positive_int, default=6, help="failures in a row, without a new byte, to put up with (6)")
     parser.add_argument("--stall", type=positive_float, default=30.0, help="seconds of silence to put up with (30)")
-    parser.add_argument("-o", "--output", type=Path, default=Path("build/vggish"), help="folder for the files (build/vggish)")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the files (build/MODEL)")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Get what is asked for, and say what there is and how it came."""
-    wanted = [PARTS[arguments.only]] if arguments.only else list(released.FILES)
+    """Get what is asked for, and report what there is and how it came."""
+    release = released.MODELS[arguments.model]
+    wanted = _wanted(arguments.model, arguments.only)
+    folder = arguments.output or Path("build") / arguments.model
     if arguments.from_file:
-        how = _copied(arguments.from_file, wanted, arguments.output)
+        how = _copied(arguments.from_file, wanted, folder)
     else:
-        patience = Patience(arguments.tries, arguments.stall)
-        how = {file.name: download(file, f"{arguments.mirror}/{file.name}", arguments.output, patience) for file in wanted}
+        patience, place = Patience(arguments.tries, arguments.stall), arguments.mirror or release.url
+        how = {file.name: download(file, f"{place}/{file.published_name}", folder, patience) for file in wanted}
     files = [
-        {"file": str(arguments.output / file.name), "how": how[file.name], "bytes": _size(arguments.output / file.name)}
-        | {"sha256": file.sha256}
+        {"file": str(folder / file.name), "how": how[file.name], "bytes": _size(folder / file.name), "sha256": file.sha256}
         for file in wanted
         if file.name in how
     ]
-    return {"folder": str(arguments.output), "files": files, "missing": [file.name for file in wanted if file.name not in how]}
+    return {"folder": str(folder), "files": files, "missing": [file.name for file in wanted if file.name not in how]}
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -54,6 +57,15 @@ def describe(result: dict[str, Any]) -> str:
     lines = [f"{file['file']}: {file['how']}, {file['bytes'] / 1e6:.1f} MB, checksum right" for file in result["files"]]
     lines += [f"{result['folder']}: {name} was not among the files given" for name in result["missing"]]
     return "\n".join(lines)
+
+
+def _wanted(model: str, only: str | None) -> list[ReleasedFile]:
+    files = released.MODELS[model].files
+    if only is None:
+        return list(files.values())
+    if only not in files:
+        raise UsageError(f"--only {only} is one of VGGish's files, and {model} was asked for; leave --only out")
+    return [files[only]]
 
 
 def _copied(paths: list[Path], wanted: list[ReleasedFile], folder: Path) -> dict[str, str]:
@@ -74,12 +86,32 @@ def _copied(paths: list[Path], wanted: list[ReleasedFile], folder: Path) -> dict
 def _files(paths: list[Path], wanted: list[ReleasedFile]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
-        inside = [path / file.name for file in wanted if (path / file.name).is_file()] if path.is_dir() else [path]
-        if not inside:
-            message = f"{path} holds neither of the released files; they are called {', '.join(file.name for file in wanted)}"
-            raise UsageError(message)
-        found += inside
+        if path.is_dir():
+            inside = [each for file in wanted if (each := _in_folder(path, file)) is not None]
+            if not inside:
+                names = " nor ".join(file.name for file in wanted)
+                lacks = f"neither {names}" if len(wanted) > 1 else f"no {names}"
+                raise UsageError(f"{path} holds {lacks}, under any name; give the file, or a folder that holds it")
+            found += inside
+        elif str(path) in released.MODELS and not path.exists():
+            raise UsageError(f"--from-file takes {path} for a file; give the model first: fetch {path} --from-file PATH")
+        else:
+            found.append(path)
     return found
+
+
+def _in_folder(folder: Path, wanted: ReleasedFile) -> Path | None:
+    """The file by one of its own names, otherwise whichever file has its content."""
+    for name in (wanted.name, wanted.published_name):
+        if (folder / name).is_file():
+            return folder / name
+    # A browser adds (1) to a name. What is longer than the file can be is not read: the folder may be full of films.
+    try:
+        files = [path for path in sorted(folder.iterdir()) if path.is_file() and os.access(path, os.R_OK)]
+        small = [path for path in files if path.stat().st_size <= wanted.largest_bytes]
+    except OSError as error:
+        raise EdgeDetectorError(f"{folder} cannot be read: {error.strerror or error}; give a folder that can") from error
+    return next((path for path in small if sha256_of(path) == wanted.sha256), None)
 
 
 def _size(path: Path) -> int:
@@ -93,6 +125,6 @@ def _size(path: Path) -> int:
 def _web_address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not text.isprintable() or " " in text:
-        message = f"{text!r} is not a web address such as {released.URL}"
+        message = f"{text!r} is not a web address such as {released.MODELS['vggish'].url}"
         raise argparse.ArgumentTypeError(message)
     return text.rstrip("/")

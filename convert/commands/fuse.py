@@ -1,12 +1,13 @@
-"""fuse: a trained LSTM's opinion and the one that its embedder has of its teacher's classes, weighed into one model.
+"""fuse: the read-out of AudioSet's labels, alone or with a trained LSTM, as one sequence model.
 
-A few hundred labelled recordings teach a classifier to tell just those apart; the teacher's classes were learnt from hours of
-everything, and without a label. The two err in different places, so the mean of their log-odds (a logarithmic opinion pool:
-Heskes, NIPS 1997) errs less often than either. An LSTM trained on top of the teacher's log-odds was worse: sure of what it was
-trained on, it no longer listened to them.
+The step then gives the probabilities of AudioSet's labels, and after them those of the LSTM's classes. A few hundred labelled
+recordings teach an LSTM to tell just those apart; AudioSet's labels were learnt from two million. The two err in different
+places, so each class of the LSTM becomes the mean of two log-odds (a logarithmic opinion pool: Heskes, NIPS 1997): the LSTM's
+own, and the highest of the class's labels.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,62 +15,80 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import share
+from convert.bundled_embedder import BundledEmbedder
 from convert.data.classes import from_json
 from convert.files import read_json, write_arrays, write_json
-from convert.prior import Prior, prior_of
-from convert.serving import digest_of_pca
+from convert.identity import identity_of, require_same
+from convert.readout import BIAS, KERNEL, Readout, read_readout
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 
-SHARE = 0.6
+SHARE = 0.5
 OFFSET = 2.0
-"""Added to the teacher's log-odds: YAMNet gives most of what it knows a score of 0.1 to 0.5, where an LSTM is sure."""
+"""Added to the labels' log-odds: YAMNet gives most sounds that it detects 0.1 to 0.5, where an LSTM gives nearly 1."""
 
-KERNEL, BIAS = "head/kernel", "head/bias"
+HEAD_KERNEL, HEAD_BIAS = "head/kernel", "head/bias"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument("source", type=Path, metavar="FOLDER", help="folder in which train made an LSTM with a logistic head")
     parser.add_argument(
-        "--embedder-source", type=Path, required=True, metavar="DIR", help="what train-embedder made, with a teacher"
+        "source", type=Path, nargs="?", metavar="FOLDER", help="folder in which train made an LSTM with a logistic head (none)"
     )
     parser.add_argument(
-        "--teacher", type=Path, required=True, metavar="FILE", help="that teacher, YAMNet's .tflite, its list of labels beside it"
+        "--embedder", type=Path, required=True, metavar="FILE", help="the .tflite embedder that export-embedder made of YAMNet"
     )
     parser.add_argument(
-        "--classes", type=Path, metavar="FILE", help="AudioSet's identifiers of the classes, as bundle takes them (the records')"
+        "--classes", type=Path, metavar="FILE", help="the labels of each class, as bundle takes them (without: nothing is fused)"
     )
-    parser.add_argument("--share", type=share, default=SHARE, help=f"weight of the teacher's opinion, from 0 to 1 ({SHARE})")
+    parser.add_argument("--share", type=share, default=SHARE, help=f"weight of the labels, from 0 to 1 ({SHARE})")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz and sequence.json")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Weigh and write."""
-    from convert.graphs.models import FACTS, WEIGHTS, build_model, load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
+    """Join and write."""
+    from convert.graphs.models import FACTS, WEIGHTS, Options, build_model, load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    facts = read_facts(arguments.source)
-    if facts.get("model") != "lstm" or facts.get("head") != "logistic" or facts.get("prior"):
-        raise UsageError(
-            f"{arguments.source} does not hold an LSTM with a logistic head as train makes it; only that has log-odds to weigh"
+    embedder, readout = BundledEmbedder.of_file(arguments.embedder), read_readout(arguments.embedder)
+    labels = len(readout.labels)
+    fused: tuple[str, ...] = ()
+    if arguments.source is None:
+        facts: dict[str, Any] = {"labels": [], "context": 1, "folds": [], "made_of": embedder.made_of}
+        weights = {KERNEL: readout.kernel, BIAS: readout.bias}
+        model = build_model("readout", Options(readout_labels=labels), labels)
+    else:
+        facts = read_facts(arguments.source)
+        if facts.get("model") != "lstm" or facts.get("head") != "logistic" or facts.get("readout_labels"):
+            raise UsageError(
+                f"{arguments.source} does not hold an LSTM with a logistic head as train makes it; only that has log-odds to fuse"
+            )
+        require_same(
+            identity_of(facts.get("made_of", {})),
+            f"the LSTM in {arguments.source}",
+            embedder.identity,
+            str(arguments.embedder),
+            "embed the recordings again with this embedder and train on them",
         )
-    trained = load_model(arguments.source)
-    classes = from_json(facts["labels"], read_json(arguments.classes) if arguments.classes else facts.get("classes", {}))
-    prior = prior_of(arguments.embedder_source, arguments.teacher, classes)
-    if facts.get("made_of", {}).get("pca") not in (None, digest_of_pca(prior.pca)):
-        raise UsageError(f"{arguments.source} learnt from records of another embedder than that of {arguments.embedder_source}")
-    weights = {name: variable.numpy() for name, variable in trained.weights.items()} | prior.arrays
-    weights[KERNEL], weights[BIAS] = weighed(weights[KERNEL], weights[BIAS], prior, arguments.share)
-    model = build_model("lstm", replace(trained.options, prior=prior.scores), len(classes))
+        trained = load_model(arguments.source)
+        said = read_json(arguments.classes) if arguments.classes else {}
+        classes = from_json(facts["labels"], said)
+        columns = [readout.columns(each.audioset) for each in classes]
+        scores = max([1, *map(len, columns)])
+        weights = {name: variable.numpy() for name, variable in trained.weights.items()}
+        weights |= fused_readout(readout, columns, scores)
+        weights |= weighed(weights, columns, arguments.share)
+        fused = tuple(each.slug for each, own in zip(classes, columns, strict=True) if own)
+        options = replace(trained.options, readout_labels=labels, readout_scores=scores)
+        model = build_model("lstm", options, labels + len(classes))
     model.load(weights)
     result = {
         **facts,
         **model.facts,
         "parameters": model.parameters,
         "macs_per_frame": model.macs_per_frame,
-        "prior_share": arguments.share,
-        "prior_of": arguments.teacher.name,
-        "prior_deaf_to": [slug for slug, known in zip(facts["labels"], prior.known, strict=True) if not known],
+        "audioset": [[label.name, label.mid] for label in readout.labels],
+        "fused": list(fused),
+        "label_share": arguments.share if fused else None,
     }
     write_arrays(arguments.output / WEIGHTS, weights)
     write_json(arguments.output / FACTS, result)
@@ -78,14 +97,35 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
-    deaf = f"; it has none of {', '.join(result['prior_deaf_to'])}" if result["prior_deaf_to"] else ""
-    return f"lstm: {result['prior_share']:.0%} of each opinion is what the embedder has learnt of {result['prior_of']}{deaf}"
+    own = f" and {len(result['labels'])} classes of the LSTM" if result["labels"] else ""
+    mixed = (
+        f"; {len(result['fused'])} of them fused, {result['label_share']:.0%} of each is its labels" if result["fused"] else ""
+    )
+    return f"{result['model']}: {len(result['audioset'])} AudioSet labels{own}{mixed}"
 
 
-def weighed(kernel: Float32, bias: Float32, prior: Prior, weight: float) -> tuple[Float32, Float32]:
-    """The classifier's kernel (cells + classes, classes) and bias (classes,): the mean of both log-odds, class by class.
+def fused_readout(readout: Readout, columns: Sequence[Sequence[int]], scores: int) -> dict[str, Float32]:
+    """Kernel and bias of all labels, and behind them the labels of each class once more, the last one repeated up to `scores`.
 
-    Where the teacher knows nothing of a class, the LSTM (kernel (cells, classes), bias (classes,)) is heard alone.
+    A class without labels has zeros.
     """
-    weights = np.where(prior.known, np.float32(weight), np.float32(0.0))
-    return np.concatenate([kernel * (1 - weights), np.diag(weights)]), bias * (1 - weights) + OFFSET * weights
+    kernel = np.zeros((len(readout.kernel), len(columns), scores), np.float32)
+    bias = np.zeros((len(columns), scores), np.float32)
+    for index, own in enumerate(columns):
+        if own:
+            padded = [*own, *[own[-1]] * (scores - len(own))]
+            kernel[:, index], bias[index] = readout.kernel[:, padded], readout.bias[padded]
+    return {
+        KERNEL: np.concatenate([readout.kernel, kernel.reshape(len(kernel), -1)], axis=1),
+        BIAS: np.concatenate([readout.bias, bias.reshape(-1)]),
+    }
+
+
+def weighed(weights: Mapping[str, Float32], columns: Sequence[Sequence[int]], weight: float) -> dict[str, Float32]:
+    """The classifier's kernel (cells + classes, classes) and bias (classes,): the weighted mean of both log-odds.
+
+    A class without labels keeps those of the LSTM, kernel (cells, classes) and bias (classes,).
+    """
+    shares = np.array([weight if own else 0.0 for own in columns], np.float32)
+    kernel = np.concatenate([weights[HEAD_KERNEL] * (1 - shares), np.diag(shares)])
+    return {HEAD_KERNEL: kernel, HEAD_BIAS: weights[HEAD_BIAS] * (1 - shares) + np.float32(OFFSET) * shares}

@@ -14,7 +14,7 @@ from convert.checkpoints import FACTS, trained_model
 from convert.data.batches import MAX_FRAMES, batches
 from convert.data.damage import Damage
 from convert.data.records import Form, read_dataset
-from convert.evaluation import Predictor, log, open_model, predicted
+from convert.evaluation import Predictor, log, open_model, predicted, require_embedder
 from convert.files import atomic_path, read_json
 from convert.measures.rows import ranked_classes
 from convert.measures.tally import TOP_K
@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     started = time.monotonic()
     damage = Damage(skip=arguments.skip_damaged)
     folder = trained_model(arguments.model).folder
+    require_embedder(folder, arguments.records)
     model = load(folder)
     classes = read_json(folder / FACTS)["labels"] if arguments.names else range(model.classes)
     # Labels, where there are any, are of no concern here, so they may be of any set of classes.

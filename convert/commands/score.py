@@ -34,6 +34,7 @@ from convert.data.scenes import SceneComposer
 from convert.data.scoring import accuracy, clip_probabilities
 from convert.data.signals import signals
 from convert.score_tables import AMONG, score_text
+from convert.serving import enabled_classes
 from edge_detector.core.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
@@ -83,7 +84,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.calibrate_background and not arguments.peer:
         raise UsageError("--calibrate-background is for YAMNet's thresholds; give --peer too, or leave it out")
     bundle = load_bundle(arguments.bundle)
-    slugs = [sound.slug for sound in bundle.manifest.classes]
+    slugs = [sound.slug for sound in enabled_classes(bundle)]
     clips = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
     contenders = ours(bundle, arguments.hops)
     heard = clip_probabilities(next(iter(contenders.values())).hear, clips, "accuracy")
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         AMONG: accuracy(heard, clips, slugs, own),
     }
     if arguments.peer:
-        peer = Peer(arguments.peer, bundle.manifest.classes)
+        peer = Peer(arguments.peer, enabled_classes(bundle))
         contenders |= _peers(peer, bundle, arguments)
         heard = clip_probabilities(partial(peer.probabilities, step_samples=EXAMPLE_STEP_SAMPLES), clips, "YAMNet")
         figures = {**accuracy(heard, clips, slugs, own), "found_at": found_at(heard, clips)}
@@ -117,7 +118,7 @@ def _learnt_from(bundle: Bundle) -> list[int]:
 
 
 def _peers(peer: Peer, bundle: Bundle, arguments: argparse.Namespace) -> dict[str, Contender]:
-    classes = bundle.manifest.classes
+    classes = enabled_classes(bundle)
     found = {FRIGATE: in_frigate(peer, classes)}
     if arguments.calibrate_background:
         every = find_clips(arguments.clips)

@@ -20,6 +20,7 @@ from convert.data.listening import hear
 from convert.data.own_sounds import halved_background, made_sounds
 from convert.data.probes import probe_stream
 from convert.data.records import find_embedder
+from convert.identity import identity_of, require_same
 from convert.progress import Progress
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from convert.taught_bundle import FEW, RECORD_THE_ROOM, Taught, calibrated, hear_quiet, manifest_of, measured, rules_of
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = Recipe(sequences=arguments.sequences, epochs=arguments.epochs, seed=arguments.seed)
     sys.stderr.write(f"teach: {', '.join(f'{label} {counts[label]}' for label in labels)}\n")
     with tempfile.TemporaryDirectory(prefix="teach-") as folder:
-        school = School(lesson, recipe, CodeEmbedder(base.embedder, base.pca), Path(folder))
+        school = School(lesson, recipe, CodeEmbedder.of_bundle(base), Path(folder))
         alone, errors = exported(school.trained(), lesson.context)
         clips, held_out = _left_out_in_turn(taught, school, lesson.context)
     step = taught.joined(alone)
@@ -183,10 +184,17 @@ def _refuse_too_few(folder: Path, found: Sequence[Clip]) -> None:
 
 
 def _negatives(given: Path | None, embedder: BundledEmbedder) -> Path | None:
-    if given is not None and find_embedder(given) != embedder.made_of:
-        raise UsageError(f"{given} was not made by this bundle's embedder; make it with embed --bundle, or leave it out")
-    shipped = DEFAULT_NEGATIVES if DEFAULT_NEGATIVES.exists() and find_embedder(DEFAULT_NEGATIVES) == embedder.made_of else None
-    return given or shipped
+    if given is not None:
+        require_same(
+            identity_of(find_embedder(given) or {}),
+            str(given),
+            embedder.identity,
+            "the bundle",
+            "make the records with embed --bundle, or leave them out",
+        )
+        return given
+    shipped = identity_of(find_embedder(DEFAULT_NEGATIVES) or {}) if DEFAULT_NEGATIVES.exists() else None
+    return DEFAULT_NEGATIVES if shipped is not None and shipped.digest == embedder.identity.digest else None
 
 
 def _minutes(sounds: Iterable[Float32]) -> float:

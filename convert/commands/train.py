@@ -14,6 +14,7 @@ from convert.data.classes import ClassName, as_json, numbered, read_class_names
 from convert.data.records import find_classes, find_embedder, find_folds, record_files
 from convert.data.training_set import SHUFFLED_RECORDS, Target, TrainingSet
 from convert.files import write_arrays, write_json
+from convert.identity import identity_of, require_same
 from convert.training_options import MODELS, add_options, chosen
 from edge_detector.errors import UsageError
 
@@ -160,10 +161,11 @@ def choose_classes(records: Sequence[Path], count: int | None, names: Path | Non
 def _embedder(arguments: argparse.Namespace) -> dict[str, str]:
     """Checksums of what made the records, empty where that is not known."""
     paths = [*arguments.records, *(arguments.validation or ())]
-    known = [dict(each) for path in paths if (each := find_embedder(path)) is not None]
-    if any(each != known[0] for each in known):
-        raise UsageError("the records were made by different embedders; their codes have nothing in common, embed them again")
-    return known[0] if known else {}
+    known = [(path, dict(each)) for path in paths if (each := find_embedder(path)) is not None]
+    for path, each in known[1:]:
+        first, of_first = known[0]
+        require_same(identity_of(of_first), f"{first}", identity_of(each), f"{path}", "embed all recordings with one embedder")
+    return known[0][1] if known else {}
 
 
 def _folds(arguments: argparse.Namespace) -> list[int] | None:

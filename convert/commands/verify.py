@@ -107,7 +107,9 @@ def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
     model = detector_model(bundle)
     streamed = stream_probabilities(model, samples, block_samples=1_000)
     whole = stream_probabilities(model, samples)
-    codes = np.stack([quantise(model.embedder.embed(patch), model.pca) for patch in patches(samples)])
+    codes = np.stack(
+        [quantise(model.embedder.embed(patch), model.pca) for patch in patches(samples, log_offset=model.log_offset)]
+    )
     windowed = _window_by_window(bundle, codes)
     finite = bool(np.isfinite(streamed).all() and np.isfinite(windowed).all())
     difference = float(np.abs(streamed - windowed).max()) if finite else None
@@ -126,7 +128,7 @@ def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
 def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
     spec = bundle.manifest.sequence
     shapes = {state.name: state.shape for state in spec.states}
-    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=len(bundle.manifest.classes))
+    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=bundle.manifest.named_outputs.count)
     found = []
     for end in range(1, len(codes) + 1):
         states = Bank.empty(1, list(shapes.values())).states

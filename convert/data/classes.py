@@ -21,12 +21,14 @@ class ClassName:
         slug: lower-case letters, digits and underscores; what it is called in topics and on command lines.
         label: for people.
         mid: AudioSet's identifier, or None.
+        audioset: names of the AudioSet labels that it is made of; empty where that is not said.
 
     """
 
     slug: str
     label: str
     mid: str | None = None
+    audioset: tuple[str, ...] = ()
 
 
 def slug_of(name: str) -> str:
@@ -66,15 +68,21 @@ def read_class_names(path: Path) -> tuple[ClassName, ...]:
     return classes
 
 
-def as_json(classes: Sequence[ClassName]) -> dict[str, dict[str, str | None]]:
-    """Labels and identifiers by slug, as files of classes hold them."""
-    return {each.slug: {"label": each.label, "mid": each.mid} for each in classes}
+def as_json(classes: Sequence[ClassName]) -> dict[str, dict[str, Any]]:
+    """Labels, identifiers and AudioSet labels by slug, as files of classes hold them."""
+    return {
+        each.slug: {"label": each.label, "mid": each.mid} | ({"audioset": list(each.audioset)} if each.audioset else {})
+        for each in classes
+    }
 
 
 def from_json(labels: Sequence[str], names: Mapping[str, Any]) -> tuple[ClassName, ...]:
     """Classes by their slugs, with what such a file says about them."""
-    return tuple(ClassName(each, *_said(named(each), names.get(each, {}))) for each in labels)
+    return tuple(_described(slug, names.get(slug, {})) for slug in labels)
 
 
-def _said(default: ClassName, about: Mapping[str, Any]) -> tuple[str, str | None]:
-    return str(about.get("label", default.label)), about.get("mid")
+def _described(slug: str, about: Mapping[str, Any]) -> ClassName:
+    audioset = about.get("audioset", [])
+    if not isinstance(audioset, list) or not all(isinstance(name, str) for name in audioset):
+        raise UsageError(f'the class {slug} has an "audioset" that is not a list of names; write ["Dog", "Bark"]')
+    return ClassName(slug, str(about.get("label", named(slug).label)), about.get("mid"), tuple(audioset))

@@ -10,7 +10,7 @@ from convert.data.clips import LoadedClip
 from convert.data.contest import Contender
 from convert.data.listening import NOISE, Ear, hear_background, hear_clips, hear_noise
 from convert.data.peer import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, Peer
-from convert.serving import detector_model, stream_probabilities
+from convert.serving import detector_model, enabled_classes, stream_probabilities
 from edge_detector.core.bundle import Bundle, SoundClass, hop_key
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
@@ -20,8 +20,8 @@ OURS, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibrate
 
 def ours(bundle: Bundle, hops: Sequence[int]) -> dict[str, Contender]:
     """The bundle as the detector runs it, at each of some hops per patch."""
-    model = detector_model(bundle)
-    classes = bundle.manifest.classes
+    classes = enabled_classes(bundle)
+    model = detector_model(bundle, classes)
     return {
         f"{OURS}_{hop_key(hop)}": Contender(
             title=f"this bundle, hop {hop_key(hop)} s",

@@ -1,9 +1,9 @@
 """YAMNet as people use it, to be measured beside a bundle on the very same sound.
 
-Its 521 scores become probabilities of our classes by AudioSet's identifiers: of each class the highest score of the names below.
-They are the class's own, its kinds, and the one above it where that is what people would call the sound: whoever asks YAMNet
-for barks takes "Dog" too. Asked for the ten classes of ESC-10 it is then wrong on 8 of the 320
-clips of folds 1 to 4 (tests/convert/test_peer.py).
+Its 521 scores become probabilities of our classes: of each class the highest score of its AudioSet labels. A class that names
+none has those below, by AudioSet's identifier: its own, its kinds, and the one above it where that is what people would call the
+sound: whoever asks YAMNet for barks takes "Dog" too. Asked for the ten classes of ESC-10 by identifier, it is wrong on 8 of the
+320 clips of folds 1 to 4 (tests/convert/test_peer.py).
 """
 
 import math
@@ -14,13 +14,12 @@ import numpy as np
 
 from convert.data.classes import ClassName
 from convert.data.teacher import Teacher
+from convert.data.yamnet_labels import read_labels
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.decision import Rule
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
-
-LABELS = "yamnet_label_list.txt"
 
 NAMES_BY_MID = {
     "/m/04rlf": ("Music", "Musical instrument"),
@@ -53,11 +52,11 @@ of its announcement, here the start of its window.
 
 
 class Peer:
-    """Says of any sound how probable YAMNet thinks our classes.
+    """YAMNet's probabilities of our classes.
 
     Args:
-        path: the .tflite file, with its list of labels beside it.
-        classes: ours. Those without an identifier in the table are never heard: `deaf_to`.
+        path: the .tflite file; its labels are in it, or beside it.
+        classes: ours. Those without AudioSet labels and without an identifier in the table are never detected: `deaf_to`.
 
     """
 
@@ -97,30 +96,25 @@ def windows(samples: Float32, step_samples: int) -> Float32:
 
 
 def columns_of(path: Path, scores: int, classes: Sequence[SoundClass | ClassName]) -> list[list[int]]:
-    """For each of our classes, which of YAMNet's scores speak for it; none for one without an identifier in the table.
+    """For each of our classes, which of YAMNet's scores speak for it; none for one without labels or an identifier in the table.
 
     Args:
-        path: the .tflite file, with its list of labels beside it.
+        path: the .tflite file; its labels are in it, or beside it.
         scores: how many it gives.
         classes: ours.
 
     Raises:
-        UsageError: the list cannot be read, or is of another model.
+        UsageError: the labels cannot be read, are of another model, or lack one that a class names.
 
     """
-    names = _names(path.with_name(LABELS), scores)
-    return [[names[name] for name in NAMES_BY_MID.get(sound.mid or "", ())] for sound in classes]
-
-
-def _names(path: Path, classes: int) -> dict[str, int]:
-    try:
-        names = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); it must lie beside YAMNet's .tflite file") from error
-    if len(names) != classes:
-        raise UsageError(f"{path} names {len(names)} classes and the model beside it has {classes}; give YAMNet's own list")
-    found = {name: index for index, name in enumerate(names)}
-    for wanted in (name for every in NAMES_BY_MID.values() for name in every):
-        if wanted not in found:
-            raise UsageError(f"{path} has no class {wanted!r}; give YAMNet's own list")
-    return found
+    names = read_labels(path)
+    if len(names) != scores:
+        raise UsageError(f"{path} comes with {len(names)} labels and gives {scores} scores; give YAMNet's own list")
+    numbers = {name: index for index, name in enumerate(names)}
+    wanted = [sound.audioset or NAMES_BY_MID.get(sound.mid or "", ()) for sound in classes]
+    for sound, own in zip(classes, wanted, strict=True):
+        if unknown := [name for name in own if name not in numbers]:
+            raise UsageError(
+                f"{path} has no label {unknown[0]!r}, which the class {sound.slug} is made of; give YAMNet's own file"
+            )
+    return [[numbers[name] for name in own] for own in wanted]

@@ -16,15 +16,18 @@ from edge_detector.types import Float32
 
 def probe_patches(count: int, seed: int, clips: Path | None = None, folds: Collection[int] | None = None) -> Float32:
     """Log-mel patches float32 (count, 96, 64) of augmented clips, or of noises, hums and sweeps at many levels."""
+    return np.stack([log_mel(samples) for samples in probe_windows(count, seed, clips, folds)])
+
+
+def probe_windows(count: int, seed: int, clips: Path | None = None, folds: Collection[int] | None = None) -> Float32:
+    """The sound of such patches: float32 (count, 15600)."""
     rng = np.random.default_rng([seed, 77])
     if clips is not None:
         found = find_clips(clips, folds)
         labels = labels_of(found)
-        windows = WindowSource(load_clips(found, labels), len(labels), seed).draw(rng, count).samples
-    else:
-        backgrounds = Backgrounds(seed)
-        windows = np.stack([_made_up(rng, backgrounds, FRONT_END.patch_samples) for _ in range(count)])
-    return np.stack([log_mel(samples) for samples in windows])
+        return WindowSource(load_clips(found, labels), len(labels), seed).draw(rng, count).samples
+    backgrounds = Backgrounds(seed)
+    return np.stack([_made_up(rng, backgrounds, FRONT_END.patch_samples) for _ in range(count)])
 
 
 def probe_stream(seconds: float, seed: int) -> Float32:

@@ -10,6 +10,7 @@ from convert.data.classes import ClassName, as_json, from_json, named
 from convert.data.damage import Damage, DamagedRecordError
 from convert.data.record_forms import ANY_FORM, Form, Record, decode_record, encode_record
 from convert.files import read_json, write_json
+from convert.identity import KEYS, identity_of
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 __all__ = [
@@ -72,11 +73,15 @@ def find_classes(path: Path) -> tuple[ClassName, ...] | None:
 
 def find_embedder(path: Path) -> Mapping[str, str] | None:
     """What the records of a file or folder were embedded by (`CodeEmbedder.made_of`); None where that is not known."""
-    found = [read_json(sidecar(file)).get("made_of", {}) for file in record_files(path) if sidecar(file).exists()]
-    by = [{name: str(each[name]) for name in ("embedder", "pca")} for each in found if "embedder" in each]
-    if any(each != by[0] for each in by):
-        raise EdgeDetectorError(f"the files in {path} were made by different embedders; keep those of one in a folder")
-    return by[0] if by else None
+    known: dict[str, Mapping[str, str]] = {}
+    for file in record_files(path):
+        made_of = read_json(sidecar(file)).get("made_of", {}) if sidecar(file).exists() else {}
+        if (identity := identity_of(made_of)) is not None:
+            known.setdefault(identity.digest, {name: str(made_of[name]) for name in KEYS if name in made_of})
+    if len(known) > 1:
+        one, other = [identity_of(made_of) for made_of in known.values()][:2]
+        raise EdgeDetectorError(f"the files in {path} are of two embedders, {one} and {other}; keep those of one in a folder")
+    return next(iter(known.values()), None)
 
 
 def find_folds(path: Path) -> frozenset[int] | None:

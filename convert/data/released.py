@@ -1,8 +1,24 @@
-"""The files Google released for VGGish, by name and checksum."""
+"""The files that Google released, by name and checksum: VGGish's and YAMNet's."""
+
+from dataclasses import dataclass
 
 from convert.data.resume import ReleasedFile
 
-URL = "https://storage.googleapis.com/audioset"
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The files of one model.
+
+    Attributes:
+        url: the folder on the web that holds them all.
+        files: by what they are called on the command line.
+
+    """
+
+    url: str
+    files: dict[str, ReleasedFile]
+
+
 CHECKPOINT = ReleasedFile(
     "vggish_model.ckpt", "0962b1914e3e053922d957c45bc84a78c985765641dc6bceeeb3a7d8dfecfdf6", largest_bytes=400_000_000
 )
@@ -11,4 +27,19 @@ PCA_PARAMETERS = ReleasedFile(
 )
 """The checksums are those that unrelated projects agree on. Google publishes none, nor the sizes: the limits are generous."""
 
-FILES = (CHECKPOINT, PCA_PARAMETERS)
+YAMNET = ReleasedFile(
+    "yamnet.tflite",
+    "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
+    largest_bytes=4_126_810,
+    remote_name="lite-model_yamnet_classification_tflite_1.tflite",
+)
+"""The classifier with its list of labels. The limit is its size."""
+
+MODELS = {
+    "vggish": Release("https://storage.googleapis.com/audioset", {"checkpoint": CHECKPOINT, "pca": PCA_PARAMETERS}),
+    "yamnet": Release(
+        "https://storage.googleapis.com/download.tensorflow.org/models/tflite/task_library/audio_classification/rpi",
+        {"classifier": YAMNET},
+    ),
+}
+DEFAULT_MODEL = "vggish"

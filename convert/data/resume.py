@@ -28,15 +28,22 @@ class ReleasedFile:
     """A file that is known by its content.
 
     Attributes:
-        name: what it is called where it is published, and here.
+        name: what it is called here.
         sha256: hexadecimal digest of its bytes.
         largest_bytes: no answer longer than this can be the file; it is cut off.
+        remote_name: what it is called where it is published; the same where this is None.
 
     """
 
     name: str
     sha256: str
     largest_bytes: int
+    remote_name: str | None = None
+
+    @property
+    def published_name(self) -> str:
+        """What it is called where it is published."""
+        return self.remote_name or self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Where an embedder comes from: VGGish's checkpoint, or a folder that train-embedder made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from convert.files import read_json, write_arrays, write_json
 from convert.graphs.embedder_export import EmbedderGraph, load_embedder
 from convert.graphs.vggish import VGGISH, Layout, Vggish
 from convert.graphs.vggish_checkpoint import read_checkpoint
-from convert.serving import read_pca
+from convert.serving import EMBEDDER_FACTS, read_pca
 from edge_detector.core.embedding import Pca
 from edge_detector.errors import UsageError
+from edge_detector.params import FRONT_END
 
-FACTS, TRAINED, PCA = "embedder.json", "weights.npz", "pca.npz"
+FACTS, TRAINED, PCA = EMBEDDER_FACTS, "weights.npz", "pca.npz"
 MODEL = "vggish"
+TRAINED_NAME = "compact-vggish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class EmbedderSource:
     Attributes:
         model: the graph.
         pca: its PCA, if one is known.
-        facts: what embedder.json is to say of a checkpoint; None for a trained folder, which has its own.
+        facts: what embedder.json is to say of it.
         released: whether these are Google's weights, to the byte.
         released_pca: whether these are Google's PCA parameters, to the byte.
 
@@ -35,7 +38,7 @@ class EmbedderSource:
 
     model: EmbedderGraph
     pca: Pca | None
-    facts: dict[str, Any] | None = None
+    facts: dict[str, Any]
     released: bool = False
     released_pca: bool = False
 
@@ -57,13 +60,16 @@ def load_source(path: Path, pca: Path | None = None, layout: Layout = VGGISH) ->
         if pca is not None:
             message = f"--pca goes with a checkpoint; {path} is to have the PCA it was trained with"
             raise UsageError(message)
-        return EmbedderSource(*load_embedder(path))
+        model, own_pca = load_embedder(path)
+        return EmbedderSource(model, own_pca, {**read_json(path / FACTS), "name": TRAINED_NAME})
     weights = read_checkpoint(checkpoint, layout)
     beside = checkpoint.with_name(released.PCA_PARAMETERS.name)
     pca = pca or (beside if beside.exists() else None)
     checksum = sha256_of(checkpoint) if checkpoint.is_file() else None
     facts = {
         "model": MODEL,
+        "name": MODEL,
+        "log_offset": FRONT_END.log_offset,
         "width": layout.channels[0] / VGGISH.channels[0],
         "parameters": int(sum(values.size for values in weights.values())),
         "checkpoint_sha256": checksum,
@@ -78,20 +84,17 @@ def load_source(path: Path, pca: Path | None = None, layout: Layout = VGGISH) ->
     )
 
 
-def refuse_foreign_folder(output: Path, source: EmbedderSource) -> None:
-    """Raise if describing a checkpoint in the output's folder would overwrite another embedder's description."""
+def refuse_foreign_folder(output: Path, name: str) -> None:
+    """Raise if describing an embedder in the output's folder would overwrite what is said of another."""
     facts = output.parent / FACTS
-    if source.facts is not None and facts.exists() and read_json(facts).get("model") != MODEL:
+    said = read_json(facts) if facts.exists() else {}
+    if said and said.get("name", MODEL if said.get("model") == MODEL else TRAINED_NAME) != name:
         message = f"{output.parent} is another embedder's folder; write {output.name} into a folder of its own"
         raise UsageError(message)
 
 
-def describe_beside(output: Path, source: EmbedderSource) -> None:
-    """Put what `bundle --embedder-source` asks for into the output's folder: embedder.json and, in our form, pca.npz."""
-    if source.facts is None or source.pca is None:
-        return
-    write_arrays(
-        output.parent / PCA,
-        {"pca_eigen_vectors": np.asarray(source.pca.matrix), "pca_means": np.asarray(source.pca.means)},
-    )
-    write_json(output.parent / FACTS, source.facts)
+def describe_beside(output: Path, facts: Mapping[str, Any], pca: Pca | None) -> None:
+    """Put what `embed` and `bundle` need into the output's folder: embedder.json and, in our form, pca.npz."""
+    write_json(output.parent / FACTS, facts)
+    if pca is not None:
+        write_arrays(output.parent / PCA, {"pca_eigen_vectors": np.asarray(pca.matrix), "pca_means": np.asarray(pca.means)})

@@ -3,7 +3,8 @@
 #
 #   make -f convert/recipes/cross_validation.mk DATA=../shared/data
 #
-# Each takes as long as the bundle itself; what is done is not done twice. Give STEPS and the rest as to default.mk.
+# The embedder has met none of the recordings, so that all four share it. What is done is not done twice; give SEED and the rest
+# as to default.mk.
 
 DATA ?= ../shared/data
 PYTHON ?= .venv/bin/python
@@ -14,7 +15,8 @@ SCORES = $(FOLDS:%=$(WORK)/fold-%/score.json)
 COMMA := ,
 EMPTY :=
 OTHERS = $(subst $(EMPTY) $(EMPTY),$(COMMA),$(strip $(filter-out $*,$(FOLDS))))
-MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background
+MAKE_BUNDLE = $(MAKE) -f convert/recipes/default.mk DATA=$(DATA) PYTHON=$(PYTHON) DEBIAN=$(WORK)/debian BACKGROUND=$(WORK)/background \
+	EMBEDDER=$(WORK)/embedder/embedder.tflite
 
 .DELETE_ON_ERROR:
 # Bundles are no passing thing on the way to scores, that make would take away again.
@@ -29,8 +31,8 @@ $(WORK)/fold-%/score.json: $(WORK)/fold-%/bundle/manifest.json
 		--peer $(DATA)/peers/yamnet.tflite --calibrate-background $(WORK)/background/calibrate --json > $@
 
 # What all folds share is made once, before two of them could begin to make it at the same time.
-$(WORK)/fold-%/bundle/manifest.json: $(WORK)/background/background.json
+$(WORK)/fold-%/bundle/manifest.json: $(WORK)/embedder/embedder.tflite
 	+$(MAKE_BUNDLE) FOLDS=$(OTHERS) HELD_OUT=$* WORK=$(WORK)/fold-$* OUTPUT=$(WORK)/fold-$*/bundle
 
-$(WORK)/background/background.json:
-	+$(MAKE_BUNDLE) $@
+$(WORK)/embedder/embedder.tflite:
+	+$(MAKE_BUNDLE) WORK=$(WORK) $@

@@ -1,4 +1,4 @@
-# Included by the recipes: the sound that is not of the clips, and how embedders learn from it. Speech, music and other sound
+# Included by the recipes: the sound that is not of the clips, and the embedder fitted to it. Speech, music and other sound
 # come from Debian's packages, downloaded and unpacked, not installed: default_background.json says which file is for training,
 # for choosing thresholds, and for testing; no speaker or musician is in two of these, but for synthetic voices.
 
@@ -14,24 +14,22 @@ TEACHER = $(DATA)/peers/yamnet.tflite
 
 G722 = asterisk-core-sounds-en-g722 asterisk-core-sounds-es-g722 asterisk-core-sounds-fr-g722 \
 	asterisk-core-sounds-it-g722 asterisk-core-sounds-ru-g722 asterisk-moh-opsound-g722
-PACKAGES = $(G722) 0ad-data alsa-utils asc-music asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav \
-	berusky2-data boswars-data btanks-data bucklespring-data caveexpress-data colobot-common-sounds crrcsim-data \
-	csoundqt-examples cube2-data elpa-redtick endless-sky-data etw-data extremetuxracer-data fillets-ng-data flare-game \
-	flightgear-data-base freeciv-data freecol freedroidrpg-data fretsonfire-songs-muldjord fretsonfire-songs-sectoid \
-	gigalomania-data gnome-audio gnome-shell-pomodoro-data hedgewars-data horgand-data hydrogen-drumkits \
+PACKAGES = $(G722) alsa-utils asc-music asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav boswars-data \
+	btanks-data bucklespring-data caveexpress-data colobot-common-sounds crrcsim-data csoundqt-examples elpa-redtick \
+	endless-sky-data etw-data extremetuxracer-data fillets-ng-data flare-game freeciv-data fretsonfire-songs-muldjord \
+	fretsonfire-songs-sectoid gigalomania-data gnome-audio gnome-shell-pomodoro-data hedgewars-data horgand-data \
 	hyperrogue-music klettres-data krank libreoffice-common lincity-ng-data lugaru-data mame-data marsshooter-data \
-	megaglest-data micropolis-data minetest-data minetest-mod-homedecor naev-data netpanzer-data neverball-common \
-	nexuiz-data nexuiz-music opencity-data openclonk-data planetblupi-common plee-the-bear-data pushover-data \
-	redeclipse-data scorched3d-data scratch searchandrescue-data simutrans-pak64 singularity-music sonic-pi-samples \
-	stormbaancoureur-data supertux-data supertuxkart-data torcs-data trackballs-data triplea tuxpaint-plugins-default \
-	tuxpaint-stamps-default ufoai-music ufoai-sound unknown-horizons warmux-data warzone2100-data warzone2100-music \
-	wesnoth-1.16-data wesnoth-1.16-music widelands-data xemacs21-basesupport zaz-data
+	micropolis-data minetest-data minetest-mod-homedecor netpanzer-data neverball-common nexuiz-music opencity-data \
+	planetblupi-common plee-the-bear-data pushover-data scorched3d-data scratch searchandrescue-data simutrans-pak64 \
+	singularity-music sonic-pi-samples stormbaancoureur-data supertux-data trackballs-data triplea \
+	tuxpaint-plugins-default tuxpaint-stamps-default ufoai-sound warmux-data warzone2100-music wesnoth-1.16-music \
+	xemacs21-basesupport zaz-data
 VOICES = espeak-ng libespeak-ng1 espeak-ng-data libpcaudio0 libsonic0
 ESPEAK = $(DEBIAN)/voices/usr
 ARCHIVE = .*\.\(zip\|pk3\|wz\)
 SOUND_FILE = .*\.\(wav\|ogg\|flac\|opus\|mp3\|g722\)
 
-# Downloads 9 GB, one package after the other; only their sounds are kept, those in zip archives too.
+# Downloads 1.9 GB, one package after the other; only their sounds are kept, those in zip archives too.
 $(DEBIAN)/unpacked/%:
 	mkdir -p $(DEBIAN)/packages $(@D)
 	cd $(DEBIAN)/packages && rm -f $*_*.deb && apt-get download $*
@@ -65,6 +63,13 @@ $(DEBIAN)/spoken: $(DEBIAN)/unpacked.voices
 
 $(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(PACKAGES:%=$(DEBIAN)/unpacked/%) $(PLAN)
 	$(CONVERT) background $(DEBIAN) --plan $(PLAN) --teacher $(TEACHER) -o $(BACKGROUND)
+
+# YAMNet's body, its projection fitted to sound of every kind but the clips, so that one embedder serves every fold of them.
+EMBEDDER ?= $(WORK)/embedder/embedder.tflite
+FIT = $(BACKGROUND)/train/music $(BACKGROUND)/train/speech $(BACKGROUND)/train/other $(BACKGROUND)/train/unsorted $(DATA)/world
+
+$(WORK)/embedder/embedder.tflite: $(BACKGROUND)/background.json
+	$(CONVERT) export-embedder $(TEACHER) --fit $(FIT) -o $@
 
 TRAIN_EMBEDDER = $(CONVERT) train-embedder --background $(BACKGROUND)/train --teacher $(TEACHER) --no-masks --uses 3 \
 	--textures 0.15 --seek 0.5

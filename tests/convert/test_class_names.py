@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from convert.data.classes import ClassName, as_json, from_json, named, read_class_names
+from convert.data.yamnet_labels import AUDIOSET_LABELS
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 HEAD = "index,mid,display_name\n"
@@ -50,12 +51,17 @@ def test_a_slug_alone_gets_a_label_and_any_other_name_is_its_own() -> None:
 
 
 def test_names_come_back_from_json() -> None:
-    classes = (ClassName("dog", "Dog", "/m/1"), ClassName("cat", "Katze"))
+    classes = (ClassName("dog", "Dog", "/m/1", ("Dog", "Bark")), ClassName("cat", "Katze"))
     assert from_json(["dog", "cat"], as_json(classes)) == classes
     assert from_json(["dog_bark"], {}) == (ClassName("dog_bark", "Dog bark"),)
 
 
-def test_audiosets_527_classes_all_have_different_slugs(data: Path) -> None:
-    classes = read_class_names(data / "audioset" / "class_labels_indices.csv")
+def test_audioset_labels_that_are_no_list_of_names_are_refused() -> None:
+    with pytest.raises(UsageError, match='the class dog has an "audioset" that is not a list of names'):
+        from_json(["dog"], {"dog": {"audioset": "Dog"}})
+
+
+def test_audiosets_527_classes_all_have_different_slugs() -> None:
+    classes = read_class_names(AUDIOSET_LABELS)
     assert (len(classes), len({each.slug for each in classes})) == (527, 527)
     assert classes[526] == ClassName("field_recording", "Field recording", "/m/07hvw1")

@@ -188,7 +188,17 @@ def test_a_copy_that_changed_on_the_way_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_file_may_have_another_name_where_it_is_published(tmp_path: Path) -> None:
+    file = ReleasedFile("short.tflite", FILE.sha256, FILE.largest_bytes, remote_name="lite-model_long_1.tflite")
+    with BadWeb(CONTENT, "cut", "whole") as web:
+        assert download(file, f"{web.url}/folder/{file.published_name}", tmp_path, patient()) == "resumed"
+    assert web.paths == ["/folder/lite-model_long_1.tflite"] * 2
+    assert names(tmp_path) == ["short.tflite"]
+    assert FILE.published_name == FILE.name
+
+
 def test_the_released_files_are_those_of_the_published_checksums() -> None:
-    assert [file.name for file in released.FILES] == ["vggish_model.ckpt", "vggish_pca_params.npz"]
-    assert all(len(file.sha256) == 64 and set(file.sha256) <= set("0123456789abcdef") for file in released.FILES)
+    files = [file for release in released.MODELS.values() for file in release.files.values()]
+    assert [file.name for file in files] == ["vggish_model.ckpt", "vggish_pca_params.npz", "yamnet.tflite"]
+    assert all(len(file.sha256) == 64 and set(file.sha256) <= set("0123456789abcdef") for file in files)
     assert released.CHECKPOINT.largest_bytes > 288_564_736

@@ -1,19 +1,31 @@
 """YAMNet beside us: mapped to our classes as its figures say, and heard as Frigate hears it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from convert.data.classes import ClassName
 from convert.data.clips import find_clips, load_clips
 from convert.data.contest import Contender, found_at
-from convert.data.peer import EXAMPLE_STEP_SAMPLES, FRIGATE_RULE, FRIGATE_STEP_SAMPLES, NAMES_BY_MID, Peer, windows
+from convert.data.peer import (
+    EXAMPLE_STEP_SAMPLES,
+    FRIGATE_RULE,
+    FRIGATE_STEP_SAMPLES,
+    NAMES_BY_MID,
+    Peer,
+    columns_of,
+    windows,
+)
 from convert.data.scoring import accuracy
+from convert.data.yamnet_labels import LABELS, read_labels
 from convert.serving import DEFAULT_BUNDLE
 from edge_detector.core.bundle import SoundClass, load_bundle
 from edge_detector.core.decision import Rule
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
+from tests.convert.test_yamnet_labels import without_archive
 
 CLASSES = load_bundle(DEFAULT_BUNDLE).manifest.classes
 SLUGS = tuple(sound.slug for sound in CLASSES)
@@ -43,15 +55,27 @@ def test_windows_overlap_as_asked_and_the_rest_is_left_out() -> None:
     assert [int(window[0]) for window in windows(samples, EXAMPLE_STEP_SAMPLES)] == [0, 7_680, 15_360, 23_040]
 
 
-@pytest.mark.parametrize("wrong", ["absent", "short", "other"])
-def test_a_list_of_labels_that_is_not_yamnet_s_is_refused(wrong: str, tmp_path: Path, data: Path) -> None:
-    model = tmp_path / "yamnet.tflite"
-    model.symlink_to(data / "peers" / "yamnet.tflite")
-    names = {"short": "Dog\nBark\n", "other": "\n".join(f"class {number}" for number in range(521)) + "\n"}
-    if wrong in names:
-        (tmp_path / "yamnet_label_list.txt").write_text(names[wrong], encoding="utf-8")
-    with pytest.raises(UsageError, match=r"must lie beside|give YAMNet's own list"):
+@pytest.mark.parametrize(("names", "what"), [(["Dog", "Bark"], "comes with 2 labels"), (range(521), "has no label 'Baby cry")])
+def test_a_list_of_labels_that_is_not_yamnet_s_is_refused(names: Sequence[object], what: str, tmp_path: Path, data: Path) -> None:
+    model = without_archive(data / "peers" / "yamnet.tflite", tmp_path / "yamnet.tflite")
+    (tmp_path / LABELS).write_text("\n".join(map(str, names)), encoding="utf-8")
+    with pytest.raises(UsageError, match=what):
         Peer(model, CLASSES)
+
+
+def test_a_class_made_of_audioset_labels_has_exactly_their_scores(data: Path) -> None:
+    path = data / "peers" / "yamnet.tflite"
+    rooster = ClassName("rooster", "Rooster", "/m/07qn5dc", ("Crowing, cock-a-doodle-doo",))
+    names = read_labels(path)
+    assert columns_of(path, len(names), [rooster]) == [[names.index("Crowing, cock-a-doodle-doo")]]
+    by_identifier = columns_of(path, len(names), [ClassName("rooster", "Rooster", "/m/07qn5dc")])
+    assert [names[column] for column in by_identifier[0]] == list(NAMES_BY_MID["/m/07qn5dc"])
+
+
+def test_a_class_made_of_a_label_that_yamnet_lacks_is_refused(data: Path) -> None:
+    kettle = ClassName("kettle", "Kettle", None, ("Steam", "Kettle"))
+    with pytest.raises(UsageError, match="has no label 'Kettle', which the class kettle is made of; give"):
+        Peer(data / "peers" / "yamnet.tflite", [kettle])
 
 
 def test_every_class_of_the_shipped_bundle_has_its_names(data: Path) -> None:

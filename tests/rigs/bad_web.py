@@ -17,6 +17,7 @@ class BadWeb:
     def __init__(self, content: bytes, *script: Answer) -> None:
         self.content, self.script = content, list(script)
         self.ranges: list[str | None] = []
+        self.paths: list[str] = []
         self.release = threading.Event()
         outer = self
 
@@ -44,6 +45,7 @@ class BadWeb:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         asked = request.headers.get("Range")
         self.ranges.append(asked)
+        self.paths.append(request.path)
         kind = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and kind != "no-ranges" else 0
         if kind == "drop":

@@ -9,13 +9,14 @@ import numpy as np
 from convert.files import read_arrays, read_json
 from convert.graphs.models.base import Options, SequenceModel
 from convert.graphs.models.dbof import Dbof
+from convert.graphs.models.label_readout import LabelReadout
 from convert.graphs.models.logistic import FrameLogistic, VideoLogistic, VideoMoe
 from convert.graphs.models.lstm import Lstm
 from edge_detector.errors import EdgeDetectorError
 
 __all__ = ["FACTS", "MODELS", "WEIGHTS", "Options", "SequenceModel", "build_model", "load_model", "read_facts"]
 
-MODELS = {model.kind: model for model in (Lstm, Dbof, FrameLogistic, VideoMoe, VideoLogistic)}
+MODELS = {model.kind: model for model in (Lstm, Dbof, FrameLogistic, VideoMoe, VideoLogistic, LabelReadout)}
 WEIGHTS, FACTS = "weights.npz", "sequence.json"
 
 
@@ -36,7 +37,7 @@ def load_model(folder: Path) -> SequenceModel:
     known = {field.name for field in fields(Options)}
     try:
         options = Options(**{name: value for name, value in facts.items() if name in known})
-        model = build_model(str(facts["model"]), options, len(facts["labels"]))
+        model = build_model(str(facts["model"]), options, options.readout_labels + len(facts["labels"]))
         model.load(weights)
     except (KeyError, ValueError, TypeError) as error:
         message = f"{folder} is not what train makes ({error}); train the model again"

@@ -26,7 +26,8 @@ class Options:
 
     Attributes:
         layers, cells: of the LSTM.
-        prior: teacher's scores that its prior takes for each class, 0 without one.
+        readout_labels: AudioSet labels that the step gives before its own classes, 0 for none.
+        readout_scores: labels that are fused into each of these.
         head: classifier on top of LSTM and DBoF.
         mixtures: experts per class of a mixture, besides the dummy one.
         clusters, hidden: sizes of DBoF's two layers.
@@ -40,7 +41,8 @@ class Options:
 
     layers: int = 2
     cells: int = 1_024
-    prior: int = 0
+    readout_labels: int = 0
+    readout_scores: int = 0
     head: Literal["moe", "logistic"] = "moe"
     mixtures: int = 2
     clusters: int = 8_192

@@ -38,7 +38,7 @@ class Dbof(SequenceModel):
                 self.add(f"{name}/beta", np.zeros(size))
                 self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros(size), trainable=False)
                 self.statistics[f"{name}/variance"] = tf.Variable(tf.ones(size), trainable=False)
-        self._head = make_head(options.head, self, options.hidden, rng)
+        self._head = make_head(options.head, self, options.hidden, classes, rng)
 
     def _layers(self) -> tuple[tuple[str, int, int], ...]:
         return (("cluster", EMBEDDING_SIZE, self.options.clusters), ("hidden", self.options.clusters, self.options.hidden))

@@ -21,10 +21,10 @@ class Head(Protocol):
 class LogisticHead:
     """One logistic per class."""
 
-    def __init__(self, model: SequenceModel, size: int, rng: np.random.Generator) -> None:
-        self.macs = size * model.classes
-        model.add("head/kernel", xavier(rng, size, model.classes), regularised=True)
-        model.add("head/bias", np.zeros(model.classes))
+    def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator) -> None:
+        self.macs = size * classes
+        model.add("head/kernel", xavier(rng, size, classes), regularised=True)
+        model.add("head/bias", np.zeros(classes))
 
     def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Probabilities (n, classes) of inputs (n, size)."""
@@ -34,8 +34,8 @@ class LogisticHead:
 class MoeHead:
     """Per class a softmax over `mixtures` logistic experts and a dummy one that always says 0; gates have no bias."""
 
-    def __init__(self, model: SequenceModel, size: int, rng: np.random.Generator) -> None:
-        self._classes, self._mixtures = model.classes, model.options.mixtures
+    def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator) -> None:
+        self._classes, self._mixtures = classes, model.options.mixtures
         gates, experts = self._classes * (self._mixtures + 1), self._classes * self._mixtures
         self.macs = size * (gates + experts)
         model.add("gates/kernel", xavier(rng, size, gates), regularised=True)
@@ -49,9 +49,9 @@ class MoeHead:
         return tf.reduce_sum(tf.nn.softmax(gates)[..., : self._mixtures] * tf.sigmoid(experts), axis=-1)
 
 
-def make_head(name: str, model: SequenceModel, size: int, rng: np.random.Generator) -> Head:
+def make_head(name: str, model: SequenceModel, size: int, classes: int, rng: np.random.Generator) -> Head:
     """The classifier of that name on inputs of `size` numbers."""
-    return MoeHead(model, size, rng) if name == "moe" else LogisticHead(model, size, rng)
+    return MoeHead(model, size, classes, rng) if name == "moe" else LogisticHead(model, size, classes, rng)
 
 
 def plain_copy(model: SequenceModel) -> Arrays:

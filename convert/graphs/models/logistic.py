@@ -20,7 +20,7 @@ class OfASum(SequenceModel):
 
     def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
-        self._head = make_head(self.head_name, self, EMBEDDING_SIZE, np.random.default_rng(seed))
+        self._head = make_head(self.head_name, self, EMBEDDING_SIZE, classes, np.random.default_rng(seed))
 
     @abstractmethod
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from convert.graphs.models.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, normalised, xavier
 from convert.graphs.models.heads import make_head, plain_copy
-from convert.graphs.models.prior import prior_log_odds, prior_macs, prior_variables
+from convert.graphs.models.readout import readout_log_odds, readout_macs, readout_variables
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
 
@@ -19,11 +19,12 @@ class Lstm(SequenceModel):
     """One kernel per layer for input and state together, gates in the order i, j, f, o.
 
     The forget bias is added when run, never stored. One kernel, not two, because each variable's gradient is clipped by itself.
-    Ours, not YouTube-8M's, is the prior: where there is one, the classifier has its log-odds beside h.
+    Ours, not YouTube-8M's, is the read-out: where there is one, the step gives the probabilities of AudioSet's labels first, and
+    the classifier has the log-odds of each class's labels beside h.
     """
 
     kind = "lstm"
-    uses = ("layers", "cells", "head", "mixtures", "prior")
+    uses = ("layers", "cells", "head", "mixtures", "readout_labels", "readout_scores")
 
     def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
@@ -33,9 +34,10 @@ class Lstm(SequenceModel):
             self.add(f"layer{layer}/kernel", xavier(rng, size + options.cells, 4 * options.cells))
             self.add(f"layer{layer}/bias", np.zeros(4 * options.cells))
             size = options.cells
-        self._head = make_head(options.head, self, options.cells + (classes if options.prior else 0), rng)
-        if options.prior:
-            self.statistics |= prior_variables(classes, options.prior)
+        own = classes - options.readout_labels
+        self._head = make_head(options.head, self, options.cells + (own if options.readout_labels else 0), own, rng)
+        if options.readout_labels:
+            self.statistics |= readout_variables(options.readout_labels, own, options.readout_scores)
         self._prefix_graph: Any = None
 
     @property
@@ -45,10 +47,11 @@ class Lstm(SequenceModel):
 
     @property
     def macs_per_frame(self) -> int:
-        """All kernels, the head and the prior."""
+        """All kernels, the head and the read-out."""
         kernels = [variable for name, variable in self.weights.items() if name.endswith("/kernel") and name.startswith("layer")]
-        prior = prior_macs(self.classes, self.options.prior) if self.options.prior else 0
-        return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs + prior
+        labels = self.options.readout_labels
+        readout = readout_macs(labels, self.classes - labels, self.options.readout_scores) if labels else 0
+        return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs + readout
 
     def outputs(self, codes: Tensor) -> Tensor:
         """The top layer's h after every frame, (n, frames, cells), from zero states."""
@@ -90,9 +93,11 @@ class Lstm(SequenceModel):
         return self._classified(self.variables_by_name, _dropped(outputs, seed, keep), frames), {}
 
     def _classified(self, weights: Mapping[str, Tensor], outputs: Tensor, codes: Tensor) -> Tensor:
-        if not self.options.prior:
+        labels = self.options.readout_labels
+        if not labels:
             return self._head(weights, outputs)
-        return self._head(weights, tf.concat([outputs, prior_log_odds(weights, codes, self.classes)], axis=1))
+        of_labels, of_classes = readout_log_odds(weights, codes, labels, self.classes - labels)
+        return tf.concat([tf.sigmoid(of_labels), self._head(weights, tf.concat([outputs, of_classes], axis=1))], axis=1)
 
     def prefixes(self, codes: Codes) -> Float32:
         """Probabilities after every prefix, in one pass."""

@@ -17,7 +17,7 @@ from edge_detector.types import Block, Float32
 LOWEST_RATE_HZ = 4_000
 HIGHEST_RATE_HZ = 384_000
 
-_DECODE_SAMPLES = 4_096
+_DECODE_SAMPLES = 16_384
 """Always decoded in this size and cut afterwards: libsndfile's MP3 samples differ in the last bit with the size asked for."""
 
 _STREAM_ID_CHARACTERS = 12

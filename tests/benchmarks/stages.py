@@ -65,7 +65,7 @@ def stages(ears: Ears, sound: Float32) -> dict[str, Callable[[], object]]:
     """Each stage alone, on all of `sound`, and the whole path."""
     model = ears.model
     blocks = blocks_of(sound)
-    found = patches(sound)
+    found = patches(sound, log_offset=model.log_offset)
     raws = [model.embedder.embed(patch) for patch in found]
     codes = [quantise(raw, model.pca) for raw in raws]
     return {

@@ -1,4 +1,4 @@
-"""Every command in the README works as it stands there."""
+"""Every command in the README and in docs works as it stands there."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from convert.commands import teach
-from edge_detector.cli.main import parser
+from edge_detector.cli.main import main, parser
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.edges.dump import Dump
 from tests.convert.test_own_bundle import STEPS
@@ -21,8 +21,8 @@ from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import subscriber
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCKS = [block for page in PAGES for block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)]
 COMMANDS = [
     line.removeprefix("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line.startswith("$ ")
 ]
@@ -55,13 +55,13 @@ def test_what_the_readme_installs_is_what_the_project_needs(command: str) -> Non
         assert f"\n{extra[1]} = [" in project if extra else re.search(rf"APT_TEST :=.*\b{word}\b", makefile), word
 
 
-@pytest.mark.parametrize("command", RUNNABLE)
+@pytest.mark.parametrize("command", list(dict.fromkeys(RUNNABLE)))
 def test_the_command_works(command: str, tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
     soundscape = make_soundscape()
     dump = Dump(tmp_path / "recording.wav", 16_000)
     dump.write(soundscape.block)
     dump.close()
-    (settings,) = [text for kind, text in BLOCKS if kind == "toml"]
+    settings = next(text for kind, text in BLOCKS if kind == "toml")
     (tmp_path / "edge.toml").write_text(f"{settings}port = {broker.port}\n".replace('"USB"', '"fakemic"'))
     microphone.play(soundscape.samples.astype("<i2").tobytes(), latency_milliseconds=200)
     words = shlex.split(command.replace(".venv/bin/", f"{Path(sys.executable).parent}/"))
@@ -77,6 +77,15 @@ def test_the_command_works(command: str, tmp_path: Path, broker: Broker, microph
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "Traceback" not in output
+
+
+def test_every_table_of_classes_in_the_docs_is_a_valid_configuration(tmp_path: Path) -> None:
+    tables = [text for kind, text in BLOCKS if kind == "toml" and ("[class." in text or "[detection]" in text)]
+    assert tables
+    for number, text in enumerate(tables):
+        config = tmp_path / f"{number}.toml"
+        config.write_text(text)
+        assert main(["check-config", str(config)]) == 0
 
 
 def test_the_way_to_a_bundle_of_ones_own_is_the_one_that_is_tested() -> None:

@@ -12,11 +12,11 @@ from edge_detector.errors import EdgeDetectorError
 COMMANDS = {
     "fetch": "get Google's VGGish or YAMNet, resumed and checked",
     "train-embedder": "train a compact VGGish from labelled clips, optionally with a TFLite tagger as teacher",
-    "export-embedder": "VGGish's checkpoint or a trained embedder to TFLite, measured against its source graph",
+    "export-embedder": "YAMNet's body, VGGish's checkpoint or a trained embedder to TFLite, measured against its source",
     "background": "real speech, music and other sound, cut and split for training, choosing thresholds and testing",
     "embed": "audio to AudioSet-format TFRecords, or training sequences composed from clips",
     "train": "train a sequence model on embeddings",
-    "fuse": "weigh a trained LSTM against what its embedder has learnt of its teacher's classes",
+    "fuse": "the read-out of AudioSet's labels, alone or weighed with a trained LSTM, as one sequence model",
     "eval": "YouTube-8M's metrics of a trained model, once or for each new checkpoint, or of arrays of scores",
     "infer": "the best classes of each record, as YouTube-8M's CSV",
     "compare": "train and measure several models on the same data: one table",

@@ -7,7 +7,7 @@ from typing import Any
 
 from convert.files import read_json
 from convert.identity import UNNAMED, made_by
-from convert.serving import EMBEDDER_FACTS, read_pca
+from convert.serving import EMBEDDER_FACTS, pca_beside, read_pca
 from edge_detector.core import bundle as format_
 from edge_detector.core.bundle import EmbedderId
 from edge_detector.core.embedding import Pca
@@ -45,12 +45,7 @@ class BundledEmbedder:
     @classmethod
     def of_file(cls, tflite: Path) -> "BundledEmbedder":
         """Of the file that export-embedder wrote, with its errors, its PCA and what is said of it beside it."""
-        content, pca = file_content(tflite), tflite.with_name(format_.PCA)
-        if not pca.exists():
-            raise UsageError(
-                f"{tflite} has no {format_.PCA} beside it, and a bundle needs its PCA parameters; "
-                "export the embedder again with --pca FILE"
-            )
+        content, pca = file_content(tflite), pca_beside(tflite)
         facts = read_json(tflite.with_name(EMBEDDER_FACTS))
         return cls(
             content,

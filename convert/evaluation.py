@@ -17,6 +17,7 @@ from convert.data.records import Form, find_embedder, read_dataset
 from convert.files import read_json
 from convert.identity import identity_of, require_same
 from convert.measures.tally import TOP_K, BatchFigures, Figures, MapOver, Tally
+from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
 
 Log = Callable[[str], None]
@@ -70,11 +71,42 @@ def require_embedder(folder: Path, records: Path) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OwnClasses:
+    """A fused model's own classes, which the records' labels are numbered by, without the AudioSet labels before them."""
+
+    model: Predictor
+    audioset_labels: int
+
+    @property
+    def classes(self) -> int:
+        """V."""
+        return self.model.classes - self.audioset_labels
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers."""
+        return self.model.parameters
+
+    @property
+    def macs_per_frame(self) -> int:
+        """Multiplications of one streaming step, those of the labels among them."""
+        return self.model.macs_per_frame
+
+    def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
+        """Probabilities float32 (n, V)."""
+        return self.model.predict(codes, frames)[:, self.audioset_labels :]
+
+
 def open_model(folder: Path) -> Predictor:
-    """The model that train left in a folder."""
+    """The model that train or fuse left in a folder, without AudioSet's labels. Raises UsageError if it has nothing else."""
     from convert.graphs.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    return load_model(folder)
+    model = load_model(folder)
+    labels = model.options.readout_labels
+    if labels and labels == model.classes:
+        raise UsageError(f"{folder} holds a read-out of AudioSet's labels and no trained class; measure it with score")
+    return OwnClasses(model, labels) if labels else model
 
 
 def log(line: str) -> None:

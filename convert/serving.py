@@ -36,6 +36,16 @@ def read_pca(path: Path) -> Pca:
         raise EdgeDetectorError(message) from error
 
 
+def pca_beside(embedder: Path) -> Path:
+    """The PCA parameters that export-embedder put beside an embedder. Raises UsageError where it was given none."""
+    path = embedder.with_name(PCA)
+    if not path.exists():
+        raise UsageError(
+            f"{embedder} has no {PCA} beside it, and its codes need PCA parameters; export the embedder again with --pca FILE"
+        )
+    return path
+
+
 class CodeEmbedder:
     """The detector's own path from samples to codes.
 
@@ -60,7 +70,7 @@ class CodeEmbedder:
             raise UsageError(message) from error
         return cls(
             content,
-            read_pca(pca or embedder.with_name(PCA)),
+            read_pca(pca or pca_beside(embedder)),
             name=str(said.get("name", UNNAMED)),
             log_offset=float(said.get("log_offset", FRONT_END.log_offset)),
         )

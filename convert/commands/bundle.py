@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,9 @@ def _class(
     if not trained and not each.audioset:
         raise UsageError(f'--classes: {each.slug} has neither an output of the sequence model nor labels; give it "audioset"')
     enabled = bool(about.get("enabled", True))
-    evidence = about.get("evidence")
+    class_list = about.get("class_list", format_.FIRST_CLASS_LIST)
+    if not isinstance(class_list, int):
+        raise UsageError(f'--classes: {each.slug} has a "class_list" that is no whole number; give 1, 2 or a higher one')
     return format_.SoundClass(
         slug=each.slug,
         label=each.label,
@@ -188,9 +190,18 @@ def _class(
         rules={hops: replace(rule, enabled=enabled) for hops, rule in _rules(each.slug, calibration, trained=trained).items()},
         audioset=each.audioset if read_out else (),
         output=each.slug if trained and read_out else None,
-        class_list=int(about.get("class_list", format_.FIRST_CLASS_LIST)),
-        evidence=format_.Evidence(**evidence) if isinstance(evidence, dict) else None,
+        class_list=class_list,
+        evidence=_evidence(each.slug, about.get("evidence")),
     )
+
+
+def _evidence(slug: str, given: object) -> format_.Evidence | None:
+    if given is None:
+        return None
+    names = [field.name for field in fields(format_.Evidence)]
+    if not isinstance(given, dict) or sorted(given) != sorted(names):
+        raise UsageError(f'--classes: {slug} has an "evidence" of another form; give the numbers {", ".join(names)}')
+    return format_.Evidence(**given)
 
 
 def _rules(slug: str, calibration: dict[str, Any], *, trained: bool) -> dict[int, Rule]:
@@ -212,13 +223,13 @@ def _training(
     chosen = ("name", "width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed", "mean_of_seeds")
     fitted = ("source_sha256", "fitted_windows", "clip", "shrinkage")
     shape = ("model", "layers", "cells", "head", "clusters", "hidden", "activation", "pooling", "parameters")
-    learnt = (*shape, "fused", "label_share", "target", "sequences", "best_epoch", "validation_loss", "seed")
+    learnt = (*shape, "fused", "label_share", "target", "folds", "sequences", "best_epoch", "validation_loss", "seed")
     return {
         "credits": [*about.get("credits", ()), *embedder.credits],
         **({"tried": list(about["tried"])} if about.get("tried") else {}),
         "limits": [*about.get("limits", ()), *(() if calibration else (NOT_CALIBRATED,)), *LIMITS],
         "embedder": {key: embedder.facts[key] for key in (*chosen, *fitted) if embedder.facts.get(key) not in (None, "", [])},
-        "sequence": {key: sequence[key] for key in learnt if sequence.get(key) is not None},
+        "sequence": {key: sequence[key] for key in learnt if sequence.get(key) not in (None, [])},
         **({"calibration": calibration} if calibration else {}),
     }
 

@@ -39,6 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels the background is heard at (0 -15)"
     )
+    parser.add_argument(
+        "--hours", type=positive_float, help="hours of each kind of background at most, in pieces from all of it (all)"
+    )
     parser.add_argument("--noise-minutes", type=float, default=15.0, help="minutes of made noise and hum beside it (15)")
     parser.add_argument("--seed", type=int, default=0, help="of that noise")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for bundle --calibration")
@@ -48,12 +51,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Listen once at the finest hop, choose for every class and hop, write."""
     bundle = load_bundle(arguments.bundle)
     # A class of AudioSet labels alone may sound anywhere in background that nobody labelled: it keeps the rule it has.
-    chosen = [sound for sound in bundle.manifest.classes if sound.enabled and (sound.output or not sound.audioset)]
+    # One that is off gets thresholds all the same: bundle needs them, and a configuration may switch it on.
+    chosen = [sound for sound in bundle.manifest.classes if sound.output or not sound.audioset]
     if not chosen:
         raise UsageError(f"{arguments.bundle} has no class with an output of its sequence model; there is nothing to calibrate")
     slugs = [sound.slug for sound in chosen]
     ear = ear_of(detector_model(bundle, chosen))
-    background = hear_background(ear, arguments.background, slugs, arguments.gains_db)
+    background = hear_background(ear, arguments.background, slugs, arguments.gains_db, arguments.hours)
     background[NOISE] = hear_noise(ear, arguments.noise_minutes, arguments.seed)
     streams = [stream for found in background.values() for stream in found]
     labelled = load_clips(find_clips(arguments.clips, arguments.folds), slugs) if arguments.clips else []

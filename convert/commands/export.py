@@ -9,10 +9,15 @@ import numpy as np
 
 from convert.arguments import positive_int
 from convert.begun import digest_of_files
+from convert.data.projection import CLIP
 from convert.data.records import read_dataset
 from convert.files import write_bytes, write_json
 from edge_detector.core.bundle import SEQUENCE
+from edge_detector.params import CODE_LIMIT
 from edge_detector.types import Codes
+
+SPREAD = 1.18
+"""Standard deviation of the components of AudioSet's embeddings."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +38,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     model, facts = load_model(arguments.source), read_facts(arguments.source)
     content = streaming.export_step(model, arguments.precision)
-    codes = stream_codes(arguments.frames, arguments.seed, arguments.records)
+    codes = stream_codes(arguments.frames, arguments.seed, arguments.records, spread_of(model.options.readout_labels))
     errors = {"precision": arguments.precision, **streaming.step_errors(content, model, int(facts["context"]), codes)}
-    streaming.require_equal(errors, arguments.precision)
+    streaming.require_equal(errors, arguments.precision, model.options.readout_labels)
     output = arguments.output or arguments.source / SEQUENCE
     write_bytes(output, content)
     made_of = {"weights": digest_of_files([arguments.source / "weights.npz"])}
@@ -51,10 +56,15 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def stream_codes(frames: int, seed: int, records: Path | None = None) -> Codes:
-    """A stream of codes uint8 (frames, 128): records end to end, or random with AudioSet's spread."""
+def spread_of(readout_labels: int) -> float:
+    """The spread of the codes that a model is for: AudioSet's, or with a read-out that of YAMNet's body, which is smaller."""
+    return CODE_LIMIT / CLIP if readout_labels else SPREAD
+
+
+def stream_codes(frames: int, seed: int, records: Path | None = None, spread: float = SPREAD) -> Codes:
+    """A stream of codes uint8 (frames, 128): records end to end, or random with this spread."""
     rng = np.random.default_rng([seed, 79])
-    codes = np.clip((rng.normal(0.0, 1.18, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)
+    codes = np.clip((rng.normal(0.0, spread, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)
     if records is not None:
         every = itertools.chain.from_iterable(record.codes for record in read_dataset(records))
         for index, frame in enumerate(itertools.islice(every, frames)):

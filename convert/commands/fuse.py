@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         model = build_model("readout", Options(readout_labels=labels), labels)
     else:
         facts = read_facts(arguments.source)
+        # Records of which nothing is known leave the model without an embedder; the read-out is of this one.
+        facts["made_of"] = facts.get("made_of") or embedder.made_of
         if facts.get("model") != "lstm" or facts.get("head") != "logistic" or facts.get("readout_labels"):
             raise UsageError(
                 f"{arguments.source} does not hold an LSTM with a logistic head as train makes it; only that has log-odds to fuse"

@@ -113,8 +113,9 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _learnt_from(bundle: Bundle) -> list[int]:
-    facts = bundle.manifest.training.get("embedder")
-    return list(facts.get("folds", ())) if isinstance(facts, dict) else []
+    """Folds that any part of it has met: the embedder, the sequence model, or its thresholds."""
+    parts = [bundle.manifest.training.get(name) for name in ("embedder", "sequence", "calibration")]
+    return sorted({int(fold) for facts in parts if isinstance(facts, dict) for fold in facts.get("folds", ())})
 
 
 def _peers(peer: Peer, bundle: Bundle, arguments: argparse.Namespace) -> dict[str, Contender]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import positive_float
-from convert.commands.export import stream_codes
+from convert.commands.export import spread_of, stream_codes
 from convert.data.probes import probe_stream
 from convert.embedder_checks import embedder_checks
 from convert.files import read_json
@@ -143,7 +143,8 @@ def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
 
     model = load_model(source)
     precision = _precision(bundle, "sequence")
-    errors = streaming.step_errors(bundle.sequence, model, bundle.manifest.sequence.context_frames, stream_codes(300, seed))
-    allowed = streaming.LARGEST_DIFFERENCE[precision]
+    codes = stream_codes(300, seed, spread=spread_of(model.options.readout_labels))
+    errors = streaming.step_errors(bundle.sequence, model, bundle.manifest.sequence.context_frames, codes)
+    allowed = streaming.allowed_difference(precision, model.options.readout_labels)
     within = errors.get("largest_difference_bank", float("inf")) <= allowed
     return {"precision": precision, **errors, "allowed": allowed, "passed": within}

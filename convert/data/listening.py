@@ -34,22 +34,34 @@ def hear(ear: Ear, samples: Float32, true: frozenset[int]) -> Stream:
 
 
 def hear_background(
-    ear: Ear, folders: Sequence[Path], slugs: Sequence[str], gains_db: Sequence[float]
+    ear: Ear, folders: Sequence[Path], slugs: Sequence[str], gains_db: Sequence[float], most_hours: float | None = None
 ) -> dict[str, list[Stream]]:
-    """Streams by label: each folder's sound at each level. A label that is a class may be heard in its own sound."""
+    """Streams by label: each folder's sound at each level. A label that is a class may be heard in its own sound.
+
+    Of each label at most `most_hours` are taken, in pieces from all of it.
+    """
     found: dict[str, list[Stream]] = {}
     for folder in folders:
         clips = load_unlabelled(find_clips(folder))
         labels = sorted({clip.clip.label for clip in clips})
         progress = Progress(f"listen: {folder.name}", len(labels) * len(gains_db))
         for label in labels:
-            samples = np.concatenate([clip.samples for clip in clips if clip.clip.label == label])
+            samples = np.concatenate(_thinned([clip.samples for clip in clips if clip.clip.label == label], most_hours))
             true = frozenset({slugs.index(label)} if label in slugs else ())
             for gain in gains_db:
                 found.setdefault(label, []).append(hear(ear, np.clip(samples * gain_of_db(gain), -1.0, 1.0), true))
                 progress.update(sum(map(len, found.values())))
         progress.close()
     return found
+
+
+def _thinned(pieces: Sequence[Float32], most_hours: float | None) -> Sequence[Float32]:
+    """Pieces evenly spaced in the list, so many that they last no longer than allowed; one at least."""
+    length_hours = sum(map(len, pieces)) / FRONT_END.sample_rate_hz / 3_600.0
+    if most_hours is None or length_hours <= most_hours:
+        return pieces
+    count = max(int(len(pieces) * most_hours / length_hours), 1)
+    return [pieces[index] for index in np.linspace(0, len(pieces) - 1, count).astype(int)]
 
 
 def hear_noise(ear: Ear, minutes: float, seed: int) -> list[Stream]:

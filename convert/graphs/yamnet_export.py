@@ -15,6 +15,7 @@ from convert.data.projection import (
     CLIP,
     POOLED_SIZE,
     SHRINKAGE,
+    SURE,
     Projection,
     agreement,
     fit_projection,
@@ -80,9 +81,10 @@ def export_yamnet(path: Path, folders: Sequence[Path], windows: int, seed: int) 
     material = _Material(body)
     for folder in folders:
         material.collect(folder, windows // len(folders), seed)
-    if len(material.pooled) < FEWEST_WINDOWS or not material.held_out:
+    different = len({hash(vector.tobytes()) for vector in material.pooled})
+    if different < FEWEST_WINDOWS or not material.held_out:
         raise UsageError(
-            f"--fit has {len(material.pooled)} windows of sound, at least {FEWEST_WINDOWS} are needed; give more recordings"
+            f"--fit has {different} different windows of sound, at least {FEWEST_WINDOWS} are needed; give more recordings"
         )
     pooled = np.stack(material.pooled)
     log_odds = pooled @ last.kernel + last.bias
@@ -146,6 +148,8 @@ def compare_bodies(content: bytes, source: bytes, sounds: Iterable[Float32]) -> 
 def measure_body(content: bytes, pca: Pca, readout: Readout, source: bytes, sounds: Sequence[Float32]) -> dict[str, Any]:
     """How far an exported body is from YAMNet on windows of sound. Raises EdgeDetectorError if it is too far."""
     compared = compare_bodies(content, source, sounds)
+    if not (compared.scores >= SURE).any():
+        raise UsageError("YAMNet is sure of nothing in the recordings that were left out to measure on; give more to --fit")
     codes = quantise(compared.embeddings, pca)
     near = agreement(readout.probabilities(codes), compared.scores)
     if compared.largest_difference > LARGEST_DIFFERENCE or near.kept_at_15 < LOWEST_KEPT:

@@ -11,6 +11,7 @@
 # SCORES what cross_validation.mk measured, for the card (default_scores.json)
 # SEED   of the sequence model and of what is drawn at the end
 # MUSIC_EVERY, FALSE_ALARMS, LOWEST_ON  to try more or less of the music as it is, and other thresholds
+# CALIBRATE_HOURS  of each kind of background that thresholds are chosen on, so that none outweighs the others
 # SHARE  weight of AudioSet's labels in a class that they are fused into
 #
 # All four folds are learnt from: how well the recipe detects what it has not met, cross_validation.mk measures.
@@ -20,12 +21,13 @@ OUTPUT ?= edge_detector/bundles/default
 SEED ?= 1
 MUSIC_EVERY ?= 3
 FALSE_ALARMS ?= 0.25
-LOWEST_ON ?= 0.3
+LOWEST_ON ?= 0.5
+CALIBRATE_HOURS ?= 1.2
 SHARE ?= 0.5
-SEQUENCES ?= 4000
-MORE_SEQUENCES ?= 3000
-VALIDATION_SEQUENCES ?= 700
-EPOCHS ?= 60
+SEQUENCES ?= 2500
+MORE_SEQUENCES ?= 1500
+VALIDATION_SEQUENCES ?= 500
+EPOCHS ?= 40
 
 .DELETE_ON_ERROR:
 .PHONY: bundle
@@ -71,7 +73,7 @@ $(WORK)/fused/sequence.json: $(WORK)/lstm/sequence.json $(CLASSES)
 	$(CONVERT) fuse $(WORK)/lstm --embedder $(EMBEDDER) --classes $(CLASSES) --share $(SHARE) -o $(WORK)/fused
 
 $(WORK)/sequence.tflite: $(WORK)/fused/sequence.json
-	$(CONVERT) export $(WORK)/fused --precision float32 --records $(WORK)/validation.tfrecord -o $@
+	$(CONVERT) export $(WORK)/fused --precision float16 --records $(WORK)/validation.tfrecord -o $@
 
 BUNDLE = $(CONVERT) bundle --name default --release 2.0.0 --embedder $(EMBEDDER) --sequence $(WORK)/sequence.tflite \
 	--sequence-source $(WORK)/fused --classes $(CLASSES) --about $(RECIPES)/default_about.json
@@ -81,11 +83,11 @@ $(WORK)/draft/manifest.json: $(WORK)/sequence.tflite $(CLASSES) $(RECIPES)/defau
 
 $(WORK)/calibration.json: $(WORK)/draft/manifest.json
 	$(CONVERT) calibrate $(WORK)/draft --background $(BACKGROUND)/calibrate --clips $(CLIPS) --folds $(FOLDS) \
-		--false-alarms-per-hour $(FALSE_ALARMS) --lowest-on $(LOWEST_ON) --margin 0 -o $@
+		--hours $(CALIBRATE_HOURS) --false-alarms-per-hour $(FALSE_ALARMS) --lowest-on $(LOWEST_ON) --margin 0 -o $@
 
 $(OUTPUT)/manifest.json: $(WORK)/calibration.json
-	$(BUNDLE) --calibration $(WORK)/calibration.json $(if $(HELD_OUT),--evaluate $(CLIPS) --evaluate-folds $(HELD_OUT)) \
-		--evaluate-background $(BACKGROUND)/test $(if $(SCORES),--scores $(SCORES)) -o $(OUTPUT)
+	$(BUNDLE) --calibration $(WORK)/calibration.json $(if $(SCORES),--scores $(SCORES)) \
+		$(if $(HELD_OUT),--evaluate $(CLIPS) --evaluate-folds $(HELD_OUT),--evaluate-background $(BACKGROUND)/test) -o $(OUTPUT)
 
 # What teach tells new sounds from: embeddings, so that nobody needs the recordings. They belong to this very embedder.
 $(NEGATIVES): $(OUTPUT)/manifest.json

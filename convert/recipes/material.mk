@@ -70,6 +70,3 @@ FIT = $(BACKGROUND)/train/music $(BACKGROUND)/train/speech $(BACKGROUND)/train/o
 
 $(WORK)/embedder/embedder.tflite: $(BACKGROUND)/background.json
 	$(CONVERT) export-embedder $(TEACHER) --fit $(FIT) -o $@
-
-TRAIN_EMBEDDER = $(CONVERT) train-embedder --background $(BACKGROUND)/train --teacher $(TEACHER) --no-masks --uses 3 \
-	--textures 0.15 --seek 0.5

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.convert.labelled_embedder import follow
 from tests.convert.tiny_recipe import follow_recipe
 
 
@@ -13,4 +14,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("tensorflow")
     folder = tmp_path_factory.mktemp("recipe")
     follow_recipe(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bundles that compute AudioSet's labels, and all that they were made of."""
+    pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("labelled")
+    follow(folder)
     return folder

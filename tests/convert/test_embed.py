@@ -11,6 +11,7 @@ from convert.data.audio import blocks_16khz, read_16khz
 from convert.data.records import read_classes, read_dataset
 from convert.data.splits import source_of
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
+from edge_detector.core.bundle import load_bundle
 from tests.convert.recorded import RATE_HZ, codes, embed, record, write_kitchen
 from tests.convert.synthetic import LABELS, write_clips
 
@@ -39,7 +40,7 @@ def test_what_is_embedded_is_what_the_detector_hears(kitchen: Path, tmp_path: Pa
     path = record(kitchen / "door" / "long.wav", seconds=7.0, rate_hz=44_100)
     assert np.array_equal(np.concatenate([block.samples for block in blocks_16khz(path)]), read_16khz(path))
     assert embed(kitchen, "-o", tmp_path / "out.tfrecord") == 0
-    wanted = CodeEmbedder.of_bundle(DEFAULT_BUNDLE).codes(read_16khz(path))
+    wanted = CodeEmbedder.of_bundle(load_bundle(DEFAULT_BUNDLE)).codes(read_16khz(path))
     assert codes(tmp_path / "out.tfrecord")["door/long"] == wanted.tobytes()
 
 
@@ -165,7 +166,7 @@ def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) 
     ("options", "what"),
     [
         (("--part", "background"), "--part background needs --background DIR"),
-        (("--pca", "pca.npz"), "--embedder and --pca belong together"),
+        (("--pca", "pca.npz"), "--pca goes with --embedder; give both"),
         (("--unlabelled", "--soundscapes", 3), "recordings without labels are taken whole"),
         (("nowhere",), "give one folder with a folder of recordings for each label, or --unlabelled"),
     ],

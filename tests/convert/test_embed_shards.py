@@ -82,7 +82,7 @@ def another_embedder(kitchen: Path) -> list[object]:
         (lambda _: ["--soundscapes", 5], "differs in sequences from"),
         (lambda _: ["--part", "train"], "differs in recordings from"),
         (one_more, "differs in recordings from"),
-        (another_embedder, "differs in embedder from"),
+        (another_embedder, "differs in embedder"),
         (lambda _: ["--shards", 3], "is not one of these 3 shards; remove it, or give another folder"),
     ],
 )

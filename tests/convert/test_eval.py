@@ -37,8 +37,8 @@ def options(*arguments: object) -> argparse.Namespace:
 def measured(records: Path, *more: object, model: StubModel | None = None) -> tuple[dict[str, Any], list[str]]:
     said: list[str] = []
     stub = model or StubModel()
-    checkpoint = Checkpoint(120, Path("somewhere"), 0)
-    result = command.measure(options("somewhere", records, *more), checkpoint, lambda _: stub, said.append)
+    folder = write_model(records.parent / "somewhere")
+    result = command.measure(options(folder, records, *more), Checkpoint(120, folder, 0), lambda _: stub, said.append)
     return result, said
 
 
@@ -100,7 +100,7 @@ def test_a_model_is_measured_on_records_with_youtube_8ms_lines(tmp_path: Path) -
     # Ranked: hits 1 and 1, a miss of 0.8, then 0.4 of class 1 hits; 0.2 of class 1 misses, 0.2 of class 2 hits.
     assert result["gap"] == pytest.approx((1 + 1 + 3 / 4 + 4 / 6) / 4)
     assert (result["examples"], result["step"], result["skipped"]) == (3, 120, 0)
-    assert said[0] == "Loading checkpoint for eval: somewhere"
+    assert said[0] == f"Loading checkpoint for eval: {tmp_path / 'somewhere'}"
     assert said[1] == "enter eval_once loop global_step_val = 120. "
     assert [bool(re.fullmatch(BATCH_LINE, line)) for line in said[2:4]] == [True, True]
     assert [line.partition(" | ")[0] for line in said[2:4]] == ["examples_processed: 2", "examples_processed: 3"]

@@ -113,5 +113,7 @@ def test_a_model_that_learnt_from_another_embedders_records_is_refused(
     embedder = read_json(facts)["made_of"]["embedder"]
     facts.write_text(facts.read_text(encoding="utf-8").replace(embedder, 64 * "0"), encoding="utf-8")
     assert main(["bundle", "--sequence-source", str(other), "-o", str(tmp_path / "bundle")]) == 2
-    assert "learnt from records of another embedder" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "lstm is of the embedder " in message
+    assert "embed the recordings with this embedder and train on them, or name the other embedder" in message
     assert not (tmp_path / "bundle").exists()

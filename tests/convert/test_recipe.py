@@ -130,8 +130,8 @@ def test_a_fold_that_was_trained_on_cannot_be_evaluated_on(work: Path, capsys: p
 def test_nor_one_that_the_sequence_model_or_the_thresholds_have_met(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parts = ("--embedder", work / "embedder.tflite", "--pca", work / "embedder" / "pca.npz")
-    assert convert("embed", work / "clips", "--folds", "2,3", *parts, "-o", tmp_path / "whole.tfrecord") == 0
+    parts = ("--folds", "2,3", "--embedder", work / "embedder.tflite")
+    assert convert("embed", work / "clips", *parts, "-o", tmp_path / "whole.tfrecord") == 0
     assert convert("train", tmp_path / "whole.tfrecord", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
     assert json.loads((tmp_path / "lstm" / "sequence.json").read_text(encoding="utf-8"))["folds"] == [2, 3]
     assert convert(*bundle_command(work, tmp_path / "leaky"), "--sequence-source", tmp_path / "lstm") == 2
@@ -221,4 +221,4 @@ def test_the_shipped_card_is_what_its_manifest_makes_today() -> None:
     sizes = {name: (DEFAULT_BUNDLE / name).stat().st_size for name in (EMBEDDER, SEQUENCE, PCA)}
     card = (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert card == model_card(shipped.manifest, sizes)
-    assert "the mean, as log-odds, of two opinions" in card
+    assert "is the weighted mean, as log-odds, of the LSTM's" in card

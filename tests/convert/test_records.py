@@ -116,12 +116,18 @@ def test_a_class_is_called_for_people_as_it_was_named(tmp_path: Path) -> None:
 
 def test_records_of_two_embedders_in_a_folder_are_an_error(tmp_path: Path) -> None:
     for name in "ab":
-        write_dataset(tmp_path / f"{name}.tfrecord", [record()], ("x",), made_of={"embedder": name, "pca": "p", "seed": 1})
-    assert find_embedder(tmp_path / "a.tfrecord") == {"embedder": "a", "pca": "p"}
-    with pytest.raises(EdgeDetectorError, match="made by different embedders"):
+        made_of = {"embedder": name, "pca": "p", "embedder_name": f"body-{name}", "seed": 1}
+        write_dataset(tmp_path / f"{name}.tfrecord", [record()], ("x",), made_of=made_of)
+    alone = {"embedder": "a", "pca": "p", "embedder_name": "body-a"}
+    assert find_embedder(tmp_path / "a.tfrecord") == alone
+    with pytest.raises(
+        EdgeDetectorError, match=r"are of two embedders, body-a \(\w{8}\) and body-b \(\w{8}\); keep those of one"
+    ):
         find_embedder(tmp_path)
+    write_dataset(tmp_path / "b.tfrecord", [record()], ("x",), made_of={"embedder": "a", "pca": "p"})
+    assert find_embedder(tmp_path) == alone, "a digest without a name is of the same embedder"
     write_dataset(tmp_path / "b.tfrecord", [record()], ("x",))
-    assert find_embedder(tmp_path) == {"embedder": "a", "pca": "p"}, "of b nothing is known"
+    assert find_embedder(tmp_path) == alone, "of b nothing is known"
 
 
 def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ CODES = stream_codes(300, seed=1)
 VARIANTS: dict[str, dict[str, Any]] = {
     "lstm": {},
     "lstm of one layer and a logistic": {"layers": 1, "head": "logistic"},
+    "lstm with a read-out": {"layers": 1, "head": "logistic", "readout_labels": 3, "readout_scores": 2},
+    "readout": {"readout_labels": 5},
     "dbof": {},
     "dbof of relu6": {"activation": "relu6"},
     "dbof of averages": {"pooling": "average"},
@@ -42,6 +44,8 @@ def model(name: str) -> SequenceModel:
             variable.assign(rng.normal(0.0, 0.3, variable.shape))
         elif key.endswith(("gamma", "variance")):
             variable.assign(rng.uniform(0.5, 2.0, variable.shape))
+        elif key.startswith("readout/"):
+            variable.assign(rng.normal(0.0, 0.1, variable.shape))
         else:
             # Far from its small random start, so that gates saturate and old frames matter.
             variable.assign(variable * 3.0)
@@ -127,6 +131,13 @@ def test_a_step_that_is_not_finite_is_refused() -> None:
     broken.weights["experts/bias"].assign(np.full(10, np.nan, np.float32))
     errors = streaming.step_errors(streaming.export_step(broken, "float32"), broken, ROWS, CODES[:12])
     with pytest.raises(EdgeDetectorError, match="not finite"):
+        streaming.require_equal(errors, "float32")
+
+
+def test_a_read_out_may_differ_by_twice_as_much() -> None:
+    errors = {"finite": True, "largest_difference_bank": 1.5e-5}
+    streaming.require_equal(errors, "float32", readout_labels=521)
+    with pytest.raises(EdgeDetectorError, match=r"float32 may differ by 1e-05"):
         streaming.require_equal(errors, "float32")
 
 

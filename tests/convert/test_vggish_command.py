@@ -69,6 +69,22 @@ def test_the_command_writes_what_a_bundle_asks_for(fetched: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("narrow")
+def test_without_pca_parameters_it_is_exported_but_neither_embeds_nor_goes_into_a_bundle(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out" / "embedder.tflite"
+    assert convert("export-embedder", checkpoint, "--precision", "float32", "--windows", 5, "-o", output) == 0
+    said = f"{output} has no pca.npz beside it, and its codes need PCA parameters; export the embedder again with --pca FILE\n"
+    capsys.readouterr()
+    (tmp_path / "lstm").mkdir()
+    assert convert("bundle", "--embedder", output, "--sequence-source", tmp_path / "lstm", "-o", tmp_path / "bundle") == 2
+    assert capsys.readouterr().err == f"convert bundle: {said}"
+    clips = write_clips(tmp_path / "clips", folds=1, takes=1)
+    assert convert("embed", clips, "--embedder", output, "-o", tmp_path / "x.tfrecord") == 2
+    assert capsys.readouterr().err == f"convert embed: {said}"
+
+
+@pytest.mark.usefixtures("narrow")
 def test_int8_is_fitted_to_recordings(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "int8.tflite"
     command = ("export-embedder", checkpoint, "--precision", "int8", "--windows", 20, "-o", output)

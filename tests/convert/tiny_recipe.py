@@ -17,7 +17,7 @@ def embedder_command(clips: Path, output: Path, *more: object) -> Sequence[objec
 
 
 def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Sequence[object]:
-    parts = ("--embedder", folder / "embedder.tflite", "--embedder-source", folder / "embedder")
+    parts = ("--embedder", folder / "embedder.tflite")
     more = ("--sequence", folder / "sequence.tflite", "--sequence-source", folder / "lstm")
     measured = ("--evaluate", folder / "clips", "--evaluate-folds", evaluate_folds)
     return ("bundle", "--name", "tiny", *parts, *more, *measured, "-o", output)
@@ -28,7 +28,7 @@ def follow_recipe(folder: Path) -> None:
     clips = write_clips(folder / "clips")
     assert convert(*embedder_command(clips, folder / "embedder", "--steps", 40)) == 0
     assert convert("export-embedder", folder / "embedder", "--windows", 20, "-o", folder / "embedder.tflite") == 0
-    embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite", "--pca", folder / "embedder" / "pca.npz")
+    embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite")
     for part, count in (("train", 60), ("validation", 20)):
         scenes = ("--soundscapes", count, "--context", 4, "--part", part, "--validation-share", 0.3)
         assert convert(*embed, *scenes, "-o", folder / f"{part}.tfrecord") == 0

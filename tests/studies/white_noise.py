@@ -1,12 +1,12 @@
 """Is white noise in training needed, or harmful, for these embeddings? On the real recordings, fold by fold, with several seeds:
 
-    python -m tests.studies.white_noise --embedders build/cross-validation --work build/white-noise
+    python -m tests.studies.white_noise --embedder build/recipe/embedder/embedder.tflite --work build/white-noise
 
 Each model learns from embeddings of the recordings as they are, of the recordings mixed with white noise before they are
-embedded, or from embeddings with noise added to them; it is tested on the fold that neither it nor its embedder learnt from: as
-recorded, with white noise, and with pink noise, which none of them has met. All three learn from equally many examples.
-EMBEDDERS holds fold-N/embedder.tflite and fold-N/embedder/pca.npz, which did not learn from fold N; cross_validation.mk makes
-them. What is done is not done again.
+embedded, or from embeddings with noise added to them; it is tested on the fold that neither it nor the embedder learnt from: as
+recorded, with white noise, and with pink noise, which none of them has met. All three learn from equally many examples. The
+embedder is one that export-embedder made and that learnt from none of the folds; without one, it is that of the bundle that
+ships. What is done is not done again.
 """
 
 import argparse
@@ -33,14 +33,15 @@ from convert.data.records import Record, write_dataset
 from convert.data.splits import Split, share_of
 from convert.evaluation import Measuring, evaluate_model, open_model
 from convert.files import read_json, write_bytes, write_json
-from convert.serving import CodeEmbedder
+from convert.serving import DEFAULT_BUNDLE, EMBEDDER_FACTS, CodeEmbedder
+from edge_detector.core.bundle import load_bundle
 from edge_detector.core.embedding import CODES_PER_UNIT, dequantise
 from edge_detector.params import CODE_LIMIT, FRONT_END
 from edge_detector.types import Codes, Float32
 
 SNRS_DB = (20.0, 10.0, 0.0)
-SPREADS = (0.1, 0.3, 0.6)
-"""Of noise on embeddings, whose components have a spread of 1.18."""
+SPREADS = (0.08, 0.25, 0.5)
+"""Of noise on embeddings, in standard deviations of the embeddings' own components."""
 
 VALIDATION_SHARE = 0.15
 SILENT = 1e-5
@@ -98,13 +99,14 @@ def shaken(codes: Codes, rng: np.random.Generator, spread: float) -> Codes:
 def training_records(kind: str, material: Material, plain: Sequence[Record], seed: int) -> Iterator[Record]:
     """Every recording once as it is, and three times more: as it is, or with noise of one kind or the other."""
     rng = np.random.default_rng([seed, 61])
+    own_spread = float(dequantise(np.concatenate([record.codes for record in plain])).std())
     yield from plain
     for number, (snr_db, spread) in enumerate(zip(SNRS_DB, SPREADS, strict=True)):
         if kind == TRAININGS[1]:
             yield from material.records(with_noise(rng, snr_db), f"-{number}")
         else:
             for record in plain:
-                codes = record.codes if kind == TRAININGS[0] else shaken(record.codes, rng, spread)
+                codes = record.codes if kind == TRAININGS[0] else shaken(record.codes, rng, spread * own_spread)
                 yield replace(record, video_id=f"{record.video_id}-{number}", codes=codes)
 
 
@@ -116,16 +118,24 @@ def records_to_test(material: Material) -> Iterator[tuple[str, Iterator[Record]]
         yield name, material.records(change)
 
 
-def measured(clips: Path, embedders: Path, fold: int, own_seeds: Sequence[int], work: Path) -> list[dict[str, Any]]:
+def load_embedder(path: Path | None, tested_folds: Sequence[int]) -> CodeEmbedder:
+    """The embedder of a file, or the one that ships."""
+    if path is None:
+        bundle = load_bundle(DEFAULT_BUNDLE)
+        facts, embedder = bundle.manifest.training.get("embedder"), CodeEmbedder.of_bundle(bundle)
+    else:
+        facts, embedder = read_json(path.with_name(EMBEDDER_FACTS)), CodeEmbedder.load(path)
+    learnt_from = set(facts.get("folds", ())) if isinstance(facts, dict) else set()
+    if met := learnt_from & set(tested_folds):
+        sys.exit(f"the embedder learnt from fold {min(met)}; give one that did not with --embedder, or other --folds")
+    return embedder
+
+
+def measured(clips: Path, embedder: CodeEmbedder, fold: int, own_seeds: Sequence[int], work: Path) -> list[dict[str, Any]]:
     """All runs that are tested on one fold."""
     found = find_clips(clips)
     labels = labels_of(found)
     loaded = load_clips(found, labels)
-    here = embedders / f"fold-{fold}"
-    learnt_from = read_json(here / "embedder" / "embedder.json")["folds"]
-    if fold in learnt_from:
-        sys.exit(f"the embedder in {here} learnt from fold {fold}")
-    embedder = CodeEmbedder.load(here / "embedder.tflite", here / "embedder" / "pca.npz")
 
     def material(*, tested: bool, held_out: bool = False) -> Material:
         of_side = [clip for clip in loaded if (clip.clip.fold == fold) == tested]
@@ -200,14 +210,17 @@ def main() -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--embedders", type=Path, required=True)
+    parser.add_argument(
+        "--embedder", type=Path, help="the .tflite file that export-embedder wrote (that of the bundle that ships)"
+    )
     parser.add_argument("--folds", type=folds, default=(1, 2, 3, 4))
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2))
     parser.add_argument("--work", type=Path, default=Path("build/white-noise"))
     arguments = parser.parse_args()
+    embedder = load_embedder(arguments.embedder, arguments.folds)
     runs: list[dict[str, Any]] = []
     for fold in arguments.folds:
-        runs += measured(arguments.data / "esc10", arguments.embedders, fold, arguments.seeds, arguments.work)
+        runs += measured(arguments.data / "esc10", embedder, fold, arguments.seeds, arguments.work)
     text = table(runs)
     write_json(arguments.work / "runs.json", {"runs": runs})
     write_bytes(arguments.work / "table.md", f"{text}\n".encode())

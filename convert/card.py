@@ -58,7 +58,7 @@ def _class_row(sound: SoundClass) -> str:
     cells = (
         f"`{sound.slug}`",
         sound.label,
-        ", ".join(sound.audioset) or sound.mid or "-",
+        "; ".join(sound.audioset) or sound.mid or "-",
         "yes" if sound.output is not None or not sound.audioset else "no",
         "yes" if sound.enabled else "no",
         f"{sound.rules[1].on:.2f}",

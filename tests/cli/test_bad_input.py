@@ -109,7 +109,7 @@ def test_a_bundle_with_one_byte_flipped(tmp_path: Path) -> None:
     ("settings", "facts"),
     [
         ("[mqtt]\nprot = 1884\n", ("unknown key 'prot'", "port")),
-        ("[class.thunder]\non = 0.5\n", ("thunder", "rain")),
+        ("[class.thunderclap]\non = 0.5\n", ("thunderclap", "rain")),
         ('[bundle]\npath = "/no/such"\n', ("/no/such",)),
     ],
 )

@@ -86,7 +86,8 @@ def test_a_file_of_another_rate_gives_nearly_what_its_original_gives(recording: 
     (ours, our_starts), (theirs, their_starts) = heard(recording), heard(upsampled)
     assert len(ours) == 56
     for here, there in zip(ours, theirs, strict=True):
-        assert there == pytest.approx(here, abs=0.02)
+        # The embedder's activations are int8: a sample that is rounded another way moves some of them by a whole step.
+        assert there == pytest.approx(here, abs=0.05)
     assert [slug for slug, _ in their_starts] == [slug for slug, _ in our_starts]
     # A class may stand so near its threshold that the hop before or after is the first above it.
     assert [first for _, first in their_starts] == pytest.approx(

@@ -86,7 +86,7 @@ def test_the_bundle_names_its_embedder_and_that_of_its_sequence_model(labelled: 
 def test_the_card_lists_every_class_with_what_it_is_made_of(labelled: Path) -> None:
     card = (labelled / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "It computes 6 AudioSet labels and 3 outputs of a trained sequence model." in card
-    assert "| `thump` | Thump | Thump, thud, Knock | yes | yes |" in card
+    assert "| `thump` | Thump | Thump, thud; Knock | yes | yes |" in card
     assert "| `engine` | Engine | Engine | no | no | 0.30 | AudioSet read-out, untested here |" in card
     assert "The probability of beep, thump is the weighted mean, as log-odds, of the LSTM's and, with a weight of 0.5" in card
 

@@ -49,7 +49,7 @@ def _about_classes(manifest: Manifest) -> str:
 
 def _class_row(sound: SoundClass) -> str:
     evidence = sound.evidence
-    said = "AudioSet read-out, untested here" if sound.output is None and sound.audioset else "see below"
+    said = "AudioSet read-out, untested here" if sound.sequence_output is None else "see below"
     if evidence is not None:
         said = (
             f"found {evidence.found} of {evidence.clips} clips of {evidence.originals} originals; "
@@ -59,7 +59,7 @@ def _class_row(sound: SoundClass) -> str:
         f"`{sound.slug}`",
         sound.label,
         "; ".join(sound.audioset) or sound.mid or "-",
-        "yes" if sound.output is not None or not sound.audioset else "no",
+        "no" if sound.sequence_output is None else "yes",
         "yes" if sound.enabled else "no",
         f"{sound.rules[1].on:.2f}",
         said,

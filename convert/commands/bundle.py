@@ -163,8 +163,7 @@ def _classes(
     unknown = [slug for slug in labels if not isinstance(names.get(slug), dict)] if names else []
     if unknown:
         raise UsageError(f'--classes says nothing about {unknown[0]}; add "{unknown[0]}": {{"label": "…", "mid": null}}')
-    read_out = {label.name for label in outputs.audioset}
-    slugs = [*labels, *(slug for slug in names if slug not in labels)] if read_out else list(labels)
+    slugs = [*labels, *(slug for slug in names if slug not in labels)] if outputs.audioset else list(labels)
     if not slugs:
         raise UsageError("there is no class to detect; name some, with the AudioSet labels of each, in --classes FILE")
     return tuple(_class(each, names.get(each.slug, {}), calibration, outputs) for each in from_json(slugs, names))

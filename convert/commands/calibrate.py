@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     bundle = load_bundle(arguments.bundle)
     # A class of AudioSet labels alone may sound anywhere in background that nobody labelled: it keeps the rule it has.
     # One that is off gets thresholds all the same: bundle needs them, and a configuration may switch it on.
-    chosen = [sound for sound in bundle.manifest.classes if sound.output or not sound.audioset]
+    chosen = [sound for sound in bundle.manifest.classes if sound.sequence_output is not None]
     if not chosen:
         raise UsageError(f"{arguments.bundle} has no class with an output of its sequence model; there is nothing to calibrate")
     slugs = [sound.slug for sound in chosen]

@@ -78,10 +78,15 @@ def unlabelled(inputs: Sequence[Path]) -> list[Recording]:
         if not given.is_dir():
             found.append(Recording(given, given.stem, None))
             continue
-        inside = [path for path in sorted(given.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != "."]
-        if not inside:
-            raise UsageError(f"{given} holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}); name another folder")
-        found += [Recording(path, str(path.relative_to(given).with_suffix("")), None) for path in inside]
+        found += [Recording(path, str(path.relative_to(given).with_suffix("")), None) for path in recordings_in(given)]
+    return found
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """All recordings in a folder and folders below, in a fixed order. Raises UsageError where there is none."""
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != "."]
+    if not found:
+        raise UsageError(f"{folder} holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}); name another folder")
     return found
 
 

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
 
+from convert.graphs.tflite_file import LEFT_OUT, add_operator, add_tensor, packed, parsed, set_interface
 from convert.steps import Step
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Codes
 
 SIGNATURE, PROBABILITIES = "step", "probabilities"
 SHARED_INPUTS = ("embedding", "row")
-LEFT_OUT = -1
-"""An optional input of an operator that it does without."""
 
 
 def joined(first: Step, second: Step, kept: Sequence[int], rows: int, codes: Codes) -> Step:
@@ -43,24 +41,22 @@ def _new_names(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str,
 
 
 def _join_files(first: bytes, second: bytes, names: Mapping[str, str], kept: Sequence[int]) -> bytes:
-    model, other = (flatbuffer_utils.convert_bytearray_to_object(bytearray(content)) for content in (first, second))
+    model, other = parsed(first), parsed(second)
     signature, signature_of_other = _signature(model), _signature(other)
     inputs, outputs = _tensors(signature.inputs), _tensors(signature.outputs)
     its_inputs, its_outputs = _tensors(signature_of_other.inputs), _tensors(signature_of_other.outputs)
     place = _append(model, other, {its_inputs[name]: inputs[name] for name in SHARED_INPUTS})
     more = place[its_outputs[PROBABILITIES]]
     classes = int(model.subgraphs[0].tensors[more].shape[-1])
-    indices = _add_tensor(model, "kept", (len(kept),), np.array(kept, np.int32))
-    chosen = _add_tensor(model, "kept_probabilities", (1, len(kept)))
-    every = _add_tensor(model, "joined_probabilities", (1, len(kept) + classes))
-    _add_operator(model, "GATHER", schema.GatherOptionsT(axis=1), [outputs[PROBABILITIES], indices], chosen)
-    _add_operator(model, "CONCATENATION", schema.ConcatenationOptionsT(axis=1), [chosen, more], every)
+    indices = add_tensor(model, "kept", (len(kept),), np.array(kept, np.int32))
+    chosen = add_tensor(model, "kept_probabilities", (1, len(kept)))
+    every = add_tensor(model, "joined_probabilities", (1, len(kept) + classes))
+    add_operator(model, "GATHER", schema.GatherOptionsT(axis=1), [outputs[PROBABILITIES], indices], chosen)
+    add_operator(model, "CONCATENATION", schema.ConcatenationOptionsT(axis=1), [chosen, more], every)
     inputs |= {new: place[its_inputs[old]] for old, new in names.items()}
     outputs |= {f"next_{new}": place[its_outputs[f"next_{old}"]] for old, new in names.items()} | {PROBABILITIES: every}
-    signature.inputs, signature.outputs = _named(inputs), _named(outputs)
-    graph = model.subgraphs[0]
-    graph.inputs, graph.outputs = (np.array(list(tensors.values()), np.int32) for tensors in (inputs, outputs))
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    set_interface(model, signature, inputs, outputs)
+    return packed(model)
 
 
 def _signature(model: Any) -> Any:  # noqa: ANN401 - the objects of a TFLite file have no types
@@ -72,10 +68,6 @@ def _signature(model: Any) -> Any:  # noqa: ANN401 - the objects of a TFLite fil
 
 def _tensors(named: Sequence[Any]) -> dict[str, int]:
     return {item.name.decode(): int(item.tensorIndex) for item in named}
-
-
-def _named(tensors: Mapping[str, int]) -> list[Any]:
-    return [schema.TensorMapT(name=name.encode(), tensorIndex=index) for name, index in tensors.items()]
 
 
 def _append(model: Any, other: Any, shared: Mapping[int, int]) -> list[int]:  # noqa: ANN401 - as above
@@ -100,31 +92,3 @@ def _append(model: Any, other: Any, shared: Mapping[int, int]) -> list[int]:  # 
 
 def _moved(indices: NDArray[np.int32], place: Sequence[int]) -> NDArray[np.int32]:
     return np.array([LEFT_OUT if index == LEFT_OUT else place[index] for index in indices], np.int32)
-
-
-def _add_tensor(model: Any, name: str, shape: tuple[int, ...], values: NDArray[np.int32] | None = None) -> int:  # noqa: ANN401 - as above
-    """A float tensor, or a constant with these values; returns its index."""
-    data = None if values is None else np.frombuffer(values.tobytes(), np.uint8)
-    model.buffers.append(schema.BufferT(data=data))
-    tensor = schema.TensorT(
-        name=name.encode(),
-        shape=np.array(shape, np.int32),
-        type=schema.TensorType.FLOAT32 if values is None else schema.TensorType.INT32,
-        buffer=len(model.buffers) - 1,
-        hasRank=True,
-    )
-    model.subgraphs[0].tensors.append(tensor)
-    return len(model.subgraphs[0].tensors) - 1
-
-
-def _add_operator(model: Any, name: str, options: Any, inputs: Sequence[int], output: int) -> None:  # noqa: ANN401 - as above
-    code = getattr(schema.BuiltinOperator, name)
-    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code))
-    operator = schema.OperatorT(
-        opcodeIndex=len(model.operatorCodes) - 1,
-        inputs=np.array(inputs, np.int32),
-        outputs=np.array([output], np.int32),
-        builtinOptionsType=getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T")),
-        builtinOptions=options,
-    )
-    model.subgraphs[0].operators.append(operator)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
 
 from convert.data import released
 from convert.data.projection import POOLED_SIZE, Projection
+from convert.graphs.tflite_file import LEFT_OUT, add_operator, add_tensor, packed, parsed, set_interface
 from edge_detector.errors import UsageError
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Float32
@@ -44,7 +44,7 @@ def read_file(path: Path) -> bytes:
 
 def classifier(content: bytes) -> Classifier:
     """The classifier's weights, dequantised."""
-    model = _parsed(content)
+    model = parsed(content)
     kernel, bias = (_dequantised(model, _index(model, name)) for name in (KERNEL, BIAS))
     return Classifier(np.ascontiguousarray(kernel.T), bias)
 
@@ -54,57 +54,44 @@ def cut_body(content: bytes, projection: Projection) -> bytes:
 
     `pooled` is what YAMNet's classifier sees, for comparison; `embedding` is its product with the projection's matrix.
     """
-    model = _parsed(content)
+    model = parsed(content)
     graph = model.subgraphs[0]
     patch, pooled = _index(model, PATCH), _index(model, POOLED)
     first = next(place for place, operator in enumerate(graph.operators) if patch in operator.inputs)
     last = next(place for place, operator in enumerate(graph.operators) if pooled in operator.outputs)
-    body = graph.operators[first : last + 1]
-    floats = _add_tensor(model, "pooled", (1, 1, 1, POOLED_SIZE))
-    matrix = _add_tensor(model, "projection", (EMBEDDING_SIZE, POOLED_SIZE), projection.matrix)
-    embedding = _add_tensor(model, "embedding", (1, EMBEDDING_SIZE))
-    graph.operators = [
-        *body,
-        _operator(model, "DEQUANTIZE", schema.DequantizeOptionsT(), [pooled], floats),
-        _operator(model, "FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [floats, matrix, -1], embedding),
-    ]
-    graph.inputs, graph.outputs = np.array([patch], np.int32), np.array([embedding, floats], np.int32)
-    signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = b"embed", 0
-    signature.inputs = [_named("log_mel", patch)]
-    signature.outputs = [_named("embedding", embedding), _named("pooled", floats)]
+    graph.operators = graph.operators[first : last + 1]
+    floats = add_tensor(model, "pooled", (1, 1, 1, POOLED_SIZE))
+    matrix = add_tensor(model, "projection", (EMBEDDING_SIZE, POOLED_SIZE), projection.matrix)
+    embedding = add_tensor(model, "embedding", (1, EMBEDDING_SIZE))
+    add_operator(model, "DEQUANTIZE", schema.DequantizeOptionsT(), [pooled], floats)
+    add_operator(model, "FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [floats, matrix, LEFT_OUT], embedding)
+    signature = schema.SignatureDefT(signatureKey=b"embed", subgraphIndex=0)
+    set_interface(model, signature, {"log_mel": patch}, {"embedding": embedding, "pooled": floats})
     model.signatureDefs, model.metadata = [signature], []
     model.description = b"YAMNet's body, modified: front end and classifier removed, a projection to 128 numbers added"
     _drop_unused(model)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return packed(model)
 
 
 def parameters(content: bytes) -> int:
     """How many numbers the constants of a file hold."""
-    model = _parsed(content)
+    model = parsed(content)
     held = [tensor for tensor in model.subgraphs[0].tensors if model.buffers[tensor.buffer].data is not None]
     return sum(int(np.prod(tensor.shape)) for tensor in held)
 
 
 def with_inner_outputs(content: bytes) -> bytes:
     """YAMNet with a signature classify(samples) -> scores, and what its body takes and gives: patch and pooled, dequantised."""
-    model = _parsed(content)
+    model = parsed(content)
     graph = model.subgraphs[0]
     patch, pooled = _index(model, PATCH), _index(model, POOLED)
-    floats = _add_tensor(model, "pooled", (1, 1, 1, POOLED_SIZE))
-    graph.operators.append(_operator(model, "DEQUANTIZE", schema.DequantizeOptionsT(), [pooled], floats))
-    scores = int(graph.outputs[0])
-    graph.outputs = np.array([scores, patch, floats], np.int32)
-    signature = schema.SignatureDefT()
-    signature.signatureKey, signature.subgraphIndex = b"classify", 0
-    signature.inputs = [_named("samples", int(graph.inputs[0]))]
-    signature.outputs = [_named("scores", scores), _named("patch", patch), _named("pooled", floats)]
+    floats = add_tensor(model, "pooled", (1, 1, 1, POOLED_SIZE))
+    add_operator(model, "DEQUANTIZE", schema.DequantizeOptionsT(), [pooled], floats)
+    signature = schema.SignatureDefT(signatureKey=b"classify", subgraphIndex=0)
+    outputs = {"scores": int(graph.outputs[0]), "patch": patch, "pooled": floats}
+    set_interface(model, signature, {"samples": int(graph.inputs[0])}, outputs)
     model.signatureDefs = [signature]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _parsed(content: bytes) -> Any:  # noqa: ANN401 - the objects of a TFLite file have no types
-    return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    return packed(model)
 
 
 def _index(model: Any, name: str) -> int:  # noqa: ANN401 - as above
@@ -120,36 +107,6 @@ def _dequantised(model: Any, index: int) -> Float32:  # noqa: ANN401 - as above
     return np.asarray(found, np.float32)
 
 
-def _named(name: str, index: int) -> Any:  # noqa: ANN401 - as above
-    return schema.TensorMapT(name=name.encode(), tensorIndex=index)
-
-
-def _add_tensor(model: Any, name: str, shape: tuple[int, ...], values: Float32 | None = None) -> int:  # noqa: ANN401 - as above
-    data = None if values is None else np.frombuffer(np.ascontiguousarray(values, np.float32).tobytes(), np.uint8)
-    model.buffers.append(schema.BufferT(data=data))
-    tensor = schema.TensorT(
-        name=name.encode(),
-        shape=np.array(shape, np.int32),
-        type=schema.TensorType.FLOAT32,
-        buffer=len(model.buffers) - 1,
-        hasRank=True,
-    )
-    model.subgraphs[0].tensors.append(tensor)
-    return len(model.subgraphs[0].tensors) - 1
-
-
-def _operator(model: Any, name: str, options: Any, inputs: list[int], output: int) -> Any:  # noqa: ANN401 - as above
-    code = getattr(schema.BuiltinOperator, name)
-    model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code))
-    return schema.OperatorT(
-        opcodeIndex=len(model.operatorCodes) - 1,
-        inputs=np.array(inputs, np.int32),
-        outputs=np.array([output], np.int32),
-        builtinOptionsType=getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T")),
-        builtinOptions=options,
-    )
-
-
 def _drop_unused(model: Any) -> None:  # noqa: ANN401 - as above
     """Take away the tensors that no operator is left for, and their constants."""
     graph = model.subgraphs[0]
@@ -157,7 +114,7 @@ def _drop_unused(model: Any) -> None:  # noqa: ANN401 - as above
     used |= {int(index) for index in graph.inputs}
     place = {old: new for new, old in enumerate(sorted(used))}
     for operator in graph.operators:
-        operator.inputs = np.array([place.get(int(index), -1) for index in operator.inputs], np.int32)
+        operator.inputs = np.array([place.get(int(index), LEFT_OUT) for index in operator.inputs], np.int32)
         operator.outputs = np.array([place[int(index)] for index in operator.outputs], np.int32)
     graph.inputs, graph.outputs = (
         np.array([place[int(index)] for index in side], np.int32) for side in (graph.inputs, graph.outputs)

@@ -1,8 +1,7 @@
 """YAMNet's body as an embedder: cut, projected, read out, and measured against YAMNet on recordings it was not fitted to."""
 
 import hashlib
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from convert.data.audio import read_16khz
-from convert.data.clips import AUDIO_SUFFIXES
+from convert.data.corpus import recordings_in
+from convert.data.peer import windows
 from convert.data.projection import (
     CLIP,
     POOLED_SIZE,
@@ -70,8 +70,8 @@ class ExportedBody:
     errors: dict[str, Any]
 
 
-def export_yamnet(path: Path, folders: Sequence[Path], windows: int, seed: int) -> ExportedBody:
-    """Fit to at most `windows` windows of the recordings in these folders, as many of each folder, and measure on others.
+def export_yamnet(path: Path, folders: Sequence[Path], most_windows: int, seed: int) -> ExportedBody:
+    """Fit to at most `most_windows` windows of the recordings in these folders, as many of each folder, and measure on others.
 
     Raises UsageError where there is too little sound, EdgeDetectorError where the read-out is no good.
     """
@@ -80,7 +80,7 @@ def export_yamnet(path: Path, folders: Sequence[Path], windows: int, seed: int) 
     body = Graph(cut_body(source, Projection(np.zeros((EMBEDDING_SIZE, POOLED_SIZE), np.float32), _identity())), "embed")
     material = _Material(body)
     for folder in folders:
-        material.collect(folder, windows // len(folders), seed)
+        material.collect(folder, most_windows // len(folders), seed)
     different = len({hash(vector.tobytes()) for vector in material.pooled})
     if different < FEWEST_WINDOWS or not material.held_out:
         raise UsageError(
@@ -184,33 +184,23 @@ class _Material:
 
     def collect(self, folder: Path, most: int, seed: int) -> None:
         """Take at most so many windows of a folder's recordings, in an order drawn by the seed."""
-        paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != "."]
-        if not paths:
-            raise UsageError(f"{folder} holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}); name another folder")
-        order = np.random.default_rng([seed, len(paths)]).permutation(len(paths))
+        recordings = recordings_in(folder)
+        order = np.random.default_rng([seed, len(recordings)]).permutation(len(recordings))
         progress = Progress(f"export-embedder: window, {folder.name}", most)
         before, measured = len(self.pooled), len(self.held_out)
         for number, index in enumerate(order):
-            windows = itertools.islice(_windows(paths[index]), WINDOWS_OF_A_RECORDING)
-            if number % HELD_OUT_EVERY == 0:
-                self.held_out += itertools.islice(windows, COMPARED_WINDOWS - (len(self.held_out) - measured))
+            try:
+                samples = read_16khz(recordings[index])
+            except SourceError:
                 continue
-            for samples in windows:
-                self.body.run(log_mel=log_mel(samples, log_offset=LOG_OFFSET)[np.newaxis])
+            found = windows(samples, FRONT_END.patch_step_samples)[:WINDOWS_OF_A_RECORDING]
+            if number % HELD_OUT_EVERY == 0:
+                self.held_out.extend(found[: max(COMPARED_WINDOWS - (len(self.held_out) - measured), 0)])
+                continue
+            for window in found:
+                self.body.run(log_mel=log_mel(window, log_offset=LOG_OFFSET)[np.newaxis])
                 self.pooled.append(self.body.output("pooled").reshape(-1))
             progress.update(min(len(self.pooled) - before, most))
             if len(self.pooled) - before >= most:
                 break
         progress.close()
-
-
-def _windows(path: Path) -> Iterator[Float32]:
-    """Windows float32 (15600,) of a recording, one each 0.96 s, silence after a short one; none of one that cannot be read."""
-    try:
-        samples = read_16khz(path)
-    except SourceError:
-        return
-    if len(samples) < FRONT_END.patch_samples:
-        samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
-    for start in range(0, len(samples) - FRONT_END.patch_samples + 1, FRONT_END.patch_step_samples):
-        yield samples[start : start + FRONT_END.patch_samples]

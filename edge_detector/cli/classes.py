@@ -6,15 +6,14 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 
 from edge_detector.cli.build import DEFAULT_BUNDLE
 from edge_detector.core.bundle import AudioSetLabel, Evidence, Manifest, SoundClass, hop_key, load_bundle
 from edge_detector.core.classes import resolve_classes
 from edge_detector.core.config import Config, default_config, load_config, rules
-from edge_detector.core.decision import Rule
 from edge_detector.core.strict import shown
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import HOPS_PER_PATCH
@@ -26,28 +25,10 @@ INDENT = "    "
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A class with the rules, by hops per patch, that bundle and configuration give it."""
-
-    sound: SoundClass
-    rules: Mapping[int, Rule]
-
-    @property
-    def enabled(self) -> bool:
-        """Whether it is detected."""
-        return any(rule.enabled for rule in self.rules.values())
-
-    @property
-    def output(self) -> str | None:
-        """The sequence model's output that it is made of, also in a bundle that does not name its outputs."""
-        return self.sound.output or (None if self.sound.audioset else self.sound.slug)
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """What is shown: all classes, or those that were searched for, with AudioSet labels that are in no class."""
 
-    rows: Sequence[Row]
+    classes: Sequence[SoundClass]
     labels: Sequence[AudioSetLabel] = ()
 
 
@@ -55,36 +36,35 @@ def run(options: argparse.Namespace) -> int:
     """List the classes. Raises EdgeDetectorError where a search finds nothing."""
     config = load_config(options.config) if options.config is not None else default_config()
     manifest = load_bundle(options.bundle or config.bundle or DEFAULT_BUNDLE).manifest
-    every = rows_of(manifest, config)
+    every = configured(manifest, config)
     found = Found(every) if options.search is None else search(options.search, every, manifest)
     for line in json_lines(found) if options.json else _text(found, every, manifest, options.search):
         sys.stdout.write(f"{line}\n")
     return 0
 
 
-def _text(found: Found, every: Sequence[Row], manifest: Manifest, word: str | None) -> Iterator[str]:
+def _text(found: Found, every: Sequence[SoundClass], manifest: Manifest, word: str | None) -> Iterator[str]:
     columns = max(LEAST_COLUMNS, shutil.get_terminal_size((80, 24)).columns)
     yield from table(found, every, f"{shown(manifest.name)} {shown(manifest.version)}", columns)
     if found.labels:
-        yield from proposal(found.labels, word or "", {row.sound.slug for row in every})
+        yield from proposal(found.labels, word or "", {sound.slug for sound in every})
 
 
-def rows_of(manifest: Manifest, config: Config) -> tuple[Row, ...]:
-    """Every class, with the rules that hold for it."""
+def configured(manifest: Manifest, config: Config) -> tuple[SoundClass, ...]:
+    """Every class, with the rules that bundle and configuration give it."""
     classes = resolve_classes(manifest, config.definitions, config.class_list)
     of_hops = {hops: rules(classes, hops, config.overrides) for hops in HOPS_PER_PATCH}
     return tuple(
-        Row(sound, {hops: of_classes[index] for hops, of_classes in of_hops.items()}) for index, sound in enumerate(classes)
+        replace(sound, rules={hops: of_classes[index] for hops, of_classes in of_hops.items()})
+        for index, sound in enumerate(classes)
     )
 
 
-def search(word: str, rows: Sequence[Row], manifest: Manifest) -> Found:
+def search(word: str, classes: Sequence[SoundClass], manifest: Manifest) -> Found:
     """The classes with `word` in their names or labels, and the labels with it that are in no class."""
     wanted = _plain(word)
-    found = [
-        row for row in rows if any(wanted in _plain(name) for name in (row.sound.slug, row.sound.label, *row.sound.audioset))
-    ]
-    taken = {name for row in rows for name in row.sound.audioset}
+    found = [sound for sound in classes if any(wanted in _plain(name) for name in (sound.slug, sound.label, *sound.audioset))]
+    taken = {name for sound in classes for name in sound.audioset}
     labels = [
         label
         for label in manifest.named_outputs.audioset
@@ -99,19 +79,18 @@ def search(word: str, rows: Sequence[Row], manifest: Manifest) -> Found:
 
 def json_lines(found: Found) -> Iterator[str]:
     """One object for each class, then for each label."""
-    for row in found.rows:
-        sound = row.sound
+    for sound in found.classes:
         record = {
             "type": "class",
             "slug": sound.slug,
             "label": sound.label,
             "mid": sound.mid,
             "audioset": list(sound.audioset),
-            "output": row.output,
+            "output": sound.sequence_output,
             "class_list": sound.class_list,
-            "enabled": row.enabled,
-            "on": {hop_key(hops): rule.on for hops, rule in row.rules.items()},
-            "off": {hop_key(hops): rule.off for hops, rule in row.rules.items()},
+            "enabled": sound.enabled,
+            "on": {hop_key(hops): rule.on for hops, rule in sound.rules.items()},
+            "off": {hop_key(hops): rule.off for hops, rule in sound.rules.items()},
             "evidence": asdict(sound.evidence) if sound.evidence is not None else None,
         }
         yield json.dumps(record)
@@ -119,24 +98,24 @@ def json_lines(found: Found) -> Iterator[str]:
         yield json.dumps({"type": "audioset_label", "name": label.name, "mid": label.mid})
 
 
-def table(found: Found, every: Sequence[Row], bundle: str, columns: int) -> Iterator[str]:
+def table(found: Found, every: Sequence[SoundClass], bundle: str, columns: int) -> Iterator[str]:
     """For people."""
-    of_them = f"{len(found.rows)} of {len(every)} classes" if len(found.rows) < len(every) else f"{len(every)} classes"
-    enabled = sum(row.enabled for row in found.rows)
+    of_them = f"{len(found.classes)} of {len(every)} classes" if len(found.classes) < len(every) else f"{len(every)} classes"
+    enabled = sum(sound.enabled for sound in found.classes)
     yield from textwrap.wrap(f"{bundle}: {of_them}, {enabled} enabled; thresholds by seconds from hop to hop", columns)
-    if found.rows:
-        width = min(WIDEST_SLUG, max(len(row.sound.slug) for row in found.rows))
+    if found.classes:
+        width = min(WIDEST_SLUG, max(len(sound.slug) for sound in found.classes))
         hops = "  ".join(f"{hop_key(hops):<5}" for hops in HOPS_PER_PATCH)
         yield ""
         yield f"{'class':<{width}}  state    {hops}  label"
-    for row in found.rows:
-        thresholds = "  ".join(f"{row.rules[hops].on:<5.3g}" for hops in HOPS_PER_PATCH)
-        state = "enabled" if row.enabled else "off"
-        head = f"{row.sound.slug:<{width}}  {state:<7}  {thresholds}  {shown(row.sound.label)}"
+    for sound in found.classes:
+        thresholds = "  ".join(f"{sound.rules[hops].on:<5.3g}" for hops in HOPS_PER_PATCH)
+        state = "enabled" if sound.enabled else "off"
+        head = f"{sound.slug:<{width}}  {state:<7}  {thresholds}  {shown(sound.label)}"
         yield from textwrap.wrap(head, columns, subsequent_indent=INDENT)
-        for line in (_made_of(row), _evidence(row)):
+        for line in (_made_of(sound), _evidence(sound)):
             yield from textwrap.wrap(line, columns, initial_indent=INDENT, subsequent_indent=INDENT)
-    off = next((row.sound.slug for row in found.rows if not row.enabled), None)
+    off = next((sound.slug for sound in found.classes if not sound.enabled), None)
     if off is not None:
         yield ""
         yield from textwrap.wrap("A class that is off is switched on in the configuration:", columns)
@@ -165,15 +144,15 @@ def proposal(labels: Sequence[AudioSetLabel], word: str, slugs: set[str]) -> Ite
     yield f"{INDENT}audioset = [{', '.join(json.dumps(name, ensure_ascii=False) for name in names)}]"
 
 
-def _made_of(row: Row) -> str:
-    labels = f"AudioSet: {'; '.join(shown(name) for name in row.sound.audioset)}" if row.sound.audioset else ""
-    return "; ".join(part for part in ("trained output" if row.output is not None else "", labels) if part)
+def _made_of(sound: SoundClass) -> str:
+    labels = f"AudioSet: {'; '.join(shown(name) for name in sound.audioset)}" if sound.audioset else ""
+    return "; ".join(part for part in ("trained output" if sound.sequence_output is not None else "", labels) if part)
 
 
-def _evidence(row: Row) -> str:
-    evidence = row.sound.evidence
+def _evidence(sound: SoundClass) -> str:
+    evidence = sound.evidence
     if evidence is None:
-        return "AudioSet read-out, untested here" if row.output is None else "the bundle has no evidence of it"
+        return "AudioSet read-out, untested here" if sound.sequence_output is None else "the bundle has no evidence of it"
     return _figures(evidence)
 
 

@@ -150,6 +150,11 @@ class SoundClass:
         """Whether it is decided at all."""
         return any(rule.enabled for rule in self.rules.values())
 
+    @property
+    def sequence_output(self) -> str | None:
+        """The sequence model's output that it is, its own name where the bundle does not name outputs; None for labels alone."""
+        return self.output or (None if self.audioset else self.slug)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -440,7 +445,7 @@ def _require_outputs(table: Table, classes: tuple[SoundClass, ...], outputs: Out
     for sound in classes:
         if unknown := sorted(set(sound.audioset) - names):
             raise table.refuse(f"the class {sound.slug} is made of {unknown[0]!r}, which is none of the outputs")
-        if outputs and not sound.audioset and (sound.output or sound.slug) not in outputs.sequence:
+        if outputs and not sound.audioset and sound.sequence_output not in outputs.sequence:
             raise table.refuse(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
         if sound.output is not None and (outputs is None or sound.output not in outputs.sequence):
             raise table.refuse(f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have")

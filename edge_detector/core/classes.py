@@ -62,9 +62,8 @@ def enabled_classes(classes: Sequence[SoundClass], rules: Sequence[Rule]) -> tup
 
 def columns_of(sound: SoundClass, outputs: Outputs) -> tuple[int, ...]:
     """Indices of the outputs that a class is made of."""
-    name = sound.output or (None if sound.audioset else sound.slug)
-    if name is not None:
-        return (len(outputs.audioset) + outputs.sequence.index(name),)
+    if sound.sequence_output is not None:
+        return (len(outputs.audioset) + outputs.sequence.index(sound.sequence_output),)
     places = {label.name: index for index, label in enumerate(outputs.audioset)}
     return tuple(places[label] for label in sound.audioset)
 

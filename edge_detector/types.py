@@ -14,6 +14,7 @@ Float32: TypeAlias = NDArray[np.float32]
 Codes: TypeAlias = NDArray[np.uint8]
 
 ProbabilityRate: TypeAlias = Literal["hop", "second", "off"]
+Strictness: TypeAlias = Literal["sensitive", "balanced", "strict"]
 EndReason: TypeAlias = Literal["ended", "max_duration", "shutdown", "source_lost", "gap", "interrupted"]
 
 

@@ -26,9 +26,11 @@ def run(path: Path) -> int:
     ears = load_ears_of(config)
     manifest = ears.manifest
     lines = [f"{path} is right: node {config.node}, broker {config.mqtt.host}:{config.mqtt.port}, MQTT {config.mqtt.protocol}"]
-    lines.append(f"bundle {manifest.name} {manifest.version} from {config.bundle or DEFAULT_BUNDLE}")
+    lines.append(
+        f"bundle {manifest.name} {manifest.version} from {config.bundle or DEFAULT_BUNDLE}, strictness {config.strictness}"
+    )
     for source in config.sources:
-        enabled = enabled_classes(ears.classes, rules(ears.classes, source.hops_per_patch, config.overrides))
+        enabled = enabled_classes(ears.classes, rules(ears.classes, source.hops_per_patch, config))
         detects = ", ".join(sound.slug for sound in enabled) or "nothing: every class is off"
         lines.append(
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"

@@ -1,13 +1,13 @@
 """Tells Home Assistant of this node, again when it has started anew, and takes the node away when that is switched off."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 from edge_detector import __version__
 from edge_detector.cli.build import Ears
 from edge_detector.core import home_assistant
 from edge_detector.core.classes import enabled_classes
-from edge_detector.core.config import Config, SourceConfig, rules
+from edge_detector.core.config import Config
 from edge_detector.core.controls import Controls
 from edge_detector.types import Message
 
@@ -18,7 +18,7 @@ class Discovery:
     Args:
         config: node, topics, and whether Home Assistant is to know at all.
         ears: the bundle, and the classes.
-        controls: remember the entities.
+        controls: know which classes are on, and remember the entities.
         publish, save: take a message; keep the controls' settings.
 
     """
@@ -57,7 +57,7 @@ class Discovery:
         self._controls.forget_entities()
         return True
 
-    def announce(self, sources: Sequence[SourceConfig], overrides: Mapping[str, Mapping[str, object]]) -> None:
+    def announce(self) -> None:
         """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
         prefix = self._config.home_assistant.prefix
         if not self._config.home_assistant.enabled:
@@ -65,7 +65,7 @@ class Discovery:
                 self._publish(home_assistant.removal(self._config.node, prefix=prefix))
             return
         classes, manifest = self._ears.classes, self._ears.manifest
-        enabled = {source.name: enabled_classes(classes, rules(classes, source.hops_per_patch, overrides)) for source in sources}
+        enabled = {source.name: enabled_classes(classes, self._controls.rules(source.name)) for source in self._config.sources}
         device = home_assistant.Device(
             node=self._config.node,
             base=f"{self._config.mqtt.base_topic}/{self._config.node}",

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config) if options.config is not None else default_config()
     ears = load_ears_of(replace(config, bundle=options.bundle or config.bundle))
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
-    rules_now = rules(ears.classes, hops_per_patch, config.overrides)
+    rules_now = rules(ears.classes, hops_per_patch, config)
     source = open_argument(
         options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
     )

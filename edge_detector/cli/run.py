@@ -22,7 +22,7 @@ def run(config_path: Path | None) -> int:
     config = load_config(config_path) if config_path else default_config()
     ears = load_ears_of(config)
     for source in config.sources:
-        rules(ears.classes, source.hops_per_patch, config.overrides)
+        rules(ears.classes, source.hops_per_patch, config)
     stop, reread = threading.Event(), threading.Event()
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:

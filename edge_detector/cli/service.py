@@ -126,7 +126,7 @@ class Service:
         classes = self._ears.classes
         found = {}
         for source in config.sources:
-            values = rules(classes, source.hops_per_patch, config.overrides)
+            values = rules(classes, source.hops_per_patch, config)
             found[source.name] = SourceDefaults({sound.slug: rule for sound, rule in zip(classes, values, strict=True)})
         return found
 
@@ -165,7 +165,7 @@ class Service:
         """What holds now, to whoever looks, or may change it, and to Home Assistant; and what does not hold any more."""
         for message in self._controls.answers():
             self._publisher.publish(message)
-        self._discovery.announce(self._config.sources, self._config.overrides)
+        self._discovery.announce()
         # After Home Assistant has been told that their entities are gone: to an empty state it would object.
         for topic in self._controls.gone():
             self._publisher.publish(wire.forgotten(topic))
@@ -193,7 +193,7 @@ class Service:
                     self._use_controls()
                     self._publisher.publish(accepted.answer)
         if self._discovery.due(now):
-            self._discovery.announce(self._config.sources, self._config.overrides)
+            self._discovery.announce()
 
     def _take(self, config: Config) -> None:
         if _fixed(config) != _fixed(self._config):
@@ -204,7 +204,7 @@ class Service:
         # A class that was not there at the start has no rule yet that could be changed.
         not_yet = set(config.definitions) - {sound.slug for sound in self._ears.classes}
         overrides = {slug: values for slug, values in config.overrides.items() if slug not in not_yet}
-        changed = replace(self._config, overrides=overrides)
+        changed = replace(self._config, overrides=overrides, strictness=config.strictness)
         try:
             defaults = self._defaults(changed)
         except EdgeDetectorError as error:

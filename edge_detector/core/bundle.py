@@ -336,7 +336,8 @@ def read_rule(table: Table, default: Rule) -> Rule:
         enabled=table.flag("enabled", default.enabled),
     )
     if rule.off > rule.on:
-        raise table.fail("off", f"must not be above on = {rule.on:g}")
+        remedy = "" if table.has("on") else "; give on as well"
+        raise table.fail("off", f"must not be above on = {rule.on:g}{remedy}")
     table.done()
     return rule
 

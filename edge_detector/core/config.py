@@ -18,9 +18,10 @@ from edge_detector.core.config_sections import (
     read_outbox,
     read_source,
 )
-from edge_detector.core.decision import Rule
+from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
 from edge_detector.core.strict import SLUG, Table, shown
 from edge_detector.errors import UsageError
+from edge_detector.types import Strictness
 
 __all__ = [
     "Config",
@@ -47,6 +48,7 @@ class Config:
         overrides: what [class.<slug>] changes of a class's rule, checked against a bundle by `rules`.
         definitions: classes that [class.<slug>] makes of AudioSet labels.
         class_list: classes of later lists are off unless [class.<slug>] switches them on.
+        strictness: shifts every threshold that [class.<slug>] does not give.
 
     """
 
@@ -59,6 +61,7 @@ class Config:
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
     class_list: int = NEWEST_CLASS_LIST
+    strictness: Strictness = "balanced"
 
 
 def default_config() -> Config:
@@ -98,6 +101,7 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
         home_assistant=read_home_assistant(table.table("home_assistant")),
         # A file from before there were lists goes on with the classes it was written for.
         class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
+        strictness=_strictness(detection),
     )
     for part in (node, bundle, detection, table):
         part.done()
@@ -105,6 +109,11 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
     if len(set(names)) != len(names):
         raise UsageError(f"{where}: two sources have the same name; each of {', '.join(names)} must differ")
     return config
+
+
+def _strictness(table: Table) -> Strictness:
+    text = table.text("strictness", "balanced", choices=tuple(STRICTNESS_LOG_ODDS))
+    return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)
 
 
 def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict[str, ClassDefinition]:
@@ -130,16 +139,20 @@ def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict
     return found
 
 
-def rules(classes: Sequence[SoundClass], hops_per_patch: int, overrides: Mapping[str, Mapping[str, object]]) -> tuple[Rule, ...]:
-    """Each class's rule at this hop: the bundle's, changed by the configuration. Raises UsageError.
+def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) -> tuple[Rule, ...]:
+    """Each class's rule at this hop: the bundle's, shifted by the strictness, changed by the class's table. Raises UsageError.
 
     A class that is off is switched on by its table, unless that says enabled = false.
     """
     slugs = [sound.slug for sound in classes]
-    for slug in overrides:
+    for slug in config.overrides:
         if slug not in slugs:
             raise UsageError(f"[class.{shown(slug)}]: the bundle has no such class; it has {', '.join(slugs)}")
-    return tuple(_rule(sound.rules[hops_per_patch], overrides.get(sound.slug), f"[class.{sound.slug}]") for sound in classes)
+    log_odds = STRICTNESS_LOG_ODDS[config.strictness]
+    return tuple(
+        _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), f"[class.{sound.slug}]")
+        for sound in classes
+    )
 
 
 def _rule(default: Rule, override: Mapping[str, object] | None, where: str) -> Rule:

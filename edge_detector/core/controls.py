@@ -1,6 +1,6 @@
 """The values that commands change: what holds for every source, and what is answered.
 
-Precedence is bundle < configuration < MQTT. Nobody may turn a knob faster than a person or an automation would.
+Precedence is bundle < strictness < [class.<slug>] < MQTT. Nobody may turn a knob faster than a person or an automation would.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

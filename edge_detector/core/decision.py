@@ -1,13 +1,20 @@
 """From probabilities to events: hysteresis per class, a pure object on sample time."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from edge_detector.params import FRONT_END
-from edge_detector.types import Detection, EndReason, EventEnd, EventStart, Scores
+from edge_detector.types import Detection, EndReason, EventEnd, EventStart, Scores, Strictness
 
 RISE_SECONDS = 2.88
 """So far before the hop that is at `on` an event may start: a sequence model can take three steps of 0.96 s to become sure."""
+
+STRICTNESS_LOG_ODDS: Mapping[Strictness, float] = MappingProxyType({"sensitive": -1.0, "balanced": 0.0, "strict": 1.0})
+"""What each setting adds to the log-odds of every threshold that nobody has chosen by hand; docs/classes.md has an example."""
+
+_LEAST_ON, _MOST_ON = math.nextafter(0.0, 1.0), math.nextafter(1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,16 @@ class Rule:
     max_seconds: float = 600.0
     refractory_seconds: float = 0.0
     enabled: bool = True
+
+
+def shifted(rule: Rule, log_odds: float) -> Rule:
+    """The rule with its `on` shifted by `log_odds`; `off` keeps its ratio to it. An `on` of 0 or 1 has no log-odds, and stays."""
+    if not log_odds or not 0.0 < rule.on < 1.0:
+        return rule
+    # Odds are multiplied by e to the log-odds; rounding must make of an `on` near 0 or 1 neither of them.
+    part = rule.on * math.exp(log_odds)
+    on = min(max(part / (part + 1.0 - rule.on), _LEAST_ON), _MOST_ON)
+    return replace(rule, on=on, off=on * (rule.off / rule.on))
 
 
 @dataclass(slots=True)

@@ -69,10 +69,11 @@ class Table:
     def text(self, key: str, default: object = _MISSING, *, choices: Sequence[str] = ()) -> str:
         """A non-empty string, one of `choices` if there are any."""
         value = self._take(key, default)
+        one_of = f"one of {', '.join(choices)}"
         if not isinstance(value, str) or not value or "\0" in value:
-            raise self.fail(key, "must be a non-empty text")
+            raise self.fail(key, "must be a non-empty text" + (f", {one_of}" if choices else ""))
         if choices and value not in choices:
-            raise self.fail(key, f"must be one of {', '.join(choices)}")
+            raise self.fail(key, f"must be {one_of}")
         return value
 
     def slug(self, key: str, default: object = _MISSING, *, refused: Sequence[str] = ()) -> str:

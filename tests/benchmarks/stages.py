@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_detector.cli.build import Ears
 from edge_detector.core import wire
 from edge_detector.core.clock import Anchor
-from edge_detector.core.config import rules
+from edge_detector.core.config import default_config, rules
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import quantise
 from edge_detector.core.logmel import LogMelStream, patches
@@ -48,14 +48,14 @@ def sequence(model: Model, codes: Sequence[Codes]) -> None:
 
 
 def decided_events(ears: Ears, blocks: Sequence[Block]) -> Iterator[Scores | Detection]:
-    hearing = Hearing(ears.model, Decider(rules(ears.classes, 1, {})))
+    hearing = Hearing(ears.model, Decider(rules(ears.classes, 1, default_config())))
     for block in blocks:
         yield from hearing.push(block)
 
 
 def payloads(ears: Ears, blocks: Sequence[Block]) -> None:
     names = wire.Names("edge_detector/bench", "bench", "sound", "0")
-    reporter = Reporter(names, ears.classes, rules(ears.classes, 1, {}), "hop", time.time)
+    reporter = Reporter(names, ears.classes, rules(ears.classes, 1, default_config()), "hop", time.time)
     for item in decided_events(ears, blocks):
         for _ in reporter.report(item, Anchor(0, 0.0, "file")):
             pass

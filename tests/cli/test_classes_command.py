@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from edge_detector.cli.build import DEFAULT_BUNDLE
 from edge_detector.cli.main import main
 from edge_detector.core.bundle import AudioSetLabel, Manifest, load_bundle
-from edge_detector.core.classes import resolve_classes
+from edge_detector.core.classes import UNTESTED_RULE, resolve_classes
 from edge_detector.core.config import load_config
+from edge_detector.core.decision import STRICTNESS_LOG_ODDS, shifted
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.types import Strictness
 from tests.rigs.command import edge_detector
 from tests.rigs.labelled_bundle import TWELVE, labelled_bundle
 
@@ -109,6 +112,22 @@ def test_a_configuration_s_classes_and_thresholds_are_listed(printed: Print, tmp
     assert found["tea_kettle"]["on"] == {"0.96": 0.5, "0.48": 0.5, "0.24": 0.5}
     assert found["rooster"]["on"]["0.24"] == 0.9
     assert "untested here" in block(printed("--config", config), "tea_kettle")
+
+
+@pytest.mark.parametrize("strictness", STRICTNESS_LOG_ODDS)
+def test_the_thresholds_in_force_are_those_that_strictness_has_shifted(strictness: Strictness, tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    own = '[class.whistle]\naudioset = ["Whistle"]\n[class.rooster]\non = 0.9\noff = 0.1\n'
+    config.write_text(f'[detection]\nstrictness = "{strictness}"\n{own}')
+    found = classes_of(edge_detector("classes", "--json", "--config", config))
+    for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes:
+        rule = shifted(sound.rules[2], STRICTNESS_LOG_ODDS[strictness])
+        expected = (0.9, 0.1) if sound.slug == "rooster" else (rule.on, rule.off)
+        assert (found[sound.slug]["on"]["0.48"], found[sound.slug]["off"]["0.48"]) == expected
+    assert found["whistle"]["on"]["0.96"] == shifted(UNTESTED_RULE, STRICTNESS_LOG_ODDS[strictness]).on
+    line = next(line for line in edge_detector("classes", "--config", config).splitlines() if line.startswith("rain "))
+    assert f" {found['rain']['on']['0.96']:.3g} " in line
+    assert f", strictness {strictness}\n" in edge_detector("check-config", config)
 
 
 def test_the_bundle_of_the_configuration_is_the_one_unless_another_is_named(

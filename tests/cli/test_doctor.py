@@ -13,7 +13,7 @@ from edge_detector.cli.build import DEFAULT_BUNDLE, load_ears
 from edge_detector.cli.doctor.sound import Heard, device_advice, examine_source, judge_sound
 from edge_detector.core.bundle import load_bundle
 from edge_detector.core.classes import enabled_indices, resolve_classes
-from edge_detector.core.config import SourceConfig, rules
+from edge_detector.core.config import SourceConfig, default_config, parse_config, rules
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32, Scores
@@ -23,7 +23,7 @@ from tests.rigs.inbox import subscriber
 from tests.rigs.labelled_bundle import labelled_bundle
 
 CLASSES = resolve_classes(load_bundle(DEFAULT_BUNDLE).manifest, {})
-RULES = rules(CLASSES, 1, {})
+RULES = rules(CLASSES, 1, default_config())
 ENABLED = enabled_indices(RULES)[3]
 """One of the classes that are on."""
 MICROPHONE = SourceConfig("cot")
@@ -215,12 +215,13 @@ def test_why_nothing_was_reported_is_answered_with_the_class_that_came_nearest()
     assert almost.figures["nearest"] == slug
     enough = judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.999)]), CLASSES, RULES)[-1]
     assert enough.said.startswith(f"heard {label}: 1.00")
-    without = rules(CLASSES, 1, {slug: {"enabled": False}})
+    without = rules(CLASSES, 1, parse_config({"class": {slug: {"enabled": False}}}, "test"))
     assert label not in judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.999)]), CLASSES, without)[-1].said
 
 
 def test_a_configuration_that_hears_nothing_by_itself_is_found_out() -> None:
-    nothing = rules(CLASSES, 1, {sound.slug: {"enabled": False} for sound in CLASSES})
+    off = {sound.slug: {"enabled": False} for sound in CLASSES}
+    nothing = rules(CLASSES, 1, parse_config({"class": off}, "test"))
     finding = examine_source(MICROPHONE, load_ears(None), nothing, 1.0)[0]
     assert (finding.verdict, finding.said) == ("bad", "no class is enabled: nothing would ever be reported")
 

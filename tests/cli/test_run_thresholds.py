@@ -3,6 +3,9 @@
 import signal
 from pathlib import Path
 
+from edge_detector.cli.build import DEFAULT_BUNDLE
+from edge_detector.core.bundle import load_bundle
+from edge_detector.core.decision import STRICTNESS_LOG_ODDS, shifted
 from tests.cli.test_run import BASE
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
@@ -30,16 +33,25 @@ def test_a_threshold_set_over_mqtt_holds_and_survives_a_restart(
 
 
 def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:
+    thresholds = f"{BASE}/cot/threshold"
+    (speech,) = (sound.rules[2] for sound in load_bundle(DEFAULT_BUNDLE).manifest.classes if sound.slug == "speech")
+    stricter = shifted(speech, STRICTNESS_LOG_ODDS["strict"]).on
     with (
         subscriber(broker.host, broker.port) as inbox,
         service(tmp_path, broker, microphone, extra="commands = true\n") as process,
     ):
         inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        inbox.wait_for_payload(f"{thresholds}/speech", f"{speech.on:g}".encode())
+        broker.publish(f"{thresholds}/dog_bark/set", "0.83")
+        inbox.wait_for_payload(f"{thresholds}/dog_bark", b"0.83")
         config = tmp_path / "edge.toml"
         right = config.read_text()
-        config.write_text(right + "[class.rain]\non = 0.77\n")
+        config.write_text(right + '[class.rain]\non = 0.77\n[detection]\nstrictness = "strict"\n')
         process.send_signal(signal.SIGHUP)
-        inbox.wait_for_payload(f"{BASE}/cot/threshold/rain", b"0.77")
+        inbox.wait_for_payload(f"{thresholds}/speech", f"{stricter:g}".encode())
+        inbox.wait_for_payload(f"{thresholds}/rain", b"0.77")
+        of_dog = [item.payload for item in inbox.messages if item.topic == f"{thresholds}/dog_bark"]
+        assert set(of_dog[1:]) == {b"0.83"}, "what is set over MQTT stays in force"
         config.write_text("nonsense")
         process.send_signal(signal.SIGHUP)
         seen = len(inbox.json("probabilities"))

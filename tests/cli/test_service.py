@@ -110,10 +110,10 @@ def without_home_assistant(published: list[Message], saved: Settings) -> Discove
 def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published: list[Message]) -> None:
     saved = Settings(entities={"cot_rain": "binary_sensor"})
     for _start in range(2):
-        without_home_assistant(published, saved).announce((), {})
+        without_home_assistant(published, saved).announce()
     assert [message.payload for message in published] == [b"", b""]
     discovery = without_home_assistant(published, saved)
     assert discovery.forget_removed()
     assert not discovery.forget_removed()
-    discovery.announce((), {})
+    discovery.announce()
     assert len(published) == 2

@@ -20,7 +20,7 @@ from edge_detector.core.classes import (
     resolve_classes,
 )
 from edge_detector.core.config import Config, default_config, load_config, parse_config, rules
-from edge_detector.core.decision import Rule
+from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from tests.rigs.labelled_bundle import TWELVE, labelled_manifest
@@ -52,9 +52,7 @@ MANIFEST = Manifest(
 
 def enabled(manifest: Manifest, config: Config) -> tuple[str, ...]:
     classes = resolve_classes(manifest, config.definitions, config.class_list)
-    (found,) = {
-        tuple(sound.slug for sound in enabled_classes(classes, rules(classes, hops, config.overrides))) for hops in HOPS_PER_PATCH
-    }
+    (found,) = {tuple(sound.slug for sound in enabled_classes(classes, rules(classes, hops, config))) for hops in HOPS_PER_PATCH}
     return found
 
 
@@ -143,8 +141,19 @@ def test_a_configuration_makes_a_class_and_sets_its_thresholds() -> None:
     assert config.definitions == {"kettle": ClassDefinition(("Whistle",), "Tea")}
     assert config.overrides == {"kettle": {"on": 0.5}, "rain": {"on": 0.7}}
     classes = resolve_classes(MANIFEST, config.definitions, config.class_list)
-    assert [rule.on for rule in rules(classes, 1, config.overrides)] == [0.7, 0.6, 0.6, 0.5]
+    assert [rule.on for rule in rules(classes, 1, config)] == [0.7, 0.6, 0.6, 0.5]
     assert enabled(MANIFEST, config) == ("rain", "dog", "kettle"), "a class of one's own is on whatever the list"
+
+
+@pytest.mark.parametrize("strictness", STRICTNESS_LOG_ODDS)
+def test_strictness_shifts_classes_of_one_s_own_and_those_that_are_off_too(strictness: str) -> None:
+    detection, kettle = {"strictness": strictness}, {"audioset": ["Whistle"]}
+    config = parse_config({"detection": detection, "class": {"kettle": kettle}}, "test")
+    classes = resolve_classes(MANIFEST, config.definitions, config.class_list)
+    *_, train, of_kettle = rules(classes, 1, config)
+    log_odds = STRICTNESS_LOG_ODDS[config.strictness]
+    assert of_kettle == shifted(UNTESTED_RULE, log_odds)
+    assert train == replace(shifted(RULES[1], log_odds), enabled=False)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.config import Config, HomeAssistantConfig, OutboxConfig, load_config, parse_config, rules
-from edge_detector.core.decision import Rule
+from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
 from edge_detector.errors import UsageError
+from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.types import Strictness
 
 CLASSES = (SoundClass("rain", "Rain", None, {1: Rule(0.6, 0.3), 2: Rule(0.7, 0.4), 4: Rule(0.8, 0.5)}),)
 PLAIN = """
@@ -32,6 +37,9 @@ username = "ear"
 password_file = "/run/secret"
 base_topic = "home/ears"
 probabilities = "second"
+[detection]
+class_list = 2
+strictness = "strict"
 [class.rain]
 on = 0.9
 enabled = true
@@ -74,6 +82,13 @@ def parse(text: str, folder: Path) -> Config:
     return load_config(path)
 
 
+def ruled(strictness: str, of_rain: Mapping[str, object] = MappingProxyType({}), hops_per_patch: int = 1) -> Rule:
+    """The rule of rain where [class.rain] says this."""
+    data = {"detection": {"strictness": strictness}, "class": {"rain": of_rain}}
+    (rule,) = rules(CLASSES, hops_per_patch, parse_config(data, "test"))
+    return rule
+
+
 def test_an_empty_file_means_the_default_microphone_and_a_local_broker(tmp_path: Path) -> None:
     config = parse("", tmp_path)
     assert config == parse_config({}, "defaults")
@@ -90,8 +105,10 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
     assert (config.sources[0].hops_per_patch, config.sources[0].channel) == (4, 1)
     assert config.sources[1].real_time
     assert (config.mqtt.port, config.mqtt.protocol, config.mqtt.probabilities) == (8883, "3.1.1", "second")
-    assert rules(CLASSES, 1, config.overrides) == (Rule(0.9, 0.3, hold_seconds=2.0),), "what is not overridden is the bundle's"
-    assert rules(CLASSES, 4, {}) == (Rule(0.8, 0.5),)
+    assert (config.class_list, config.strictness) == (2, "strict")
+    balanced = replace(config, strictness="balanced")
+    assert rules(CLASSES, 1, balanced) == (Rule(0.9, 0.3, hold_seconds=2.0),), "what is not overridden is the bundle's"
+    assert rules(CLASSES, 4, parse_config({}, "test")) == (Rule(0.8, 0.5),)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +149,8 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
         ('[[source]]\nname = "a"\nkind = "url"\ndevice = "http://x/y"\ndevice_file = "f"', "needs either device"),
         ('[[source]]\nname = "a"\ndevice_file = "f"', 'only for kind = "url"'),
         ('[[source]]\nname = "mute"', "choose another name"),
+        ('[detection]\nstrictness = "lax"', r"\[detection\]: strictness = 'lax' must be one of sensitive, balanced, strict"),
+        ("[detection]\nstrictness = 1", "strictness = 1 must be a non-empty text, one of sensitive, balanced, strict"),
         ("source = 3", "must be a list of tables"),
         ("mqtt = 3", "must be a table"),
     ],
@@ -153,11 +172,12 @@ def test_a_wrong_setting_names_the_key_the_value_and_what_is_allowed(tmp_path: P
 )
 def test_a_wrong_class_override_is_refused(override: dict[str, dict[str, object]], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        rules(CLASSES, 1, override)
+        rules(CLASSES, 1, parse_config({"class": override}, "test"))
 
 
 def test_what_is_not_said_is_plain_local_and_told_to_home_assistant(tmp_path: Path) -> None:
     config = parse("", tmp_path)
+    assert config.strictness == "balanced"
     assert not config.mqtt.tls
     assert not config.mqtt.commands, "nobody sets thresholds from outside unless asked to"
     assert config.outbox == OutboxConfig(None, 10_000, 2_592_000.0)
@@ -205,7 +225,33 @@ def test_the_configuration_that_is_installed_is_right_also_with_everything_it_of
 
 
 def test_lowering_on_below_the_bundle_s_off_lowers_off_too() -> None:
-    assert rules(CLASSES, 1, {"rain": {"on": 0.2}}) == (Rule(0.2, 0.2),)
+    assert ruled("balanced", {"on": 0.2}) == Rule(0.2, 0.2)
+
+
+@pytest.mark.parametrize("strictness", STRICTNESS_LOG_ODDS)
+@pytest.mark.parametrize("hops_per_patch", HOPS_PER_PATCH)
+def test_strictness_shifts_what_the_bundle_gives_and_nothing_that_the_class_s_table_gives(
+    strictness: Strictness, hops_per_patch: int
+) -> None:
+    shipped = CLASSES[0].rules[hops_per_patch]
+    shift = shifted(shipped, STRICTNESS_LOG_ODDS[strictness])
+    assert (shift == shipped) is (strictness == "balanced")
+    assert ruled(strictness, {}, hops_per_patch) == shift
+    assert ruled(strictness, {"hold_seconds": 2.0}, hops_per_patch) == replace(shift, hold_seconds=2.0)
+    assert ruled(strictness, {"on": 0.95}, hops_per_patch) == replace(shift, on=0.95), "off is the shifted one"
+    assert ruled(strictness, {"on": 0.02}, hops_per_patch) == Rule(0.02, 0.02), "off is never above on"
+    assert ruled(strictness, {"off": 0.01}, hops_per_patch) == replace(shift, off=0.01), "on is the shifted one"
+    assert ruled(strictness, {"on": 0.31, "off": 0.23}, hops_per_patch) == Rule(0.31, 0.23)
+
+
+def test_off_above_the_on_that_strictness_leaves_is_refused_with_a_way_out() -> None:
+    off = 0.59
+    assert ruled("balanced", {"off": off}) == Rule(0.6, off)
+    on = shifted(CLASSES[0].rules[1], STRICTNESS_LOG_ODDS["sensitive"]).on
+    with pytest.raises(UsageError, match=rf"off = {off} must not be above on = {on:g}; give on as well$"):
+        ruled("sensitive", {"off": off})
+    with pytest.raises(UsageError, match=r"must not be above on = 0.3$"):
+        ruled("sensitive", {"on": 0.3, "off": off})
 
 
 def test_no_file_is_one_sentence() -> None:

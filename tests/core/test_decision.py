@@ -1,3 +1,5 @@
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -5,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.decision import RISE_SECONDS, Decider, Rule
+from edge_detector.core.decision import RISE_SECONDS, STRICTNESS_LOG_ODDS, Decider, Rule, shifted
 from edge_detector.types import Detection, EventEnd, EventStart, Scores
 
 HOP, PATCH = 15_360, 15_600
+INSIDE = st.floats(0, 1, exclude_min=True, exclude_max=True)
+SHIFTS = st.floats(-5, 5)
 
 
 def run(rule: Rule, probabilities: list[float], *, age: int = 10, minimum_age: int = 1) -> list[Detection]:
@@ -163,3 +167,65 @@ def test_every_start_has_one_end_and_events_never_overlap(probabilities: list[fl
         assert end.end_sample > end.first_sample
         assert end.peak_probability >= np.float32(rule.on)
         free_from = end.end_sample - PATCH + HOP
+
+
+def log_odds_of(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
+
+
+def heard(rule: Rule, probabilities: list[float]) -> list[tuple[int, int]]:
+    """First and end sample of each event."""
+    return [(item.first_sample, item.end_sample) for item in run(rule, probabilities) if isinstance(item, EventEnd)]
+
+
+def lie_within(inner: Sequence[tuple[int, int]], outer: Sequence[tuple[int, int]]) -> bool:
+    return all(any(first <= start and end <= last for first, last in outer) for start, end in inner)
+
+
+@given(st.floats(0.001, 0.999), st.floats(0, 1), SHIFTS)
+def test_a_shift_adds_to_the_log_odds_of_on_and_off_keeps_its_ratio(on: float, ratio: float, log_odds: float) -> None:
+    rule = Rule(on, on * ratio, 1.0, 2.0, 30.0, 4.0, enabled=False)
+    found = shifted(rule, log_odds)
+    assert log_odds_of(found.on) == pytest.approx(log_odds_of(on) + log_odds, abs=1e-9)
+    assert found.off / found.on == pytest.approx(ratio, abs=1e-9)
+    assert replace(found, on=rule.on, off=rule.off) == rule, "all else stays"
+
+
+@given(INSIDE, st.floats(0, 1), SHIFTS)
+def test_a_shifted_threshold_is_never_0_nor_1_and_off_never_above_it(on: float, ratio: float, log_odds: float) -> None:
+    found = shifted(Rule(on, on * ratio), log_odds)
+    assert 0.0 < found.on < 1.0
+    assert 0.0 <= found.off <= found.on
+
+
+@given(st.integers(1, 998), SHIFTS)
+def test_of_two_thresholds_the_higher_one_stays_the_higher_one(thousandths: int, log_odds: float) -> None:
+    lower, higher = (shifted(Rule(on / 1_000, 0.0), log_odds).on for on in (thousandths, thousandths + 1))
+    assert lower < higher
+
+
+def test_a_threshold_at_the_end_of_the_scale_stays_there() -> None:
+    for rule in (Rule(0.0, 0.0), Rule(1.0, 0.5)):
+        assert all(shifted(rule, log_odds) == rule for log_odds in STRICTNESS_LOG_ODDS.values())
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_balanced_leaves_a_rule_as_it_is(on: float, ratio: float) -> None:
+    rule = Rule(on, on * ratio)
+    assert shifted(rule, STRICTNESS_LOG_ODDS["balanced"]) is rule
+
+
+@given(
+    st.lists(st.floats(0, 1, width=32), max_size=60),
+    st.builds(
+        lambda on, ratio, low, hold: Rule(on, on * ratio, low, hold, 86_400.0),
+        INSIDE, st.floats(0, 1), st.floats(0, 4), st.floats(0, 4),
+    ),
+)  # fmt: skip
+def test_what_strict_hears_balanced_hears_too_and_what_balanced_hears_sensitive(probabilities: list[float], rule: Rule) -> None:
+    shifts = [STRICTNESS_LOG_ODDS[strictness] for strictness in ("sensitive", "balanced", "strict")]
+    assert shifts == sorted(shifts)
+    sensitive, balanced, strict = (shifted(rule, log_odds) for log_odds in shifts)
+    assert sensitive.on <= balanced.on <= strict.on
+    assert lie_within(heard(strict, probabilities), heard(balanced, probabilities))
+    assert lie_within(heard(balanced, probabilities), heard(sensitive, probabilities))

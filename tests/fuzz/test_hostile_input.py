@@ -73,7 +73,7 @@ def test_a_configuration_with_wrong_values(data: Tree) -> None:
     def attempt() -> None:
         config = parse_config(data, "edge.toml")
         for source in config.sources:
-            rules(CLASSES, source.hops_per_patch, config.overrides)
+            rules(CLASSES, source.hops_per_patch, config)
 
     ends_in_one_sentence(attempt, UsageError)
 

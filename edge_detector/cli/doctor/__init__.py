@@ -53,7 +53,7 @@ def examine(config: Config, seconds: float) -> Iterator[Finding]:
 
 def _examine_hearing(config: Config, ears: Ears, seconds: float) -> Iterator[Finding]:
     manifest, classes = ears.manifest, ears.classes
-    heard = {source.name: rules(classes, source.hops_per_patch, config.overrides) for source in config.sources}
+    heard = {source.name: rules(classes, source.hops_per_patch, config) for source in config.sources}
     # A class is on or off whatever the hop, and so for every source.
     enabled = enabled_classes(classes, heard[config.sources[0].name])
     names = ", ".join(shown(sound.label) for sound in enabled[:LABELS_SHOWN]) + (" …" if len(enabled) > LABELS_SHOWN else "")

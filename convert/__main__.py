@@ -25,7 +25,7 @@ COMMANDS = {
     "bundle": "put a bundle together and describe it",
     "teach": "from a folder of recordings of one's own sounds to a bundle that hears them",
     "verify": "check that TFLite, training graph and detector agree",
-    "score": "a bundle against labelled clips, on soundscapes and where there is nothing to hear, beside YAMNet",
+    "score": "a bundle against labelled clips, on other sounds, on soundscapes and where there is nothing to hear, beside YAMNet",
     "cross-validate": "add up the scores of bundles that were each made without the clips they were scored on",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convert.data.scoring import confusion_table
-from convert.score_tables import card_sections, score_text
+from convert.score_tables import card_sections, cross_validation_card
 from edge_detector.core.bundle import Manifest, SoundClass
 
 FLATTERED = "the clips that the networks learnt from, which flatters them"
@@ -123,7 +123,7 @@ def _score(score: Mapping[str, Any]) -> str:
     if "parts" not in score:
         return card_sections(score)
     head = "Bundles of the same recipe, each made without one part of the recordings and measured on that part."
-    return f"### Cross-validation\n\n{head}\n\n{score_text(score)}"
+    return f"### Cross-validation\n\n{head}\n\n{cross_validation_card(score)}"
 
 
 def _accuracy(evaluation: Mapping[str, Any]) -> str:

@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from convert.data.other_figures import OtherSounds
 from convert.data.scoring import confusion_table
 from convert.files import read_json
+from convert.markdown import table
+from convert.other_sounds_tables import other_sounds_section, other_sounds_text
 from edge_detector.errors import UsageError
 
 Json = Mapping[str, Any]
 ALL = "all"
+OTHER_SOUNDS = "other_sounds"
 AMONG = "among_classes_of_clips"
 FEW = 0.85
 """Classes of which fewer clips were found are named."""
@@ -29,17 +33,29 @@ SIGNALS_HEAD = "Events in signals in which there is nothing to hear, all of them
 
 def score_text(result: Json) -> str:
     """All of it, for people."""
-    parts = [accuracy_text(result)]
-    if "parts" in result:
-        parts.append(parts_table(result["parts"]))
-    parts.append(found_table(result))
-    parts += [make(result["detectors"]) for name, make in SECTIONS if _has(result, name)]
-    return "\n\n".join(parts)
+    return "\n\n".join([*_accuracy_parts(result), *_other_sounds(result, other_sounds_text), *_event_parts(result)])
+
+
+def cross_validation_card(result: Json) -> str:
+    """What a model card says of a cross-validation: all but what is found and false at every strictness and by label."""
+    return "\n\n".join([*_accuracy_parts(result), *_other_sounds(result, other_sounds_section), *_event_parts(result)])
 
 
 def card_sections(result: Json) -> str:
     """What a model card says of events: everything but accuracy and confusion, which it has of its own."""
-    return "\n\n".join([found_table(result), *(make(result["detectors"]) for name, make in SECTIONS if _has(result, name))])
+    return "\n\n".join([*_other_sounds(result, other_sounds_section), *_event_parts(result)])
+
+
+def _accuracy_parts(result: Json) -> list[str]:
+    return [accuracy_text(result), *([parts_table(result["parts"])] if "parts" in result else [])]
+
+
+def _event_parts(result: Json) -> list[str]:
+    return [found_table(result), *(make(result["detectors"]) for name, make in SECTIONS if _has(result, name))]
+
+
+def _other_sounds(result: Json, make: Callable[[OtherSounds], str]) -> list[str]:
+    return [make(OtherSounds.from_json(result[OTHER_SOUNDS]))] if OTHER_SOUNDS in result else []
 
 
 def read_score(path: Path) -> dict[str, Any]:
@@ -102,7 +118,7 @@ def parts_table(parts: Sequence[Json]) -> str:
         for part in parts
     ]
     among = ["wrong among the clips' classes"] if parts and AMONG in parts[0] else []
-    return _table(["bundle", "folds", "wrong", *among, "YAMNet wrong"], rows)
+    return table(["bundle", "folds", "wrong", *among, "YAMNet wrong"], rows)
 
 
 def _folds(folds: Sequence[int] | None) -> str:
@@ -114,7 +130,7 @@ def found_table(result: Json) -> str:
     rows = [_found(each["title"], each["found"]) for each in result["detectors"].values()]
     for threshold, found in result.get("peer", {}).get("found_at", {}).items():
         rows.append(_found(f"YAMNet, one window of 0.48 s steps at {threshold} or more", found))
-    return _table(["as a detector", "clips found", f"classes below {100 * FEW:.0f} %"], rows)
+    return table(["as a detector", "clips found", f"classes below {100 * FEW:.0f} %"], rows)
 
 
 def _found(title: str, found: Json) -> list[str]:
@@ -131,12 +147,12 @@ def events_tables(detectors: Json) -> str:
     by_class = [[f"`{slug}`", *(_class(found[ALL]["classes"].get(slug)) for found in scored.values())] for slug in classes]
     parts = [
         f"{EVENTS_HEAD} {first[ALL]['hours']:.2f} h in all.",
-        _table(
+        table(
             ["signal to noise", "detector", "true", "heard", "found", "F1", "class mean", "false alarms/h", "latency"],
             by_ratio,
         ),
         "By class, all ratios together: F1, false alarms, median latency.",
-        _table(["class", *scored], by_class),
+        table(["class", *scored], by_class),
     ]
     return "\n\n".join(parts)
 
@@ -182,7 +198,7 @@ def _alarms(detectors: Json, what: str, *, quiet: bool) -> str:
                 heard = ", ".join(f"{slug} {count}" for slug, count in found["classes"].items()) or "-"
                 rate = f"{_number(found['per_hour'])} (at most {_number(found['at_most_per_hour'])})"
                 rows.append([each["title"], label, f"{found['hours']:.2f}", str(found["events"]), rate, heard])
-    return _table(["detector", "sound", "hours", "events", "per hour", "which"], rows)
+    return table(["detector", "sound", "hours", "events", "per hour", "which"], rows)
 
 
 def _number(value: float | None) -> str:
@@ -195,15 +211,6 @@ def _share(value: float | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f} s"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, its columns aligned for those who read it as it is."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in [head, *rows]
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
 SECTIONS: tuple[tuple[str, Callable[[Json], str]], ...] = (

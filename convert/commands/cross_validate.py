@@ -2,6 +2,7 @@
 
 Takes what `score --json` printed, all by the same options, and gives the same keys, of all clips and all sound together; and
 `parts`: what each bundle did for itself. Latencies are those of all events; a background that each bundle heard counts each time.
+So do recordings of other sounds: each bundle was measured on all of them, and what is false is of bundles x recordings.
 """
 
 import argparse
@@ -10,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from convert.data.figures import added_accuracy, added_alarms, added_events, added_found
-from convert.score_tables import AMONG, read_score, score_text
+from convert.data.other_figures import OtherSounds, added_other_sounds
+from convert.files import write_bytes
+from convert.other_sounds_tables import draw_other_sounds
+from convert.score_tables import AMONG, OTHER_SOUNDS, read_score, score_text
 from edge_detector.errors import UsageError
 
 Json = dict[str, Any]
@@ -24,6 +28,9 @@ BY_NAME: dict[str, Callable[[Sequence[Json]], Json]] = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("scores", type=Path, nargs="+", metavar="FILE", help="what score --json printed, one of each bundle")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE.svg", help="draw found over false of other sounds, at every strictness"
+    )
 
 
 def run(arguments: argparse.Namespace) -> Json:
@@ -31,10 +38,16 @@ def run(arguments: argparse.Namespace) -> Json:
     results = [read_score(path) for path in arguments.scores]
     try:
         _require_alike(arguments.scores, results)
-        return _added(results)
+        others = added_other_sounds(_other_sounds(results)) if OTHER_SOUNDS in results[0] else None
+        result = {**_added(results), **({OTHER_SOUNDS: others.as_json()} if others else {})}
     except (KeyError, TypeError, ValueError) as error:
         names = ", ".join(map(str, arguments.scores))
         raise UsageError(f"not all of {names} are what score --json prints ({error}); score again") from error
+    if arguments.picture:
+        if others is None:
+            raise UsageError("--picture draws what is false on other sounds; score with --others, or leave it out")
+        write_bytes(arguments.picture, draw_other_sounds(others).encode())
+    return result
 
 
 def describe(result: Json) -> str:
@@ -59,6 +72,10 @@ def _added(results: Sequence[Json]) -> Json:
     }
 
 
+def _other_sounds(results: Sequence[Json]) -> list[OtherSounds]:
+    return [OtherSounds.from_json(result[OTHER_SOUNDS]) for result in results if OTHER_SOUNDS in result]
+
+
 def _require_alike(paths: Sequence[Path], results: Sequence[Json]) -> None:
     seen: dict[int, Path] = {}
     for path, result in zip(paths, results, strict=True):
@@ -77,7 +94,8 @@ def _require_alike(paths: Sequence[Path], results: Sequence[Json]) -> None:
 def _shape(result: Json) -> list[Any]:
     """What two results must share to be added up."""
     detectors = {key: {name: list(each[name]) for name in BY_NAME if name in each} for key, each in result["detectors"].items()}
-    return [result["labels"], result["seed"], "peer" in result, AMONG in result, detectors]
+    others = [found.shape() for found in _other_sounds([result])]
+    return [result["labels"], result["seed"], "peer" in result, AMONG in result, detectors, others]
 
 
 def _part(result: Json) -> Json:

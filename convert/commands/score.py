@@ -15,29 +15,44 @@ absent or null.
       background, signals: by label: hours, events, per_hour, at_most_per_hour, classes: events by class
     peer: YAMNet on the clips, a window every 0.48 s: clips to confusion as above, by the top one of the clips' classes;
       found_at: by threshold, as found; deaf_to: classes that it has none of its own for
+    other_sounds: with --others; what is found in clips and false in recordings of other sounds, at the first of --hops
+      hop_seconds; enabled: classes of the bundle; clips: how many by class; bundles: how many were measured on all the others, 1
+      others: by label: recordings, may_hold (classes that are measured and may be in them, so that they are not false)
+      anything: labels that may hold any sound, which are no part of a share
+      curves: by detector (bundle, yamnet_labels, yamnet_identifiers): title, and
+        points: by strictness, from sensitive to strict (added to the log-odds of all thresholds; YAMNet: the threshold):
+          found, false_of_ten (ESC-10's classes), false_of_enabled: count, share, share_95; of what is false mean_over_labels too,
+          over the labels with 20 recordings or more
+        marks: by name (sensitive, balanced, strict; 0.5, 0.2): strictness, the key of the point; found by class; false_of_ten and
+          false_of_enabled by label; false_of_class by class: how many clips or recordings
+        found_where_false: by what is false (ten, enabled, ten_mean_over_labels) and share of it: the share found, between points
 """
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int
-from convert.data.clips import LoadedClip, find_clips, load_clips, load_unlabelled
+from convert.data.clips import Clip, LoadedClip, find_clips, load_clips, load_unlabelled
 from convert.data.contenders import CALIBRATED, FRIGATE, calibrated, in_frigate, ours
 from convert.data.contest import Contender, alarms, found_at, found_clips, on_scenes
-from convert.data.peer import EXAMPLE_STEP_SAMPLES, Peer
+from convert.data.may_hold import MAY_HOLD, MayHold, read_may_hold
+from convert.data.other_sounds import kept_clips, measure, of_bundle, of_peer, peer_clips, require_ten
+from convert.data.peer import Peer
 from convert.data.scenes import SceneComposer
 from convert.data.scoring import accuracy, clip_probabilities
 from convert.data.signals import signals
-from convert.score_tables import AMONG, score_text
+from convert.files import write_bytes
+from convert.other_sounds_tables import draw_other_sounds
+from convert.score_tables import AMONG, OTHER_SOUNDS, score_text
 from convert.serving import enabled_classes
 from edge_detector.core.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
-from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.types import Float32
 
 
@@ -76,18 +91,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="choose YAMNet's thresholds on this, as the bundle's were",
     )
+    parser.add_argument(
+        "--others",
+        type=Path,
+        metavar="DIR",
+        help="recordings of other sounds, LABEL/anything.ogg: what is found, and what is false, at the first of --hops",
+    )
+    parser.add_argument(
+        "--may-hold", type=Path, metavar="FILE", help="JSON: which classes may be in recordings of a label (the one in recipes)"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw found over false, at every strictness")
     parser.add_argument("--seed", type=int, default=0, help="of all that is made and composed (0)")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Score."""
-    if arguments.calibrate_background and not arguments.peer:
-        raise UsageError("--calibrate-background is for YAMNet's thresholds; give --peer too, or leave it out")
+    _require_together(arguments)
     bundle = load_bundle(arguments.bundle)
     slugs = [sound.slug for sound in enabled_classes(bundle)]
+    others = _Others.of(arguments, bundle) if arguments.others else None
     clips = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
     contenders = ours(bundle, arguments.hops)
-    heard = clip_probabilities(next(iter(contenders.values())).hear, clips, "accuracy")
+    network = of_bundle(bundle, arguments.hops[0])
+    measured = clip_probabilities(network.every(_step_samples(arguments)), clips, "accuracy")
+    # The enabled classes come first; others that are measured on other sounds follow.
+    heard = [each[:, : len(slugs)] for each in measured]
+    runs = [(network, kept_clips(clips, measured))]
     own = {clip.class_index for clip in clips}
     result = {
         "bundle": bundle.manifest.name,
@@ -101,15 +130,52 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.peer:
         peer = Peer(arguments.peer, enabled_classes(bundle))
         contenders |= _peers(peer, bundle, arguments)
-        heard = clip_probabilities(partial(peer.probabilities, step_samples=EXAMPLE_STEP_SAMPLES), clips, "YAMNet")
+        network = of_peer(arguments.peer, bundle)
+        heard, kept = peer_clips(network, clips, len(slugs), _step_samples(arguments))
+        runs.append((network, kept))
         figures = {**accuracy(heard, clips, slugs, own), "found_at": found_at(heard, clips)}
         result["peer"] = {"file": arguments.peer.name, **figures, "deaf_to": list(peer.deaf_to)}
+    if others:
+        found = measure(bundle, arguments.hops[0], runs, others.recordings, others.may_hold)
+        result[OTHER_SOUNDS] = found.as_json()
+        if arguments.picture:
+            write_bytes(arguments.picture, draw_other_sounds(found).encode())
     return {**result, "detectors": _detectors(contenders, clips, arguments)}
 
 
 def describe(result: dict[str, Any]) -> str:
     """The result for people."""
     return score_text(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Recordings of other sounds, and which classes may be in them."""
+
+    recordings: Sequence[Clip]
+    may_hold: MayHold
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, bundle: Bundle) -> "_Others":
+        """Those of the command line, checked before anything is measured."""
+        require_ten(bundle, arguments.bundle)
+        slugs = [sound.slug for sound in bundle.manifest.classes]
+        return cls(find_clips(arguments.others), read_may_hold(arguments.may_hold or MAY_HOLD, slugs))
+
+
+def _require_together(arguments: argparse.Namespace) -> None:
+    if arguments.calibrate_background and not arguments.peer:
+        raise UsageError("--calibrate-background is for YAMNet's thresholds; give --peer too, or leave it out")
+    for name in ("may_hold", "picture"):
+        if getattr(arguments, name) and not arguments.others:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is of what is false on other sounds; give --others too, or leave it out"
+            )
+
+
+def _step_samples(arguments: argparse.Namespace) -> int:
+    """From one window to the next at the first of --hops."""
+    return FRONT_END.patch_step_samples // int(arguments.hops[0])
 
 
 def _learnt_from(bundle: Bundle) -> list[int]:

@@ -8,6 +8,7 @@ sound: whoever asks YAMNet for barks takes "Dog" too. Asked for the ten classes 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,16 @@ class Peer:
         return found
 
 
+def names_of(sound: SoundClass | ClassName) -> tuple[str, ...]:
+    """The labels that a class is made of: its own, or those of its identifier; empty where it has neither."""
+    return sound.audioset or NAMES_BY_MID.get(sound.mid or "", ())
+
+
+def by_identifier(sound: SoundClass) -> SoundClass:
+    """The class made of the labels that the table has for its identifier, where it has some."""
+    return replace(sound, audioset=()) if sound.mid in NAMES_BY_MID else sound
+
+
 def of_all_classes(path: Path) -> Peer:
     """One that listens for every class of the table, in its order."""
     return Peer(path, tuple(ClassName(mid, mid, mid) for mid in NAMES_BY_MID))
@@ -111,7 +122,7 @@ def columns_of(path: Path, scores: int, classes: Sequence[SoundClass | ClassName
     if len(names) != scores:
         raise UsageError(f"{path} comes with {len(names)} labels and gives {scores} scores; give YAMNet's own list")
     numbers = {name: index for index, name in enumerate(names)}
-    wanted = [sound.audioset or NAMES_BY_MID.get(sound.mid or "", ()) for sound in classes]
+    wanted = [names_of(sound) for sound in classes]
     for sound, own in zip(classes, wanted, strict=True):
         if unknown := [name for name in own if name not in numbers]:
             raise UsageError(

@@ -6,7 +6,7 @@ TWO_SIDED_95 = 1.959963984540054
 """Quantile of the normal distribution."""
 
 
-def wilson_interval(count: int, total: int) -> tuple[float, float]:
+def wilson_interval(count: float, total: float) -> tuple[float, float]:
     """The 95 % interval of a share (E. B. Wilson 1927), which unlike the textbook's is right near 0 and 1; (0, 1) of nothing."""
     if not total:
         return 0.0, 1.0

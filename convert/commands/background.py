@@ -11,10 +11,10 @@ import numpy as np
 
 from convert.data.audio import read_16khz
 from convert.data.clips import UNSORTED
-from convert.data.material import LEARNT_FROM, SPLITS, Part, files_of, pieces, read_parts, require_disjoint
+from convert.data.material import BY_KIND, LEARNT_FROM, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
 from convert.data.peer import Peer, of_all_classes
 from convert.data.seeking import SOUGHT, starts_heard
-from convert.data.sorting import LABELS, label_of
+from convert.data.sorting import LABELS, KindSorter, label_of
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
 from edge_detector.core.soundscape import INT16_SCALE
@@ -51,12 +51,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Cut, write, and list what is used for what, last."""
     parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
     require_disjoint(parts, arguments.material)
+    if arguments.teacher is None and any(part.label == BY_KIND for part in parts):
+        raise UsageError(f"the plan has parts that are sorted {BY_KIND}, which YAMNet does; give --teacher yamnet.tflite")
     teacher = of_all_classes(arguments.teacher) if arguments.teacher else None
+    sorter = KindSorter(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))
     listed = []
     written: set[Path] = set()
     for number, part in enumerate(parts, 1):
-        listed += _write_part(part, arguments.material, arguments.output, teacher, written)
+        listed += _write_part(part, arguments.material, arguments.output, (teacher, sorter), written)
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
@@ -77,9 +80,19 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def _write_part(part: Part, material: Path, output: Path, teacher: Peer | None, written: set[Path]) -> list[dict[str, Any]]:
+def _write_part(
+    part: Part, material: Path, output: Path, sorters: tuple[Peer | None, KindSorter | None], written: set[Path]
+) -> list[dict[str, Any]]:
     """One entry of the list; of unsorted sound one for each label that the teacher gave."""
     files = files_of(part, material)
+    teacher, sorter = sorters
+    if part.label == BY_KIND and sorter is not None:
+        folders: dict[str, list[Path]] = {}
+        for path in files:
+            samples = read_16khz(path)
+            if sounds(samples):
+                folders.setdefault(sorter.folder_of(samples), []).append(path)
+        return [_write_pieces(part, folder, paths, output, written) for folder, paths in sorted(folders.items())]
     if part.label != UNSORTED or teacher is None:
         return [_write_pieces(part, part.label, files, output, written)]
     labels = {path: label_of(teacher, read_16khz(path)) for path in files}

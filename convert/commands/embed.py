@@ -2,24 +2,29 @@
 
 import argparse
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convert.arguments import folds, positive_int, share
-from convert.data.classes import ClassName
-from convert.data.clips import LoadedClip
+from convert.data.classes import ClassName, from_json
+from convert.data.clips import NO_CLASS, Clip, LoadedClip
 from convert.data.corpus import FRAME_SECONDS, Recording, embedded, labelled, loaded, recordings_of, unlabelled
 from convert.data.damage import Damage
+from convert.data.doubts import Doubts
 from convert.data.records import Record
 from convert.data.shards import Shard, Work, make_all, planned
 from convert.data.soundscape import Composer, split_by_source
+from convert.files import read_json
+from convert.progress import Progress
+from convert.readout import read_readout
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from edge_detector import __version__
 from edge_detector.core.bundle import load_bundle
 from edge_detector.errors import UsageError
+from edge_detector.types import Float32
 
 UNREAD = np.zeros(0, np.float32)
 
@@ -45,7 +50,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--soundscapes", type=positive_int, metavar="N", help="compose N sequences instead of taking recordings whole"
     )
-    parser.add_argument("--background", type=Path, metavar="DIR", help="LABEL/1-ORIGIN.wav: speech, music, others of no class")
+    parser.add_argument(
+        "--background",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="LABEL/anything.wav: speech and music, more of the clips' classes, and others of no class",
+    )
+    parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="AudioSet labels of each class, as bundle takes them: in composed sequences, nothing is learnt of a class where"
+        " YAMNet may detect it in background of no class (needs --embedder, with its read-out)",
+    )
     parser.add_argument("--context", type=positive_int, default=10, help="longest composed sequence in frames (10)")
     parser.add_argument(
         "--part",
@@ -74,8 +93,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Embed and write."""
     if arguments.output.is_dir() and not arguments.shards:
         raise UsageError(f"{arguments.output} is a folder; give --shards N with it, or name a file")
-    if arguments.part == "background" and arguments.background is None:
+    if arguments.part == "background" and not arguments.background:
         raise UsageError("--part background needs --background DIR")
+    if arguments.classes is not None and (arguments.embedder is None or not arguments.soundscapes):
+        raise UsageError("--classes goes with --soundscapes and --embedder; give all three")
     if arguments.pca is not None and arguments.embedder is None:
         raise UsageError("--pca goes with --embedder; give both, or --bundle")
     plain = arguments.unlabelled or any(path.is_file() for path in arguments.inputs)
@@ -114,10 +135,13 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Damage) -> Work:
+    def in_background(clip: Clip) -> bool:
+        return any(folder in clip.path.parents for folder in arguments.background)
+
     every, classes = labelled(arguments.inputs[0], arguments.folds, arguments.background)
     chosen = every
     if arguments.part == "background":
-        chosen = [(clip, index) for clip, index in every if arguments.background in clip.path.parents]
+        chosen = [(clip, index) for clip, index in every if in_background(clip)]
     elif arguments.part != "all":
         # They are split by name; nothing is read for it.
         kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
@@ -129,16 +153,23 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
     chosen = chosen[:: arguments.every]
     if not chosen:
         raise UsageError(f"there is no recording for --part {arguments.part}: no sound has two originals; record more of them")
-    folds = sorted({clip.fold for clip, _ in chosen if arguments.background not in clip.path.parents})
+    folds = sorted({clip.fold for clip, _ in chosen if not in_background(clip)})
     if not arguments.soundscapes:
         return _whole(recordings_of(chosen), classes, embedder, folds)
-    composer = Composer(loaded(chosen, damage), arguments.context, arguments.seed)
+    clips = loaded(chosen, damage)
+    readout = read_readout(arguments.embedder) if arguments.classes else None
+    doubts = Doubts.of([label.name for label in readout.labels], _own_labels(arguments.classes, classes)) if readout else None
+    rivals = _rivals(doubts, clips, lambda samples: readout.probabilities(embedder.codes(samples))) if doubts and readout else ()
+    composer = Composer(clips, arguments.context, arguments.seed, rivals)
 
     def compose(number: int) -> Record:
         scene = composer.compose(number)
         codes = embedder.codes(scene.samples)
         labels = scene.frame_labels[: len(codes)]
-        return Record(f"scene-{number:06d}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, labels)
+        unknown = (
+            doubts.unknown(readout.probabilities(codes), labels, scene.unlabelled[: len(codes)]) if doubts and readout else None
+        )
+        return Record(f"scene-{number:06d}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, labels, unknown, scene.folds)
 
     return Work(
         what="sequence",
@@ -150,9 +181,28 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
             "sequences": arguments.soundscapes,
             "context": arguments.context,
             "seed": arguments.seed,
+            **({"doubts": [list(own) for own in doubts.own]} if doubts else {}),
         },
         make=compose,
     )
+
+
+def _own_labels(path: Path, classes: Sequence[ClassName]) -> list[tuple[str, ...]]:
+    said = read_json(path)
+    if missing := [each.slug for each in classes if each.slug not in said]:
+        raise UsageError(f"{path} does not name the class {missing[0]}; add it with its AudioSet labels")
+    return [each.audioset for each in from_json([each.slug for each in classes], said)]
+
+
+def _rivals(doubts: Doubts, clips: Sequence[LoadedClip], labels: Callable[[Float32], Float32]) -> list[list[LoadedClip]]:
+    others = [clip for clip in clips if clip.class_index == NO_CLASS]
+    progress = Progress("embed: other sound", len(others))
+    probabilities = []
+    for number, clip in enumerate(others, 1):
+        probabilities.append(labels(clip.samples))
+        progress.update(number)
+    progress.close()
+    return [[others[number] for number in found] for found in doubts.rivals_of_classes(probabilities)]
 
 
 def _whole(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import positive_int
+from convert.arguments import folds, positive_int
 from convert.begun import BEGUN, begin_or_go_on, digest_of_files
 from convert.data.batches import MAX_FRAMES
 from convert.data.classes import ClassName, as_json, numbered, read_class_names
@@ -39,6 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--class-names", type=Path, metavar="FILE.csv", help="or their names, in AudioSet's form: class_labels_indices.csv"
     )
     parser.add_argument("--context", type=positive_int, default=10, help="frames of an example at most, up to 300 (10)")
+    parser.add_argument(
+        "--without-folds",
+        type=folds,
+        default=(),
+        help="leave out records that were made from clips of these folds, to be tested on them (none)",
+    )
     parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
     parser.add_argument(
         "--shuffle",
@@ -64,6 +70,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     validation = _set(arguments, arguments.validation, len(classes), target) if arguments.validation else None
     # Both are read once before TensorFlow is loaded, so that a damaged record is said at once.
     examples = training.examples
+    if missing := set(arguments.without_folds) - training.left_out:
+        raise UsageError(
+            f"no record of {arguments.records[0]} says that it is of fold {min(missing)}; leave it out of --without-folds, or "
+            "embed the clips again"
+        )
     held_out = validation.examples if validation else 0
 
     from convert.graphs.models import FACTS, WEIGHTS, Options, build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
@@ -124,12 +135,20 @@ def _key(facts: dict[str, Any], options: dict[str, Any], training: TrainingSet, 
         "records": digest_of_files(training.files),
         "validation_records": digest_of_files(validation.files) if validation else None,
         "classes": facts["classes"],
-        "options": {**options, **plan, "context": facts["context"], "seed": facts["seed"]},
+        "options": {**options, **plan, "context": facts["context"], "seed": facts["seed"], "folds": facts["folds"]},
     }
 
 
 def _set(arguments: argparse.Namespace, paths: list[Path], classes: int, target: Target) -> TrainingSet:
-    return TrainingSet(paths, classes, arguments.context, target, skip=arguments.skip_damaged, buffer=arguments.shuffle)
+    return TrainingSet(
+        paths,
+        classes,
+        arguments.context,
+        target,
+        skip=arguments.skip_damaged,
+        buffer=arguments.shuffle,
+        without_folds=arguments.without_folds,
+    )
 
 
 def _target(arguments: argparse.Namespace, classes: int) -> Target:
@@ -172,4 +191,6 @@ def _folds(arguments: argparse.Namespace) -> list[int] | None:
     """Folds of the clips that are learnt from or stopped by, None where that is not known."""
     found = [find_folds(path) for path in (*arguments.records, *(arguments.validation or ()))]
     known = [folds for folds in found if folds is not None]
-    return sorted(frozenset[int]().union(*known)) if len(known) == len(found) else None
+    if len(known) < len(found):
+        return None
+    return sorted(frozenset[int]().union(*known) - frozenset(arguments.without_folds))

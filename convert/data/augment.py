@@ -13,6 +13,7 @@ ECHO_DECAY_SECONDS = (0.1, 0.9)
 """How long a room takes to fall silent by 60 dB: a furnished bedroom to a bare hall."""
 
 DIRECT_TO_ECHO_DB = (-3.0, 15.0)
+TELEPHONE_HZ = (300.0, 3_400.0)
 OFFSET_SHARE = 0.05
 LARGEST_OFFSET = 0.1
 DRIVEN_SHARE = 0.05
@@ -48,13 +49,35 @@ def band_limited(samples: Float32, limit_hz: float) -> Float32:
     return np.fft.irfft(spectrum, padded)[: len(samples)].astype(np.float32)
 
 
+def of_telephone(samples: Float32) -> Float32:
+    """From 300 to 3,400 Hz, as a telephone carries it."""
+    padded = fast_length(len(samples))
+    spectrum = np.fft.rfft(samples, padded)
+    low, high = (math.ceil(hz * padded / FRONT_END.sample_rate_hz) for hz in TELEPHONE_HZ)
+    spectrum[:low], spectrum[high:] = 0.0, 0.0
+    return np.fft.irfft(spectrum, padded)[: len(samples)].astype(np.float32)
+
+
 def reverberant(samples: Float32, rng: np.random.Generator) -> Float32:
-    """As heard in a room: with an echo of exponentially decaying noise (J.-D. Polack 1988), as loud as before."""
-    rate_hz = FRONT_END.sample_rate_hz
+    """As heard in a room drawn at random, as loud as before."""
     decay_seconds = float(rng.uniform(*ECHO_DECAY_SECONDS))
+    return in_room(samples, decay_seconds, float(rng.uniform(*DIRECT_TO_ECHO_DB)), rng)
+
+
+def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.random.Generator) -> Float32:
+    """With an echo of exponentially decaying noise (J.-D. Polack 1988), as loud as before.
+
+    Args:
+        samples: float32 (n,) at 16 kHz.
+        decay_seconds: until the echo has fallen by 60 dB.
+        direct_db: by so much the direct sound is louder than all of the echo.
+        rng: the echo is drawn from it.
+
+    """
+    rate_hz = FRONT_END.sample_rate_hz
     length = min(round(decay_seconds * rate_hz), len(samples))
     echo = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / (decay_seconds * rate_hz))
-    echo *= gain_of_db(-float(rng.uniform(*DIRECT_TO_ECHO_DB))) / max(float(np.linalg.norm(echo)), 1e-9)
+    echo *= gain_of_db(-direct_db) / max(float(np.linalg.norm(echo)), 1e-9)
     echo[:1] += 1.0
     padded = fast_length(len(samples) + length)
     heard = np.fft.irfft(np.fft.rfft(samples, padded) * np.fft.rfft(echo, padded), padded)[: len(samples)].astype(np.float32)

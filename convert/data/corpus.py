@@ -1,7 +1,7 @@
 """Recordings to embed whole, one in memory at a time: labelled by their folders, or without labels."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convert.data.audio import blocks_16khz, read_16khz
@@ -38,22 +38,27 @@ class Recording:
         path: the file.
         name: its record's id.
         labels: class indices; None where nobody said what it holds.
+        folds: its fold, or none.
 
     """
 
     path: Path
     name: str
     labels: tuple[int, ...] | None
+    folds: tuple[int, ...] = ()
 
 
 def labelled(
-    root: Path, folds: Collection[int] | None, background: Path | None
+    root: Path, folds: Collection[int] | None, backgrounds: Sequence[Path] = ()
 ) -> tuple[list[tuple[Clip, int]], tuple[ClassName, ...]]:
-    """Clips with their class index, NO_CLASS for background of none, and the classes; what is unsorted is left out."""
+    """Clips with their class index, NO_CLASS for background of none, and the classes; what is unsorted is left out.
+
+    Background whose label is a class is of it, like the clips. It has no folds.
+    """
     clips = find_clips(root, folds)
     labels = labels_of(clips)
-    if background is not None:
-        more = [clip for clip in find_clips(background) if clip.label != UNSORTED]
+    for background in backgrounds:
+        more = [replace(clip, fold=NO_FOLD) for clip in find_clips(background) if clip.label != UNSORTED]
         labels = background_labels(more, labels)
         clips += more
     return [(clip, class_of(clip, labels)) for clip in clips], classes_of(clips, labels)
@@ -66,6 +71,7 @@ def recordings_of(clips: Iterable[tuple[Clip, int]]) -> list[Recording]:
             clip.path,
             f"{clip.label}/{clip.path.stem}" if clip.fold == NO_FOLD else clip.path.stem,
             () if index == NO_CLASS else (index,),
+            () if clip.fold == NO_FOLD else (clip.fold,),
         )
         for clip, index in clips
     ]
@@ -109,7 +115,8 @@ def embedded(recording: Recording, embedder: CodeEmbedder) -> Record:
         raise DamagedRecordError("too short", message)
     if silent and recording.labels:
         raise _silent(recording.path)
-    return Record(recording.name, 0.0, len(codes) * FRAME_SECONDS, recording.labels or (), codes)
+    end_seconds = len(codes) * FRAME_SECONDS
+    return Record(recording.name, 0.0, end_seconds, recording.labels or (), codes, folds=recording.folds)
 
 
 def loaded(clips: Iterable[tuple[Clip, int]], damage: Damage) -> list[LoadedClip]:

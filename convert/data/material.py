@@ -15,11 +15,14 @@ from edge_detector.types import Float32
 
 LEARNT_FROM = "train"
 SPLITS = (LEARNT_FROM, "calibrate", "test")
+BY_KIND = "by_kind"
+"""Label of a part whose recordings YAMNet sorts into folders by kind and label."""
+
 PIECE_SECONDS = 10.0
 PAUSE_SECONDS = 0.3
 SILENT_PEAK = 1e-3
 SMALLEST_BYTES = 500
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Part:
 
     Attributes:
         split: what it is for: train, calibrate or test.
-        label: speech, music, unsorted, or a name that is no class.
+        label: speech, music, by_kind, unsorted, or a name that is no class.
         of: folder below the root of what was unpacked.
         files: patterns of file names.
         but: patterns of paths that are left out.
@@ -103,17 +106,18 @@ def pieces(recordings: Iterable[Float32]) -> Iterator[Float32]:
     pause = np.zeros(round(PAUSE_SECONDS * FRONT_END.sample_rate_hz), np.float32)
     waiting = np.zeros(0, np.float32)
     for samples in recordings:
-        if not _sounds(samples):
+        if not sounds(samples):
             continue
         waiting = np.concatenate([waiting, samples, pause])
         while len(waiting) >= size:
             # A track of one instrument is silent while the others play.
-            if _sounds(waiting[:size]):
+            if sounds(waiting[:size]):
                 yield waiting[:size]
             waiting = waiting[size:]
-    if len(waiting) > len(pause) and _sounds(waiting):
+    if len(waiting) > len(pause) and sounds(waiting):
         yield waiting
 
 
-def _sounds(samples: Float32) -> bool:
+def sounds(samples: Float32) -> bool:
+    """Whether anything does."""
     return bool(len(samples)) and float(np.abs(samples).max()) >= SILENT_PEAK

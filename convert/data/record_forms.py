@@ -32,6 +32,8 @@ class Record:
         labels: class indices that sound somewhere in it.
         codes: uint8 (frames, 128), or as wide as the features that were asked for.
         frame_labels: class indices that sound in each frame, or None where only the whole is labelled.
+        frame_unknown: class indices that may sound in each frame, which nothing is learnt of there; None where that is none.
+        folds: folds of the clips that it was made from.
         means: float32, what a video-level record holds in place of frames; `codes` is then one frame, rounded from it.
 
     """
@@ -42,6 +44,8 @@ class Record:
     labels: tuple[int, ...]
     codes: Codes
     frame_labels: tuple[tuple[int, ...], ...] | None = None
+    frame_unknown: tuple[tuple[int, ...], ...] | None = None
+    folds: tuple[int, ...] = ()
     means: Float32 | None = None
 
 
@@ -75,11 +79,14 @@ def encode_record(record: Record) -> bytes:
     lists: dict[str, Sequence[protobuf.Feature]] = {"audio_embedding": [(frame.tobytes(),) for frame in record.codes]}
     if record.frame_labels is not None:
         lists["frame_labels"] = record.frame_labels
+    if record.frame_unknown is not None:
+        lists["frame_unknown"] = record.frame_unknown
     context: dict[str, protobuf.Feature] = {
         "video_id": (record.video_id.encode(),),
         "start_time_seconds": (float(record.start_seconds),),
         "end_time_seconds": (float(record.end_seconds),),
         "labels": record.labels,
+        **({"folds": record.folds} if record.folds else {}),
     }
     return protobuf.encode(protobuf.SequenceExample(context, lists))
 
@@ -90,9 +97,9 @@ def decode_record(content: bytes, form: Form = ANY_FORM) -> Record:
     codes, means = _features(example, form.features)
     if len(codes) < form.min_frames:
         raise protobuf.WireError(f"it has {len(codes)} frames, at least {form.min_frames} are needed", "too few frames")
-    frame_labels = example.feature_lists.get("frame_labels")
-    if frame_labels is not None and len(frame_labels) != len(codes):
-        raise protobuf.WireError(f"it has {len(codes)} frames but labels for {len(frame_labels)}", "unequal frames")
+    frame_labels, frame_unknown = (
+        _by_frame(example, name, len(codes), form.classes) for name in ("frame_labels", "frame_unknown")
+    )
     context = example.context
     if form.labelled:
         _required(context, ID_NAMES)
@@ -104,9 +111,22 @@ def decode_record(content: bytes, form: Form = ANY_FORM) -> Record:
         end_seconds=_seconds(context.get("end_time_seconds", ())),
         labels=_labels(context.get("labels", ()), form.classes),
         codes=codes,
-        frame_labels=None if frame_labels is None else tuple(_labels(values, form.classes) for values in frame_labels),
+        frame_labels=frame_labels,
+        frame_unknown=frame_unknown,
+        folds=_labels(context.get("folds", ()), None),
         means=means,
     )
+
+
+def _by_frame(
+    example: protobuf.SequenceExample, name: str, frames: int, classes: int | None
+) -> tuple[tuple[int, ...], ...] | None:
+    found = example.feature_lists.get(name)
+    if found is None:
+        return None
+    if len(found) != frames:
+        raise protobuf.WireError(f"it has {frames} frames but labels for {len(found)}", "unequal frames")
+    return tuple(_labels(values, classes) for values in found)
 
 
 def _features(example: protobuf.SequenceExample, names: Sequence[str]) -> tuple[Codes, Float32 | None]:

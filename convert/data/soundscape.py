@@ -4,14 +4,16 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.activity import cut, window_energy
-from convert.data.augment import equalised, gain_of_db, recorded, reverberant, speed_changed
-from convert.data.background import Backgrounds
-from convert.data.clips import NO_CLASS, LoadedClip, is_background
+from convert.data.augment import equalised, gain_of_db, of_telephone, recorded, reverberant, speed_changed
+from convert.data.background import Backgrounds, room_tones
+from convert.data.clips import BACKGROUND_CLASSES, NO_CLASS, NO_FOLD, LoadedClip
+from convert.data.kinds import OTHER, kind_of
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -23,10 +25,16 @@ BURIED_DB = 25.0
 
 SILENT_RMS = 1e-5
 EMPTY_SHARE, PLAIN_SHARE, QUIET_SHARE, FULL_LENGTH_SHARE = 0.12, 0.2, 0.3, 0.5
-BACKGROUND_WEIGHT = 2.0
-"""How much oftener speech, music and what is of no class are drawn than one of the other classes."""
+MIXED_WEIGHT = 2.0
+"""How much oftener speech, music and mixed other sound are drawn than another class, or than one kind of sound of no class."""
 
-ECHO_SHARE = 0.25
+MOST_OF_FOLDER = 40
+RIVALS_WEIGHT = 0.5
+"""How often, beside a class, the recordings are drawn that are most easily taken for it."""
+
+ECHO_SHARE = 0.35
+TELEPHONE_SHARE = 0.1
+LEVELS_DBFS = (-60.0, -10.0)
 EVENT_COUNTS, EVENT_COUNT_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)
 SPEEDS = (0.85, 1.18)
 
@@ -38,11 +46,15 @@ class Scene:
     Attributes:
         samples: float32, 16 kHz mono, a whole number of frames long.
         frame_labels: class indices that sound in each frame, ascending.
+        unlabelled: of each frame, whether sound is audible in it of which nobody said what it is.
+        folds: those of the clips in it, ascending.
 
     """
 
     samples: Float32
     frame_labels: tuple[tuple[int, ...], ...]
+    unlabelled: tuple[bool, ...]
+    folds: tuple[int, ...] = ()
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -77,17 +89,53 @@ def _hash(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
-class Composer:
-    """Composes scenes of 1 to `max_frames` frames. Scene k of a seed is always the same."""
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A class, or a kind of sound that is of none: folders of recordings, and the share of each.
 
-    def __init__(self, clips: Sequence[LoadedClip], max_frames: int, seed: int) -> None:
-        self._clips, self._max_frames, self._seed = clips, max_frames, seed
-        self._backgrounds = Backgrounds(seed)
-        self._by_class: dict[int, list[LoadedClip]] = {}
+    Folders are drawn by the square root of what they hold: rare labels often, but not one recording as often as a hundred. Of a
+    class no folder counts for more than MOST_OF_FOLDER: hundreds of one sort are hardly worth more.
+    """
+
+    weight: float
+    folders: tuple[tuple[LoadedClip, ...], ...]
+    shares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, kind: str, folders: Sequence[Sequence[LoadedClip]]) -> "_Group":
+        of_class = folders[0][0].class_index != NO_CLASS
+        sizes = np.sqrt([min(len(folder), MOST_OF_FOLDER) if of_class else len(folder) for folder in folders])
+        weight = MIXED_WEIGHT if kind in (*BACKGROUND_CLASSES, OTHER) else 1.0
+        return cls(weight, tuple(map(tuple, folders)), sizes / sizes.sum())
+
+    def draw(self, rng: np.random.Generator) -> LoadedClip:
+        folder = self.folders[int(rng.choice(len(self.folders), p=self.shares))]
+        return folder[int(rng.integers(0, len(folder)))]
+
+
+class Composer:
+    """Composes scenes of 1 to `max_frames` frames. Scene k of a seed is always the same.
+
+    Args:
+        clips: what to compose from.
+        max_frames: of the longest scene.
+        seed: of everything drawn.
+        rivals: clips of no class, once more, by the class that they are most easily taken for.
+
+    """
+
+    def __init__(
+        self, clips: Sequence[LoadedClip], max_frames: int, seed: int, rivals: Sequence[Sequence[LoadedClip]] = ()
+    ) -> None:
+        self._max_frames, self._seed = max_frames, seed
+        self._backgrounds = Backgrounds(seed, room_tones(clip.samples for clip in clips if clip.clip.fold == NO_FOLD))
+        groups: dict[tuple[int, str], dict[Path, list[LoadedClip]]] = {}
         for clip in clips:
-            self._by_class.setdefault(clip.class_index, []).append(clip)
-        self._classes = sorted(self._by_class)
-        weights = np.array([BACKGROUND_WEIGHT if is_background(self._by_class[index][0]) else 1.0 for index in self._classes])
+            kind = kind_of(clip.clip.label) if clip.class_index == NO_CLASS else clip.clip.label
+            groups.setdefault((clip.class_index, kind), {}).setdefault(clip.clip.path.parent, []).append(clip)
+        self._groups = [_Group.of(kind, list(groups[index, kind].values())) for index, kind in sorted(groups)]
+        self._groups += [_Group(RIVALS_WEIGHT, (tuple(clips),), np.ones(1)) for clips in rivals if clips]
+        weights = np.array([group.weight for group in self._groups])
         self._shares = weights / weights.sum()
 
     def compose(self, number: int) -> Scene:
@@ -98,10 +146,12 @@ class Composer:
         length = scene_samples(frames)
         kind = rng.random()
         if kind < EMPTY_SHARE:
-            return Scene(recorded(self._backgrounds.draw(rng, length), float(rng.uniform(-90.0, -15.0)), rng), ((),) * frames)
+            noise = recorded(self._backgrounds.draw(rng, length), float(rng.uniform(-90.0, -15.0)), rng)
+            return Scene(noise, ((),) * frames, (False,) * frames)
         if kind < EMPTY_SHARE + PLAIN_SHARE:
             return self._plain_clip(rng)
-        events = [self._event(rng, length) for _ in range(rng.choice(EVENT_COUNTS, p=EVENT_COUNT_SHARES))]
+        clips = [self._draw_clip(rng) for _ in range(rng.choice(EVENT_COUNTS, p=EVENT_COUNT_SHARES))]
+        events = [(clip.class_index, self._event(clip, rng, length)) for clip in clips]
         mix = np.sum([samples for _, samples in events], axis=0, dtype=np.float32)
         loudest = max(float(np.sqrt(_frame_energy(samples).max())) for _, samples in events)
         background = np.zeros(length, np.float32)
@@ -109,27 +159,29 @@ class Composer:
             level_db = 20.0 * math.log10(max(loudest, 1e-9)) - float(rng.uniform(0.0, 45.0))
             background = self._background(rng, length, level_db, level_db)
         # Labels are found before level and room change: they move event and background alike.
-        labels = _frame_labels(events, background)
+        audible = _audible_frames(events, background)
         heard = mix + background
         if rng.random() < ECHO_SHARE:
             heard = reverberant(heard, rng)
-        return Scene(_levelled(equalised(heard, rng, depth_db=5.0), rng), labels)
+        if rng.random() < TELEPHONE_SHARE:
+            heard = of_telephone(heard)
+        return _scene(_levelled(equalised(heard, rng, depth_db=5.0), rng), clips, audible)
 
     def _plain_clip(self, rng: np.random.Generator) -> Scene:
         """A whole clip as it is, but for its level."""
         clip = self._draw_clip(rng)
         frames = max(len(clip.samples) - FRONT_END.frame_overlap_samples, 0) // FRONT_END.patch_step_samples
         samples = cut(clip.samples, 0, scene_samples(min(max(frames, 1), self._max_frames)))
-        gain = gain_of_db(float(rng.uniform(-20.0, 6.0)))
-        return Scene(np.clip(samples * gain, -1.0, 1.0), _frame_labels([(clip.class_index, samples)], np.zeros_like(samples)))
+        gain = gain_of_db(float(rng.uniform(-30.0, 6.0)))
+        events = [(clip.class_index, samples)]
+        return _scene(np.clip(samples * gain, -1.0, 1.0), [clip], _audible_frames(events, np.zeros_like(samples)))
 
     def _draw_clip(self, rng: np.random.Generator) -> LoadedClip:
-        of_class = self._by_class[self._classes[int(rng.choice(len(self._classes), p=self._shares))]]
-        return of_class[int(rng.integers(0, len(of_class)))]
+        return self._groups[int(rng.choice(len(self._groups), p=self._shares))].draw(rng)
 
-    def _event(self, rng: np.random.Generator, length: int) -> tuple[int, Float32]:
-        """One clip at a random speed, place and level; it may start before the scene or outlast it."""
-        clip = self._draw_clip(rng)
+    @staticmethod
+    def _event(clip: LoadedClip, rng: np.random.Generator, length: int) -> Float32:
+        """A clip at a random speed, place and level; it may start before the scene or outlast it."""
         sounding = np.flatnonzero(np.abs(clip.samples) > SILENT_RMS)
         samples = clip.samples[int(sounding[0]) : int(sounding[-1]) + 1] if len(sounding) else clip.samples
         factor = float(rng.uniform(*SPEEDS))
@@ -138,7 +190,7 @@ class Composer:
         start = int(rng.integers(-(len(sped) - len(sped) // 3), length - hidden + 1))
         event = equalised(cut(sped, -start, length), rng, depth_db=5.0)
         level = max(float(np.sqrt(_frame_energy(event).max())), 1e-9)
-        return clip.class_index, event * gain_of_db(float(rng.uniform(-12.0, 0.0))) / np.float32(level)
+        return np.asarray(event * gain_of_db(float(rng.uniform(-12.0, 0.0))) / np.float32(level), np.float32)
 
     def _background(self, rng: np.random.Generator, length: int, low_dbfs: float, high_dbfs: float) -> Float32:
         noise = self._backgrounds.draw(rng, length)
@@ -147,7 +199,7 @@ class Composer:
 
 def _levelled(samples: Float32, rng: np.random.Generator) -> Float32:
     loudest = float(np.sqrt(_frame_energy(samples).max()))
-    return recorded(samples / np.float32(max(loudest, 1e-9)), float(rng.uniform(-50.0, -8.0)), rng)
+    return recorded(samples / np.float32(max(loudest, 1e-9)), float(rng.uniform(*LEVELS_DBFS)), rng)
 
 
 def _frame_energy(samples: Float32) -> NDArray[np.float64]:
@@ -157,14 +209,26 @@ def _frame_energy(samples: Float32) -> NDArray[np.float64]:
     return window_energy(samples, FRONT_END.patch_samples, starts)
 
 
-def _frame_labels(events: Sequence[tuple[int, Float32]], background: Float32) -> tuple[tuple[int, ...], ...]:
+def _audible_frames(events: Sequence[tuple[int, Float32]], background: Float32) -> list[NDArray[np.bool_]]:
+    """Of each event, the frames in which it can be heard."""
     energies = [_frame_energy(samples) for _, samples in events]
     total = np.sum([*energies, _frame_energy(background)], axis=0)
-    found: list[set[int]] = [set() for _ in total]
-    for (class_index, _), energy in zip(events, energies, strict=True):
+    found = []
+    for energy in energies:
         audible = (energy > SILENT_RMS**2) & (energy >= energy.max() * 10.0 ** (-ACTIVE_RANGE_DB / 10.0))
-        audible &= energy >= (total - energy) * 10.0 ** (-BURIED_DB / 10.0)
-        # What is of no class masks what sounds with it, like everything else, and is not asked for.
-        for frame in np.flatnonzero(audible) if class_index != NO_CLASS else ():
-            found[frame].add(class_index)
-    return tuple(tuple(sorted(classes)) for classes in found)
+        found.append(audible & (energy >= (total - energy) * 10.0 ** (-BURIED_DB / 10.0)))
+    return found
+
+
+def _scene(samples: Float32, clips: Sequence[LoadedClip], audible: Sequence[NDArray[np.bool_]]) -> Scene:
+    frames = len(audible[0])
+    labels: list[set[int]] = [set() for _ in range(frames)]
+    unlabelled = np.zeros(frames, np.bool_)
+    for clip, sounding in zip(clips, audible, strict=True):
+        if clip.class_index == NO_CLASS:
+            unlabelled |= sounding
+            continue
+        for frame in np.flatnonzero(sounding):
+            labels[frame].add(clip.class_index)
+    folds = tuple(sorted({clip.clip.fold for clip in clips} - {NO_FOLD}))
+    return Scene(samples, tuple(tuple(sorted(classes)) for classes in labels), tuple(unlabelled.tolist()), folds)

@@ -1,7 +1,7 @@
 """Records to learn from, streamed: shuffled through a buffer, in batches, the same for the same seed and epoch."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,12 +31,14 @@ class Lesson:
         codes: uint8 (n, frames, 128), zero where padded; dequantised float32 where any of the records holds means.
         lengths: int32 (n,), frames of each.
         targets: float32 (n, frames, classes), or (n, classes) for the last frame.
+        known: float32 like the targets, 0 where nobody knows the target and nothing is learnt, 1 elsewhere.
 
     """
 
     codes: Codes | Float32
     lengths: NDArray[np.int32]
     targets: Float32
+    known: Float32
 
 
 class TrainingSet:
@@ -49,6 +51,10 @@ class TrainingSet:
         target: which targets its batches carry.
         skip: pass over damaged records and count them, instead of an error.
         buffer: records that an epoch's order is drawn from at a time.
+        without_folds: records that were made from clips of these folds are left out.
+
+    Attributes:
+        left_out: those of these folds that a record was left out for, among the records read so far.
 
     """
 
@@ -61,12 +67,15 @@ class TrainingSet:
         *,
         skip: bool = False,
         buffer: int = SHUFFLED_RECORDS,
+        without_folds: Collection[int] = (),
     ) -> None:
         self.files = tuple(file for path in paths for file in record_files(path))
         self.target: Target = target
         self.damage = Damage(skip=skip)
         self._form = Form(classes=classes, min_frames=1)
         self._classes, self._context, self._buffer = classes, context, buffer
+        self._without_folds = frozenset(without_folds)
+        self.left_out: set[int] = set()
         self._held: dict[Path, list[Record]] = {}
 
     @cached_property
@@ -75,7 +84,7 @@ class TrainingSet:
         held: dict[Path, list[Record]] = {file: [] for file in self.files}
         count = 0
         for file in self.files:
-            for record in read_dataset(file, self._form, self.damage):
+            for record in self._read(file, self.damage):
                 count += 1
                 if count > self._buffer:
                     held.clear()
@@ -103,7 +112,14 @@ class TrainingSet:
         return self._lessons(_drawn(self._records(files, self.damage.repeated()), self._buffer, rng), size)
 
     def _records(self, files: Iterable[Path], damage: Damage) -> Iterator[Record]:
-        return itertools.chain.from_iterable(self._held.get(file) or read_dataset(file, self._form, damage) for file in files)
+        return itertools.chain.from_iterable(self._held.get(file) or self._read(file, damage) for file in files)
+
+    def _read(self, file: Path, damage: Damage) -> Iterator[Record]:
+        for record in read_dataset(file, self._form, damage):
+            if met := self._without_folds.intersection(record.folds):
+                self.left_out |= met
+            else:
+                yield record
 
     def _lessons(self, records: Iterator[Record], size: int) -> Iterator[Lesson]:
         while kept := list(itertools.islice(records, size)):
@@ -112,9 +128,10 @@ class TrainingSet:
     def _lesson(self, records: Sequence[Record]) -> Lesson:
         codes, lengths = padded(records, self._context)
         longest = codes.shape[1]
-        return Lesson(
-            codes, lengths, self._whole(records) if self.target == "last" else self._by_frame(records, lengths, longest)
-        )
+        if self.target == "last":
+            targets = self._whole(records)
+            return Lesson(codes, lengths, targets, self._known_of_whole(records, lengths))
+        return Lesson(codes, lengths, self._by_frame(records, lengths, longest), self._known(records, lengths, longest))
 
     def _whole(self, records: Sequence[Record]) -> Float32:
         targets = np.zeros((len(records), self._classes), np.float32)
@@ -132,6 +149,20 @@ class TrainingSet:
             for frame, found in enumerate((record.frame_labels or (record.labels,) * int(length))[:length]):
                 targets[row, frame, list(found)] = 1.0
         return targets
+
+    def _known_of_whole(self, records: Sequence[Record], lengths: NDArray[np.int32]) -> Float32:
+        known = np.ones((len(records), self._classes), np.float32)
+        for row, (record, length) in enumerate(zip(records, lengths, strict=True)):
+            if record.frame_unknown:
+                known[row, list(record.frame_unknown[length - 1])] = 0.0
+        return known
+
+    def _known(self, records: Sequence[Record], lengths: NDArray[np.int32], longest: int) -> Float32:
+        known = np.ones((len(records), longest, self._classes), np.float32)
+        for row, (record, length) in enumerate(zip(records, lengths, strict=True)):
+            for frame, unknown in enumerate((record.frame_unknown or ())[:length]):
+                known[row, frame, list(unknown)] = 0.0
+        return known
 
 
 def _drawn(records: Iterator[Record], buffer: int, rng: np.random.Generator) -> Iterator[Record]:

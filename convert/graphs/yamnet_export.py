@@ -181,10 +181,12 @@ class _Material:
     body: Graph
     pooled: list[Float32] = field(default_factory=list)
     held_out: list[Float32] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
 
     def collect(self, folder: Path, most: int, seed: int) -> None:
-        """Take at most so many windows of a folder's recordings, in an order drawn by the seed."""
-        recordings = recordings_in(folder)
+        """Take at most so many windows of a folder's recordings that no folder before had, in an order drawn by the seed."""
+        recordings = [path for path in recordings_in(folder) if path not in self.seen]
+        self.seen |= set(recordings)
         order = np.random.default_rng([seed, len(recordings)]).permutation(len(recordings))
         progress = Progress(f"export-embedder: window, {folder.name}", most)
         before, measured = len(self.pooled), len(self.held_out)

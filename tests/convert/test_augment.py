@@ -1,10 +1,11 @@
 """What is done to training sound leaves it a sound that a room and a sound card could have made."""
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.data.augment import DRIVEN_SHARE, recorded, reverberant, rms
+from convert.data.augment import DRIVEN_SHARE, TELEPHONE_HZ, in_room, of_telephone, recorded, reverberant, rms
 from convert.data.background import Backgrounds
 from edge_detector.types import Float32
 
@@ -26,6 +27,37 @@ def test_an_echo_comes_after_its_sound_dies_away_and_leaves_the_level(seed: int)
     early, late = heard[at + 1 : at + 1_000], heard[-1_000:]
     assert rms(early) > 3.0 * rms(late)
     assert np.isclose(rms(heard), rms(click()), rtol=1e-4)
+
+
+@settings(max_examples=30)
+@given(decay=st.floats(0.1, 1.5), direct_db=st.floats(-5.0, 20.0), seed=st.integers(0, 2**32))
+def test_a_room_s_echo_is_as_far_below_the_direct_sound_as_asked_and_falls_by_60_db_in_its_time(
+    decay: float, direct_db: float, seed: int
+) -> None:
+    heard = in_room(click(3 * RATE_HZ), decay, direct_db, np.random.default_rng(seed))
+    at = 3 * RATE_HZ // 4
+    echo = heard[at + 1 :]
+    assert 20.0 * np.log10(heard[at] / np.linalg.norm(echo)) == pytest.approx(direct_db, abs=2.0)
+    early, late = (rms(echo[int(share * decay * RATE_HZ) :][: RATE_HZ // 50]) for share in (0.0, 0.5))
+    assert 20.0 * np.log10(early / late) == pytest.approx(30.0, abs=4.0)
+
+
+def tone(hz: float, samples: int = RATE_HZ) -> Float32:
+    return np.sin(2.0 * np.pi * hz * np.arange(samples) / RATE_HZ).astype(np.float32)
+
+
+@given(hz=st.floats(20.0, 7_980.0), samples=st.integers(8_000, 40_000))
+def test_a_telephone_keeps_300_to_3400_hz_and_nothing_else(hz: float, samples: int) -> None:
+    low, high = TELEPHONE_HZ
+    assert (low, high) == (300.0, 3_400.0)
+    given_, heard = tone(hz, samples), of_telephone(tone(hz, samples))
+    assert heard.dtype == np.float32
+    assert len(heard) == samples
+    # A tone that is cut off is in its neighbours too: a little of it, within some 50 Hz.
+    if low + 50.0 < hz < high - 50.0:
+        assert rms(heard - given_) < 0.1 * rms(given_)
+    elif not low - 50.0 < hz < high + 50.0:
+        assert rms(heard) < 0.1 * rms(given_)
 
 
 def test_most_recordings_have_the_level_asked_for_and_a_few_are_driven_into_clipping() -> None:

@@ -1,6 +1,7 @@
 """Background: cut from unpacked packages, split by origin, joined with clips of the classes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,15 @@ import pytest
 import soundfile
 
 from convert.__main__ import main
+from convert.data.audio import read_16khz
 from convert.data.augment import band_limited, rms
 from convert.data.clips import NO_CLASS, Clip, LoadedClip, find_clips, is_background, labels_of, load_clips, with_background
-from convert.data.material import pieces
+from convert.data.kinds import kind_of
+from convert.data.material import BY_KIND, pieces
+from convert.data.sorting import KindSorter
 from convert.data.soundscape import Composer
 from convert.data.windows import WindowSource
+from edge_detector.types import Float32
 from tests.convert.synthetic import LABELS, RATE_HZ, loaded, sound, write_clips
 
 PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}
@@ -98,6 +103,56 @@ def test_a_wrong_plan_is_one_sentence(
     assert message.count("\n") == 1
 
 
+class SorterByLength:
+    """In place of YAMNet: two seconds are a cat, and anything else is a car."""
+
+    def __init__(self, _path: Path) -> None:
+        pass
+
+    def folder_of(self, samples: Float32) -> str:
+        return "animal_cat" if len(samples) == 2 * RATE_HZ else "machine_car"
+
+
+def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convert.commands.background.KindSorter", SorterByLength)
+    monkeypatch.setattr("convert.commands.background.of_all_classes", lambda _path: None)
+    material = write_material(tmp_path / "material")
+    soundfile.write(material / "voices" / "silent.wav", np.zeros(RATE_HZ), RATE_HZ, subtype="PCM_16")
+    shutil.copy(material / "voices" / "a.wav", material / "voices" / "c.oga")
+    parts = [PART | {"label": BY_KIND}, PART | {"label": BY_KIND, "of": "tunes", "split": "calibrate"}]
+    plan = write_plan(tmp_path / "plan.json", *parts)
+    assert background(material, "--plan", plan, "--teacher", "yamnet.tflite", "-o", tmp_path / "out") == 0
+    found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.wav"))
+    assert found == [
+        "calibrate/machine_car/1-tunes_0000-0000.wav",
+        "calibrate/machine_car/1-tunes_0000-0001.wav",
+        "train/animal_cat/1-voices_0000-0000.wav",
+    ]
+    listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
+    assert [(part["split"], part["label"], part["files"]) for part in listed] == [
+        ("train", "animal_cat", 3),
+        ("calibrate", "machine_car", 1),
+    ], "what is silent is of no kind"
+
+
+def test_recordings_are_sorted_by_kind_only_with_yamnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = write_plan(tmp_path / "plan.json", PART | {"label": BY_KIND})
+    assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
+    assert "has parts that are sorted by_kind, which YAMNet does; give --teacher yamnet.tflite" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_yamnet_names_the_folder_of_a_recording_after_what_sounds_most_of_the_time(data: Path) -> None:
+    sorter = KindSorter(data / "peers" / "yamnet.tflite")
+    first = {clip.label: clip for clip in reversed(find_clips(data / "esc10", [1]))}
+    folders = {label: sorter.folder_of(read_16khz(first[label].path)) for label in ("helicopter", "baby_cry", "rain")}
+    kinds = {"helicopter": "machine", "baby_cry": "human", "rain": "nature"}
+    assert {label: kind_of(folder) for label, folder in folders.items()} == kinds
+    assert kind_of(sorter.folder_of(np.zeros(100, np.float32))) == "noise"
+
+
 def test_speech_and_music_become_classes_and_the_rest_has_none(tmp_path: Path) -> None:
     found = find_clips(write_clips(tmp_path / "clips"))
     clips = load_clips(found, labels_of(found))
@@ -120,7 +175,7 @@ def test_what_is_of_no_class_is_mixed_in_and_never_labelled() -> None:
     windows = WindowSource(quiet, 2, seed=0).draw(np.random.default_rng(1), 40)
     assert not windows.labels.any()
     assert windows.samples.any(axis=1).all()
-    scenes = [Composer(quiet, 4, 0).compose(number) for number in range(20)]
+    scenes = list(map(Composer(quiet, 4, 0).compose, range(20)))
     assert not any(scene.labels for scene in scenes)
     both = Composer([*quiet, *(loaded("beep", seed) for seed in range(3))], 4, 0)
     assert {labels for number in range(40) for labels in both.compose(number).frame_labels} == {(), (0,)}

@@ -3,15 +3,18 @@
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from convert.data.audio import blocks_16khz, read_16khz
-from convert.data.records import read_classes, read_dataset
+from convert.data.doubts import Doubts
+from convert.data.records import find_folds, read_classes, read_dataset
 from convert.data.splits import source_of
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
-from edge_detector.core.bundle import load_bundle
+from edge_detector.core.bundle import EMBEDDER, load_bundle
+from tests.convert.labelled_embedder import CLASSES, NAMES, made_readout, write_classes, write_embedder
 from tests.convert.recorded import RATE_HZ, codes, embed, record, write_kitchen
 from tests.convert.synthetic import LABELS, write_clips
 
@@ -126,9 +129,98 @@ def test_clips_in_folds_keep_their_names_and_background_has_no_label(tmp_path: P
     record(tmp_path / "background" / "speech" / "1-voice.wav")
     record(tmp_path / "background" / "other" / "1-drum.wav")
     assert embed(clips, "--folds", 2, "--background", tmp_path / "background", "-o", tmp_path / "out.tfrecord") == 0
-    found = [(each.video_id, each.labels) for each in read_dataset(tmp_path / "out.tfrecord")]
-    assert found == [("2-20-A", (0,)), ("2-20-A", (1,)), ("2-20-A", (3,)), ("1-drum", ()), ("1-voice", (2,))]
+    found = [(each.video_id, each.labels, each.folds) for each in read_dataset(tmp_path / "out.tfrecord")]
+    assert found == [
+        ("2-20-A", (0,), (2,)),
+        ("2-20-A", (1,), (2,)),
+        ("2-20-A", (3,), (2,)),
+        ("other/1-drum", (), ()),
+        ("speech/1-voice", (2,), ()),
+    ]
     assert [each.slug for each in read_classes(tmp_path / "out.tfrecord")] == sorted([*LABELS, "speech"])
+    assert find_folds(tmp_path / "out.tfrecord") == frozenset({2}), "a number before a background's name is no fold"
+
+
+def test_background_is_of_any_number_of_folders_and_of_a_class_where_its_label_is_one(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path / "clips", folds=1, takes=1)
+    for place in ("more/Hiss/1-kettle", "more/animal_cat/1-tom", "world/hiss/9-9-9", "world/music/song"):
+        record(tmp_path / f"{place}.wav")
+    background = ("--background", tmp_path / "more", tmp_path / "world", "--part", "background")
+    assert embed(clips, *background, "-o", tmp_path / "out.tfrecord") == 0
+    assert [(each.video_id, each.labels) for each in read_dataset(tmp_path / "out.tfrecord")] == [
+        ("hiss/1-kettle", (1,)),
+        ("animal_cat/1-tom", ()),
+        ("hiss/9-9-9", (1,)),
+        ("music/song", (2,)),
+    ]
+    assert [each.slug for each in read_classes(tmp_path / "out.tfrecord")] == sorted([*LABELS, "music"])
+
+
+def test_a_composed_sequence_names_the_folds_of_its_clips_and_nothing_is_unknown_in_it(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path / "clips", folds=2, takes=1)
+    record(tmp_path / "background" / "animal_cat" / "1-tom.wav")
+    composed = ("--background", tmp_path / "background", "--soundscapes", 20, "--context", 2)
+    assert embed(clips, *composed, "-o", tmp_path / "out.tfrecord") == 0
+    found = list(read_dataset(tmp_path / "out.tfrecord"))
+    assert {fold for each in found for fold in each.folds} == {1, 2}
+    assert all(each.folds for each in found if each.labels)
+    assert any(not each.folds for each in found)
+    assert {each.frame_unknown for each in found} == {None}
+
+
+@pytest.fixture(scope="module")
+def doubtful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with clips, background of no class, an embedder with a read-out, and a file of classes."""
+    folder = tmp_path_factory.mktemp("doubtful")
+    write_clips(folder / "clips", folds=2, takes=1)
+    for number in range(6):
+        record(folder / "background" / "machine_engine" / f"{'x' * (number + 1)}.wav", seconds=2.0)
+    write_embedder(folder / "embedder")
+    write_classes(folder)
+    return folder
+
+
+def compose(doubtful: Path, classes: Path, output: Path) -> int:
+    background = ("--background", doubtful / "background", "--soundscapes", 40, "--context", 2)
+    return embed(
+        doubtful / "clips", *background, "--embedder", doubtful / "embedder" / EMBEDDER, "--classes", classes, "-o", output
+    )
+
+
+def test_of_a_class_that_may_sound_in_unlabelled_sound_nothing_is_known_there(doubtful: Path, tmp_path: Path) -> None:
+    assert compose(doubtful, doubtful / "classes.json", tmp_path / "out.tfrecord") == 0
+    own = [CLASSES[slug].get("audioset", []) for slug in LABELS]
+    doubts, readout = Doubts.of(NAMES, own), made_readout()
+    unknown = set()
+    for each in read_dataset(tmp_path / "out.tfrecord"):
+        assert each.frame_unknown is not None
+        assert each.frame_labels is not None
+        possible = doubts.doubtful(readout.probabilities(each.codes))
+        for row, labels, found in zip(possible, each.frame_labels, each.frame_unknown, strict=True):
+            # Where nothing unlabelled is heard, nothing is in doubt.
+            assert set(found) in (set(), set(np.flatnonzero(row).tolist()) - set(labels))
+            unknown |= set(found)
+    assert unknown, "nothing was in doubt, so this says nothing"
+    assert LABELS.index("hiss") not in unknown, "it is made of no label"
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"thump": None}, "does not name the class thump; add it with its AudioSet labels"),
+        ({"thump": {"audioset": ["Thud"]}}, "'Thud', which a class is made of, is no AudioSet label; see to its spelling"),
+        ({"thump": {"audioset": "Thump"}}, 'the class thump has an "audioset" that is not a list of names'),
+    ],
+)
+def test_a_file_of_classes_that_does_not_fit_is_refused(
+    doubtful: Path, tmp_path: Path, change: dict[str, Any], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = {slug: about for slug, about in (CLASSES | change).items() if about is not None}
+    (tmp_path / "classes.json").write_text(json.dumps(changed), encoding="utf-8")
+    assert compose(doubtful, tmp_path / "classes.json", tmp_path / "out.tfrecord") == 2
+    *_, message = capsys.readouterr().err.splitlines()
+    assert what in message
+    assert not (tmp_path / "out.tfrecord").exists()
 
 
 def test_every_nth_recording_can_be_taken(kitchen: Path, tmp_path: Path) -> None:
@@ -145,7 +237,7 @@ def test_recordings_of_some_labels_can_be_taken(tmp_path: Path, capsys: pytest.C
         record(background / label / f"1-{label}.wav")
     alone = ("--background", background, "--part", "background", "-o", tmp_path / "out.tfrecord")
     assert embed(clips, *alone, "--of", "speech", "other") == 0
-    assert [each.video_id for each in read_dataset(tmp_path / "out.tfrecord")] == ["1-other", "1-speech"]
+    assert [each.video_id for each in read_dataset(tmp_path / "out.tfrecord")] == ["other/1-other", "speech/1-speech"]
     assert {"speech", "music"} < {each.slug for each in read_classes(tmp_path / "out.tfrecord")}, "places are those of all"
     assert embed(clips, *alone, "--of", "speach") == 2
     assert "--of speach" in capsys.readouterr().err
@@ -158,7 +250,7 @@ def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) 
     record(background / "unsorted" / "1-game.wav")
     assert embed(clips, "--background", background, "--part", "background", "-o", tmp_path / "out.tfrecord") == 0
     found = [(each.video_id, each.labels, len(each.codes)) for each in read_dataset(tmp_path / "out.tfrecord")]
-    assert found == [("1-drum", (), 1), ("1-voice", (2,), 2)]
+    assert found == [("other/1-drum", (), 1), ("speech/1-voice", (2,), 2)]
     assert [each.slug for each in read_classes(tmp_path / "out.tfrecord")] == sorted([*LABELS, "speech"])
 
 
@@ -167,6 +259,8 @@ def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) 
     [
         (("--part", "background"), "--part background needs --background DIR"),
         (("--pca", "pca.npz"), "--pca goes with --embedder; give both"),
+        (("--classes", "c.json", "--soundscapes", 3), "--classes goes with --soundscapes and --embedder; give all three"),
+        (("--classes", "c.json", "--embedder", "e.tflite"), "--classes goes with --soundscapes and --embedder"),
         (("--unlabelled", "--soundscapes", 3), "recordings without labels are taken whole"),
         (("nowhere",), "give one folder with a folder of recordings for each label, or --unlabelled"),
     ],

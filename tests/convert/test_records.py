@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,28 +30,48 @@ from edge_detector.core.embedding import dequantise
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 
-def record(frames: int = 3, *, labelled: bool = True) -> Record:
+def record(frames: int = 3, *, labelled: bool = True, composed: bool = False) -> Record:
     codes = np.random.default_rng(frames).integers(0, 256, (frames, 128), dtype=np.uint8)
     frame_labels = tuple((index % 3,) if index else () for index in range(frames)) if labelled else None
-    return Record("clip-é", 0.5, 10.25, (0, 7, 526), codes, frame_labels)
+    plain = Record("clip-é", 0.5, 10.25, (0, 7, 526), codes, frame_labels)
+    frame_unknown = tuple((7, 526) if index % 2 else () for index in range(frames))
+    return replace(plain, frame_unknown=frame_unknown, folds=(1, 3)) if composed else plain
 
 
 def assert_same(found: Record, wanted: Record) -> None:
     assert np.array_equal(found.codes, wanted.codes)
     assert (found.video_id, found.start_seconds, found.end_seconds) == (wanted.video_id, wanted.start_seconds, wanted.end_seconds)
     assert (found.labels, found.frame_labels) == (wanted.labels, wanted.frame_labels)
+    assert (found.frame_unknown, found.folds) == (wanted.frame_unknown, wanted.folds)
 
 
+@pytest.mark.parametrize("composed", [True, False])
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("frames", [0, 1, 10])
-def test_a_record_comes_back_as_it_was_written(frames: int, labelled: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    wanted = record(frames, labelled=labelled)
+def test_a_record_comes_back_as_it_was_written(frames: int, labelled: bool, composed: bool) -> None:  # noqa: FBT001 - parameters of the test
+    wanted = record(frames, labelled=labelled, composed=composed)
     assert_same(decode_record(encode_record(wanted)), wanted)
+
+
+def test_a_record_that_nothing_is_unknown_in_and_that_is_of_no_fold_is_audiosets_own_form() -> None:
+    example = protobuf.decode(encode_record(record(labelled=False)))
+    assert set(example.context) == {"video_id", "start_time_seconds", "end_time_seconds", "labels"}
+    assert set(example.feature_lists) == {"audio_embedding"}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "what"),
+    [(((),), "has 3 frames but labels for 1"), (((), (2,), (3,)), r"has the label 3, but there are 3 classes \(0 to 2\)")],
+)
+def test_what_is_unknown_is_of_a_class_in_a_frame(unknown: tuple[tuple[int, ...], ...], what: str) -> None:
+    content = encode_record(replace(record(labelled=False), labels=(0,), frame_unknown=unknown))
+    with pytest.raises(protobuf.WireError, match=what):
+        decode_record(content, Form(classes=3))
 
 
 def test_tensorflows_own_parser_reads_what_is_written_and_the_other_way_round() -> None:
     tf = pytest.importorskip("tensorflow")
-    wanted = record()
+    wanted = record(composed=True)
     parsed = tf.train.SequenceExample.FromString(encode_record(wanted))
     assert parsed.context.feature["video_id"].bytes_list.value[0].decode() == wanted.video_id
     assert tuple(parsed.context.feature["labels"].int64_list.value) == wanted.labels
@@ -59,6 +80,9 @@ def test_tensorflows_own_parser_reads_what_is_written_and_the_other_way_round() 
     assert [frame.bytes_list.value[0] for frame in frames] == [row.tobytes() for row in wanted.codes]
     labels = parsed.feature_lists.feature_list["frame_labels"].feature
     assert [tuple(item.int64_list.value) for item in labels] == list(wanted.frame_labels or ())
+    unknown = parsed.feature_lists.feature_list["frame_unknown"].feature
+    assert [tuple(item.int64_list.value) for item in unknown] == list(wanted.frame_unknown or ())
+    assert tuple(parsed.context.feature["folds"].int64_list.value) == (1, 3)
     assert_same(decode_record(parsed.SerializeToString()), wanted)
 
 

@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,48 @@ def test_an_epoch_shows_every_record_once_in_an_order_of_its_own(data: Path) -> 
     assert first == again
     assert first != second != every
     assert learnt.examples == len(every) == 65
+
+
+FOLDS: Sequence[tuple[int, ...]] = ((), (1,), (2,), (1, 2), (2, 3), (1, 2, 3))
+"""Of clips that sequences were composed from."""
+
+
+def write_of_folds(path: Path) -> Path:
+    """Two sequences of each of these."""
+    records = zip(examples(2 * len(FOLDS), seed=3), [*FOLDS, *FOLDS], strict=True)
+    write_dataset(path, (replace(record, folds=folds) for record, folds in records), EXAMPLE_LABELS, made_of={"folds": [1, 2, 3]})
+    return path
+
+
+@pytest.mark.parametrize("buffer", [100, 3])
+@pytest.mark.parametrize("without", [(), (1,), (3,), (1, 3), (1, 2, 3), (4,)])
+def test_what_was_composed_from_clips_of_a_fold_is_left_out_and_nothing_else(
+    without: tuple[int, ...], buffer: int, tmp_path: Path
+) -> None:
+    path = write_of_folds(tmp_path / "some.tfrecord")
+    records = [record.codes.tobytes() for record in examples(2 * len(FOLDS), seed=3)]
+    wanted = [codes for codes, folds in zip(records, [*FOLDS, *FOLDS], strict=True) if not set(folds) & set(without)]
+    learnt = TrainingSet([path], CLASSES, 6, "last", buffer=buffer, without_folds=without)
+    assert learnt.examples == len(wanted)
+    assert learnt.left_out == set(without) & {1, 2, 3}
+    assert [codes[:n].tobytes() for codes, n in _pairs(learnt.in_order(5))] == wanted
+    assert sorted(codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(5, 1, 1))) == sorted(wanted)
+
+
+def test_a_model_that_learnt_without_a_fold_says_so(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = write_of_folds(tmp_path / "some.tfrecord")
+    few = ("train", records, "--context", 6, "--cells", 4, "--batch", 8, "--epochs", 1)
+    facts = {}
+    for name, more in (("all", ()), ("some", ("--without-folds", "1,3"))):
+        assert main([str(word) for word in (*few, *more, "-o", tmp_path / name)]) == 0
+        facts[name] = json.loads((tmp_path / name / "sequence.json").read_text())
+    assert [(each["folds"], each["sequences"]) for each in facts.values()] == [([1, 2, 3], 12), ([2], 4)]
+    capsys.readouterr()
+    assert main([str(word) for word in (*few, "--without-folds", 1, "-o", tmp_path / "some")]) == 2
+    assert "some holds a training begun with other options; give --no-resume" in capsys.readouterr().err
+    assert train(data, tmp_path / "other", "--without-folds", 3) == 2
+    assert "train.tfrecord says that it is of fold 3; leave it out of --without-folds" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_set_that_fits_the_buffer_is_read_once(data: Path, tmp_path: Path) -> None:

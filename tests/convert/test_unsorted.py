@@ -72,7 +72,7 @@ def test_sequences_are_composed_without_unsorted_sound(tmp_path: Path) -> None:
     for label in (OTHER, UNSORTED):
         (tmp_path / "more" / label).mkdir(parents=True)
         soundfile.write(tmp_path / "more" / label / "1-x_0000-0000.wav", sound("beep", 5), RATE_HZ, subtype="PCM_16")
-    found, _ = labelled(clips, None, tmp_path / "more")
+    found, _ = labelled(clips, None, [tmp_path / "more"])
     assert {clip.label: index for clip, index in found if index == NO_CLASS} == {OTHER: NO_CLASS}
     assert all(index != UNKNOWN_CLASS for _, index in found)
 

@@ -156,6 +156,18 @@ def test_what_it_cannot_use_is_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_recording_is_fitted_to_or_measured_on_once_whichever_folders_hold_it(
+    yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(10):
+        record(tmp_path / "all" / ("some" if number < 5 else "more") / f"{'x' * (number + 1)}.wav")
+    for folders in (("all/some", "all"), ("all/some", "all/more"), ("all/some", "all/more", "all", "all/some")):
+        fit = ("--fit", *(tmp_path / folder for folder in folders))
+        assert convert("export-embedder", yamnet, *fit, "-o", tmp_path / EMBEDDER) == 2
+        # Of the five in each, one is kept to measure on.
+        assert "--fit has 8 different windows of sound" in capsys.readouterr().err
+
+
 def test_sound_that_is_always_the_same_is_no_sound_to_fit_to(
     yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,7 +140,7 @@ class Training:
         loss, probabilities = self._step(
             tf.constant(lesson.codes),
             tf.constant(lesson.lengths),
-            tf.constant(lesson.targets),
+            (tf.constant(lesson.targets), tf.constant(lesson.known)),
             tf.constant(rate, tf.float32),
             tf.constant(self._plan.statistics_decay(step), tf.float32),
         )
@@ -159,8 +159,12 @@ class Training:
             point = (step + 1, self._position.epoch + 1, rate, value, per_second, figures.hit_at_1, figures.perr, figures.gap)
             self._journal.add(Point(*point))
 
-    def _train_step(self, codes: Tensor, lengths: Tensor, targets: Tensor, rate: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
+    def _train_step(
+        self, codes: Tensor, lengths: Tensor, truth: tuple[Tensor, Tensor], rate: Tensor, decay: Tensor
+    ) -> tuple[Tensor, Tensor]:
         plan, model = self._plan, self._model
+        # A target that is not known costs the same whatever the model gives.
+        targets, known = truth
         # Seeded by the step, so that training taken up again draws what it would have drawn.
         seed = tf.stack([tf.constant(plan.seed, tf.int64), self.trainer.step])
         moments: dict[str, Tensor] = {}
@@ -170,10 +174,10 @@ class Training:
             if plan.target == "frame" and isinstance(model, Lstm):
                 probabilities = model.frame_probabilities(codes, seed, plan.keep)
                 mask = counting(lengths, tf.shape(codes)[1])[..., 0]
-                label_loss = tf.reduce_sum(LOSSES[plan.loss](targets, probabilities) * mask) / tf.reduce_sum(mask)
+                label_loss = tf.reduce_sum(LOSSES[plan.loss](targets * known, probabilities * known) * mask) / tf.reduce_sum(mask)
             else:
                 probabilities, moments = model.training_probabilities(codes, lengths, seed, plan.keep)
-                label_loss = tf.reduce_mean(LOSSES[plan.loss](targets, probabilities))
+                label_loss = tf.reduce_mean(LOSSES[plan.loss](targets * known, probabilities * known))
             loss = label_loss + plan.l2 * model.penalty()
         gradients = tape.gradient(loss, self.trainer.trained_list())
         for name, moment in moments.items():

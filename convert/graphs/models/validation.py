@@ -27,10 +27,10 @@ def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, plan: Pla
         else:
             probabilities = model.predict(lesson.codes, lesson.lengths)
             mask = np.ones(len(probabilities), np.float32)
-            scores, labels = checked(probabilities, lesson.targets)
+            scores, labels = checked(probabilities * lesson.known, lesson.targets * lesson.known)
             pools.append(Pool.best(scores, labels, ranked_classes(scores), TOP_K))
             positives += float(labels.sum())
-        losses = LOSSES[plan.loss](tf.constant(lesson.targets), tf.constant(probabilities)).numpy()
+        losses = LOSSES[plan.loss](tf.constant(lesson.targets * lesson.known), tf.constant(probabilities * lesson.known)).numpy()
         total += float((losses * mask).sum())
         count += float(mask.sum())
     model.load(own)

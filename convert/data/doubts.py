@@ -1,0 +1,127 @@
+"""Where a class may sound in recordings that nobody labelled: YAMNet's own labels are unsure of it there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_detector.errors import UsageError
+from edge_detector.types import Float32
+
+LIKELY = 0.1
+"""A class may sound where one of its labels has this probability ..."""
+
+SHARE_OF_LIKELIEST = 0.6
+"""... and this share of the likeliest label's that is not one of its own. A cough at 0.8 is no sneeze at 0.3."""
+
+RIVALS = 40
+RIVAL_FROM = 0.02
+"""A recording is easily taken for a class whose labels have this probability in it, though it is none."""
+
+GENERAL = frozenset(
+    [
+        "Animal",
+        "Domestic animals, pets",
+        "Livestock, farm animals, working animals",
+        "Wild animals",
+        "Fowl",
+        "Chicken, rooster",
+        "Dog",
+        "Canidae, dogs, wolves",
+        "Vehicle",
+        "Aircraft",
+        "Engine",
+        "Light engine (high frequency)",
+        "Tools",
+        "Power tool",
+        "Mechanisms",
+        "Clock",
+        "Water",
+        "Liquid",
+        "Ocean",
+        "Thunderstorm",
+        "Speech",
+        "Music",
+        "Crying, sobbing",
+        "Silence",
+        "Inside, small room",
+        "Inside, large room or hall",
+        "Outside, urban or manmade",
+        "Outside, rural or natural",
+        "Noise",
+        "Environmental noise",
+        "White noise",
+        "Pink noise",
+        "Static",
+        "Sound effect",
+    ]
+)
+"""Labels that are no rivals of a class: they are given together with what they hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """For each class, its AudioSet labels as columns of all labels, and those that speak against it."""
+
+    own: tuple[tuple[int, ...], ...]
+    rivals: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, labels: Sequence[str], classes: Sequence[Sequence[str]]) -> "Doubts":
+        """Of classes that are made of these labels; a class without is never in doubt.
+
+        Raises UsageError for a name that is not in `labels`.
+        """
+        places = {name: index for index, name in enumerate(labels)}
+        if unknown := [name for names in classes for name in names if name not in places]:
+            raise UsageError(f"{unknown[0]!r}, which a class is made of, is no AudioSet label; see to its spelling")
+        own = tuple(tuple(places[name] for name in names) for names in classes)
+        special = [index for index, name in enumerate(labels) if name not in GENERAL]
+        return cls(own, tuple(tuple(sorted(set(special) - set(columns))) for columns in own))
+
+    def likeliest(self, probabilities: Float32) -> Float32:
+        """The probability of each class's likeliest label, (n, classes), by those of all labels (n, labels)."""
+        found = np.zeros((len(probabilities), len(self.own)), np.float32)
+        for index, own in enumerate(self.own):
+            if own:
+                found[:, index] = probabilities[:, own].max(axis=1)
+        return found
+
+    def doubtful(self, probabilities: Float32) -> NDArray[np.bool_]:
+        """Where each class may sound, (n, classes), by the probabilities of all labels (n, labels)."""
+        likeliest = self.likeliest(probabilities)
+        against = np.stack([probabilities[:, rivals].max(axis=1) for rivals in self.rivals], axis=1)
+        return np.asarray((likeliest >= LIKELY) & (likeliest >= SHARE_OF_LIKELIEST * against))
+
+    def unknown(
+        self, probabilities: Float32, labels: Sequence[Sequence[int]], unlabelled: Sequence[bool]
+    ) -> tuple[tuple[int, ...], ...]:
+        """For each frame, the classes that may sound in it beside those that it is labelled with.
+
+        Args:
+            probabilities: of all labels (n, labels).
+            labels: what each frame is labelled with.
+            unlabelled: whether there is unlabelled sound in it; where there is none, nothing is unknown.
+
+        """
+        return tuple(
+            tuple(sorted(set(np.flatnonzero(row).tolist()) - set(known))) if unsure else ()
+            for row, known, unsure in zip(self.doubtful(probabilities), labels, unlabelled, strict=True)
+        )
+
+    def rivals_of_classes(self, recordings: Sequence[Float32]) -> tuple[tuple[int, ...], ...]:
+        """For each class, the recordings of no class that are most easily taken for it; none that may hold it.
+
+        Each recording is given by the probabilities of all labels (n, labels) in it.
+        """
+        likeliest = np.zeros((len(recordings), len(self.own)), np.float32)
+        for number, probabilities in enumerate(recordings):
+            if len(probabilities):
+                certain = ~self.doubtful(probabilities).any(axis=0)
+                likeliest[number] = certain * self.likeliest(probabilities).max(axis=0)
+        best = np.argsort(-likeliest, axis=0, kind="stable")[:RIVALS]
+        return tuple(
+            tuple(int(number) for number in best[:, index] if likeliest[number, index] >= RIVAL_FROM)
+            for index in range(len(self.own))
+        )

@@ -163,10 +163,6 @@ def _alarms(kinds: Mapping[str, Any]) -> str:
     return "\n".join([head, "| sound | hours | hop | events | per hour | which |", "|---|---|---|---|---|---|", *rows])
 
 
-def _floor(calibration: Mapping[str, Any]) -> str:
-    return f", none below {calibration['lowest_on']:g}" if "lowest_on" in calibration else ""
-
-
 def _thresholds(calibration: object) -> str:
     if not isinstance(calibration, Mapping):
         return ""
@@ -176,13 +172,30 @@ def _thresholds(calibration: object) -> str:
         cells = [f"{found['rule']['on']:.2f}{_lasting(found['rule'])} ({_percent(found['recall'])})" for found in hops.values()]
         rows.append(f"| `{slug}` | {' | '.join(cells)} |")
     hops_named = list(next(iter(calibration["classes"].values())))
-    head = (
-        f"Chosen for at most {calibration['false_alarms_per_hour']:g} false alarms per hour and class on {heard} (each sound at "
-        f"levels {_text(calibration['gains_db'])} dB), plus a margin of {calibration['margin']:g} log odds{_floor(calibration)}. "
-        f"In brackets the recall they leave on {calibration.get('recall_on', FLATTERED)}. With a time: so long must it last.\n"
-    )
     titles = " | ".join(f"on, hop {hop} s" for hop in hops_named)
+    head = f"{_chosen_by(calibration, heard)} they leave on {_recall_on(calibration)}. With a time: so long must it last.\n"
     return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(hops_named), *rows])
+
+
+def _chosen_by(calibration: Mapping[str, Any], heard: str) -> str:
+    costs, levels = calibration.get("costs"), _text(calibration["gains_db"])
+    if costs is None:
+        lowest = f", none below {calibration['lowest_on']:g}" if "lowest_on" in calibration else ""
+        return (
+            f"Chosen for at most {calibration['false_alarms_per_hour']:g} false alarms per hour and class on {heard} (each sound "
+            f"at levels {levels} dB), plus a margin of {calibration['margin']:g} log odds{lowest}. In brackets the recall"
+        )
+    return (
+        f"Chosen to cost least, where missing all clips of a class costs 1, an event in every recording of other sound (the mean "
+        f"over kinds) {costs['recordings']:g}, and one in each hour of speech and of music {costs['hour']:g}, on {heard} (at "
+        f"levels {levels} dB). In brackets the recall"
+    )
+
+
+def _recall_on(calibration: Mapping[str, Any]) -> str:
+    if calibration.get("held_out"):
+        return "the clips, each given to a sequence model of the same recipe that has not met its fold"
+    return str(calibration.get("recall_on", FLATTERED))
 
 
 def _lasting(rule: Mapping[str, float]) -> str:

@@ -175,6 +175,14 @@ def _class(found: Json | None) -> str:
     return f"{_share(found['f1'])}, {found['false_alarms']}, {_seconds(found['latency_median_seconds'])}"
 
 
+def conditions_table(detectors: Json) -> str:
+    """Found, by condition."""
+    shown = [each for each in detectors.values() if "conditions" in each]
+    rows = [[name, *(f"{100 * each['conditions'][name]['share']:.1f} %" for each in shown)] for name in shown[0]["conditions"]]
+    head = "Clips found that were made quiet, noisy (the noise so far below the clip), reverberant, or narrow."
+    return f"{head}\n\n{table(['condition', *(each['title'] for each in shown)], rows)}"
+
+
 def background_table(detectors: Json) -> str:
     """Real sound."""
     return f"{BACKGROUND_HEAD}\n\n{_alarms(detectors, 'background', quiet=True)}"
@@ -214,6 +222,7 @@ def _seconds(value: float | None) -> str:
 
 
 SECTIONS: tuple[tuple[str, Callable[[Json], str]], ...] = (
+    ("conditions", conditions_table),
     ("soundscapes", events_tables),
     ("background", background_table),
     ("signals", signals_table),

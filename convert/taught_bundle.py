@@ -6,10 +6,9 @@ from typing import Any, TypeAlias
 
 from convert.bundled_embedder import BundledEmbedder
 from convert.bundling import created
-from convert.commands.calibrate import choice_as_json
 from convert.commands.export import stream_codes
 from convert.data.augment import gain_of_db
-from convert.data.calibration import Choice, Limits, Stream, at_hop, choose, hours, starts_in
+from convert.data.calibration import Choice, Limits, Stream, at_hop, choice_as_json, choose, hours, starts_in
 from convert.data.classes import ClassName
 from convert.data.clips import LoadedClip
 from convert.data.listening import NOISE, Ear, ear_of, found_by_hop, hear, hear_noise

@@ -13,7 +13,7 @@ from convert.bundled_embedder import BundledEmbedder, export_errors, file_conten
 from convert.bundling import created, write_bundle
 from convert.data.classes import ClassName, from_json
 from convert.data.clips import find_clips, load_clips
-from convert.data.listening import alarms_by_hop, ear_of, found_by_hop, hear_background, hear_clips
+from convert.data.listening import Levels, alarms_by_hop, continuous_streams, ear_of, found_by_hop, hear_clips
 from convert.data.scoring import score_clips
 from convert.files import read_json
 from convert.identity import identity_of, require_same
@@ -64,10 +64,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluate-background",
         type=Path,
-        nargs="+",
-        default=[],
         metavar="DIR",
-        help="LABEL/1-ORIGIN.wav to count false alarms on",
+        help="LABEL/1-ORIGIN.wav to count false alarms on, in its speech and music",
     )
     parser.add_argument(
         "--scores",
@@ -251,6 +249,6 @@ def _measured(
         evaluation = {"protocol": protocol, **score_clips(partial(stream_probabilities, model), clips, labels)}
         evaluation["events"] = found_by_hop(hear_clips(ear_of(model), clips), classes)
     if arguments.evaluate_background:
-        heard = hear_background(ear_of(model), arguments.evaluate_background, labels, (0.0,))
+        heard = continuous_streams(ear_of(model), arguments.evaluate_background, labels, Levels())
         evaluation["false_alarms"] = alarms_by_hop(heard, classes)
     return replace(manifest, evaluation={**evaluation, **manifest.evaluation})

@@ -1,108 +1,178 @@
-"""calibrate: each class's thresholds for each hop, on background that nothing was trained on."""
+"""calibrate: each class's thresholds for each hop, weighing what they miss against what else they take for the class."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import folds, positive_float, share
-from convert.data.calibration import Choice, Limits, choose, hours
-from convert.data.clips import find_clips, load_clips
-from convert.data.listening import NOISE, ear_of, hear_background, hear_clips, hear_noise
+from convert.arguments import folds, positive_float
+from convert.data.background import room_tones
+from convert.data.calibration import Stream, hours, pieces_of
+from convert.data.clips import find_clips, load_clips, load_unlabelled
+from convert.data.listening import (
+    NOISE,
+    Levels,
+    continuous_streams,
+    doubts_of,
+    ear_of,
+    hear_clips,
+    hear_noise,
+    labelled_by,
+    recording_streams,
+)
+from convert.data.thresholds import Costs, Material, Threshold, cheapest
 from convert.files import write_json
 from convert.progress import Progress
 from convert.serving import detector_model
-from edge_detector.core.bundle import hop_key, load_bundle
+from edge_detector.core.bundle import Bundle, SoundClass, hop_key, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 
-MARGIN = 0.5
-LIKELIER_THAN_NOT = 0.5
-"""What an event is to be, however quiet the background was."""
+COSTS = Costs()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("bundle", type=Path, help="bundle folder whose networks are to be calibrated; it is not changed")
     parser.add_argument(
-        "--background", type=Path, nargs="+", required=True, metavar="DIR", help="LABEL/1-ORIGIN.wav that nothing was trained on"
-    )
-    parser.add_argument(
-        "--clips",
+        "--background",
         type=Path,
+        required=True,
         metavar="DIR",
-        help="labelled clips to report the recall of; by it a duration is preferred to a high threshold, so none to evaluate on",
+        help="LABEL/1-ORIGIN.wav that nothing was trained on: speech, music, and KIND_LABEL of every kind",
     )
-    parser.add_argument("--folds", type=folds, help="their folds (all)")
-    parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="allowed for each class (0.1)")
-    parser.add_argument("--margin", type=float, default=MARGIN, help=f"log odds added to each threshold ({MARGIN})")
-    parser.add_argument("--lowest-on", type=share, default=LIKELIER_THAN_NOT, help=f"no threshold is lower ({LIKELIER_THAN_NOT})")
+    parser.add_argument("--clips", type=Path, metavar="DIR", help="labelled clips of the classes")
+    parser.add_argument("--folds", type=folds, help="their folds (all, or those of --held-out)")
     parser.add_argument(
-        "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels the background is heard at (0 -15)"
+        "--held-out",
+        type=held_out,
+        nargs="+",
+        default=[],
+        metavar="FOLD=BUNDLE",
+        help="give the clips of a fold to another bundle of the same recipe that has not met them: one finds what it learnt from"
+        " more easily than anything new",
     )
     parser.add_argument(
-        "--hours", type=positive_float, help="hours of each kind of background at most, in pieces from all of it (all)"
+        "--recordings-cost",
+        type=positive_float,
+        default=COSTS.recordings,
+        help=f"of an event in every recording of other sound, where missing all clips of a class costs 1 ({COSTS.recordings:g})",
     )
-    parser.add_argument("--noise-minutes", type=float, default=15.0, help="minutes of made noise and hum beside it (15)")
+    parser.add_argument(
+        "--hour-cost",
+        type=positive_float,
+        default=COSTS.hour,
+        help=f"of an event in each hour of speech and of music ({COSTS.hour:g})",
+    )
+    parser.add_argument(
+        "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels that background is given at in turn (0 -15)"
+    )
+    parser.add_argument(
+        "--hours", type=positive_float, default=1.2, help="hours of speech and of music at most, in pieces from all of it (1.2)"
+    )
+    parser.add_argument("--noise-minutes", type=float, default=20.0, help="minutes of made noise, hum and room tone (20)")
     parser.add_argument("--seed", type=int, default=0, help="of that noise")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for bundle --calibration")
 
 
+def held_out(text: str) -> tuple[int, Path]:
+    """FOLD=BUNDLE."""
+    fold, _, folder = text.partition("=")
+    if not fold.isdigit() or not folder:
+        message = f"{text!r} is not FOLD=BUNDLE, such as 3=build/recipe/3/draft"
+        raise argparse.ArgumentTypeError(message)
+    return int(fold), Path(folder)
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Listen once at the finest hop, choose for every class and hop, write."""
+    """Run the networks once at the finest hop, choose for every class and hop, write."""
     bundle = load_bundle(arguments.bundle)
-    # A class of AudioSet labels alone may sound anywhere in background that nobody labelled: it keeps the rule it has.
     # One that is off gets thresholds all the same: bundle needs them, and a configuration may switch it on.
-    chosen = [sound for sound in bundle.manifest.classes if sound.sequence_output is not None]
-    if not chosen:
-        raise UsageError(f"{arguments.bundle} has no class with an output of its sequence model; there is nothing to calibrate")
-    slugs = [sound.slug for sound in chosen]
-    ear = ear_of(detector_model(bundle, chosen))
-    background = hear_background(ear, arguments.background, slugs, arguments.gains_db, arguments.hours)
-    background[NOISE] = hear_noise(ear, arguments.noise_minutes, arguments.seed)
-    streams = [stream for found in background.values() for stream in found]
-    labelled = load_clips(find_clips(arguments.clips, arguments.folds), slugs) if arguments.clips else []
-    clips = hear_clips(ear, labelled)
-    limits = Limits(arguments.false_alarms_per_hour, arguments.margin, arguments.lowest_on)
+    classes = bundle.manifest.classes
+    slugs = [sound.slug for sound in classes]
+    levels = Levels(arguments.hours, tuple(arguments.gains_db))
+    clips, learnt = _clips(arguments, classes)
+    ear = ear_of(detector_model(bundle, classes))
+    continuous = continuous_streams(ear, arguments.background, slugs, levels)
+    tones = room_tones(clip.samples for clip in load_unlabelled(find_clips(arguments.background)))
+    recordings = recording_streams(labelled_by(bundle, classes), doubts_of(bundle, classes), arguments.background, levels)
+    # One kind of sound among the others: loud noise and buzzing hum are rarer than hours of talk.
+    recordings[NOISE] = pieces_of(hear_noise(ear, arguments.noise_minutes, arguments.seed, tones))
+    # Speech and music are classes too; of these the background's own is what is to be found.
+    found = [stream for streams in continuous.values() for stream in streams if stream.true]
+    material = Material(recordings, continuous, [*clips, *pieces_of(found)])
+    costs = Costs(arguments.recordings_cost, arguments.hour_cost)
     progress = Progress("calibrate: class", len(slugs))
-    classes: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     for index, slug in enumerate(slugs):
-        classes[slug] = {hop_key(hops): choice_as_json(choose(streams, clips, index, hops, limits)) for hops in HOPS_PER_PATCH}
+        chosen[slug] = {hop_key(hops): as_json(cheapest(material, index, hops, costs)) for hops in HOPS_PER_PATCH}
         progress.update(index + 1)
     progress.close()
     result = {
-        "false_alarms_per_hour": arguments.false_alarms_per_hour,
-        "margin": arguments.margin,
-        "lowest_on": arguments.lowest_on,
+        "costs": {"recordings": costs.recordings, "hour": costs.hour},
         "gains_db": list(arguments.gains_db),
-        "hours": {label: round(hours(found), 3) for label, found in background.items()},
+        "most_hours": arguments.hours,
+        "hours": {name: round(hours(found), 3) for name, found in {**continuous, **recordings}.items()},
         "clips": len(clips),
-        "folds": sorted({clip.clip.fold for clip in labelled}),
-        "classes": classes,
+        "folds": learnt,
+        "held_out": bool(arguments.held_out),
+        "classes": chosen,
     }
     write_json(arguments.output, result)
     return result
 
 
+def _clips(arguments: argparse.Namespace, classes: Sequence[SoundClass]) -> tuple[list[Stream], list[int]]:
+    """The clips of the classes, and the folds that they are of."""
+    if arguments.clips is None:
+        if arguments.held_out:
+            raise UsageError("--held-out says which bundle is given which clips; give --clips DIR too")
+        return [], []
+    slugs = [sound.slug for sound in classes]
+    if not arguments.held_out:
+        labelled = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
+        ear = ear_of(detector_model(load_bundle(arguments.bundle), classes))
+        return hear_clips(ear, labelled), sorted({clip.clip.fold for clip in labelled})
+    streams = []
+    for fold, other in [(fold, _not_met(fold, folder, arguments.bundle, slugs)) for fold, folder in arguments.held_out]:
+        ear = ear_of(detector_model(other, other.manifest.classes))
+        streams += hear_clips(ear, load_clips(find_clips(arguments.clips, [fold]), slugs))
+    return streams, sorted(fold for fold, _ in arguments.held_out)
+
+
+def _not_met(fold: int, folder: Path, calibrated: Path, slugs: Sequence[str]) -> Bundle:
+    """A bundle of the same classes whose networks have not met the fold."""
+    other = load_bundle(folder)
+    parts = [other.manifest.training.get(name) for name in ("embedder", "sequence")]
+    if any(isinstance(facts, Mapping) and fold in facts.get("folds", ()) for facts in parts):
+        raise UsageError(f"{folder} was trained on fold {fold}; name a bundle that has not met it, or leave --held-out out")
+    if [sound.slug for sound in other.manifest.classes] != list(slugs):
+        raise UsageError(f"{folder} has other classes than {calibrated}; make both with the same --classes")
+    return other
+
+
 def describe(result: dict[str, Any]) -> str:
     """The thresholds for people."""
     width = max(map(len, result["classes"]))
-    lines = [f"{'class':<{width}}  hop    on    off   at least  false alarms  recall"]
+    lines = [f"{'class':<{width}}  hop    on    off   found      false recordings  an hour"]
     for slug, hops in result["classes"].items():
         for hop, found in hops.items():
-            recall = "-" if found["recall"] is None else f"{100 * found['recall']:.0f} %"
             rule = found["rule"]
-            alarms = f"{found['false_alarms']} in {found['hours']:.2f} h"
-            times = f"{rule['min_seconds']:.1f} s"
-            lines.append(f"{slug:<{width}}  {hop}  {rule['on']:.3f} {rule['off']:.3f}  {times:<8}  {alarms:<12}  {recall}")
+            share = f"{found['found']}/{found['clips']}" if found["clips"] else "-"
+            false = f"{100.0 * found['false_share']:.1f} %"
+            an_hour = ", ".join(f"{name} {rate:.1f}" for name, rate in found["false_per_hour"].items() if rate) or "-"
+            lines.append(f"{slug:<{width}}  {hop}  {rule['on']:.3f} {rule['off']:.3f}  {share:<9}  {false:<16}  {an_hour}")
     return "\n".join(lines)
 
 
-def choice_as_json(choice: Choice) -> dict[str, Any]:
-    """A choice as the file of a calibration holds it."""
-    rule = choice.rule
+def as_json(chosen: Threshold) -> dict[str, Any]:
+    """A threshold as the file of a calibration holds it."""
+    rule = chosen.rule
     return {
         "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},
-        "false_alarms": choice.false_alarms,
-        "hours": round(choice.hours, 3),
-        "recall": choice.recall,
+        "found": chosen.found,
+        "clips": chosen.clips,
+        "recall": chosen.found / chosen.clips if chosen.clips else None,
+        "false_share": chosen.false_share,
+        "false_per_hour": {name: round(rate, 2) for name, rate in chosen.false_per_hour.items()},
     }

@@ -19,6 +19,7 @@ from edge_detector.errors import UsageError
 
 Json = dict[str, Any]
 BY_NAME: dict[str, Callable[[Sequence[Json]], Json]] = {
+    "conditions": added_found,
     "soundscapes": added_events,
     "background": added_alarms,
     "signals": added_alarms,

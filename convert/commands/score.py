@@ -12,6 +12,7 @@ absent or null.
       soundscapes: by signal-to-noise ratio in dB, and "all": hours, true, heard, matched, touched, false_alarms, f1, precision,
         recall, mean_f1, latency_median_seconds, latency_p90_seconds, false_alarms_per_hour, false_alarms_at_most_per_hour,
         classes: the same by class, and latencies_seconds   (measures.events says what each is)
+      conditions: by name (far away, in noise, in rooms, over a telephone), as found
       background, signals: by label: hours, events, per_hour, at_most_per_hour, classes: events by class
     peer: YAMNet on the clips, a window every 0.48 s: clips to confusion as above, by the top one of the clips' classes;
       found_at: by threshold, as found; deaf_to: classes that it has none of its own for
@@ -37,9 +38,10 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int
-from convert.data.clips import Clip, LoadedClip, find_clips, load_clips, load_unlabelled
+from convert.data.clips import BACKGROUND_CLASSES, Clip, LoadedClip, find_clips, load_clips, load_unlabelled
+from convert.data.conditions import conditions
 from convert.data.contenders import CALIBRATED, FRIGATE, calibrated, in_frigate, ours
-from convert.data.contest import Contender, alarms, found_at, found_clips, on_scenes
+from convert.data.contest import Contender, alarms, found_at, found_clips, found_in_conditions, on_scenes
 from convert.data.may_hold import MAY_HOLD, MayHold, read_may_hold
 from convert.data.other_sounds import kept_clips, measure, of_bundle, of_peer, peer_clips, require_ten
 from convert.data.peer import Peer
@@ -83,11 +85,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="MINUTES",
         help="hear noise, hum and tones, each so long (10)",
     )
+    parser.add_argument(
+        "--conditions", action="store_true", help="find the clips again far away, in noise, in rooms and over a telephone"
+    )
     parser.add_argument("--peer", type=Path, metavar="FILE", help="YAMNet's .tflite, its list of labels beside it")
     parser.add_argument(
         "--calibrate-background",
         type=Path,
-        nargs="+",
         metavar="DIR",
         help="choose YAMNet's thresholds on this, as the bundle's were",
     )
@@ -211,6 +215,10 @@ def _detectors(
         }
         for key, contender in contenders.items()
     }
+    if arguments.conditions:
+        made = conditions(arguments.seed)
+        for key, contender in contenders.items():
+            result[key]["conditions"] = found_in_conditions(contender, clips, made)
     background = _background(arguments.background)
     parts: dict[str, dict[str, Any]] = {}
     if arguments.soundscapes:
@@ -229,7 +237,7 @@ def _background(folders: Sequence[Path]) -> dict[str, Float32]:
     """Each label's pieces after one another."""
     pieces: dict[str, list[Float32]] = {}
     for folder in folders:
-        for clip in load_unlabelled(find_clips(folder)):
+        for clip in load_unlabelled([clip for clip in find_clips(folder) if clip.label in BACKGROUND_CLASSES]):
             pieces.setdefault(clip.clip.label, []).append(clip.samples)
     return {label: np.concatenate(found) for label, found in pieces.items()}
 

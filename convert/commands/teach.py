@@ -12,9 +12,8 @@ from typing import Any
 from convert.arguments import positive_float, positive_int
 from convert.bundled_embedder import BundledEmbedder
 from convert.bundling import require_bundle_place, write_bundle
-from convert.commands.calibrate import MARGIN
 from convert.commands.verify import detector_checks
-from convert.data.calibration import Limits, Stream
+from convert.data.calibration import MARGIN, Limits, Stream
 from convert.data.clips import Clip, LoadedClip, classes_of, find_clips, labels_of, load_clips
 from convert.data.listening import hear
 from convert.data.own_sounds import halved_background, made_sounds

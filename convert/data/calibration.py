@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,11 @@ OFF_SHARE = 0.6
 HIGH_ON = 0.5
 """Above it, a class whose sounds last is better told from a short mistake by its duration than by a higher threshold."""
 
+MARGIN = 0.5
+"""Log odds that a class taught with few recordings is given above what its background allows."""
+
 LASTING_SECONDS = 0.9
+PIECE_SECONDS = 10.0
 CANDIDATES = tuple(1.0 / (1.0 + math.exp(-step / 4.0)) for step in range(-16, 16))
 """From 0.02 to 0.98, evenly spaced as log odds."""
 
@@ -61,6 +66,27 @@ class Choice:
     false_alarms: int
     hours: float
     recall: float | None
+
+
+def choice_as_json(choice: Choice) -> dict[str, Any]:
+    """A choice as the file of a calibration holds it."""
+    rule = choice.rule
+    return {
+        "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},
+        "false_alarms": choice.false_alarms,
+        "hours": round(choice.hours, 3),
+        "recall": choice.recall,
+    }
+
+
+def pieces_of(streams: Iterable[Stream]) -> list[Stream]:
+    """Streams in pieces of ten seconds; what is left at the end of one is in none."""
+    size = round(PIECE_SECONDS * FRONT_END.sample_rate_hz / FRONT_END.patch_step_samples * FINEST)
+    return [
+        Stream(stream.probabilities[start : start + size], stream.true, PIECE_SECONDS)
+        for stream in streams
+        for start in range(0, len(stream.probabilities) - size + 1, size)
+    ]
 
 
 def at_hop(probabilities: Float32, hops_per_patch: int) -> Float32:

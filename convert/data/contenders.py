@@ -5,15 +5,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from convert.data.calibration import CANDIDATES, FINEST, Limits, choose
-from convert.data.clips import LoadedClip
+from convert.data.background import room_tones
+from convert.data.calibration import FINEST, pieces_of
+from convert.data.clips import LoadedClip, find_clips, load_unlabelled
 from convert.data.contest import Contender
-from convert.data.listening import NOISE, Ear, hear_background, hear_clips, hear_noise
+from convert.data.listening import (
+    NOISE,
+    Ear,
+    Labelled,
+    Levels,
+    continuous_streams,
+    hear_clips,
+    hear_noise,
+    recording_streams,
+)
 from convert.data.peer import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, Peer
+from convert.data.thresholds import Costs, Material, cheapest
 from convert.serving import detector_model, enabled_classes, stream_probabilities
 from edge_detector.core.bundle import Bundle, SoundClass, hop_key
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
 
 OURS, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibrated"
 
@@ -46,41 +58,43 @@ def in_frigate(peer: Peer, classes: Sequence[SoundClass]) -> Contender:
 
 
 def calibrated(
-    peer: Peer,
-    classes: Sequence[SoundClass],
-    hop: int,
-    material: tuple[Sequence[Path], Sequence[LoadedClip]],
-    like: Mapping[str, Any],
+    peer: Peer, classes: Sequence[SoundClass], hop: int, material: tuple[Path, Sequence[LoadedClip]], like: Mapping[str, Any]
 ) -> Contender:
     """YAMNet with thresholds chosen as the bundle's were, by our decider.
-
-    Thresholds may be as low as the candidates go: below the floor that keeps ours from being bolder than a small background can
-    justify, since YAMNet, which has one score for each of 521 classes, is sure of many sounds at less.
 
     Args:
         peer: YAMNet.
         classes: ours.
         hop: hops per patch.
-        material: folders of background, and clips by which a minimum duration is weighed against a higher threshold.
-        like: what `calibrate` wrote when it chose the bundle's: allowed false alarms, margin, levels, and made noise.
+        material: a folder of background, and clips.
+        like: what `calibrate` wrote when it chose the bundle's: costs, levels, and made noise.
 
     """
     ear: Ear = partial(peer.probabilities, step_samples=FRONT_END.patch_step_samples // FINEST)
-    folders, clips = material
+    folder, labelled = material
     try:
-        limits = Limits(like["false_alarms_per_hour"], like["margin"], lowest_on=CANDIDATES[0])
-        background = hear_background(ear, folders, _slugs(classes), like["gains_db"])
-        background[NOISE] = hear_noise(ear, 60.0 * like["hours"].get(NOISE, 0.0), seed=0)
-    except KeyError as error:
+        costs = Costs(like["costs"]["recordings"], like["costs"]["hour"])
+        levels = Levels(like["most_hours"], tuple(like["gains_db"]))
+        noise_minutes = 60.0 * like["hours"].get(NOISE, 0.0)
+    except (KeyError, TypeError) as error:
         raise UsageError(f"the bundle does not say how it was calibrated ({error}); calibrate it first") from error
-    streams = [stream for found in background.values() for stream in found]
-    heard = hear_clips(ear, clips)
+    continuous = continuous_streams(ear, folder, _slugs(classes), levels)
+    tones = room_tones(clip.samples for clip in load_unlabelled(find_clips(folder)))
+
+    def give(samples: Float32) -> Labelled:
+        scores = peer.scores(samples, FRONT_END.patch_step_samples // FINEST)
+        return Labelled(peer.of_classes(scores), scores)
+
+    recordings = recording_streams(give, peer.doubts, folder, levels)
+    recordings[NOISE] = pieces_of(hear_noise(ear, noise_minutes, 0, tones))
+    found = [stream for streams in continuous.values() for stream in streams if stream.true]
+    chosen = Material(recordings, continuous, [*hear_clips(ear, labelled), *pieces_of(found)])
     return Contender(
         title=f"YAMNet, thresholds chosen like ours, hop {hop_key(hop)} s",
         slugs=_slugs(classes),
         hear=partial(peer.probabilities, step_samples=FRONT_END.patch_step_samples // hop),
         step_samples=FRONT_END.patch_step_samples // hop,
-        rules=tuple(choose(streams, heard, index, hop, limits).rule for index in range(len(classes))),
+        rules=tuple(cheapest(chosen, index, hop, costs).rule for index in range(len(classes))),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convert.data.calibration import as_scores
@@ -72,6 +72,16 @@ def found_clips(contender: Contender, clips: Sequence[LoadedClip]) -> dict[str, 
         progress.update(number)
     progress.close()
     return found_json(counts)
+
+
+def found_in_conditions(
+    contender: Contender, clips: Sequence[LoadedClip], conditions: Mapping[str, Callable[[Float32], Float32]]
+) -> dict[str, dict[str, Any]]:
+    """The same of clips that were made quiet, noisy, reverberant and narrow, by condition."""
+    return {
+        name: found_clips(contender, [replace(clip, samples=made(clip.samples)) for clip in clips])
+        for name, made in conditions.items()
+    }
 
 
 def found_at(probabilities: Sequence[Float32], clips: Sequence[LoadedClip]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,8 @@
 """What a detector says of folders of sound, at its finest hop: of background as one long stream, of labelled clips one by one."""
 
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,15 +11,68 @@ import numpy as np
 from convert.data.augment import gain_of_db
 from convert.data.background import Backgrounds
 from convert.data.calibration import FINEST, Stream, false_alarms, hours, poisson_upper, starts_in
-from convert.data.clips import LoadedClip, find_clips, load_unlabelled
+from convert.data.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_unlabelled
+from convert.data.doubts import Doubts
+from convert.data.kinds import kind_of
 from convert.progress import Progress
-from convert.serving import stream_probabilities
-from edge_detector.core.bundle import SoundClass, hop_key
+from convert.serving import detector_model, stream_probabilities
+from edge_detector.core.bundle import Bundle, SoundClass, hop_key
+from edge_detector.core.classes import ClassMap
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.pipeline.hearing import Model
 from edge_detector.types import Float32
 
 NOISE = "synthetic noise"
+NOISE_DBFS = (-80.0, -35.0)
+"""Of rooms. Louder noise may be rain, a helicopter or the sea."""
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How background is given to a detector.
+
+    Attributes:
+        most_hours: of each label at most, in pieces from all of it; None for all.
+        gains_db: levels that its pieces are given in turn.
+
+    """
+
+    most_hours: float | None = None
+    gains_db: tuple[float, ...] = (0.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A detector's probabilities in some sound, and those of AudioSet's labels beside them.
+
+    Attributes:
+        classes: float32 (hops, classes).
+        labels: float32 (hops, labels), in AudioSet's order; None where it gives none.
+
+    """
+
+    classes: Float32
+    labels: Float32 | None
+
+
+def labelled_by(bundle: Bundle, classes: Sequence[SoundClass]) -> Callable[[Float32], Labelled]:
+    """A bundle's probabilities of these classes and of AudioSet's labels, at the finest hop."""
+    model, outputs = detector_model(bundle), bundle.manifest.named_outputs
+    of_classes = ClassMap.of(classes, outputs)
+
+    def give(samples: Float32) -> Labelled:
+        found = stream_probabilities(model, samples, FINEST)
+        labels = len(outputs.audioset)
+        return Labelled(of_classes.probabilities(found), found[:, :labels] if labels else None)
+
+    return give
+
+
+def doubts_of(bundle: Bundle, classes: Sequence[SoundClass]) -> Doubts | None:
+    """By its AudioSet labels, where it computes them."""
+    labels = [label.name for label in bundle.manifest.named_outputs.audioset]
+    return Doubts.of(labels, [sound.audioset for sound in classes]) if labels else None
+
 
 Ear: TypeAlias = Callable[[Float32], Float32]
 """Sound float32 (n,) at 16 kHz to probabilities float32 (hops, classes) at the finest hop."""
@@ -33,26 +88,61 @@ def hear(ear: Ear, samples: Float32, true: frozenset[int]) -> Stream:
     return Stream(ear(samples), true, len(samples) / FRONT_END.sample_rate_hz)
 
 
-def hear_background(
-    ear: Ear, folders: Sequence[Path], slugs: Sequence[str], gains_db: Sequence[float], most_hours: float | None = None
-) -> dict[str, list[Stream]]:
-    """Streams by label: each folder's sound at each level. A label that is a class may be heard in its own sound.
-
-    Of each label at most `most_hours` are taken, in pieces from all of it.
-    """
+def continuous_streams(ear: Ear, folder: Path, slugs: Sequence[str], levels: Levels) -> dict[str, list[Stream]]:
+    """Speech and music of a folder, LABEL/1-ORIGIN.wav, as long streams by name, one at each level."""
     found: dict[str, list[Stream]] = {}
-    for folder in folders:
-        clips = load_unlabelled(find_clips(folder))
-        labels = sorted({clip.clip.label for clip in clips})
-        progress = Progress(f"listen: {folder.name}", len(labels) * len(gains_db))
-        for label in labels:
-            samples = np.concatenate(_thinned([clip.samples for clip in clips if clip.clip.label == label], most_hours))
-            true = frozenset({slugs.index(label)} if label in slugs else ())
-            for gain in gains_db:
-                found.setdefault(label, []).append(hear(ear, np.clip(samples * gain_of_db(gain), -1.0, 1.0), true))
-                progress.update(sum(map(len, found.values())))
+    for label, every in _by_label(folder).items():
+        if label not in BACKGROUND_CLASSES:
+            continue
+        pieces = _thinned(every, levels.most_hours)
+        true = frozenset({slugs.index(label)} if label in slugs else ())
+        parts = [(pieces[turn :: len(levels.gains_db)], gain) for turn, gain in enumerate(levels.gains_db)]
+        progress = Progress(f"listen: {folder.name}, {label}", len(parts))
+        for number, (part, gain) in enumerate(parts, 1):
+            if part:
+                found.setdefault(label, []).append(hear(ear, _at_level(np.concatenate(part), gain), true))
+            progress.update(number)
         progress.close()
     return found
+
+
+def recording_streams(
+    give: Callable[[Float32], Labelled], doubts: Doubts | None, folder: Path, levels: Levels
+) -> dict[str, list[Stream]]:
+    """Recordings of other sound by kind, KIND_LABEL/1-ORIGIN.wav, each a stream of its own.
+
+    By the doubts, a class may sound in a recording, and then nothing is asked of it there.
+    """
+    by_label = {label: every for label, every in _by_label(folder).items() if label not in BACKGROUND_CLASSES}
+    progress = Progress(f"listen: {folder.name}, other sound", sum(map(len, by_label.values())))
+    found: dict[str, list[Stream]] = {}
+    for label, every in by_label.items():
+        streams = found.setdefault(kind_of(label), [])
+        for piece, gain in zip(_thinned(every, levels.most_hours), itertools.cycle(levels.gains_db), strict=False):
+            streams.append(_recording(give, doubts, _at_level(piece, gain)))
+            progress.update(sum(map(len, found.values())))
+    progress.close()
+    return found
+
+
+def _by_label(folder: Path) -> dict[str, list[Float32]]:
+    found: dict[str, list[Float32]] = {}
+    for clip in load_unlabelled(find_clips(folder)):
+        found.setdefault(clip.clip.label, []).append(clip.samples)
+    return found
+
+
+def _recording(give: Callable[[Float32], Labelled], doubts: Doubts | None, samples: Float32) -> Stream:
+    found = give(samples)
+    seconds = len(samples) / FRONT_END.sample_rate_hz
+    if doubts is None or found.labels is None:
+        return Stream(found.classes, frozenset(), seconds)
+    doubtful = doubts.doubtful(found.labels).any(axis=0)
+    return Stream(found.classes, frozenset(np.flatnonzero(doubtful).tolist()), seconds)
+
+
+def _at_level(samples: Float32, gain_db: float) -> Float32:
+    return np.asarray(np.clip(samples * gain_of_db(gain_db), -1.0, 1.0), np.float32)
 
 
 def _thinned(pieces: Sequence[Float32], most_hours: float | None) -> Sequence[Float32]:
@@ -64,12 +154,12 @@ def _thinned(pieces: Sequence[Float32], most_hours: float | None) -> Sequence[Fl
     return [pieces[index] for index in np.linspace(0, len(pieces) - 1, count).astype(int)]
 
 
-def hear_noise(ear: Ear, minutes: float, seed: int) -> list[Stream]:
-    """Coloured noise and hum at levels from a quiet room to a loud one, new every ten seconds."""
+def hear_noise(ear: Ear, minutes: float, seed: int, tones: Sequence[Float32] = ()) -> list[Stream]:
+    """Coloured noise, the tones of rooms and hum at the levels of rooms, new every ten seconds."""
     rng = np.random.default_rng([seed, 1 << 30])
-    backgrounds = Backgrounds(seed)
+    backgrounds = Backgrounds(seed, tones)
     size = 10 * FRONT_END.sample_rate_hz
-    parts = [backgrounds.draw(rng, size) * gain_of_db(float(rng.uniform(-80.0, -20.0))) for _ in range(round(minutes * 6.0))]
+    parts = [backgrounds.draw(rng, size) * gain_of_db(float(rng.uniform(*NOISE_DBFS))) for _ in range(round(minutes * 6.0))]
     return [hear(ear, np.clip(np.concatenate(parts), -1.0, 1.0).astype(np.float32), frozenset())] if parts else []
 
 

@@ -5,10 +5,13 @@ leaves the class out, and an event of it counts as false.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import convert
+from convert.data.classes import from_json, slug_of
+from convert.data.kinds import KINDS
+from convert.data.peer import NAMES_BY_MID
 from convert.files import read_json
 from edge_detector.errors import UsageError
 
@@ -24,15 +27,19 @@ class MayHold:
     Attributes:
         rows: classes by label; a label without a row has the class of its own name alone.
         anything: labels of recordings that may hold any sound.
+        sorted_by: classes by the AudioSet label, as a slug, that YAMNet may have sorted a recording by: KIND_LABEL.
 
     """
 
     rows: Mapping[str, frozenset[str]]
     anything: frozenset[str] = frozenset()
+    sorted_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def classes(self, label: str) -> frozenset[str]:
         """Classes that may be in a recording of this label, its own among them."""
-        return self.rows.get(label, frozenset()) | {label}
+        kind, _, name = label.partition("_")
+        by_sorting = self.sorted_by.get(name, frozenset()) if kind in KINDS else frozenset()
+        return self.rows.get(label, frozenset()) | by_sorting | {label}
 
 
 def read_may_hold(path: Path, slugs: Collection[str]) -> MayHold:
@@ -50,14 +57,19 @@ def read_may_hold(path: Path, slugs: Collection[str]) -> MayHold:
     anything, rows = content.get("anything"), content.get("may_hold")
     if set(content) != {"anything", "may_hold"} or not isinstance(anything, dict) or not isinstance(rows, dict):
         raise UsageError(f'{path} must have an object "anything" and an object "may_hold", and no other key')
-    known = {*slugs, *read_json(DEFAULT_CLASSES)}
+    default = read_json(DEFAULT_CLASSES)
+    known = {*slugs, *default}
     table = {label: _classes(path, label, row) for label, row in rows.items()}
     for label, classes in table.items():
         if unknown := sorted(classes - known):
             raise UsageError(f"{path}: {label} may hold {unknown[0]!r}, which is no class; see to its spelling")
     if both := sorted(set(anything) & set(table)):
         raise UsageError(f'{path} has {both[0]} both under "anything" and under "may_hold"; keep one')
-    return MayHold(table, frozenset(anything))
+    sorted_by: dict[str, set[str]] = {}
+    for sound in from_json(list(default), default):
+        for name in {*sound.audioset, *NAMES_BY_MID.get(sound.mid or "", ())}:
+            sorted_by.setdefault(slug_of(name), set()).add(sound.slug)
+    return MayHold(table, frozenset(anything), {name: frozenset(found) for name, found in sorted_by.items()})
 
 
 def _classes(path: Path, label: str, row: object) -> frozenset[str]:

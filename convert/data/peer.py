@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from convert.data.classes import ClassName
+from convert.data.doubts import Doubts
 from convert.data.teacher import Teacher
 from convert.data.yamnet_labels import read_labels
 from edge_detector.core.bundle import SoundClass
@@ -65,10 +66,18 @@ class Peer:
         self._tagger = Teacher(path)
         self._columns = columns_of(path, self._tagger.classes, classes)
         self.deaf_to = tuple(sound.slug for sound, columns in zip(classes, self._columns, strict=True) if not columns)
+        self.doubts = Doubts.of(read_labels(path), [names_of(sound) for sound in classes])
 
     def probabilities(self, samples: Float32, step_samples: int) -> Float32:
         """Float32 (windows, classes); what does not fill a window at the end is left out, as our detector does."""
-        scores = self._tagger.scores(windows(samples, step_samples))
+        return self.of_classes(self.scores(samples, step_samples))
+
+    def scores(self, samples: Float32, step_samples: int) -> Float32:
+        """Of all labels, float32 (windows, labels)."""
+        return self._tagger.scores(windows(samples, step_samples))
+
+    def of_classes(self, scores: Float32) -> Float32:
+        """Float32 (windows, classes) of all labels' scores (windows, labels)."""
         found = np.zeros((len(scores), len(self._columns)), np.float32)
         for index, columns in enumerate(self._columns):
             if columns:

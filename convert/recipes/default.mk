@@ -1,7 +1,7 @@
 # Makes edge_detector/bundles/default again from the recordings, step by step; a step that is done is not done twice,
 # and one that was interrupted goes on from its last checkpoint. Run from the root of the repository:
 #
-#   make -f convert/recipes/default.mk DATA=../shared/data
+#   make -j2 -f convert/recipes/default.mk DATA=../shared/data
 #
 # DATA   folder with esc10/LABEL/FOLD-SOURCE-TAKE.ogg, world/LABEL/*.ogg and peers/yamnet.tflite
 # WORK   where the steps meet
@@ -9,27 +9,22 @@
 # EMBEDDER  an embedder that was exported before, in place of a new one
 # NEGATIVES what teach tells new sounds from; shipped with the default bundle, beside any other
 # SCORES what cross_validation.mk measured, for the card (default_scores.json)
-# SEED   of the sequence model and of what is drawn at the end
-# MUSIC_EVERY, FALSE_ALARMS, LOWEST_ON  to try more or less of the music as it is, and other thresholds
-# CALIBRATE_HOURS  of each kind of background that thresholds are chosen on, so that none outweighs the others
-# SHARE  weight of AudioSet's labels in a class that they are fused into
+# SEED   of the sequence models
+# SEQUENCES  how many are composed, by each of two processes
 #
-# All four folds are learnt from: how well the recipe detects what it has not met, cross_validation.mk measures.
+# The bundle learns from all four folds. Its thresholds come from four more sequence models, each without one of the folds, which
+# have not met the recordings that they are tried on. cross_validation.mk measures how well the recipe detects what it has not met.
 
 WORK ?= build/recipe
 OUTPUT ?= edge_detector/bundles/default
 SEED ?= 1
-MUSIC_EVERY ?= 3
-FALSE_ALARMS ?= 0.25
-LOWEST_ON ?= 0.5
-CALIBRATE_HOURS ?= 1.2
-SHARE ?= 0.5
-SEQUENCES ?= 2500
-MORE_SEQUENCES ?= 1500
-VALIDATION_SEQUENCES ?= 500
+SEQUENCES ?= 4000
 EPOCHS ?= 40
+SHARE ?= 0.3
+CALIBRATE_HOURS ?= 0.8
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .PHONY: bundle
 bundle: $(WORK)/verified.json
 
@@ -37,62 +32,62 @@ include convert/recipes/material.mk
 
 CLIPS = $(DATA)/esc10
 CLASSES = $(RECIPES)/default_classes.json
-FOLDS ?= 1,2,3,4
-HELD_OUT ?=
-SCORES ?= $(if $(HELD_OUT),,$(RECIPES)/default_scores.json)
+SCORES ?= $(RECIPES)/default_scores.json
 NEGATIVES ?= $(if $(filter edge_detector/bundles/default,$(OUTPUT)),$(RECIPES)/default_negatives.tfrecord,$(WORK)/negatives.tfrecord)
+COMMA := ,
 
-EMBED = $(CONVERT) embed $(CLIPS) --folds $(FOLDS) --background $(BACKGROUND)/train --embedder $(EMBEDDER)
+# Sequences of clips in other sound. Each names the folds of its clips, so that one set serves every model.
+$(WORK)/train-%.tfrecord: $(EMBEDDER)
+	$(CONVERT) embed $(CLIPS) --folds 1,2,3,4 --background $(BACKGROUND)/train $(DATA)/world --embedder $(EMBEDDER) \
+		--classes $(CLASSES) --soundscapes $(SEQUENCES) --skip-damaged --seed $* -o $@
 
-$(WORK)/train-1.tfrecord: $(EMBEDDER)
-	$(EMBED) --soundscapes $(SEQUENCES) --part train --seed 1 -o $@
-
-$(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord: $(WORK)/train-%.tfrecord: $(EMBEDDER)
-	$(EMBED) --soundscapes $(MORE_SEQUENCES) --part train --seed $* -o $@
-
-# Background once as it is, and of music a part: composed sequences hold a third of it, and most of that under something else.
-$(WORK)/train-quiet.tfrecord: $(EMBEDDER)
-	$(EMBED) --part background --of speech other --skip-damaged -o $@
-
-$(WORK)/train-music.tfrecord: $(EMBEDDER)
-	$(EMBED) --part background --of music --every $(MUSIC_EVERY) --skip-damaged -o $@
-
-# In parts, so that make -j2 composes with both cores.
-$(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-3.tfrecord $(WORK)/train-4.tfrecord $(WORK)/train-quiet.tfrecord $(WORK)/train-music.tfrecord
+$(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-2.tfrecord
 	cp $(WORK)/train-1.tfrecord.json $@.json
 	cat $^ > $@
 
-$(WORK)/validation.tfrecord: $(EMBEDDER)
-	$(EMBED) --soundscapes $(VALIDATION_SEQUENCES) --part validation --seed 2 -o $@
+# Without no fold (all), without one of them (3), or without two (1-3): these choose the thresholds of a bundle without one.
+$(WORK)/%/lstm/sequence.json: $(WORK)/train.tfrecord
+	$(CONVERT) train $(WORK)/train.tfrecord --model lstm --keep-inputs 0.5 --shuffle 20000 --epochs $(EPOCHS) --seed $(SEED) \
+		$(if $(filter all,$*),,--without-folds $(subst -,$(COMMA),$*)) -o $(@D)
 
-$(WORK)/lstm/sequence.json: $(WORK)/train.tfrecord $(WORK)/validation.tfrecord
-	$(CONVERT) train $(WORK)/train.tfrecord --validation $(WORK)/validation.tfrecord --model lstm --keep-inputs 0.5 \
-		--shuffle 20000 --epochs $(EPOCHS) --seed $(SEED) -o $(WORK)/lstm
+$(WORK)/%/fused/sequence.json: $(WORK)/%/lstm/sequence.json $(CLASSES)
+	$(CONVERT) fuse $(WORK)/$*/lstm --embedder $(EMBEDDER) --classes $(CLASSES) --share $(SHARE) -o $(@D)
 
-$(WORK)/fused/sequence.json: $(WORK)/lstm/sequence.json $(CLASSES)
-	$(CONVERT) fuse $(WORK)/lstm --embedder $(EMBEDDER) --classes $(CLASSES) --share $(SHARE) -o $(WORK)/fused
+$(WORK)/%/sequence.tflite: $(WORK)/%/fused/sequence.json
+	$(CONVERT) export $(WORK)/$*/fused --precision float16 --records $(WORK)/train-1.tfrecord -o $@
 
-$(WORK)/sequence.tflite: $(WORK)/fused/sequence.json
-	$(CONVERT) export $(WORK)/fused --precision float16 --records $(WORK)/validation.tfrecord -o $@
+BUNDLE = $(CONVERT) bundle --name default --release 2.1.0 --embedder $(EMBEDDER) --sequence $(WORK)/$(1)/sequence.tflite \
+	--sequence-source $(WORK)/$(1)/fused --classes $(CLASSES) --about $(RECIPES)/default_about.json
 
-BUNDLE = $(CONVERT) bundle --name default --release 2.0.0 --embedder $(EMBEDDER) --sequence $(WORK)/sequence.tflite \
-	--sequence-source $(WORK)/fused --classes $(CLASSES) --about $(RECIPES)/default_about.json
+$(WORK)/%/draft/manifest.json: $(WORK)/%/sequence.tflite $(RECIPES)/default_about.json
+	$(call BUNDLE,$*) -o $(@D)
 
-$(WORK)/draft/manifest.json: $(WORK)/sequence.tflite $(CLASSES) $(RECIPES)/default_about.json
-	$(BUNDLE) -o $(WORK)/draft
+# Folds of the clips that each bundle learns from, and which model has not met each of them.
+WITHOUT_all = 1=1 2=2 3=3 4=4
+WITHOUT_1 = 2=1-2 3=1-3 4=1-4
+WITHOUT_2 = 1=1-2 3=2-3 4=2-4
+WITHOUT_3 = 1=1-3 2=2-3 4=3-4
+WITHOUT_4 = 1=1-4 2=2-4 3=3-4
+HELD_OUT = $(foreach pair,$(WITHOUT_$(1)),$(firstword $(subst =, ,$(pair)))=$(WORK)/$(lastword $(subst =, ,$(pair)))/draft)
 
-$(WORK)/calibration.json: $(WORK)/draft/manifest.json
-	$(CONVERT) calibrate $(WORK)/draft --background $(BACKGROUND)/calibrate --clips $(CLIPS) --folds $(FOLDS) \
-		--hours $(CALIBRATE_HOURS) --false-alarms-per-hour $(FALSE_ALARMS) --lowest-on $(LOWEST_ON) --margin 0 -o $@
+define calibration
+$(WORK)/$(1)/calibration.json: $(WORK)/$(1)/draft/manifest.json $(foreach pair,$(call HELD_OUT,$(1)),$(lastword $(subst =, ,$(pair)))/manifest.json)
+	$(CONVERT) calibrate $(WORK)/$(1)/draft --background $(BACKGROUND)/calibrate --hours $(CALIBRATE_HOURS) --clips $(CLIPS) --held-out $(call HELD_OUT,$(1)) -o $$@
+endef
+$(foreach name,all 1 2 3 4,$(eval $(call calibration,$(name))))
 
-$(OUTPUT)/manifest.json: $(WORK)/calibration.json
-	$(BUNDLE) --calibration $(WORK)/calibration.json $(if $(SCORES),--scores $(SCORES)) \
-		$(if $(HELD_OUT),--evaluate $(CLIPS) --evaluate-folds $(HELD_OUT),--evaluate-background $(BACKGROUND)/test) -o $(OUTPUT)
+# For the cross-validation: a bundle that has met nothing of one fold.
+$(WORK)/%/bundle/manifest.json: $(WORK)/%/calibration.json
+	$(call BUNDLE,$*) --calibration $(WORK)/$*/calibration.json -o $(@D)
 
-# What teach tells new sounds from: embeddings, so that nobody needs the recordings. They belong to this very embedder.
+$(OUTPUT)/manifest.json: $(WORK)/all/calibration.json
+	$(call BUNDLE,all) --calibration $(WORK)/all/calibration.json $(if $(SCORES),--scores $(SCORES)) -o $(OUTPUT)
+
+# What teach tells new sounds from: embeddings, so that nobody needs the recordings. They belong to this very embedder. Babies'
+# cries under the ODbL are not in them.
 $(NEGATIVES): $(OUTPUT)/manifest.json
-	$(CONVERT) embed $(CLIPS) --folds $(FOLDS) --background $(BACKGROUND)/train --bundle $(OUTPUT) --soundscapes 600 --seed 7 -o $@
+	$(CONVERT) embed $(CLIPS) --background $(BACKGROUND)/train --bundle $(OUTPUT) --soundscapes 600 --skip-damaged --seed 7 -o $@
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json $(NEGATIVES)
-	$(CONVERT) verify $(OUTPUT) --embedder-source $(TEACHER) --sequence-source $(WORK)/fused --json > $@
+	$(CONVERT) verify $(OUTPUT) --embedder-source $(TEACHER) --sequence-source $(WORK)/all/fused --json > $@
 	cat $@

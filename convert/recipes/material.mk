@@ -14,20 +14,19 @@ TEACHER = $(DATA)/peers/yamnet.tflite
 
 G722 = asterisk-core-sounds-en-g722 asterisk-core-sounds-es-g722 asterisk-core-sounds-fr-g722 \
 	asterisk-core-sounds-it-g722 asterisk-core-sounds-ru-g722 asterisk-moh-opsound-g722
-PACKAGES = $(G722) alsa-utils asc-music asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav boswars-data \
-	btanks-data bucklespring-data caveexpress-data colobot-common-sounds crrcsim-data csoundqt-examples elpa-redtick \
-	endless-sky-data etw-data extremetuxracer-data fillets-ng-data flare-game freeciv-data fretsonfire-songs-muldjord \
-	fretsonfire-songs-sectoid gigalomania-data gnome-audio gnome-shell-pomodoro-data hedgewars-data horgand-data \
-	hyperrogue-music klettres-data krank libreoffice-common lincity-ng-data lugaru-data mame-data marsshooter-data \
-	micropolis-data minetest-data minetest-mod-homedecor netpanzer-data neverball-common nexuiz-music opencity-data \
-	planetblupi-common plee-the-bear-data pushover-data scorched3d-data scratch searchandrescue-data simutrans-pak64 \
-	singularity-music sonic-pi-samples stormbaancoureur-data supertux-data trackballs-data triplea \
-	tuxpaint-plugins-default tuxpaint-stamps-default ufoai-sound warmux-data warzone2100-music wesnoth-1.16-music \
+PACKAGES = $(G722) alsa-utils asc-music asterisk-core-sounds-fr-wav asterisk-core-sounds-it-wav btanks-data \
+	bucklespring-data caveexpress-data colobot-common-sounds crrcsim-data csoundqt-examples elpa-redtick emacspeak \
+	endless-sky-data etw-data extremetuxracer-data fillets-ng-data freeciv-data fretsonfire-songs-sectoid gigalomania-data \
+	gnome-audio gnome-shell-pomodoro-data hedgewars-data horgand-data klettres-data libreoffice-common lincity-ng-data \
+	lomiri-sounds lugaru-data mame-data megaglest-data micropolis-data minetest-data minetest-mod-homedecor \
+	netpanzer-data neverball-common opencity-data oxygen-sounds planetblupi-common plee-the-bear-data pushover-data \
+	scorched3d-data scratch searchandrescue-data simutrans-pak64 sonic-pi-samples sound-icons stormbaancoureur-data \
+	supertux-data trackballs-data triplea tuxpaint-plugins-default tuxpaint-stamps-default ufoai-sound warzone2100-music \
 	xemacs21-basesupport zaz-data
 VOICES = espeak-ng libespeak-ng1 espeak-ng-data libpcaudio0 libsonic0
 ESPEAK = $(DEBIAN)/voices/usr
 ARCHIVE = .*\.\(zip\|pk3\|wz\)
-SOUND_FILE = .*\.\(wav\|ogg\|flac\|opus\|mp3\|g722\)
+SOUND_FILE = .*\.\(wav\|ogg\|oga\|flac\|opus\|mp3\|g722\)
 
 # Downloads 1.9 GB, one package after the other; only their sounds are kept, those in zip archives too.
 $(DEBIAN)/unpacked/%:
@@ -66,7 +65,8 @@ $(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(PACKAGES:%=$
 
 # YAMNet's body, its projection fitted to sound of every kind but the clips, so that one embedder serves every fold of them.
 EMBEDDER ?= $(WORK)/embedder/embedder.tflite
-FIT = $(BACKGROUND)/train/music $(BACKGROUND)/train/speech $(BACKGROUND)/train/other $(BACKGROUND)/train/unsorted $(DATA)/world
+# Speech and music first: what is left of train is sound of every other kind.
+FIT = $(BACKGROUND)/train/speech $(BACKGROUND)/train/music $(BACKGROUND)/train $(DATA)/world
 
 $(WORK)/embedder/embedder.tflite: $(BACKGROUND)/background.json
 	$(CONVERT) export-embedder $(TEACHER) --fit $(FIT) -o $@

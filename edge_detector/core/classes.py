@@ -45,8 +45,8 @@ class ClassMap:
         return cls([columns_of(sound, outputs) for sound in classes])
 
     def probabilities(self, outputs: Float32) -> Float32:
-        """Probabilities float32 (classes,) of outputs float32 (V,)."""
-        found: Float32 = np.maximum.reduceat(outputs[self._indices], self._starts)
+        """Probabilities float32 (…, classes) of outputs float32 (…, V)."""
+        found: Float32 = np.maximum.reduceat(outputs[..., self._indices], self._starts, axis=-1)
         return found
 
 

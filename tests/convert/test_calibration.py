@@ -20,6 +20,7 @@ from convert.data.calibration import (
     event_starts,
     false_alarms,
     hours,
+    pieces_of,
     poisson_upper,
 )
 from edge_detector.core.decision import Decider, Rule
@@ -126,6 +127,16 @@ def test_false_alarms_are_counted_by_class() -> None:
     streams = [stream(with_peak(0.9, 10, 12, class_index=1)), stream(with_peak(0.9, 10, 12, class_index=1), 1)]
     rules = dict.fromkeys((0, 1), Rule(on=0.5, off=0.3))
     assert false_alarms(streams, rules, 4) == {0: 0, 1: 1}
+
+
+@given(st.integers(0, 200), st.sampled_from([frozenset[int](), frozenset({1})]))
+def test_streams_in_pieces_of_ten_seconds_are_what_they_were_but_for_their_ends(hops: int, true: frozenset[int]) -> None:
+    numbered = np.arange(2 * hops, dtype=np.float32).reshape(hops, 2)
+    pieces = pieces_of([Stream(numbered, true, 0.24 * hops), stream(steady(QUIET, 43), 0)])
+    *found, other = pieces
+    assert [(len(piece.probabilities), piece.seconds, piece.true) for piece in found] == [(42, 10.0, true)] * (hops // 42)
+    assert all(np.array_equal(piece.probabilities, numbered[42 * n : 42 * n + 42]) for n, piece in enumerate(found))
+    assert other.true == {0}
 
 
 @pytest.mark.parametrize(("count", "bound"), [(0, 2.996), (1, 4.744), (5, 10.513), (1_000, 1053.603), (10_000, 10166.060)])

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from convert import taught_bundle
-from convert.commands.calibrate import LIKELIER_THAN_NOT
 from convert.commands.export import stream_codes
 from convert.data.records import write_dataset
 from convert.files import read_json
@@ -153,27 +152,6 @@ def test_a_read_out_alone_needs_classes(labelled: Path, tmp_path: Path, capsys: 
     assert convert("bundle", *parts, "-o", tmp_path / "bundle") == 2
     said = "there is no class to detect; name some, with the AudioSet labels of each, in --classes FILE"
     assert said in capsys.readouterr().err
-
-
-def test_calibrate_chooses_for_trained_outputs_on_or_off_and_leaves_classes_of_labels_alone(
-    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    quiet = ("--background", labelled / "clips", "--noise-minutes", 0.2)
-    assert convert("calibrate", labelled / "bundle", *quiet, "-o", tmp_path / "chosen.json") == 0
-    chosen = read_json(tmp_path / "chosen.json")["classes"]
-    assert set(chosen) == set(LABELS), "whistle and engine may sound anywhere in background that nobody labelled"
-    more = ("--calibration", tmp_path / "chosen.json")
-    assert convert(*bundle_command(labelled, "fused", tmp_path / "calibrated", *more)) == 0
-    before, after = (
-        {sound.slug: sound for sound in load_bundle(folder).manifest.classes}
-        for folder in (labelled / "bundle", tmp_path / "calibrated")
-    )
-    assert [after[slug] for slug in ("whistle", "engine")] == [before[slug] for slug in ("whistle", "engine")]
-    assert min(after[slug].rules[1].on for slug in LABELS) >= LIKELIER_THAN_NOT
-    assert not after["hiss"].enabled
-    capsys.readouterr()
-    assert convert("calibrate", labelled / "labels-bundle", *quiet, "-o", tmp_path / "none.json") == 2
-    assert "has no class with an output of its sequence model; there is nothing to calibrate" in capsys.readouterr().err
 
 
 def test_score_counts_enabled_classes_only(labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,13 @@ def test_a_label_without_a_row_may_hold_the_class_of_its_name_alone() -> None:
     assert MayHold({"thunder": frozenset({"rain"})}).classes("thunder") == {"rain", "thunder"}
 
 
+def test_a_recording_that_yamnet_sorted_by_a_label_may_hold_the_classes_that_are_made_of_it() -> None:
+    table = read_may_hold(MAY_HOLD, ())
+    assert {"dog_bark"} == table.classes("animal_bark") & set(TEN) == table.classes("animal_dog") & set(TEN)
+    assert "rooster" in table.classes("animal_crowing_cock_a_doodle_doo")
+    assert not table.classes("street_dog") & set(TEN), "a street is no kind"
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [

@@ -1,6 +1,7 @@
 """score and cross-validate on the bundle that ships and on sounds made here, through the command line."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,11 @@ import soundfile
 from convert.__main__ import main
 from convert.card import model_card
 from convert.data.clips import Clip, LoadedClip
+from convert.data.conditions import conditions
 from convert.data.figures import added_alarms, added_events, added_found, alarms_json, events_json
+from convert.data.listening import NOISE
 from convert.data.scoring import accuracy
+from convert.files import read_json, write_json
 from convert.measures.events import EventCounts
 from convert.score_tables import AMONG, accuracy_text, for_manifest, parts_table
 from convert.serving import DEFAULT_BUNDLE
@@ -53,11 +57,13 @@ def score(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips of two folds that the bundle has not learnt from, and background."""
+    """Clips of two folds that the bundle has not learnt from, and background: music, and a recording of another kind."""
     folder = tmp_path_factory.mktemp("score")
     write_clips(folder / "clips", (5, 6))
-    (folder / "background" / "street").mkdir(parents=True)
-    soundfile.write(folder / "background" / "street" / "1-x_0000-0000.wav", sound("thump", 1, 20.0), RATE_HZ, subtype="PCM_16")
+    for label, seconds in (("music", 20.0), ("machine_car", 5.0)):
+        (folder / "background" / label).mkdir(parents=True)
+        thumps = sound("thump", 1, seconds)
+        soundfile.write(folder / "background" / label / "1-x_0000-0000.wav", thumps, RATE_HZ, subtype="PCM_16")
     return folder
 
 
@@ -115,7 +121,8 @@ def test_figures_add_up(results: Mapping[int, Any]) -> None:
         every = detector["soundscapes"]["all"]
         assert every["matched"] == sum(figures["matched"] for figures in by_ratio)
         assert every["hours"] == pytest.approx(sum(figures["hours"] for figures in by_ratio), abs=1e-5)
-        assert detector["background"]["street"]["hours"] == pytest.approx(20 / 3_600, abs=1e-5)
+        assert list(detector["background"]) == ["music"], "hours are of speech and music; a recording of a car is none"
+        assert detector["background"]["music"]["hours"] == pytest.approx(20 / 3_600, abs=1e-5)
 
 
 def test_a_clip_that_music_hides_is_right_among_its_own_kind_as_a_peer_is_counted() -> None:
@@ -212,9 +219,28 @@ def test_yamnet_s_thresholds_need_yamnet(material: Path, capsys: pytest.CaptureF
     assert "give --peer too" in capsys.readouterr().err
 
 
-def test_yamnet_stands_beside_us(material: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def calibrated_like(folder: Path, change: dict[str, Any]) -> Path:
+    """A copy of the bundle that ships, said to be calibrated so."""
+    shutil.copytree(DEFAULT_BUNDLE, folder)
+    like = {
+        "costs": {"recordings": 2.0, "hour": 0.1},
+        "gains_db": [0.0, -15.0],
+        "most_hours": 1.0,
+        "hours": {NOISE: 0.01},
+        "folds": [1, 2, 3, 4],
+        "classes": {},
+    }
+    manifest = read_json(folder / "manifest.json")
+    manifest["training"]["calibration"] = {key: value for key, value in (like | change).items() if value is not None}
+    write_json(folder / "manifest.json", manifest)
+    return folder
+
+
+def test_yamnet_stands_beside_us(material: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = calibrated_like(tmp_path / "bundle", {})
     peer = ("--peer", data / "peers" / "yamnet.tflite", "--calibrate-background", material / "background")
-    assert score(material / "clips", "--folds", 5, "--soundscapes", *peer, "--json") == 0
+    told = ("score", bundle, material / "clips", "--folds", 5, "--soundscapes", *peer, "--json")
+    assert main([str(word) for word in told]) == 0
     result = json.loads(capsys.readouterr().out)
     assert list(result["detectors"]) == ["edge_detector_0.96", "yamnet_frigate", "yamnet_calibrated"]
     assert set(result["peer"]) == CLIPS_KEYS | {"file", "found_at", "deaf_to"}
@@ -222,6 +248,42 @@ def test_yamnet_stands_beside_us(material: Path, data: Path, capsys: pytest.Capt
     hours = {detector["soundscapes"]["all"]["hours"] for detector in result["detectors"].values()}
     true = {detector["soundscapes"]["all"]["true"] for detector in result["detectors"].values()}
     assert len(hours) == len(true) == 1, "everybody hears the same"
+    on = result["detectors"]["yamnet_calibrated"]["on"]
+    assert 0.04 < min(on.values()) < max(on.values()) < 0.99
+    assert 0.04 < on["dog_bark"] < 0.5, "it is found in the clips of the other fold, and in nothing else"
+
+
+def test_nothing_is_calibrated_like_a_bundle_that_does_not_say_how_it_was(
+    material: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = calibrated_like(tmp_path / "bundle", {"costs": None})
+    peer = ("--peer", data / "peers" / "yamnet.tflite", "--calibrate-background", material / "background")
+    assert main([str(word) for word in ("score", bundle, material / "clips", "--folds", 5, *peer)]) == 2
+    *_, message = capsys.readouterr().err.splitlines()
+    assert "does not say how it was calibrated ('costs'); calibrate it first" in message
+
+
+def test_clips_are_found_again_in_each_condition_and_the_counts_are_added_up(
+    material: Path, results: Mapping[int, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score(material / "clips", "--folds", 5, "--conditions", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["detectors"]["edge_detector_0.96"]["conditions"]
+    assert list(found) == list(conditions(seed=0))
+    assert all(set(figures) == FOUND_KEYS and figures["clips"] == 4 for figures in found.values())
+    assert max(figures["found"] for figures in found.values()) >= 3
+    in_noise = {"pink noise at 10 dB": found["pink noise at 10 dB"]}
+    paths = write_scores(
+        tmp_path,
+        {
+            fold: result | {"detectors": {key: each | {"conditions": in_noise} for key, each in result["detectors"].items()}}
+            for fold, result in results.items()
+        },
+    )
+    assert cross_validate(*paths, more=("--json",)) == 0
+    total = json.loads(capsys.readouterr().out)["detectors"]["edge_detector_0.96"]["conditions"]
+    assert total["pink noise at 10 dB"]["found"] == 2 * in_noise["pink noise at 10 dB"]["found"]
+    assert cross_validate(*paths) == 0
+    assert "pink noise at 10 dB" in capsys.readouterr().out
 
 
 def test_the_card_shows_scores_and_the_manifest_carries_no_single_latency(results: Mapping[int, Any]) -> None:

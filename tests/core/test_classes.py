@@ -67,6 +67,17 @@ def test_a_class_has_the_highest_probability_of_its_labels_or_that_of_its_output
     assert found.tolist() == outputs[[3, 4, 1]].tolist(), "of a class with both, the output: the labels are fused into it"
 
 
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3), (0,)])
+def test_outputs_of_many_steps_become_probabilities_at_once(shape: tuple[int, ...]) -> None:
+    outputs = np.random.default_rng(1).random((*shape, 5), np.float32)
+    classes = ClassMap.of(MANIFEST.classes, OUTPUTS)
+    found = classes.probabilities(outputs)
+    assert found.shape == (*shape, 3)
+    assert found.dtype == np.float32
+    one_by_one = [classes.probabilities(row) for row in outputs.reshape(-1, 5)]
+    assert np.array_equal(found.reshape(-1, 3), np.array(one_by_one, np.float32).reshape(-1, 3))
+
+
 def test_a_bundle_that_does_not_name_its_outputs_has_a_class_in_each() -> None:
     plain = replace(MANIFEST, classes=(RAIN, replace(DOG, audioset=(), output=None)), outputs=None)
     assert [columns_of(sound, plain.named_outputs) for sound in plain.classes] == [(0,), (1,)]

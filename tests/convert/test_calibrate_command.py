@@ -132,7 +132,7 @@ def test_clips_of_a_held_out_fold_are_given_to_the_bundle_that_has_not_met_it(
     more = ("--calibration", tmp_path / "chosen.json")
     assert convert(*bundle_command(labelled, "fused", tmp_path / "calibrated", *more)) == 0
     card = (tmp_path / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "the recall on the clips, each given to a sequence model of the same recipe that has not met its fold" in card
+    assert "they leave on the clips, each given to a sequence model of the same recipe that has not met its fold" in card
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.ra
     length = min(round(decay_seconds * rate_hz), len(samples))
     echo = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / (decay_seconds * rate_hz))
     echo *= gain_of_db(-direct_db) / max(float(np.linalg.norm(echo)), 1e-9)
-    echo[:1] += 1.0
+    echo[:1] = 1.0
     padded = fast_length(len(samples) + length)
     heard = np.fft.irfft(np.fft.rfft(samples, padded) * np.fft.rfft(echo, padded), padded)[: len(samples)].astype(np.float32)
     return np.asarray(heard * np.float32(rms(samples) / max(rms(heard), 1e-9)), np.float32)

@@ -13,7 +13,15 @@ from convert.bundled_embedder import BundledEmbedder, export_errors, file_conten
 from convert.bundling import created, write_bundle
 from convert.data.classes import ClassName, from_json
 from convert.data.clips import find_clips, load_clips
-from convert.data.listening import Levels, alarms_by_hop, continuous_streams, ear_of, found_by_hop, hear_clips
+from convert.data.listening import (
+    Levels,
+    alarms_by_hop,
+    continuous_streams,
+    ear_of,
+    found_by_hop,
+    hear_clips,
+    sounds_by_label,
+)
 from convert.data.scoring import score_clips
 from convert.files import read_json
 from convert.identity import identity_of, require_same
@@ -249,6 +257,6 @@ def _measured(
         evaluation = {"protocol": protocol, **score_clips(partial(stream_probabilities, model), clips, labels)}
         evaluation["events"] = found_by_hop(hear_clips(ear_of(model), clips), classes)
     if arguments.evaluate_background:
-        heard = continuous_streams(ear_of(model), arguments.evaluate_background, labels, Levels())
+        heard = continuous_streams(ear_of(model), sounds_by_label(arguments.evaluate_background), labels, Levels())
         evaluation["false_alarms"] = alarms_by_hop(heard, classes)
     return replace(manifest, evaluation={**evaluation, **manifest.evaluation})

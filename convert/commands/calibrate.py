@@ -2,25 +2,15 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds, positive_float
-from convert.data.background import room_tones
-from convert.data.calibration import Stream, hours, pieces_of
-from convert.data.clips import find_clips, load_clips, load_unlabelled
-from convert.data.listening import (
-    NOISE,
-    Levels,
-    continuous_streams,
-    doubts_of,
-    ear_of,
-    hear_clips,
-    hear_noise,
-    labelled_by,
-    recording_streams,
-)
-from convert.data.thresholds import Costs, Material, Threshold, cheapest
+from convert.data.calibration import Stream, hours
+from convert.data.clips import find_clips, load_clips
+from convert.data.listening import Levels, calibration_set, doubts_of, ear_of, hear_clips, labelled_by
+from convert.data.thresholds import Costs, Threshold, cheapest
 from convert.files import write_json
 from convert.progress import Progress
 from convert.serving import detector_model
@@ -90,17 +80,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     # One that is off gets thresholds all the same: bundle needs them, and a configuration may switch it on.
     classes = bundle.manifest.classes
     slugs = [sound.slug for sound in classes]
-    levels = Levels(arguments.hours, tuple(arguments.gains_db))
+    levels = Levels(arguments.hours, tuple(arguments.gains_db), arguments.noise_minutes, arguments.seed)
     clips, learnt = _clips(arguments, classes)
-    ear = ear_of(detector_model(bundle, classes))
-    continuous = continuous_streams(ear, arguments.background, slugs, levels)
-    tones = room_tones(clip.samples for clip in load_unlabelled(find_clips(arguments.background)))
-    recordings = recording_streams(labelled_by(bundle, classes), doubts_of(bundle, classes), arguments.background, levels)
-    # One kind of sound among the others: loud noise and buzzing hum are rarer than hours of talk.
-    recordings[NOISE] = pieces_of(hear_noise(ear, arguments.noise_minutes, arguments.seed, tones))
-    # Speech and music are classes too; of these the background's own is what is to be found.
-    found = [stream for streams in continuous.values() for stream in streams if stream.true]
-    material = Material(recordings, continuous, [*clips, *pieces_of(found)])
+    given = calibration_set(labelled_by(bundle, classes), doubts_of(bundle, classes), arguments.background, slugs, levels)
+    material = replace(given, clips=[*clips, *given.clips])
     costs = Costs(arguments.recordings_cost, arguments.hour_cost)
     progress = Progress("calibrate: class", len(slugs))
     chosen: dict[str, dict[str, Any]] = {}
@@ -112,7 +95,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "costs": {"recordings": costs.recordings, "hour": costs.hour},
         "gains_db": list(arguments.gains_db),
         "most_hours": arguments.hours,
-        "hours": {name: round(hours(found), 3) for name, found in {**continuous, **recordings}.items()},
+        "hours": {name: round(hours(found), 3) for name, found in {**material.continuous, **material.recordings}.items()},
         "clips": len(clips),
         "folds": learnt,
         "held_out": bool(arguments.held_out),

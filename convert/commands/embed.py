@@ -2,7 +2,8 @@
 
 import argparse
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from convert.data.shards import Shard, Work, make_all, planned
 from convert.data.soundscape import Composer, split_by_source
 from convert.files import read_json
 from convert.progress import Progress
-from convert.readout import read_readout
+from convert.readout import Readout, read_readout
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from edge_detector import __version__
 from edge_detector.core.bundle import load_bundle
 from edge_detector.errors import UsageError
-from edge_detector.types import Float32
+from edge_detector.types import Codes
 
 UNREAD = np.zeros(0, np.float32)
 
@@ -134,6 +135,35 @@ def describe(result: dict[str, Any]) -> str:
     return f"{result['output']}: {result['records']} records of {result['clips']} recordings{files}{skipped}"
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadOut:
+    """AudioSet's labels of codes, and which classes may sound by them."""
+
+    readout: Readout
+    doubts: Doubts
+
+    @classmethod
+    def of(cls, embedder: Path, path: Path, classes: Sequence[ClassName]) -> "_ReadOut":
+        """The one beside an embedder, for classes of which a file names the labels."""
+        readout = read_readout(embedder)
+        return cls(readout, Doubts.of([label.name for label in readout.labels], _own_labels(path, classes)))
+
+    def unknown(self, codes: Codes, labels: Sequence[Sequence[int]], unlabelled: Sequence[bool]) -> tuple[tuple[int, ...], ...]:
+        """The classes that may sound in each frame beside its own."""
+        return self.doubts.unknown(self.readout.probabilities(codes), labels, unlabelled)
+
+    def rivals(self, clips: Sequence[LoadedClip], embedder: CodeEmbedder) -> list[list[LoadedClip]]:
+        """The clips of no class that are most easily taken for each class."""
+        others = [clip for clip in clips if clip.class_index == NO_CLASS]
+        progress = Progress("embed: other sound", len(others))
+        probabilities = []
+        for number, clip in enumerate(others, 1):
+            probabilities.append(self.readout.probabilities(embedder.codes(clip.samples)))
+            progress.update(number)
+        progress.close()
+        return [[others[number] for number in found] for found in self.doubts.rivals_of_classes(probabilities)]
+
+
 def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Damage) -> Work:
     def in_background(clip: Clip) -> bool:
         return any(folder in clip.path.parents for folder in arguments.background)
@@ -157,18 +187,14 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
     if not arguments.soundscapes:
         return _whole(recordings_of(chosen), classes, embedder, folds)
     clips = loaded(chosen, damage)
-    readout = read_readout(arguments.embedder) if arguments.classes else None
-    doubts = Doubts.of([label.name for label in readout.labels], _own_labels(arguments.classes, classes)) if readout else None
-    rivals = _rivals(doubts, clips, lambda samples: readout.probabilities(embedder.codes(samples))) if doubts and readout else ()
-    composer = Composer(clips, arguments.context, arguments.seed, rivals)
+    read_out = _ReadOut.of(arguments.embedder, arguments.classes, classes) if arguments.classes else None
+    composer = Composer(clips, arguments.context, arguments.seed, read_out.rivals(clips, embedder) if read_out else ())
 
     def compose(number: int) -> Record:
         scene = composer.compose(number)
         codes = embedder.codes(scene.samples)
         labels = scene.frame_labels[: len(codes)]
-        unknown = (
-            doubts.unknown(readout.probabilities(codes), labels, scene.unlabelled[: len(codes)]) if doubts and readout else None
-        )
+        unknown = read_out.unknown(codes, labels, scene.unlabelled[: len(codes)]) if read_out else None
         return Record(f"scene-{number:06d}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, labels, unknown, scene.folds)
 
     return Work(
@@ -181,7 +207,7 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
             "sequences": arguments.soundscapes,
             "context": arguments.context,
             "seed": arguments.seed,
-            **({"doubts": [list(own) for own in doubts.own]} if doubts else {}),
+            **({"doubts": [list(own) for own in read_out.doubts.own]} if read_out else {}),
         },
         make=compose,
     )
@@ -192,17 +218,6 @@ def _own_labels(path: Path, classes: Sequence[ClassName]) -> list[tuple[str, ...
     if missing := [each.slug for each in classes if each.slug not in said]:
         raise UsageError(f"{path} does not name the class {missing[0]}; add it with its AudioSet labels")
     return [each.audioset for each in from_json([each.slug for each in classes], said)]
-
-
-def _rivals(doubts: Doubts, clips: Sequence[LoadedClip], labels: Callable[[Float32], Float32]) -> list[list[LoadedClip]]:
-    others = [clip for clip in clips if clip.class_index == NO_CLASS]
-    progress = Progress("embed: other sound", len(others))
-    probabilities = []
-    for number, clip in enumerate(others, 1):
-        probabilities.append(labels(clip.samples))
-        progress.update(number)
-    progress.close()
-    return [[others[number] for number in found] for found in doubts.rivals_of_classes(probabilities)]
 
 
 def _whole(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.core.decision import Decider, Rule
+from edge_detector.core.decision import Decider, Rule, shifted
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.types import EventStart, Float32, Scores
 
@@ -22,6 +22,7 @@ MARGIN = 0.5
 
 LASTING_SECONDS = 0.9
 PIECE_SECONDS = 10.0
+PIECE_HOPS = round(PIECE_SECONDS * FRONT_END.sample_rate_hz / FRONT_END.patch_step_samples * FINEST)
 CANDIDATES = tuple(1.0 / (1.0 + math.exp(-step / 4.0)) for step in range(-16, 16))
 """From 0.02 to 0.98, evenly spaced as log odds."""
 
@@ -81,11 +82,10 @@ def choice_as_json(choice: Choice) -> dict[str, Any]:
 
 def pieces_of(streams: Iterable[Stream]) -> list[Stream]:
     """Streams in pieces of ten seconds; what is left at the end of one is in none."""
-    size = round(PIECE_SECONDS * FRONT_END.sample_rate_hz / FRONT_END.patch_step_samples * FINEST)
     return [
-        Stream(stream.probabilities[start : start + size], stream.true, PIECE_SECONDS)
+        Stream(stream.probabilities[start : start + PIECE_HOPS], stream.true, PIECE_SECONDS)
         for stream in streams
-        for start in range(0, len(stream.probabilities) - size + 1, size)
+        for start in range(0, len(stream.probabilities) - PIECE_HOPS + 1, PIECE_HOPS)
     ]
 
 
@@ -158,17 +158,13 @@ def _lowest(columns: Sequence[Float32], length_hours: float, limits: Limits, hop
             if alarms > allowed:
                 break
         if alarms <= allowed:
-            return _rule(_shifted(candidate, limits.margin), minimum, limits.lowest_on)
+            return _rule(shifted(Rule(candidate, candidate), limits.margin).on, minimum, limits.lowest_on)
     return _rule(HIGHEST_ON, minimum, limits.lowest_on)
 
 
 def _rule(on: float, minimum: float, lowest_on: float) -> Rule:
     on = round(min(max(on, lowest_on), HIGHEST_ON), 3)
     return Rule(on=on, off=round(OFF_SHARE * on, 3), min_seconds=minimum)
-
-
-def _shifted(probability: float, log_odds: float) -> float:
-    return 1.0 / (1.0 + (1.0 - probability) / probability * math.exp(-log_odds))
 
 
 def _measured(rule: Rule, quiet: Sequence[Stream], sounding: Sequence[Stream], class_index: int, hops_per_patch: int) -> Choice:

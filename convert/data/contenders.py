@@ -1,26 +1,17 @@
 """Who is put to the test: a bundle at its own thresholds, and YAMNet under two policies."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from convert.data.background import room_tones
-from convert.data.calibration import FINEST, pieces_of
-from convert.data.clips import LoadedClip, find_clips, load_unlabelled
+from convert.data.calibration import FINEST
+from convert.data.clips import LoadedClip
 from convert.data.contest import Contender
-from convert.data.listening import (
-    NOISE,
-    Ear,
-    Labelled,
-    Levels,
-    continuous_streams,
-    hear_clips,
-    hear_noise,
-    recording_streams,
-)
+from convert.data.listening import NOISE, Labelled, Levels, calibration_set, hear_clips
 from convert.data.peer import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, Peer
-from convert.data.thresholds import Costs, Material, cheapest
+from convert.data.thresholds import Costs, cheapest
 from convert.serving import detector_model, enabled_classes, stream_probabilities
 from edge_detector.core.bundle import Bundle, SoundClass, hop_key
 from edge_detector.errors import UsageError
@@ -70,25 +61,21 @@ def calibrated(
         like: what `calibrate` wrote when it chose the bundle's: costs, levels, and made noise.
 
     """
-    ear: Ear = partial(peer.probabilities, step_samples=FRONT_END.patch_step_samples // FINEST)
     folder, labelled = material
     try:
         costs = Costs(like["costs"]["recordings"], like["costs"]["hour"])
-        levels = Levels(like["most_hours"], tuple(like["gains_db"]))
-        noise_minutes = 60.0 * like["hours"].get(NOISE, 0.0)
+        levels = Levels(like["most_hours"], tuple(like["gains_db"]), 60.0 * like["hours"].get(NOISE, 0.0))
     except (KeyError, TypeError) as error:
         raise UsageError(f"the bundle does not say how it was calibrated ({error}); calibrate it first") from error
-    continuous = continuous_streams(ear, folder, _slugs(classes), levels)
-    tones = room_tones(clip.samples for clip in load_unlabelled(find_clips(folder)))
+    finest = FRONT_END.patch_step_samples // FINEST
 
     def give(samples: Float32) -> Labelled:
-        scores = peer.scores(samples, FRONT_END.patch_step_samples // FINEST)
-        return Labelled(peer.of_classes(scores), scores)
+        scores = peer.scores(samples, finest)
+        return Labelled(peer.doubts.likeliest(scores), scores)
 
-    recordings = recording_streams(give, peer.doubts, folder, levels)
-    recordings[NOISE] = pieces_of(hear_noise(ear, noise_minutes, 0, tones))
-    found = [stream for streams in continuous.values() for stream in streams if stream.true]
-    chosen = Material(recordings, continuous, [*hear_clips(ear, labelled), *pieces_of(found)])
+    given = calibration_set(give, peer.doubts, folder, _slugs(classes), levels)
+    clips = hear_clips(partial(peer.probabilities, step_samples=finest), labelled)
+    chosen = replace(given, clips=[*clips, *given.clips])
     return Contender(
         title=f"YAMNet, thresholds chosen like ours, hop {hop_key(hop)} s",
         slugs=_slugs(classes),

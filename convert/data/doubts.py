@@ -1,4 +1,4 @@
-"""Where a class may sound in recordings that nobody labelled: YAMNet's own labels are unsure of it there."""
+"""Where a class may sound in unlabelled recordings: YAMNet's own labels are unsure of it there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """What a detector says of folders of sound, at its finest hop: of background as one long stream, of labelled clips one by one."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -9,11 +9,12 @@ from typing import TypeAlias
 import numpy as np
 
 from convert.data.augment import gain_of_db
-from convert.data.background import Backgrounds
-from convert.data.calibration import FINEST, Stream, false_alarms, hours, poisson_upper, starts_in
+from convert.data.background import Backgrounds, room_tones
+from convert.data.calibration import FINEST, Stream, false_alarms, hours, pieces_of, poisson_upper, starts_in
 from convert.data.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_unlabelled
 from convert.data.doubts import Doubts
 from convert.data.kinds import kind_of
+from convert.data.thresholds import CalibrationSet
 from convert.progress import Progress
 from convert.serving import detector_model, stream_probabilities
 from edge_detector.core.bundle import Bundle, SoundClass, hop_key
@@ -34,11 +35,15 @@ class Levels:
     Attributes:
         most_hours: of each label at most, in pieces from all of it; None for all.
         gains_db: levels that its pieces are given in turn.
+        noise_minutes: of made noise beside it.
+        seed: of that noise.
 
     """
 
     most_hours: float | None = None
     gains_db: tuple[float, ...] = (0.0,)
+    noise_minutes: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +93,45 @@ def hear(ear: Ear, samples: Float32, true: frozenset[int]) -> Stream:
     return Stream(ear(samples), true, len(samples) / FRONT_END.sample_rate_hz)
 
 
-def continuous_streams(ear: Ear, folder: Path, slugs: Sequence[str], levels: Levels) -> dict[str, list[Stream]]:
-    """Speech and music of a folder, LABEL/1-ORIGIN.wav, as long streams by name, one at each level."""
+def sounds_by_label(folder: Path) -> dict[str, list[Float32]]:
+    """The recordings of a folder, LABEL/1-ORIGIN.wav: float32 (n,) at 16 kHz, by label."""
+    found: dict[str, list[Float32]] = {}
+    for clip in load_unlabelled(find_clips(folder)):
+        found.setdefault(clip.clip.label, []).append(clip.samples)
+    return found
+
+
+def calibration_set(
+    give: Callable[[Float32], Labelled], doubts: Doubts | None, folder: Path, slugs: Sequence[str], levels: Levels
+) -> CalibrationSet:
+    """What a detector gives for a folder of background and for made noise; its clips are the pieces of speech and music."""
+    sounds = sounds_by_label(folder)
+
+    def ear(samples: Float32) -> Float32:
+        return give(samples).classes
+
+    continuous = continuous_streams(ear, sounds, slugs, levels)
+    recordings = recording_streams(give, doubts, sounds, levels)
+    # One kind of sound among the others: loud noise and buzzing hum are rarer than hours of talk.
+    tones = room_tones(itertools.chain.from_iterable(sounds.values()))
+    recordings[NOISE] = pieces_of(hear_noise(ear, levels.noise_minutes, levels.seed, tones))
+    # Speech and music are classes too; of these the background's own is what is to be found.
+    known = [stream for streams in continuous.values() for stream in streams if stream.true]
+    return CalibrationSet(recordings, continuous, pieces_of(known))
+
+
+def continuous_streams(
+    ear: Ear, sounds: Mapping[str, Sequence[Float32]], slugs: Sequence[str], levels: Levels
+) -> dict[str, list[Stream]]:
+    """Speech and music of sounds by label, as long streams by name, one at each level."""
     found: dict[str, list[Stream]] = {}
-    for label, every in _by_label(folder).items():
+    for label, every in sounds.items():
         if label not in BACKGROUND_CLASSES:
             continue
         pieces = _thinned(every, levels.most_hours)
         true = frozenset({slugs.index(label)} if label in slugs else ())
         parts = [(pieces[turn :: len(levels.gains_db)], gain) for turn, gain in enumerate(levels.gains_db)]
-        progress = Progress(f"listen: {folder.name}, {label}", len(parts))
+        progress = Progress(f"listen: {label}", len(parts))
         for number, (part, gain) in enumerate(parts, 1):
             if part:
                 found.setdefault(label, []).append(hear(ear, _at_level(np.concatenate(part), gain), true))
@@ -107,28 +141,21 @@ def continuous_streams(ear: Ear, folder: Path, slugs: Sequence[str], levels: Lev
 
 
 def recording_streams(
-    give: Callable[[Float32], Labelled], doubts: Doubts | None, folder: Path, levels: Levels
+    give: Callable[[Float32], Labelled], doubts: Doubts | None, sounds: Mapping[str, Sequence[Float32]], levels: Levels
 ) -> dict[str, list[Stream]]:
-    """Recordings of other sound by kind, KIND_LABEL/1-ORIGIN.wav, each a stream of its own.
+    """Recordings of other sound, labelled KIND_LABEL, by kind, each a stream of its own.
 
     By the doubts, a class may sound in a recording, and then nothing is asked of it there.
     """
-    by_label = {label: every for label, every in _by_label(folder).items() if label not in BACKGROUND_CLASSES}
-    progress = Progress(f"listen: {folder.name}, other sound", sum(map(len, by_label.values())))
+    others = {label: every for label, every in sounds.items() if label not in BACKGROUND_CLASSES}
+    progress = Progress("listen: other sound", sum(map(len, others.values())))
     found: dict[str, list[Stream]] = {}
-    for label, every in by_label.items():
+    for label, every in others.items():
         streams = found.setdefault(kind_of(label), [])
         for piece, gain in zip(_thinned(every, levels.most_hours), itertools.cycle(levels.gains_db), strict=False):
             streams.append(_recording(give, doubts, _at_level(piece, gain)))
             progress.update(sum(map(len, found.values())))
     progress.close()
-    return found
-
-
-def _by_label(folder: Path) -> dict[str, list[Float32]]:
-    found: dict[str, list[Float32]] = {}
-    for clip in load_unlabelled(find_clips(folder)):
-        found.setdefault(clip.clip.label, []).append(clip.samples)
     return found
 
 

@@ -64,25 +64,17 @@ class Peer:
 
     def __init__(self, path: Path, classes: Sequence[SoundClass | ClassName]) -> None:
         self._tagger = Teacher(path)
-        self._columns = columns_of(path, self._tagger.classes, classes)
-        self.deaf_to = tuple(sound.slug for sound, columns in zip(classes, self._columns, strict=True) if not columns)
+        columns_of_classes = columns_of(path, self._tagger.classes, classes)
+        self.deaf_to = tuple(sound.slug for sound, columns in zip(classes, columns_of_classes, strict=True) if not columns)
         self.doubts = Doubts.of(read_labels(path), [names_of(sound) for sound in classes])
 
     def probabilities(self, samples: Float32, step_samples: int) -> Float32:
         """Float32 (windows, classes); what does not fill a window at the end is left out, as our detector does."""
-        return self.of_classes(self.scores(samples, step_samples))
+        return self.doubts.likeliest(self.scores(samples, step_samples))
 
     def scores(self, samples: Float32, step_samples: int) -> Float32:
         """Of all labels, float32 (windows, labels)."""
         return self._tagger.scores(windows(samples, step_samples))
-
-    def of_classes(self, scores: Float32) -> Float32:
-        """Float32 (windows, classes) of all labels' scores (windows, labels)."""
-        found = np.zeros((len(scores), len(self._columns)), np.float32)
-        for index, columns in enumerate(self._columns):
-            if columns:
-                found[:, index] = scores[:, columns].max(axis=1)
-        return found
 
     def probabilities_in_frigate(self, samples: Float32) -> Float32:
         """The same as Frigate sees them: in quiet windows nothing."""

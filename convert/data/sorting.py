@@ -1,4 +1,4 @@
-"""What a teacher says of sound that nobody labelled: what it is most, that it is none of the classes, or that it may be one."""
+"""Unlabelled sound, sorted by YAMNet's scores: by its likeliest label, and by whether it may hold one of the classes."""
 
 from collections.abc import Sequence
 from pathlib import Path

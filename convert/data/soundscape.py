@@ -46,7 +46,7 @@ class Scene:
     Attributes:
         samples: float32, 16 kHz mono, a whole number of frames long.
         frame_labels: class indices that sound in each frame, ascending.
-        unlabelled: of each frame, whether sound is audible in it of which nobody said what it is.
+        unlabelled: of each frame, whether unlabelled sound is audible in it.
         folds: those of the clips in it, ascending.
 
     """

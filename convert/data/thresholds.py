@@ -15,17 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.calibration import FINEST, OFF_SHARE, Stream, at_hop, hours, starts_in
+from convert.data.calibration import FINEST, OFF_SHARE, PIECE_HOPS, Stream, at_hop, hours, starts_in
 from edge_detector.core.decision import Rule
-from edge_detector.params import FRONT_END
 
 SMOOTHING = 0.4
 """Log-odds: the width of the logistic function that each recording counts with, in place of a step."""
 
 LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS, STEP = -3.0, 4.0, 0.05
-SEGMENT_HOPS = round(10.0 * FRONT_END.sample_rate_hz / FRONT_END.patch_step_samples * FINEST)
-"""Hours of sound are counted in segments of ten seconds: as one event each, if there is any in it."""
-
 SURE = 1e-6
 
 
@@ -48,7 +44,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class CalibrationSet:
     """What a detector gives for sound of which it is known what sounds in it.
 
     Attributes:
@@ -88,7 +84,7 @@ class Threshold:
         return sum(shares) / len(shares) if shares else 0.0
 
 
-def cheapest(material: Material, class_index: int, hops_per_patch: int, costs: Costs) -> Threshold:
+def cheapest(material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs) -> Threshold:
     """The threshold that costs least; of a class without recordings, the lowest that other sounds allow."""
     sounding = np.array(
         [_highest(stream, class_index, hops_per_patch) for stream in material.clips if class_index in stream.true]
@@ -105,7 +101,7 @@ def cheapest(material: Material, class_index: int, hops_per_patch: int, costs: C
 
 
 def _cost_of_others(
-    material: Material, class_index: int, hops_per_patch: int, costs: Costs, candidates: NDArray[np.float64]
+    material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs, candidates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     shares = [
         _share_above(np.array(highest), candidates)
@@ -131,9 +127,9 @@ def _highest(stream: Stream, class_index: int, hops_per_patch: int) -> float:
 
 
 def _segments(stream: Stream, class_index: int, hops_per_patch: int) -> NDArray[np.float64]:
-    """The highest log-odds of each segment of a stream."""
+    """The highest log-odds of each ten seconds of a stream: they count as one event, if there is any in them."""
     column = at_hop(stream.probabilities, hops_per_patch)[:, class_index]
-    starts = np.arange(0, len(column), max(SEGMENT_HOPS * hops_per_patch // FINEST, 1))
+    starts = np.arange(0, len(column), max(PIECE_HOPS * hops_per_patch // FINEST, 1))
     return _log_odds(np.maximum.reduceat(column, starts))
 
 
@@ -142,7 +138,7 @@ def _log_odds(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(np.log(share / (1.0 - share)))
 
 
-def _measured(rule: Rule, material: Material, class_index: int, hops_per_patch: int) -> Threshold:
+def _measured(rule: Rule, material: CalibrationSet, class_index: int, hops_per_patch: int) -> Threshold:
     def events(stream: Stream) -> int:
         return starts_in(stream, class_index, rule, hops_per_patch)
 

@@ -31,7 +31,7 @@ class Lesson:
         codes: uint8 (n, frames, 128), zero where padded; dequantised float32 where any of the records holds means.
         lengths: int32 (n,), frames of each.
         targets: float32 (n, frames, classes), or (n, classes) for the last frame.
-        known: float32 like the targets, 0 where nobody knows the target and nothing is learnt, 1 elsewhere.
+        known: float32 like the targets, 0 where the target is unknown and nothing is learnt, 1 elsewhere.
 
     """
 

@@ -83,7 +83,7 @@ $(WORK)/%/bundle/manifest.json: $(WORK)/%/calibration.json
 $(OUTPUT)/manifest.json: $(WORK)/all/calibration.json
 	$(call BUNDLE,all) --calibration $(WORK)/all/calibration.json $(if $(SCORES),--scores $(SCORES)) -o $(OUTPUT)
 
-# What teach tells new sounds from: embeddings, so that nobody needs the recordings. They belong to this very embedder. Babies'
+# What teach tells new sounds from: embeddings, so that the recordings are not needed. They belong to this very embedder. Babies'
 # cries under the ODbL are not in them.
 $(NEGATIVES): $(OUTPUT)/manifest.json
 	$(CONVERT) embed $(CLIPS) --background $(BACKGROUND)/train --bundle $(OUTPUT) --soundscapes 600 --skip-damaged --seed 7 -o $@

@@ -12,7 +12,7 @@ RISE_SECONDS = 2.88
 """So far before the hop that is at `on` an event may start: a sequence model can take three steps of 0.96 s to become sure."""
 
 STRICTNESS_LOG_ODDS: Mapping[Strictness, float] = MappingProxyType({"sensitive": -1.0, "balanced": 0.0, "strict": 1.0})
-"""What each setting adds to the log-odds of every threshold that nobody has chosen by hand; docs/classes.md has an example."""
+"""What each setting adds to the log-odds of every threshold that was not set by hand; docs/classes.md has an example."""
 
 _LEAST_ON, _MOST_ON = math.nextafter(0.0, 1.0), math.nextafter(1.0, 0.0)
 

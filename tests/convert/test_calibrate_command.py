@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from convert.commands import calibrate as command
+from convert.data.listening import Labelled
 from convert.files import read_json, write_json
 from edge_detector.core.bundle import Bundle, load_bundle
 from edge_detector.types import Float32
@@ -121,10 +122,12 @@ def test_clips_of_a_held_out_fold_are_given_to_the_bundle_that_has_not_met_it(
 
     monkeypatch.setattr(command, "detector_model", lambda bundle, _classes: bundle)
     monkeypatch.setattr(command, "ear_of", ear_of)
+    monkeypatch.setattr(command, "labelled_by", lambda bundle, _: lambda samples: Labelled(ear_of(bundle)(samples), None))
     second, third = (of_folds(labelled / "bundle", tmp_path / f"without-{fold}", 1, 5 - fold) for fold in (2, 3))
     told = ("--clips", labelled / "clips", "--held-out", f"2={second}", f"3={third}")
     assert calibrate(labelled / "bundle", background, tmp_path / "chosen.json", *told) == 0
-    assert given == {"without-2": 6, "without-3": 6, "bundle": 3}, "the bundle is given speech at two levels, and noise"
+    of_bundle = {"speech at two levels": 2, "recordings": 4, "noise": 1}
+    assert given == {"without-2": 6, "without-3": 6, "bundle": sum(of_bundle.values())}, f"the bundle is given {of_bundle}"
     result = read_json(tmp_path / "chosen.json")
     assert (result["clips"], result["folds"], result["held_out"]) == (12, [2, 3], True)
     assert {found["recall"] for slug in LABELS for found in result["classes"][slug].values()} == {1.0}

@@ -17,6 +17,7 @@ from convert.data.listening import (
     hear_noise,
     labelled_by,
     recording_streams,
+    sounds_by_label,
 )
 from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
 from edge_detector.core.bundle import load_bundle
@@ -56,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_speech_and_music_are_one_stream_at_each_level_and_speech_is_what_it_is(folder: Path) -> None:
-    found = continuous_streams(level_of, folder, SLUGS, Levels(gains_db=(0.0, -20.0)))
+    found = continuous_streams(level_of, sounds_by_label(folder), SLUGS, Levels(gains_db=(0.0, -20.0)))
     assert {name: [stream.seconds for stream in streams] for name, streams in found.items()} == {
         "speech": [4.0, 2.0],
         "music": [4.0, 2.0],
@@ -69,7 +70,7 @@ def test_speech_and_music_are_one_stream_at_each_level_and_speech_is_what_it_is(
 
 
 def test_other_sounds_are_recordings_by_kind_each_at_the_next_level(folder: Path) -> None:
-    found = recording_streams(labelled, None, folder, Levels(gains_db=(0.0, -20.0)))
+    found = recording_streams(labelled, None, sounds_by_label(folder), Levels(gains_db=(0.0, -20.0)))
     assert {kind: [float(stream.probabilities[0, 0]) for stream in streams] for kind, streams in found.items()} == {
         "nature": pytest.approx([0.6, 0.06, 0.6]),
         "animal": pytest.approx([0.2, 0.02, 0.2]),
@@ -79,13 +80,13 @@ def test_other_sounds_are_recordings_by_kind_each_at_the_next_level(folder: Path
 
 
 def test_of_a_class_that_may_sound_in_a_recording_nothing_is_asked_there(folder: Path) -> None:
-    found = recording_streams(labelled, DOUBTS, folder, Levels(gains_db=(0.0, -20.0)))
+    found = recording_streams(labelled, DOUBTS, sounds_by_label(folder), Levels(gains_db=(0.0, -20.0)))
     true = {kind: [set(stream.true) for stream in streams] for kind, streams in found.items()}
     assert true == {"nature": [{0}, set(), {0}], "animal": [set()] * 3, "other": [set()] * 3}, "at -20 dB the bird is likelier"
 
 
 def test_where_no_labels_are_given_nothing_is_in_doubt(folder: Path) -> None:
-    found = recording_streams(lambda samples: Labelled(level_of(samples), None), DOUBTS, folder, Levels())
+    found = recording_streams(lambda samples: Labelled(level_of(samples), None), DOUBTS, sounds_by_label(folder), Levels())
     assert not any(stream.true for streams in found.values() for stream in streams)
 
 
@@ -95,7 +96,7 @@ def test_of_much_sound_pieces_from_all_of_it_are_taken(tmp_path: Path) -> None:
         samples = np.full(2 * RATE_HZ, (number + 1) / 20.0)
         soundfile.write(tmp_path / "speech" / f"1-x_0000-{number:04d}.wav", samples, RATE_HZ, subtype="FLOAT")
     for seconds, levels in ((6.0, [1, 5, 10]), (20.0, [*range(1, 11)]), (0.5, [1])):
-        (stream,) = continuous_streams(level_of, tmp_path, SLUGS, Levels(most_hours=seconds / 3600.0))["speech"]
+        (stream,) = continuous_streams(level_of, sounds_by_label(tmp_path), SLUGS, Levels(most_hours=seconds / 3600.0))["speech"]
         assert (20.0 * stream.probabilities[::2, 0]).round().astype(int).tolist() == levels
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.data.calibration import Stream, at_hop, event_starts
-from convert.data.thresholds import Costs, Material, Threshold, cheapest
+from convert.data.thresholds import CalibrationSet, Costs, Threshold, cheapest
 from edge_detector.params import HOPS_PER_PATCH
 
 COSTS = Costs()
@@ -27,16 +27,16 @@ def stream(peak: float, *true: int, hops: int = RECORDING_HOPS, at: Sequence[int
     return Stream(probabilities, frozenset(true), 0.24 * hops)
 
 
-def material(clips: Sequence[float] = (), speech: float = QUIET, **recordings: Sequence[float]) -> Material:
+def material(clips: Sequence[float] = (), speech: float = QUIET, **recordings: Sequence[float]) -> CalibrationSet:
     """By what a class reaches in its clips, in other recordings of some kinds, and every 12 s of six minutes of speech."""
-    return Material(
+    return CalibrationSet(
         {kind: [stream(peak) for peak in peaks] for kind, peaks in recordings.items()},
         {"speech": [stream(speech, hops=1_500, at=range(0, 1_500, 50))]},
         [stream(peak, 0) for peak in clips],
     )
 
 
-def on(of: Material, hops: int = 4, costs: Costs = COSTS) -> float:
+def on(of: CalibrationSet, hops: int = 4, costs: Costs = COSTS) -> float:
     return cheapest(of, 0, hops, costs).rule.on
 
 
@@ -79,13 +79,13 @@ def test_a_class_without_recordings_has_none_below_the_lowest_for_such_and_none_
 def test_a_class_without_recordings_has_the_lowest_where_nothing_is_taken_for_it() -> None:
     assert on(material((), animal=[QUIET])) == pytest.approx(COSTS.untried, abs=0.015)
     assert on(material((), animal=[0.95])) > 0.95
-    assert on(Material({}, {}, [])) == on(material((), animal=[QUIET]))
+    assert on(CalibrationSet({}, {}, [])) == on(material((), animal=[QUIET]))
 
 
 def test_sound_in_which_the_class_may_sound_is_no_error() -> None:
     clips = [stream(0.6, 0)]
-    loud = Material({"animal": [stream(0.9, 0), stream(QUIET)]}, {"speech": [stream(0.9, 0, hops=1_000)]}, clips)
-    quiet = Material({"animal": [stream(QUIET)]}, {}, clips)
+    loud = CalibrationSet({"animal": [stream(0.9, 0), stream(QUIET)]}, {"speech": [stream(0.9, 0, hops=1_000)]}, clips)
+    quiet = CalibrationSet({"animal": [stream(QUIET)]}, {}, clips)
     one, other = cheapest(loud, 0, 4, COSTS), cheapest(quiet, 0, 4, COSTS)
     assert one == other
     assert one.false_recordings == {"animal": (0, 1)}
@@ -102,7 +102,9 @@ def test_no_kind_outweighs_another_by_how_many_recordings_it_has() -> None:
 
 def test_in_an_hour_a_sound_that_stays_counts_in_every_ten_seconds_of_it() -> None:
     clips, costs = [stream(0.6, 0)], Costs(hour=0.02)
-    lasting, short = (Material({}, {"music": [stream(0.9, hops=15_000, at=at)]}, clips) for at in (range(15_000), range(42)))
+    lasting, short = (
+        CalibrationSet({}, {"music": [stream(0.9, hops=15_000, at=at)]}, clips) for at in (range(15_000), range(42))
+    )
     assert on(lasting, 4, costs) > 0.9
     assert on(short, 4, costs) < 0.6
 
@@ -124,7 +126,7 @@ def test_what_is_found_and_false_are_the_deciders_events_at_that_hop(hops: int) 
 
 
 def test_a_coarser_hop_is_judged_by_the_windows_that_it_has() -> None:
-    between = Material({"animal": [stream(0.9, at=(21, 22, 23))]}, {}, [stream(0.5, 0)])
+    between = CalibrationSet({"animal": [stream(0.9, at=(21, 22, 23))]}, {}, [stream(0.5, 0)])
     assert on(between, 1) < 0.5
     assert on(between, 4) > 0.5
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from convert.data.calibration import at_hop, starts_in
 from convert.data.clips import LoadedClip, find_clips, load_clips
-from convert.data.listening import Levels, alarms_by_hop, continuous_streams, ear_of, hear_clips
+from convert.data.listening import Levels, alarms_by_hop, continuous_streams, ear_of, hear_clips, sounds_by_label
 from convert.serving import detector_model
 from edge_detector.core.bundle import load_bundle
 
@@ -122,7 +122,7 @@ def report(name: str, bundle: Path, clips: list[LoadedClip], slugs: list[str], b
         say(f"| {row['slug']} | {row['clips']} | {' | '.join(shares)} |")
     classes = load_bundle(bundle).manifest.classes
     ear = ear_of(detector_model(load_bundle(bundle), classes))
-    quiet = continuous_streams(ear, background / "test", [sound.slug for sound in classes], Levels())
+    quiet = continuous_streams(ear, sounds_by_label(background / "test"), [sound.slug for sound in classes], Levels())
     for label, found in alarms_by_hop(quiet, classes).items():
         at_096: Any = found["0.96"]
         new = {slug: count for slug, count in at_096["classes"].items() if slug in slugs}

@@ -32,8 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="LABEL/1-ORIGIN.wav that nothing was trained on: speech, music, and KIND_LABEL of every kind",
     )
     parser.add_argument("--clips", type=Path, metavar="DIR", help="labelled clips of the classes")
-    parser.add_argument("--folds", type=folds, help="their folds (all, or those of --held-out)")
-    parser.add_argument(
+    of_clips = parser.add_mutually_exclusive_group()
+    of_clips.add_argument("--folds", type=folds, help="their folds (all)")
+    of_clips.add_argument(
         "--held-out",
         type=held_out,
         nargs="+",

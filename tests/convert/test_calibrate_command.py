@@ -175,3 +175,9 @@ def test_a_fold_and_its_bundle_are_written_with_an_equals_sign(text: str, capsys
     with pytest.raises(SystemExit):
         convert("calibrate", "bundle", "--background", "some", "--held-out", text, "-o", "chosen.json")
     assert f"{text!r} is not FOLD=BUNDLE, such as 3=build/recipe/3/draft" in capsys.readouterr().err
+
+
+def test_folds_are_chosen_or_held_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        convert("calibrate", "bundle", "--background", "some", "--folds", "1", "--held-out", "2=other", "-o", "chosen.json")
+    assert "argument --held-out: not allowed with argument --folds" in capsys.readouterr().err

@@ -20,7 +20,7 @@ help:
 	@echo "make bench   CPU and memory, stage by stage, beside YAMNet (needs DATA=$(DATA))"
 	@echo "make bench-pi  instructions on the processors of a Pi 3, 4 and 5, counted in emulation (needs DATA; a few minutes)"
 	@echo "make bench-train  memory and speed of training on as many segments as AudioSet's balanced set has"
-	@echo "make bundle  train the default bundle again (about an hour on two cores; needs DATA)"
+	@echo "make bundle  train the default bundle again (half an hour on two cores; needs DATA)"
 	@echo "make install, make uninstall  the systemd service, under /opt (as root)"
 	@echo "make test-systemd  the unit in a real systemd, in a box (as root)"
 	@echo "make chaos   killed daemons, cut power, broken brokers and microphones that die, for half an hour; nothing may be lost"

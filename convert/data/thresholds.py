@@ -37,8 +37,8 @@ class Costs:
 
     """
 
-    recordings: float = 2.0
-    hour: float = 0.1
+    recordings: float = 1.0
+    hour: float = 0.3
     untried: float = 0.3
     tolerated: float = 0.05
 

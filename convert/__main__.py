@@ -11,8 +11,7 @@ from edge_detector.errors import EdgeDetectorError
 
 COMMANDS = {
     "fetch": "get Google's VGGish or YAMNet, resumed and checked",
-    "train-embedder": "train a compact VGGish from labelled clips, optionally with a TFLite tagger as teacher",
-    "export-embedder": "YAMNet's body, VGGish's checkpoint or a trained embedder to TFLite, measured against its source",
+    "export-embedder": "YAMNet's body or VGGish's checkpoint to TFLite, measured against its source",
     "background": "real speech, music and other sound, cut and split for training, choosing thresholds and testing",
     "embed": "audio to AudioSet-format TFRecords, or training sequences composed from clips",
     "train": "train a sequence model on embeddings",

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from convert.data.clips import LoadedClip
 from convert.files import read_json, write_json
 from edge_detector.errors import UsageError
 
@@ -29,16 +28,6 @@ def begin_or_go_on(checkpoint: Path, key: Mapping[str, Any]) -> None:
         )
 
 
-def require_alike(folders: Iterable[Path], key: Mapping[str, Any], *, but: str) -> None:
-    """Require of each folder that a training was begun there with this data and these options, all but one of them."""
-    options = {name: value for name, value in key["options"].items() if name != but}
-    for folder in folders:
-        begun = read_json(folder / BEGUN)
-        theirs = {name: value for name, value in begun["options"].items() if name != but}
-        if other := _other({**begun, "options": theirs}, {**key, "options": options}):
-            raise UsageError(f"{folder} holds a training begun with other {other}; average what was trained alike")
-
-
 def digest_of_files(paths: Iterable[Path]) -> str:
     """Sha256 of their contents one after the other. Raises UsageError for one that cannot be read."""
     digests = []
@@ -49,15 +38,6 @@ def digest_of_files(paths: Iterable[Path]) -> str:
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}; run the command that makes it first") from error
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
-
-
-def digest_of_clips(clips: Iterable[LoadedClip]) -> str:
-    """Sha256 of labels and samples."""
-    whole = hashlib.sha256()
-    for clip in clips:
-        whole.update(f"{clip.clip.label} {len(clip.samples)} ".encode())
-        whole.update(clip.samples.tobytes())
-    return whole.hexdigest()
 
 
 def _other(before: Mapping[str, Any], key: Mapping[str, Any]) -> str:

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 
 from convert.data.audio import read_16khz
-from convert.data.clips import UNSORTED
-from convert.data.material import BY_KIND, LEARNT_FROM, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
-from convert.data.peer import Peer, of_all_classes
-from convert.data.seeking import SOUGHT, starts_heard
-from convert.data.sorting import LABELS, KindSorter, label_of
+from convert.data.material import BY_KIND, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
+from convert.data.sorting import KindSorter
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
 from edge_detector.core.soundscape import INT16_SCALE
@@ -41,8 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher",
         type=Path,
-        help="YAMNet's .tflite, which sorts what the plan calls unsorted: what is no class becomes other, and where it hears one"
-        " is written down for train-embedder --seek",
+        help=f"YAMNet's .tflite, which sorts the recordings of parts labelled {BY_KIND} into folders called KIND_LABEL",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
 
@@ -53,20 +49,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     require_disjoint(parts, arguments.material)
     if arguments.teacher is None and any(part.label == BY_KIND for part in parts):
         raise UsageError(f"the plan has parts that are sorted {BY_KIND}, which YAMNet does; give --teacher yamnet.tflite")
-    teacher = of_all_classes(arguments.teacher) if arguments.teacher else None
     sorter = KindSorter(arguments.teacher) if arguments.teacher else None
     progress = Progress("background: part", len(parts))
     listed = []
     written: set[Path] = set()
     for number, part in enumerate(parts, 1):
-        listed += _write_part(part, arguments.material, arguments.output, (teacher, sorter), written)
+        listed += _write_part(part, arguments.material, arguments.output, sorter, written)
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
-    if teacher is not None:
-        unsorted = sorted(path for path in written if path.parent.name == UNSORTED)
-        sought = {path.name: starts_heard(teacher, read_16khz(path)) for path in unsorted}
-        write_json(arguments.output / LEARNT_FROM / SOUGHT, {name: starts for name, starts in sought.items() if starts})
     result = {"parts": listed}
     write_json(arguments.output / LIST, result)
     return result
@@ -80,24 +71,17 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def _write_part(
-    part: Part, material: Path, output: Path, sorters: tuple[Peer | None, KindSorter | None], written: set[Path]
-) -> list[dict[str, Any]]:
-    """One entry of the list; of unsorted sound one for each label that the teacher gave."""
+def _write_part(part: Part, material: Path, output: Path, sorter: KindSorter | None, written: set[Path]) -> list[dict[str, Any]]:
+    """One entry of the list; of a part that is sorted by kind, one for each folder."""
     files = files_of(part, material)
-    teacher, sorter = sorters
-    if part.label == BY_KIND and sorter is not None:
-        folders: dict[str, list[Path]] = {}
-        for path in files:
-            samples = read_16khz(path)
-            if sounds(samples):
-                folders.setdefault(sorter.folder_of(samples), []).append(path)
-        return [_write_pieces(part, folder, paths, output, written) for folder, paths in sorted(folders.items())]
-    if part.label != UNSORTED or teacher is None:
+    if part.label != BY_KIND or sorter is None:
         return [_write_pieces(part, part.label, files, output, written)]
-    labels = {path: label_of(teacher, read_16khz(path)) for path in files}
-    kept = {label: [path for path in files if labels[path] == label] for label in LABELS}
-    return [_write_pieces(part, label, paths, output, written) for label, paths in kept.items() if paths]
+    folders: dict[str, list[Path]] = {}
+    for path in files:
+        samples = read_16khz(path)
+        if sounds(samples):
+            folders.setdefault(sorter.folder_of(samples), []).append(path)
+    return [_write_pieces(part, folder, paths, output, written) for folder, paths in sorted(folders.items())]
 
 
 def _write_pieces(part: Part, label: str, files: Sequence[Path], output: Path, written: set[Path]) -> dict[str, Any]:

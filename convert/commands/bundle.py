@@ -225,15 +225,14 @@ def _rules(slug: str, calibration: dict[str, Any], *, trained: bool) -> dict[int
 def _training(
     embedder: BundledEmbedder, sequence: dict[str, Any], about: dict[str, Any], calibration: dict[str, Any]
 ) -> dict[str, object]:
-    chosen = ("name", "width", "layers", "parameters", "folds", "clips", "background_clips", "teacher", "seed", "mean_of_seeds")
-    fitted = ("source_sha256", "fitted_windows", "clip", "shrinkage")
+    made = ("name", "parameters", "folds", "seed", "source_sha256", "fitted_windows", "clip", "shrinkage")
     shape = ("model", "layers", "cells", "head", "clusters", "hidden", "activation", "pooling", "parameters")
     learnt = (*shape, "fused", "label_share", "target", "folds", "sequences", "best_epoch", "validation_loss", "seed")
     return {
         "credits": [*about.get("credits", ()), *embedder.credits],
         **({"tried": list(about["tried"])} if about.get("tried") else {}),
         "limits": [*about.get("limits", ()), *(() if calibration else (NOT_CALIBRATED,)), *LIMITS],
-        "embedder": {key: embedder.facts[key] for key in (*chosen, *fitted) if embedder.facts.get(key) not in (None, "", [])},
+        "embedder": {key: embedder.facts[key] for key in made if embedder.facts.get(key) not in (None, "", [])},
         "sequence": {key: sequence[key] for key in learnt if sequence.get(key) not in (None, [])},
         **({"calibration": calibration} if calibration else {}),
     }

@@ -31,14 +31,7 @@ MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
-    parser.add_argument(
-        "records",
-        type=Path,
-        nargs="+",
-        metavar="RECORDS",
-        help="a .tfrecord file, or a folder; with --split folds also one for each of --folds, measured on that fold alone: "
-        "the same recordings, embedded by a network that did not learn from it",
-    )
+    parser.add_argument("records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which ones (all)")
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
     parser.add_argument(
@@ -77,7 +70,7 @@ def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, 
     """Train and measure everything; what an earlier, interrupted comparison finished is kept."""
     does = steps or Steps(command_of("train", train), command_of("export", export), open_model)
     contenders = [Contender(kind, options_of(kind, arguments.option)) for kind in arguments.models]
-    classes = train.choose_classes(arguments.records, arguments.classes, arguments.class_names)
+    classes = train.choose_classes([arguments.records], arguments.classes, arguments.class_names)
     measuring = Measuring(arguments.top_k, arguments.map_over, arguments.batch, arguments.max_frames)
     parting = Parting(arguments.split, arguments.folds, arguments.test, arguments.test_share, arguments.validation_share)
     damage = Damage(skip=arguments.skip_damaged)
@@ -96,7 +89,7 @@ def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, 
     rows = summary(runs, costs)
     text = table(rows, arguments.precision)
     data = {
-        "records": [str(path) for path in arguments.records],
+        "records": str(arguments.records),
         "splits": [split.name for split in splits],
         "skipped": damage.skipped,
     }

@@ -1,4 +1,4 @@
-"""export-embedder: VGGish, YAMNet's body or a trained embedder to TFLite, its error measured and written beside it."""
+"""export-embedder: VGGish or YAMNet's body to TFLite, its error measured and written beside it."""
 
 import argparse
 from pathlib import Path
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         type=Path,
-        help="VGGish's checkpoint, YAMNet's .tflite file, a folder that fetch filled, or a folder that train-embedder made",
+        help="VGGish's checkpoint, YAMNet's .tflite file, or a folder that fetch filled",
     )
     parser.add_argument(
         "--precision", choices=("float32", "float16", "dynamic", "int8"), help="of VGGish (dynamic); YAMNet's body is int8"

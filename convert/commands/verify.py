@@ -35,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--embedder-source",
         type=Path,
-        help="folder that train-embedder made, or VGGish's checkpoint: compare with that graph. Google's own weights also "
-        "take the published smoke test",
+        help="VGGish's checkpoint, YAMNet's .tflite file, or a folder that fetch filled: compare with that graph. Google's own "
+        "VGGish also takes the published smoke test",
     )
     parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) of a checkpoint; those beside it if not given")
     parser.add_argument("--embedder", type=Path, help="without a bundle: a .tflite embedder to compare, its errors beside it")

@@ -18,7 +18,6 @@ OFFSET_SHARE = 0.05
 LARGEST_OFFSET = 0.1
 DRIVEN_SHARE = 0.05
 DRIVEN_DBFS = (-8.0, 6.0)
-TIME_MASK_SHARE = 0.5
 
 
 def speed_changed(samples: Float32, factor: float, length_samples: int) -> Float32:
@@ -108,19 +107,3 @@ def rms(samples: Float32) -> float:
 def gain_of_db(decibels: float) -> np.float32:
     """The factor on amplitude."""
     return np.float32(10.0 ** (decibels / 20.0))
-
-
-def masked(log_mel: Float32, rng: np.random.Generator) -> Float32:
-    """SpecAugment: up to two stripes of bands and one of time are set to the patch's mean."""
-    out = log_mel.copy()
-    mean = log_mel.mean()
-    frames, bands = log_mel.shape
-    for _ in range(rng.integers(0, 3)):
-        width = int(rng.integers(1, 9))
-        start = int(rng.integers(0, bands - width))
-        out[:, start : start + width] = mean
-    if rng.random() < TIME_MASK_SHARE:
-        width = int(rng.integers(1, 17))
-        start = int(rng.integers(0, frames - width))
-        out[start : start + width] = mean
-    return out

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,9 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 
 NO_CLASS = -1
-UNKNOWN_CLASS = -2
 NO_FOLD = 0
 BACKGROUND_CLASSES = ("music", "speech")
 """Labels of background that are classes too; every other label of it is none."""
-
-UNSORTED = "unsorted"
-"""Label of background of which nobody knows what sounds in it: a teacher can say of it what it hears, and nothing else can."""
 
 AUDIO_SUFFIXES = frozenset({".ogg", ".opus", ".wav", ".flac", ".mp3", ".aiff", ".aif"})
 OTHER_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".3gp", ".amr", ".wma", ".webm", ".caf"})
@@ -49,10 +45,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class LoadedClip:
-    """A clip's samples, 16 kHz mono float32, with its class as an index.
-
-    NO_CLASS is sound that is none of the classes, UNKNOWN_CLASS sound that may be any of them.
-    """
+    """A clip's samples, 16 kHz mono float32, with its class as an index; NO_CLASS is sound that is none of the classes."""
 
     clip: Clip
     class_index: int
@@ -142,27 +135,11 @@ def background_labels(clips: Sequence[Clip], labels: Sequence[str]) -> tuple[str
     return tuple(sorted({*labels, *({clip.label for clip in clips} & set(BACKGROUND_CLASSES))}))
 
 
-def with_background(clips: Sequence[LoadedClip], labels: Sequence[str], root: Path) -> tuple[list[LoadedClip], tuple[str, ...]]:
-    """Clips and background together, and their labels."""
-    found = find_clips(root)
-    together = background_labels(found, labels)
-    renumbered = [replace(clip, class_index=together.index(clip.clip.label)) for clip in clips]
-    known = load_clips([clip for clip in found if clip.label in together], together)
-    return [*renumbered, *known, *load_unlabelled([clip for clip in found if clip.label not in together])], together
-
-
 def load_unlabelled(clips: Sequence[Clip]) -> list[LoadedClip]:
-    """Read clips that are of no class, or of which nobody knows."""
+    """Read clips that are of no class."""
     return [LoadedClip(clip, class_of(clip, ()), read_16khz(clip.path)) for clip in clips]
 
 
 def class_of(clip: Clip, labels: Sequence[str]) -> int:
-    """The index of a clip's label, or which of the two kinds without an index it is."""
-    if clip.label in labels:
-        return labels.index(clip.label)
-    return UNKNOWN_CLASS if clip.label == UNSORTED else NO_CLASS
-
-
-def is_background(clip: LoadedClip) -> bool:
-    """Whether a clip is speech, music or of no class."""
-    return clip.class_index == NO_CLASS or clip.clip.label in BACKGROUND_CLASSES
+    """The index of a clip's label; NO_CLASS for any other label."""
+    return labels.index(clip.label) if clip.label in labels else NO_CLASS

@@ -10,7 +10,6 @@ from convert.data.clips import (
     AUDIO_SUFFIXES,
     NO_CLASS,
     NO_FOLD,
-    UNSORTED,
     Clip,
     LoadedClip,
     background_labels,
@@ -51,14 +50,14 @@ class Recording:
 def labelled(
     root: Path, folds: Collection[int] | None, backgrounds: Sequence[Path] = ()
 ) -> tuple[list[tuple[Clip, int]], tuple[ClassName, ...]]:
-    """Clips with their class index, NO_CLASS for background of none, and the classes; what is unsorted is left out.
+    """Clips with their class index, NO_CLASS for background of none, and the classes.
 
     Background whose label is a class is of it, like the clips. It has no folds.
     """
     clips = find_clips(root, folds)
     labels = labels_of(clips)
     for background in backgrounds:
-        more = [replace(clip, fold=NO_FOLD) for clip in find_clips(background) if clip.label != UNSORTED]
+        more = [replace(clip, fold=NO_FOLD) for clip in find_clips(background)]
         labels = background_labels(more, labels)
         clips += more
     return [(clip, class_of(clip, labels)) for clip in clips], classes_of(clips, labels)

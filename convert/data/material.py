@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.data.clips import UNSORTED
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
-LEARNT_FROM = "train"
-SPLITS = (LEARNT_FROM, "calibrate", "test")
+SPLITS = ("train", "calibrate", "test")
 BY_KIND = "by_kind"
 """Label of a part whose recordings YAMNet sorts into folders by kind and label."""
 
@@ -31,7 +29,7 @@ class Part:
 
     Attributes:
         split: what it is for: train, calibrate or test.
-        label: speech, music, by_kind, unsorted, or a name that is no class.
+        label: speech, music, by_kind, or a name that is no class.
         of: folder below the root of what was unpacked.
         files: patterns of file names.
         but: patterns of paths that are left out.
@@ -63,8 +61,6 @@ def read_parts(content: dict[str, object]) -> tuple[Part, ...]:
     if wrong:
         message = f"the plan has the split {wrong[0]}; the splits are {', '.join(SPLITS)}"
         raise UsageError(message)
-    if any(part.label == UNSORTED and part.split != LEARNT_FROM for part in parts):
-        raise UsageError("unsorted sound is for training only: nobody knows what is true of it, so nothing can be measured by it")
     return parts
 
 

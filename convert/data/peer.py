@@ -15,7 +15,7 @@ import numpy as np
 
 from convert.data.classes import ClassName
 from convert.data.doubts import Doubts
-from convert.data.teacher import Teacher
+from convert.data.tagger import Tagger
 from convert.data.yamnet_labels import read_labels
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.decision import Rule
@@ -63,7 +63,7 @@ class Peer:
     """
 
     def __init__(self, path: Path, classes: Sequence[SoundClass | ClassName]) -> None:
-        self._tagger = Teacher(path)
+        self._tagger = Tagger(path)
         columns_of_classes = columns_of(path, self._tagger.classes, classes)
         self.deaf_to = tuple(sound.slug for sound, columns in zip(classes, columns_of_classes, strict=True) if not columns)
         self.doubts = Doubts.of(read_labels(path), [names_of(sound) for sound in classes])
@@ -93,11 +93,6 @@ def names_of(sound: SoundClass | ClassName) -> tuple[str, ...]:
 def by_identifier(sound: SoundClass) -> SoundClass:
     """The class made of the labels that the table has for its identifier, where it has some."""
     return replace(sound, audioset=()) if sound.mid in NAMES_BY_MID else sound
-
-
-def of_all_classes(path: Path) -> Peer:
-    """One that listens for every class of the table, in its order."""
-    return Peer(path, tuple(ClassName(mid, mid, mid) for mid in NAMES_BY_MID))
 
 
 def windows(samples: Float32, step_samples: int) -> Float32:

@@ -24,8 +24,7 @@ def probe_windows(count: int, seed: int, clips: Path | None = None, folds: Colle
     rng = np.random.default_rng([seed, 77])
     if clips is not None:
         found = find_clips(clips, folds)
-        labels = labels_of(found)
-        return WindowSource(load_clips(found, labels), len(labels), seed).draw(rng, count).samples
+        return WindowSource([clip.samples for clip in load_clips(found, labels_of(found))], seed).draw(rng, count)
     backgrounds = Backgrounds(seed)
     return np.stack([_made_up(rng, backgrounds, FRONT_END.patch_samples) for _ in range(count)])
 

@@ -57,22 +57,17 @@ def source_of(name: str) -> str:
     return fold_and_source(name)[1]
 
 
-def write_splits(
-    records: Sequence[Path], parting: Parting, classes: Sequence[ClassName], folder: Path, damage: Damage
-) -> list[Split]:
-    """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty.
-
-    `records` are one file or folder, or one for each of the parting's folds, in their order.
-    """
+def write_splits(records: Path, parting: Parting, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
+    """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty."""
     wanted = Form(classes=len(classes), min_frames=1)
-    plan = _plan(records, parting, wanted, damage)
-    progress = Progress("compare: split file", 3 * len(plan))
+    names = _names(records, parting, wanted, damage)
+    progress = Progress("compare: split file", 3 * len(names))
     splits = []
-    for number, (name, own) in enumerate(plan.items()):
+    for number, name in enumerate(names):
         paths: dict[Part, Path] = {part: folder / name / f"{part}.tfrecord" for part in PARTS}
         for step, (part, path) in enumerate(paths.items(), 3 * number + 1):
-            source = parting.test if parting.test is not None and part == "test" else own
-            # Damage was named and counted when the plan was made; a file of its own for tests has its first reading here.
+            source = parting.test if parting.test is not None and part == "test" else records
+            # Damage was named and counted before; a file of its own for tests has its first reading here.
             first_reading = source == parting.test and number == 0
             found = read_dataset(source, wanted, damage if first_reading else damage.repeated())
             chosen = found if source == parting.test else _chosen(found, _rule(parting, name), part)
@@ -84,24 +79,19 @@ def write_splits(
     return splits
 
 
-def _plan(records: Sequence[Path], parting: Parting, form: Form, damage: Damage) -> dict[str, Path]:
-    """Names of the splits, and the records of each. Reads all records once, so that damage is met before anything is trained."""
+def _names(records: Path, parting: Parting, form: Form, damage: Damage) -> list[str]:
+    """Names of the splits. Reads all records once, so that damage is met before anything is trained."""
     if parting.by == "folds" and parting.test is None:
-        there = [_folds(source, form, damage) for source in records]
-        folds = parting.folds or sorted(there[0])
-        if len(records) not in (1, len(folds)):
-            raise UsageError(f"{len(records)} sets of records need as many --folds, each that which its set is measured on")
-        for place, fold in enumerate(folds):
-            if fold not in there[place % len(records)]:
-                raise UsageError(
-                    f"{records[place % len(records)]} has no fold {fold}; it has {sorted(there[place % len(records)])}"
-                )
-        return {f"fold-{fold}": records[place % len(records)] for place, fold in enumerate(folds)}
-    if parting.folds or len(records) > 1:
-        raise UsageError("--folds and several RECORDS are for --split folds")
-    for _ in read_dataset(records[0], form, damage):
+        there = _folds(records, form, damage)
+        folds = parting.folds or sorted(there)
+        if missing := [fold for fold in folds if fold not in there]:
+            raise UsageError(f"{records} has no fold {missing[0]}; it has {sorted(there)}")
+        return [f"fold-{fold}" for fold in folds]
+    if parting.folds:
+        raise UsageError("--folds are for --split folds")
+    for _ in read_dataset(records, form, damage):
         pass
-    return {"all": records[0]}
+    return ["all"]
 
 
 def _folds(source: Path, form: Form, damage: Damage) -> set[int]:

@@ -1,16 +1,13 @@
-"""An embedder as a TFLite file, checked against its source graph before it is written."""
+"""VGGish as a TFLite file, checked against its source graph before it is written."""
 
 import time
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from convert.files import read_arrays
-from convert.graphs.embedder import FoldedEmbedder, shape_of
-from convert.graphs.embedder_training import fit_pca
 from convert.graphs.tflite import Precision, to_tflite
+from convert.graphs.vggish import Vggish
 from edge_detector.core.embedding import Pca, dequantise, quantise
 from edge_detector.edges.tflite import TfliteEmbedder
 from edge_detector.errors import EdgeDetectorError
@@ -28,36 +25,11 @@ LARGEST_SHARE = {"float32": 1e-4}
 """Largest difference, as a share of the source's largest value."""
 
 CALIBRATION_WINDOWS = 300
+COMPONENT_STD = 1.18
 SMALLEST_NORM = 1e-12
 
 
-class EmbedderGraph(Protocol):
-    """A network from log-mel patches to raw embeddings: a tf.Module."""
-
-    def __call__(self, log_mel: Any) -> Any:  # noqa: ANN401 - tensors
-        """Tensors (n, 128) of tensors (n, 96, 64)."""
-
-    def embed_all(self, patches: Float32) -> Float32:
-        """The same for arrays, in batches."""
-
-
-def load_embedder(folder: Path) -> tuple[FoldedEmbedder, Pca]:
-    """What train-embedder left in a folder."""
-    weights = read_arrays(folder / "weights.npz")
-    arrays = read_arrays(folder / "pca.npz")
-    try:
-        model = FoldedEmbedder(weights, shape_of(folder))
-        pca = Pca(arrays["pca_eigen_vectors"], arrays["pca_means"])
-    except (KeyError, ValueError) as error:
-        message = f"{folder} is not what train-embedder makes ({error}); train the embedder again"
-        raise EdgeDetectorError(message) from error
-    if not all(np.isfinite(value).all() for value in weights.values()):
-        message = f"{folder / 'weights.npz'} holds values that are not finite; the training diverged, lower --learning-rate"
-        raise EdgeDetectorError(message)
-    return model, pca
-
-
-def export_embedder(model: EmbedderGraph, precision: Precision, patches: Float32) -> bytes:
+def export_embedder(model: Vggish, precision: Precision, patches: Float32) -> bytes:
     """A TFLite file with the signature embed(log_mel [1, 96, 64]) -> embedding [1, 128].
 
     Args:
@@ -83,7 +55,7 @@ def export_embedder(model: EmbedderGraph, precision: Precision, patches: Float32
     )
 
 
-def embedder_errors(content: bytes, model: EmbedderGraph, pca: Pca | None, patches: Float32) -> dict[str, Any]:
+def embedder_errors(content: bytes, model: Vggish, pca: Pca | None, patches: Float32) -> dict[str, Any]:
     """How far the TFLite file is from its source graph on these patches, and what it costs.
 
     Without a PCA, codes are counted by a whitening fitted to the source's embeddings of these patches.
@@ -96,7 +68,7 @@ def embedder_errors(content: bytes, model: EmbedderGraph, pca: Pca | None, patch
     result: dict[str, Any] = {"windows": len(patches), "finite": bool(np.isfinite(found).all()), "bytes": len(content)}
     if not result["finite"]:
         return result
-    pca = pca or _whitening(wanted)
+    pca = pca or whitening(wanted)
     want_codes, found_codes = quantise(wanted, pca), quantise(found, pca)
     cosine = _cosine(wanted, found)
     # One window is its own mean.
@@ -143,10 +115,19 @@ def require_equal(errors: dict[str, Any], precision: Precision) -> None:
         raise EdgeDetectorError(message)
 
 
-def _whitening(embeddings: Float32) -> Pca:
-    if len(embeddings) > 1:
-        return Pca(*fit_pca(embeddings))
-    return Pca(np.eye(EMBEDDING_SIZE, dtype=np.float32), embeddings[0])
+def whitening(embeddings: Float32) -> Pca:
+    """PCA parameters fitted to embeddings float32 (n, 128): components come out with AudioSet's measured spread (spec 3.3).
+
+    Directions with almost no variance are damped, not blown up into noise. A single embedding is only its own mean.
+    """
+    if len(embeddings) == 1:
+        return Pca(np.eye(EMBEDDING_SIZE, dtype=np.float32), embeddings[0])
+    means = embeddings.mean(axis=0, dtype=np.float64)
+    values, vectors = np.linalg.eigh(np.cov(embeddings.astype(np.float64) - means, rowvar=False))
+    order = np.argsort(values)[::-1]
+    values, vectors = np.maximum(values[order], 0.0), vectors[:, order]
+    scale = COMPONENT_STD / np.sqrt(np.maximum(values, max(values[0] * 1e-4, 1e-12)))
+    return Pca((vectors * scale).T.astype(np.float32), means.astype(np.float32))
 
 
 def _cosine(one: Float32, other: Float32) -> Float32:

@@ -1,4 +1,4 @@
-"""Where an embedder comes from: VGGish's checkpoint, or a folder that train-embedder made."""
+"""VGGish from its checkpoint, and what export-embedder writes beside a .tflite file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ import numpy as np
 from convert.data import released
 from convert.data.download import sha256_of
 from convert.files import read_json, write_arrays, write_json
-from convert.graphs.embedder_export import EmbedderGraph, load_embedder
 from convert.graphs.vggish import VGGISH, Layout, Vggish
 from convert.graphs.vggish_checkpoint import read_checkpoint
 from convert.serving import EMBEDDER_FACTS, read_pca
@@ -18,14 +17,13 @@ from edge_detector.core.embedding import Pca
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 
-FACTS, TRAINED, PCA = EMBEDDER_FACTS, "weights.npz", "pca.npz"
+FACTS, PCA = EMBEDDER_FACTS, "pca.npz"
 MODEL = "vggish"
-TRAINED_NAME = "compact-vggish"
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSource:
-    """An embedder before export.
+    """VGGish before export.
 
     Attributes:
         model: the graph.
@@ -36,7 +34,7 @@ class EmbedderSource:
 
     """
 
-    model: EmbedderGraph
+    model: Vggish
     pca: Pca | None
     facts: dict[str, Any]
     released: bool = False
@@ -44,7 +42,7 @@ class EmbedderSource:
 
 
 def load_source(path: Path, pca: Path | None = None, layout: Layout = VGGISH) -> EmbedderSource:
-    """A checkpoint file, a folder that fetch filled, or a folder that train-embedder made.
+    """From a checkpoint file, or a folder that fetch filled.
 
     Args:
         path: file or folder.
@@ -53,15 +51,6 @@ def load_source(path: Path, pca: Path | None = None, layout: Layout = VGGISH) ->
 
     """
     checkpoint = path / released.CHECKPOINT.name if path.is_dir() else path
-    if path.is_dir() and not checkpoint.exists():
-        if not (path / TRAINED).exists() and (path / FACTS).exists() and read_json(path / FACTS).get("model") == MODEL:
-            message = f"{path} holds what was exported from VGGish's checkpoint; give the checkpoint itself"
-            raise UsageError(message)
-        if pca is not None:
-            message = f"--pca goes with a checkpoint; {path} is to have the PCA it was trained with"
-            raise UsageError(message)
-        model, own_pca = load_embedder(path)
-        return EmbedderSource(model, own_pca, {**read_json(path / FACTS), "name": TRAINED_NAME})
     weights = read_checkpoint(checkpoint, layout)
     beside = checkpoint.with_name(released.PCA_PARAMETERS.name)
     pca = pca or (beside if beside.exists() else None)
@@ -70,7 +59,6 @@ def load_source(path: Path, pca: Path | None = None, layout: Layout = VGGISH) ->
         "model": MODEL,
         "name": MODEL,
         "log_offset": FRONT_END.log_offset,
-        "width": layout.channels[0] / VGGISH.channels[0],
         "parameters": int(sum(values.size for values in weights.values())),
         "checkpoint_sha256": checksum,
         "folds": [],
@@ -88,7 +76,7 @@ def refuse_foreign_folder(output: Path, name: str) -> None:
     """Raise if describing an embedder in the output's folder would overwrite what is said of another."""
     facts = output.parent / FACTS
     said = read_json(facts) if facts.exists() else {}
-    if said and said.get("name", MODEL if said.get("model") == MODEL else TRAINED_NAME) != name:
+    if said and said.get("name") != name:
         message = f"{output.parent} is another embedder's folder; write {output.name} into a folder of its own"
         raise UsageError(message)
 

@@ -1,7 +1,7 @@
-"""Adam or Muon with decoupled weight decay and averaged weights, over plain variables, saved as numbers only."""
+"""Adam with decoupled weight decay and averaged weights, over plain variables, saved as numbers only."""
 
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,13 +13,6 @@ from edge_detector.errors import EdgeDetectorError
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
-MUON_MOMENTUM = 0.95
-MUON_ITERATION = (3.4445, -4.7750, 2.0315)
-MUON_ITERATIONS = 5
-MUON_RMS = 0.2
-"""Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; steps as large as Adam's,
-so that rates can stay, by Liu et al. 2025, "Muon is scalable for LLM training" (arXiv 2502.16982)."""
-
 Clip: TypeAlias = Literal["together", "each"]
 """Whether all gradients are one vector to be clipped, or, as in YouTube-8M, each variable's is."""
 
@@ -28,7 +21,7 @@ class Trainer:
     """Trains named variables; `tracked` ones are averaged and saved but not trained (batch-norm statistics).
 
     Averages use a decay that grows with the steps, so the first ones do not carry the random start; 0 averages nothing. A
-    clip norm of 0 clips nothing. Variables named in `orthogonal` learn by Muon: hidden layers, never the first or a head.
+    clip norm of 0 clips nothing.
     """
 
     def __init__(
@@ -40,7 +33,6 @@ class Trainer:
         weight_decay: float = 0.0,
         clip_norm: float = 1.0,
         clip: Clip = "together",
-        orthogonal: Collection[str] = (),
     ) -> None:
         self.trained = dict(trained)
         self.variables = {**self.trained, **(tracked or {})}
@@ -51,7 +43,6 @@ class Trainer:
         self._mean = {name: tf.Variable(v, trainable=False) for name, v in averaged.items()}
         self._average_decay, self._weight_decay = average_decay, weight_decay
         self._clip_norm, self._clip = clip_norm, clip
-        self._orthogonal = frozenset(orthogonal)
 
     def trained_list(self) -> Sequence[Any]:
         """Trained variables in the order that `apply` expects gradients."""
@@ -68,12 +59,6 @@ class Trainer:
         for (name, variable), gradient in zip(self.trained.items(), gradients, strict=True):
             if self._weight_decay and len(variable.shape) > 1:
                 variable.assign_sub(learning_rate * self._weight_decay * variable)
-            if name in self._orthogonal:
-                momentum = self._first[name]
-                momentum.assign(MUON_MOMENTUM * momentum + (1.0 - MUON_MOMENTUM) * gradient)
-                ahead = MUON_MOMENTUM * momentum + (1.0 - MUON_MOMENTUM) * gradient
-                variable.assign_sub(learning_rate * _orthogonalised(ahead))
-                continue
             # TensorFlow 1's Adam, in one pass over the memory.
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
@@ -119,27 +104,5 @@ class Trainer:
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise EdgeDetectorError(message) from error
 
-    def begin_with(self, values: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        """Take what another training has learnt, of the variables named, and begin at step 0. Raises KeyError, ValueError."""
-        for name, value in values.items():
-            self.variables[name].assign(value.astype(np.float32))
-            self._mean[name].assign(self.variables[name])
-
     def _groups(self) -> list[tuple[str, dict[str, Any]]]:
         return [("value", self.variables), ("first", self._first), ("second", self._second), ("mean", self._mean)]
-
-
-def _orthogonalised(matrix: Any) -> Any:  # noqa: ANN401 - a tensor, which has no type
-    """The nearest matrix whose directions are all as long, roughly; of a kernel, the matrix of what goes in by what comes out.
-
-    Roughly is enough: five iterations in bfloat16 leave singular values between 0.7 and 1.2, as far as Muon needs.
-    """
-    flat = tf.reshape(matrix, [-1, matrix.shape[-1]])
-    rows, columns = flat.shape
-    near = tf.cast(flat / (tf.norm(flat) + EPSILON), tf.bfloat16)
-    linear, cubic, quintic = MUON_ITERATION
-    for _ in range(MUON_ITERATIONS):
-        # The smaller of both products; a kernel has more rows than columns.
-        square = tf.matmul(near, near, transpose_a=True)
-        near = linear * near + tf.matmul(near, cubic * square + quintic * tf.matmul(square, square))
-    return tf.cast(MUON_RMS * max(rows, columns) ** 0.5 * tf.reshape(near, matrix.shape), tf.float32)

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import soundfile
 
+import convert
 from convert.__main__ import main
 from convert.data.audio import read_16khz
 from convert.data.augment import band_limited, rms
-from convert.data.clips import NO_CLASS, Clip, LoadedClip, find_clips, is_background, labels_of, load_clips, with_background
+from convert.data.clips import NO_CLASS, Clip, LoadedClip, find_clips
+from convert.data.corpus import labelled
 from convert.data.kinds import kind_of
-from convert.data.material import BY_KIND, pieces
+from convert.data.material import BY_KIND, pieces, read_parts
 from convert.data.sorting import KindSorter
 from convert.data.soundscape import Composer
-from convert.data.windows import WindowSource
 from edge_detector.types import Float32
-from tests.convert.synthetic import LABELS, RATE_HZ, loaded, sound, write_clips
+from tests.convert.synthetic import RATE_HZ, loaded, sound, write_clips
 
 PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}
 
@@ -117,10 +118,10 @@ def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("convert.commands.background.KindSorter", SorterByLength)
-    monkeypatch.setattr("convert.commands.background.of_all_classes", lambda _path: None)
     material = write_material(tmp_path / "material")
     soundfile.write(material / "voices" / "silent.wav", np.zeros(RATE_HZ), RATE_HZ, subtype="PCM_16")
     shutil.copy(material / "voices" / "a.wav", material / "voices" / "c.oga")
+    (material / "voices" / "link.wav").symlink_to(material / "voices" / "a.wav")
     parts = [PART | {"label": BY_KIND}, PART | {"label": BY_KIND, "of": "tunes", "split": "calibrate"}]
     plan = write_plan(tmp_path / "plan.json", *parts)
     assert background(material, "--plan", plan, "--teacher", "yamnet.tflite", "-o", tmp_path / "out") == 0
@@ -134,7 +135,7 @@ def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(
     assert [(part["split"], part["label"], part["files"]) for part in listed] == [
         ("train", "animal_cat", 3),
         ("calibrate", "machine_car", 1),
-    ], "what is silent is of no kind"
+    ], "silence is of no kind, and a link is not a second recording"
 
 
 def test_recordings_are_sorted_by_kind_only_with_yamnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,17 +154,25 @@ def test_yamnet_names_the_folder_of_a_recording_after_what_sounds_most_of_the_ti
     assert kind_of(sorter.folder_of(np.zeros(100, np.float32))) == "noise"
 
 
+def test_the_recipe_downloads_every_package_of_its_plan() -> None:
+    recipes = Path(convert.__file__).parent / "recipes"
+    parts = read_parts(json.loads((recipes / "default_background.json").read_text(encoding="utf-8")))
+    downloaded = set((recipes / "material.mk").read_text(encoding="utf-8").split())
+    assert {part.of.split("/")[0] for part in parts} - {"espeak"} <= downloaded
+    assert all(part.licence and part.credit for part in parts)
+
+
 def test_speech_and_music_become_classes_and_the_rest_has_none(tmp_path: Path) -> None:
-    found = find_clips(write_clips(tmp_path / "clips"))
-    clips = load_clips(found, labels_of(found))
+    clips = write_clips(tmp_path / "clips")
     for label in ("speech", "music", "other"):
         (tmp_path / "more" / label).mkdir(parents=True)
         soundfile.write(tmp_path / "more" / label / "1-x_0000-0000.wav", sound("beep", 5), RATE_HZ, subtype="PCM_16")
-    together, labels = with_background(clips, labels_of(found), tmp_path / "more")
-    assert labels == ("beep", "hiss", "music", "speech", "thump")
-    for clip in together:
-        assert clip.class_index == (NO_CLASS if clip.clip.label == "other" else labels.index(clip.clip.label))
-    assert sum(map(is_background, together)) == 3
+    together, classes = labelled(clips, None, [tmp_path / "more"])
+    labels = [each.slug for each in classes]
+    assert labels == ["beep", "hiss", "music", "speech", "thump"]
+    for clip, index in together:
+        assert index == (NO_CLASS if clip.label == "other" else labels.index(clip.label))
+    assert len(together) == 18 + 3
 
 
 def other(seed: int) -> LoadedClip:
@@ -172,20 +181,10 @@ def other(seed: int) -> LoadedClip:
 
 def test_what_is_of_no_class_is_mixed_in_and_never_labelled() -> None:
     quiet = [other(seed) for seed in range(3)]
-    windows = WindowSource(quiet, 2, seed=0).draw(np.random.default_rng(1), 40)
-    assert not windows.labels.any()
-    assert windows.samples.any(axis=1).all()
     scenes = list(map(Composer(quiet, 4, 0).compose, range(20)))
     assert not any(scene.labels for scene in scenes)
     both = Composer([*quiet, *(loaded("beep", seed) for seed in range(3))], 4, 0)
     assert {labels for number in range(40) for labels in both.compose(number).frame_labels} == {(), (0,)}
-
-
-def test_classes_are_drawn_alike_however_many_clips_they_have() -> None:
-    clips = [*(loaded("beep", seed) for seed in range(30)), loaded("hiss", 0)]
-    labels = WindowSource(clips, len(LABELS), seed=0).draw(np.random.default_rng(2), 300).labels
-    beeps, hisses, _ = labels.sum(axis=0)
-    assert 0.7 < beeps / hisses < 1.4
 
 
 def test_a_telephone_keeps_what_is_below_its_limit() -> None:

@@ -10,11 +10,9 @@ import pytest
 
 from convert.data.activity import active_starts, cut
 from convert.data.clips import NO_CLASS, NO_FOLD, Clip, LoadedClip
-from convert.data.feed import Feed
 from convert.data.soundscape import MOST_OF_FOLDER, Composer, Scene, scene_samples, split_by_source
-from convert.data.windows import Windows, WindowSource
+from convert.data.windows import WindowSource
 from edge_detector.core.logmel import patches
-from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
 from tests.convert.synthetic import LABELS, loaded, sound
 
@@ -209,39 +207,16 @@ def test_takes_of_one_original_stay_on_one_side_of_the_split() -> None:
     assert not names[0] & names[1]
 
 
-def test_windows_hold_what_their_labels_say_and_repeat_with_their_seed() -> None:
-    source = WindowSource(CLIPS, len(LABELS), seed=0)
-    windows = source.draw(np.random.default_rng(4), 200)
-    again = WindowSource(CLIPS, len(LABELS), seed=0).draw(np.random.default_rng(4), 200)
-    assert np.array_equal(windows.samples, again.samples)
-    assert np.array_equal(windows.labels, again.labels)
-    assert np.abs(windows.samples).max() <= 1.0
-    counts = windows.labels.sum(axis=1)
-    assert {0.0, 1.0, 2.0} <= set(counts.tolist())
-    assert all(window.any() for window, count in zip(windows.samples, counts, strict=True) if count)
-
-
-def test_training_that_resumes_sees_the_batches_it_would_have_seen() -> None:
-    feed = Feed(WindowSource(CLIPS, len(LABELS), seed=0), None, batch=2, uses=2, seed=3)
-    straight = feed.batches(0)
-    ahead = [next(straight) for _ in range(20)]
-    straight.close()
-    resumed = feed.batches(18)
-    late = [next(resumed) for _ in range(2)]
-    resumed.close()
-    for wanted, found in zip(ahead[18:], late, strict=True):
-        assert np.array_equal(wanted.log_mel, found.log_mel)
-        assert np.array_equal(wanted.labels, found.labels)
-
-
-def test_an_error_in_the_background_thread_reaches_the_trainer() -> None:
-    class Broken(WindowSource):
-        def draw(self, rng: np.random.Generator, count: int) -> Windows:
-            raise EdgeDetectorError(f"the disk is gone after {count} windows of {rng}")
-
-    batches = Feed(Broken(CLIPS, 3, seed=0), None, batch=2, uses=1, seed=0).batches(0)
-    with pytest.raises(EdgeDetectorError, match="the disk is gone"):
-        next(batches)
+def test_windows_of_recordings_hold_sound_and_repeat_with_their_seed() -> None:
+    recordings = [clip.samples for clip in CLIPS]
+    windows = WindowSource(recordings, seed=0).draw(np.random.default_rng(4), 200)
+    again = WindowSource(recordings, seed=0).draw(np.random.default_rng(4), 200)
+    assert windows.shape == (200, 15_600)
+    assert windows.dtype == np.float32
+    assert np.array_equal(windows, again)
+    assert np.abs(windows).max() <= 1.0
+    assert windows.any(axis=1).all()
+    assert len({window.tobytes() for window in windows}) == 200
 
 
 def test_windows_start_only_where_there_is_sound() -> None:

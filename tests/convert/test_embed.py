@@ -247,7 +247,6 @@ def test_background_alone_is_labelled_as_it_is_beside_the_clips(tmp_path: Path) 
     clips, background = write_clips(tmp_path / "clips", folds=2, takes=1), tmp_path / "background"
     record(background / "speech" / "1-voice.wav", seconds=2.0)
     record(background / "other" / "1-drum.wav")
-    record(background / "unsorted" / "1-game.wav")
     assert embed(clips, "--background", background, "--part", "background", "-o", tmp_path / "out.tfrecord") == 0
     found = [(each.video_id, each.labels, len(each.codes)) for each in read_dataset(tmp_path / "out.tfrecord")]
     assert found == [("other/1-drum", (), 1), ("speech/1-voice", (2,), 2)]

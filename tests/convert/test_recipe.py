@@ -14,10 +14,12 @@ from convert.card import model_card
 from convert.data.records import read_dataset
 from convert.serving import DEFAULT_BUNDLE
 from edge_detector.core.bundle import EMBEDDER, PCA, SEQUENCE, load_bundle
-from tests.convert.synthetic import LABELS, RATE_HZ, sound
+from tests.convert.synthetic import LABELS, RATE_HZ, loaded, sound
 from tests.convert.tiny_recipe import bundle_command, convert
 
 pytest.importorskip("tensorflow")
+
+from tests.convert.narrow_vggish import taken_for_vggish, write_released
 
 
 def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
@@ -57,12 +59,22 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
 
 
 def test_verify_passes_and_says_what_it_compared(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sources = ("--embedder-source", work / "embedder", "--sequence-source", work / "lstm")
-    assert convert("verify", work / "bundle", *sources, "--seconds", 8, "--json") == 0
+    sources = ("--embedder-source", work / "vggish", "--sequence-source", work / "lstm")
+    with taken_for_vggish():
+        assert convert("verify", work / "bundle", *sources, "--seconds", 8, "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["detector"]["largest_difference"] <= 1e-5
     assert result["sequence"]["largest_difference_bank"] <= 1e-5
     assert result["embedder"]["passed"]
+
+
+def test_verify_asks_for_the_source_that_the_bundle_was_made_from(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_released(tmp_path / "vggish", [loaded("hiss", seed).samples for seed in range(3)])
+    with taken_for_vggish():
+        assert convert("verify", work / "bundle", "--embedder-source", other, "--seconds", 4) == 1
+    assert f"the bundle's pca.npz is not the one in {other}; give the folder it was made from" in capsys.readouterr().err
 
 
 def test_verify_fails_against_another_training(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,10 +135,17 @@ def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path
     assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one.files)
 
 
-def test_a_fold_that_was_trained_on_cannot_be_evaluated_on(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert convert(*bundle_command(work, work / "leaky", "2,3")) == 2
-    assert "the embedder has met fold 2, which cannot be evaluated on" in capsys.readouterr().err
-    assert not (work / "leaky").exists()
+def test_a_fold_that_the_embedder_has_met_cannot_be_evaluated_on(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("embedder.tflite", "embedder.tflite.errors.json", "embedder.json", "pca.npz"):
+        shutil.copy(work / name, tmp_path / name)
+    facts = json.loads((tmp_path / "embedder.json").read_text(encoding="utf-8"))
+    (tmp_path / "embedder.json").write_text(json.dumps(facts | {"folds": [2, 3]}), encoding="utf-8")
+    command = (*bundle_command(work, tmp_path / "leaky"), "--embedder", tmp_path / "embedder.tflite")
+    assert convert(*command) == 2
+    assert "the embedder has met fold 3, which cannot be evaluated on" in capsys.readouterr().err
+    assert not (tmp_path / "leaky").exists()
 
 
 def test_nor_one_that_the_sequence_model_or_the_thresholds_have_met(
@@ -192,7 +211,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("train-embedder", "/nowhere", "--folds", "1", "-o", "x"), 2, "/nowhere is not a folder"),
+        (("embed", "/nowhere", "--soundscapes", "1", "-o", "x.tfrecord"), 2, "/nowhere is not a folder"),
         (("train", "/nowhere.tfrecord", "--validation", "/nowhere.tfrecord", "-o", "x"), 2, "does not exist"),
         (("export", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),
         (("export-embedder", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),

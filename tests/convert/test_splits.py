@@ -1,10 +1,8 @@
 """Records parted for training and for measuring: by their ids, or by folds."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from convert.data.damage import Damage
@@ -28,7 +26,7 @@ def names(path: Path) -> set[str]:
 
 def split(tmp_path: Path, records: Iterator[Record], parting: Parting) -> list[Split]:
     source = written(tmp_path / "records.tfrecord", records)
-    return write_splits([source], parting, read_classes(source), tmp_path / "splits", Damage())
+    return write_splits(source, parting, read_classes(source), tmp_path / "splits", Damage())
 
 
 def test_segments_are_parted_by_their_ids_and_nothing_is_in_two_parts(tmp_path: Path) -> None:
@@ -54,21 +52,6 @@ def test_each_fold_is_measured_once_and_takes_of_one_source_stay_together(tmp_pa
         assert sum(map(len, sources)) == 30
 
 
-def test_each_fold_may_be_measured_on_records_of_its_own(tmp_path: Path) -> None:
-    """The same clips embedded twice: fold 3 is measured on the first set, fold 1 on the second."""
-    sets = [
-        written(tmp_path / f"{name}.tfrecord", (replace(clip, codes=clip.codes + np.uint8(name)) for clip in clips()))
-        for name in (1, 2)
-    ]
-    found = write_splits(sets, Parting(by="folds", folds=(3, 1)), read_classes(sets[0]), tmp_path / "splits", Damage())
-    assert [each.name for each in found] == ["fold-3", "fold-1"]
-    for number, (fold, each) in enumerate(zip("31", found, strict=True), 1):
-        assert {name[0] for name in names(each.test)} == {fold}
-        assert fold not in {name[0] for name in names(each.train) | names(each.validation)}
-        for part in (each.train, each.validation, each.test):
-            assert {int(record.codes[0, 2]) for record in read_dataset(part)} == {number}, "of its own set"
-
-
 @pytest.mark.parametrize(
     ("name", "source"),
     [("1-100032-A", "1-100032"), ("Y4bNQqk-VpsA", "Y4bNQqk-VpsA"), ("-1-2-3", "-1-2-3"), ("scene-000001", "scene-000001")],
@@ -90,16 +73,10 @@ def test_records_of_their_own_to_measure_on_are_taken_whole(tmp_path: Path) -> N
         (list(many(20)), Parting(by="folds"), "'clip0' is not FOLD-SOURCE-TAKE"),
         ([record for record in clips() if record.video_id[0] == "1"], Parting(by="folds"), "only fold 1"),
         (list(many(1)), Parting(), "leaves no record"),
-        (list(clips()), Parting(by="folds", folds=(1, 4)), r"has no fold 4; it has \[1, 2, 3\]"),
+        (list(clips()), Parting(by="folds", folds=(4, 1)), r"has no fold 4; it has \[1, 2, 3\]"),
         (list(clips()), Parting(folds=(1,)), "are for --split folds"),
     ],
 )
 def test_what_cannot_be_parted_is_said(tmp_path: Path, records: list[Record], parting: Parting, what: str) -> None:
     with pytest.raises(UsageError, match=what):
         split(tmp_path, iter(records), parting)
-
-
-def test_several_sets_of_records_need_their_folds(tmp_path: Path) -> None:
-    sets = [written(tmp_path / f"{name}.tfrecord", clips()) for name in "ab"]
-    with pytest.raises(UsageError, match="2 sets of records need as many --folds"):
-        write_splits(sets, Parting(by="folds", folds=(1,)), read_classes(sets[0]), tmp_path / "splits", Damage())

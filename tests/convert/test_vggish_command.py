@@ -1,8 +1,7 @@
 """VGGish on the command line: exported, measured, verified, and described for a bundle. Narrow, so that it is quick."""
 
-import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,7 @@ from tests.convert.vggish_reference import embedding, write_checkpoint
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs import embedder_source
-from tests.convert.narrow_vggish import NARROW, weights
+from tests.convert.narrow_vggish import taken_for_vggish, weights
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +29,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands take a narrow checkpoint for VGGish's."""
-    monkeypatch.setattr(embedder_source, "load_source", functools.partial(embedder_source.load_source, layout=NARROW))
+def narrow() -> Iterator[None]:
+    with taken_for_vggish():
+        yield
 
 
 @pytest.fixture
@@ -113,7 +111,7 @@ def test_the_file_in_the_old_flattening_order_fails_verify(
 
 @pytest.mark.usefixtures("narrow")
 def test_another_embedders_folder_is_not_overwritten(fetched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "embedder.json").write_text('{"width": 0.5}')
+    (tmp_path / "embedder.json").write_text('{"name": "yamnet-body"}')
     assert convert("export-embedder", fetched, "-o", tmp_path / "embedder.tflite") == 2
     assert "another embedder's folder" in capsys.readouterr().err
     assert not (tmp_path / "embedder.tflite").exists()

@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.__main__ import main
+from convert.data.audio import read_16khz
 from tests.convert.synthetic import write_clips
 
 
 def convert(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
-
-
-def embedder_command(clips: Path, output: Path, *more: object) -> Sequence[object]:
-    base = ("train-embedder", clips, "--folds", "1,2", "--width", 0.0625, "--batch", 8, "--precision", "float32", "-o", output)
-    return (*base, "--pca-windows", 300, *more)
 
 
 def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Sequence[object]:
@@ -24,10 +20,13 @@ def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Seq
 
 
 def follow_recipe(folder: Path) -> None:
-    """All of it, step by step, in one folder."""
+    """All of it, step by step, in one folder. The embedder is a narrow VGGish with random weights, in the folder `vggish`."""
+    from tests.convert.narrow_vggish import taken_for_vggish, write_released  # noqa: PLC0415 - tests without TensorFlow skip
+
     clips = write_clips(folder / "clips")
-    assert convert(*embedder_command(clips, folder / "embedder", "--steps", 40)) == 0
-    assert convert("export-embedder", folder / "embedder", "--windows", 20, "-o", folder / "embedder.tflite") == 0
+    source = write_released(folder / "vggish", [read_16khz(path) for path in sorted(clips.glob("*/[12]-*.wav"))])
+    with taken_for_vggish():
+        assert convert("export-embedder", source, "--windows", 20, "-o", folder / "embedder.tflite") == 0
     embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite")
     for part, count in (("train", 60), ("validation", 20)):
         scenes = ("--soundscapes", count, "--context", 4, "--part", part, "--validation-share", 0.3)

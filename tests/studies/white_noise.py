@@ -1,12 +1,11 @@
 """Is white noise in training needed, or harmful, for these embeddings? On the real recordings, fold by fold, with several seeds:
 
-    python -m tests.studies.white_noise --embedder build/recipe/embedder/embedder.tflite --work build/white-noise
+    python -m tests.studies.white_noise --work build/white-noise
 
 Each model learns from embeddings of the recordings as they are, of the recordings mixed with white noise before they are
-embedded, or from embeddings with noise added to them; it is tested on the fold that neither it nor the embedder learnt from: as
-recorded, with white noise, and with pink noise, which none of them has met. All three learn from equally many examples. The
-embedder is one that export-embedder made and that learnt from none of the folds; without one, it is that of the bundle that
-ships. What is done is not done again.
+embedded, or from embeddings with noise added to them; it is tested on the fold that it did not learn from: as recorded, with
+white noise, and with pink noise, which none of them has met. All three learn from equally many examples. The embedder is that of
+the bundle that ships, or one that export-embedder made, such as VGGish. What is done is not done again.
 """
 
 import argparse
@@ -32,8 +31,8 @@ from convert.data.damage import Damage
 from convert.data.records import Record, write_dataset
 from convert.data.splits import Split, share_of
 from convert.evaluation import Measuring, evaluate_model, open_model
-from convert.files import read_json, write_bytes, write_json
-from convert.serving import DEFAULT_BUNDLE, EMBEDDER_FACTS, CodeEmbedder
+from convert.files import write_bytes, write_json
+from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from edge_detector.core.bundle import load_bundle
 from edge_detector.core.embedding import CODES_PER_UNIT, dequantise
 from edge_detector.params import CODE_LIMIT, FRONT_END
@@ -116,19 +115,6 @@ def records_to_test(material: Material) -> Iterator[tuple[str, Iterator[Record]]
     changes = (None, *(with_noise(rng, snr_db) for snr_db in SNRS_DB), with_noise(rng, 10.0, exponent=0.5))
     for name, change in zip(TESTS, changes, strict=True):
         yield name, material.records(change)
-
-
-def load_embedder(path: Path | None, tested_folds: Sequence[int]) -> CodeEmbedder:
-    """The embedder of a file, or the one that ships."""
-    if path is None:
-        bundle = load_bundle(DEFAULT_BUNDLE)
-        facts, embedder = bundle.manifest.training.get("embedder"), CodeEmbedder.of_bundle(bundle)
-    else:
-        facts, embedder = read_json(path.with_name(EMBEDDER_FACTS)), CodeEmbedder.load(path)
-    learnt_from = set(facts.get("folds", ())) if isinstance(facts, dict) else set()
-    if met := learnt_from & set(tested_folds):
-        sys.exit(f"the embedder learnt from fold {min(met)}; give one that did not with --embedder, or other --folds")
-    return embedder
 
 
 def measured(clips: Path, embedder: CodeEmbedder, fold: int, own_seeds: Sequence[int], work: Path) -> list[dict[str, Any]]:
@@ -217,7 +203,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2))
     parser.add_argument("--work", type=Path, default=Path("build/white-noise"))
     arguments = parser.parse_args()
-    embedder = load_embedder(arguments.embedder, arguments.folds)
+    shipped = arguments.embedder is None
+    embedder = CodeEmbedder.of_bundle(load_bundle(DEFAULT_BUNDLE)) if shipped else CodeEmbedder.load(arguments.embedder)
     runs: list[dict[str, Any]] = []
     for fold in arguments.folds:
         runs += measured(arguments.data / "esc10", embedder, fold, arguments.seeds, arguments.work)

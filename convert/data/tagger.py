@@ -1,4 +1,4 @@
-"""A TFLite audio tagger whose scores a smaller network learns to give: YAMNet's form, one window in, one row of scores out."""
+"""A TFLite audio tagger of YAMNet's form: one window in, one row of scores out."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
 
-class Teacher:
+class Tagger:
     """Scores windows of 15,600 samples."""
 
     def __init__(self, path: Path) -> None:
         try:
             self._interpreter = interpreter_class()(str(path), num_threads=1)
         except (ValueError, OSError) as error:
-            message = f"{path} is not a TFLite model that can be loaded; give YAMNet's classifier, or leave --teacher out"
+            message = f"{path} is not a TFLite model that can be loaded; give YAMNet's classifier"
             raise UsageError(message) from error
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]
         if int(np.prod(self._input["shape"])) != FRONT_END.patch_samples:
-            message = f"{path} takes {self._input['shape'].tolist()} samples; a teacher must take {FRONT_END.patch_samples}"
+            message = f"{path} takes {self._input['shape'].tolist()} samples; a tagger must take {FRONT_END.patch_samples}"
             raise UsageError(message)
 
     @property

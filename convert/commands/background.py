@@ -2,8 +2,14 @@
 
 import argparse
 import io
+import multiprocessing
+import os
+import signal
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +55,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     require_disjoint(parts, arguments.material)
     if arguments.teacher is None and any(part.label == BY_KIND for part in parts):
         raise UsageError(f"the plan has parts that are sorted {BY_KIND}, which YAMNet does; give --teacher yamnet.tflite")
-    sorter = KindSorter(arguments.teacher) if arguments.teacher else None
+    cut = partial(_cut, material=arguments.material, output=arguments.output, teacher=arguments.teacher)
     progress = Progress("background: part", len(parts))
-    listed = []
+    listed: list[dict[str, Any]] = []
     written: set[Path] = set()
-    for number, part in enumerate(parts, 1):
-        listed += _write_part(part, arguments.material, arguments.output, sorter, written)
+    for number, (part, pieces_of_part) in enumerate(zip(parts, _in_processes(cut, parts), strict=True), 1):
+        if written.intersection(pieces_of_part.written):
+            raise UsageError(
+                f'the plan has {part.split} {part.label} of {part.of} twice; make one part of both, with files "a*,b*"'
+            )
+        listed += pieces_of_part.listed
+        written.update(pieces_of_part.written)
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
@@ -71,39 +82,70 @@ def describe(result: dict[str, Any]) -> str:
     )
 
 
-def _write_part(part: Part, material: Path, output: Path, sorter: KindSorter | None, written: set[Path]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What became of a part: entries of the list, and files."""
+
+    listed: list[dict[str, Any]]
+    written: list[Path]
+
+
+def _in_processes(cut: Callable[[Part], _Cut], parts: Sequence[Part]) -> Iterator[_Cut]:
+    """The parts in order, cut by as many processes as there are cores; a single part by this one."""
+    if len(parts) == 1:
+        yield cut(parts[0])
+        return
+    # Ctrl-C reaches every process of a terminal; the one that started the others ends them.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), signal.signal, ignore) as pool:
+        try:
+            yield from pool.map(cut, parts)
+        except BaseException:
+            # What has begun is waited for, the rest is not begun.
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@cache
+def _sorter(teacher: Path) -> KindSorter:
+    """One in each process."""
+    return KindSorter(teacher)
+
+
+def _cut(part: Part, material: Path, output: Path, teacher: Path | None) -> _Cut:
     """One entry of the list; of a part that is sorted by kind, one for each folder."""
     files = files_of(part, material)
-    if part.label != BY_KIND or sorter is None:
-        return [_write_pieces(part, part.label, files, output, written)]
+    if part.label != BY_KIND or teacher is None:
+        return _write({part.label: files}, part, output)
     folders: dict[str, list[Path]] = {}
     for path in files:
         samples = read_16khz(path)
         if sounds(samples):
-            folders.setdefault(sorter.folder_of(samples), []).append(path)
-    return [_write_pieces(part, folder, paths, output, written) for folder, paths in sorted(folders.items())]
+            folders.setdefault(_sorter(teacher).folder_of(samples), []).append(path)
+    return _write(folders, part, output)
 
 
-def _write_pieces(part: Part, label: str, files: Sequence[Path], output: Path, written: set[Path]) -> dict[str, Any]:
-    folder = output / part.split / label
+def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path) -> _Cut:
     origin = "".join(letter if letter.isalnum() else "_" for letter in part.of)
-    samples = 0
-    for number, piece in enumerate(pieces(map(read_16khz, files))):
-        path = folder / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav"
-        if path in written:
-            raise UsageError(f'the plan has {part.split} {label} of {part.of} twice; make one part of both, with files "a*,b*"')
-        written.add(path)
-        write_bytes(path, _wav(piece))
-        samples += len(piece)
-    return {
-        "split": part.split,
-        "label": label,
-        "of": part.of,
-        "files": len(files),
-        "hours": round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),
-        "licence": part.licence,
-        "credit": part.credit,
-    }
+    listed, written = [], []
+    for label, files in sorted(folders.items()):
+        samples = 0
+        for number, piece in enumerate(pieces(map(read_16khz, files))):
+            written.append(output / part.split / label / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav")
+            write_bytes(written[-1], _wav(piece))
+            samples += len(piece)
+        listed.append(
+            {
+                "split": part.split,
+                "label": label,
+                "of": part.of,
+                "files": len(files),
+                "hours": round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),
+                "licence": part.licence,
+                "credit": part.credit,
+            }
+        )
+    return _Cut(listed, written)
 
 
 def _remove_others(output: Path, written: set[Path]) -> None:

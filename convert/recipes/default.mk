@@ -85,8 +85,8 @@ $(OUTPUT)/manifest.json: $(WORK)/all/calibration.json
 
 # What teach tells new sounds from: embeddings, so that the recordings are not needed. They belong to this very embedder. Babies'
 # cries under the ODbL are not in them.
-$(NEGATIVES): $(OUTPUT)/manifest.json
-	$(CONVERT) embed $(CLIPS) --background $(BACKGROUND)/train --bundle $(OUTPUT) --soundscapes 600 --skip-damaged --seed 7 -o $@
+$(NEGATIVES): $(WORK)/all/draft/manifest.json
+	$(CONVERT) embed $(CLIPS) --background $(BACKGROUND)/train --bundle $(WORK)/all/draft --soundscapes 600 --skip-damaged --seed 7 -o $@
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json $(NEGATIVES)
 	$(CONVERT) verify $(OUTPUT) --embedder-source $(TEACHER) --sequence-source $(WORK)/all/fused --json > $@

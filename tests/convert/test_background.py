@@ -18,7 +18,6 @@ from convert.data.kinds import kind_of
 from convert.data.material import BY_KIND, pieces, read_parts
 from convert.data.sorting import KindSorter
 from convert.data.soundscape import Composer
-from edge_detector.types import Float32
 from tests.convert.synthetic import RATE_HZ, loaded, sound, write_clips
 
 PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}
@@ -104,37 +103,29 @@ def test_a_wrong_plan_is_one_sentence(
     assert message.count("\n") == 1
 
 
-class SorterByLength:
-    """In place of YAMNet: two seconds are a cat, and anything else is a car."""
-
-    def __init__(self, _path: Path) -> None:
-        pass
-
-    def folder_of(self, samples: Float32) -> str:
-        return "animal_cat" if len(samples) == 2 * RATE_HZ else "machine_car"
-
-
-def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("convert.commands.background.KindSorter", SorterByLength)
+def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(tmp_path: Path, data: Path) -> None:
+    yamnet = data / "peers" / "yamnet.tflite"
     material = write_material(tmp_path / "material")
     soundfile.write(material / "voices" / "silent.wav", np.zeros(RATE_HZ), RATE_HZ, subtype="PCM_16")
+    soundfile.write(material / "tunes" / "long.wav", sound("hiss", 1, 23.0), RATE_HZ, subtype="PCM_16")
     shutil.copy(material / "voices" / "a.wav", material / "voices" / "c.oga")
     (material / "voices" / "link.wav").symlink_to(material / "voices" / "a.wav")
+    sorter = KindSorter(yamnet)
+    beep, hiss = (sorter.folder_of(read_16khz(material / name)) for name in ("voices/a.wav", "tunes/long.wav"))
+    assert beep != hiss
     parts = [PART | {"label": BY_KIND}, PART | {"label": BY_KIND, "of": "tunes", "split": "calibrate"}]
     plan = write_plan(tmp_path / "plan.json", *parts)
-    assert background(material, "--plan", plan, "--teacher", "yamnet.tflite", "-o", tmp_path / "out") == 0
+    assert background(material, "--plan", plan, "--teacher", yamnet, "-o", tmp_path / "out") == 0
     found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.wav"))
     assert found == [
-        "calibrate/machine_car/1-tunes_0000-0000.wav",
-        "calibrate/machine_car/1-tunes_0000-0001.wav",
-        "train/animal_cat/1-voices_0000-0000.wav",
+        f"calibrate/{hiss}/1-tunes_0000-0000.wav",
+        f"calibrate/{hiss}/1-tunes_0000-0001.wav",
+        f"train/{beep}/1-voices_0000-0000.wav",
     ]
     listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
     assert [(part["split"], part["label"], part["files"]) for part in listed] == [
-        ("train", "animal_cat", 3),
-        ("calibrate", "machine_car", 1),
+        ("train", beep, 3),
+        ("calibrate", hiss, 1),
     ], "silence is of no kind, and a link is not a second recording"
 
 

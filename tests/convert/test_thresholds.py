@@ -1,6 +1,7 @@
 """Thresholds that cost least: what is missed of a class is weighed against what else is taken for it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,8 +128,9 @@ def test_what_is_found_and_false_are_the_deciders_events_at_that_hop(hops: int) 
 
 def test_a_coarser_hop_is_judged_by_the_windows_that_it_has() -> None:
     between = CalibrationSet({"animal": [stream(0.9, at=(21, 22, 23))]}, {}, [stream(0.5, 0)])
-    assert on(between, 1) < 0.5
-    assert on(between, 4) > 0.5
+    costs = replace(COSTS, recordings=2.0)
+    assert on(between, 1, costs) < 0.5
+    assert on(between, 4, costs) > 0.5
 
 
 def test_the_share_of_false_recordings_is_the_mean_over_kinds_that_have_some() -> None:

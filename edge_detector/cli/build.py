@@ -51,7 +51,7 @@ def load_ears(
     definitions: Mapping[str, ClassDefinition] = MappingProxyType({}),
     class_list: int = NEWEST_CLASS_LIST,
 ) -> Ears:
-    """Load and check a bundle, the default one for None, and run it once on silence. Raises BundleError or UsageError."""
+    """Load and check a bundle, the default one for None, and try it on silence and on noise. Raises BundleError or UsageError."""
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
     spec = bundle.manifest.sequence
     outputs = bundle.manifest.named_outputs
@@ -77,8 +77,10 @@ def load_ears(
 def _warm_up(ears: Ears) -> None:
     import numpy as np  # noqa: PLC0415 - used here only
 
-    silence = Block(np.zeros(FRONT_END.patch_samples, np.float32), first_sample=0)
-    for _ in Hearing(ears.model, Decider(())).push(silence):
+    # What is not finite on silence or on loud noise would end sources later. The second follows in the states of the first.
+    noise = np.random.default_rng(0).uniform(-1.0, 1.0, FRONT_END.patch_step_samples)
+    sound = np.concatenate([np.zeros(FRONT_END.patch_samples), noise]).astype(np.float32)
+    for _ in Hearing(ears.model, Decider(())).push(Block(sound, first_sample=0)):
         pass
 
 

@@ -17,7 +17,7 @@ from edge_detector.core.classes import enabled_indices
 from edge_detector.core.config import default_config, load_config, rules
 from edge_detector.core.decision import Rule
 from edge_detector.edges.dump import Dump
-from edge_detector.errors import SourceError, UsageError
+from edge_detector.errors import BundleError, SourceError, UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.pipeline.listener import Listener
 from edge_detector.pipeline.reporter import Reporter, top_classes
@@ -67,7 +67,7 @@ def _items(listener: Listener, seconds: float | None) -> Iterator[Scores | Detec
             yield from listener.step(POLL_SECONDS)
     except KeyboardInterrupt:
         pass
-    except SourceError:
+    except (BundleError, SourceError):
         yield from listener.close("source_lost")
         raise
     yield from listener.close("shutdown")

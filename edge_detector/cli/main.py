@@ -10,6 +10,7 @@ from edge_detector import __version__
 from edge_detector.cli import check_config, classes, demo, devices, doctor, listen, record, run
 from edge_detector.cli.logs import start_logging
 from edge_detector.core.bundle import hop_key
+from edge_detector.core.strict import without_controls
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import HOPS_PER_PATCH
 
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result: int = options.action(options)
     except EdgeDetectorError as error:
-        sys.stderr.write(f"edge-detector: {error}\n")
+        sys.stderr.write(f"edge-detector: {without_controls(str(error))}\n")
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does: nothing is wrong, and Python must not complain while flushing.

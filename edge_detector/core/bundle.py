@@ -1,20 +1,19 @@
 """A bundle: both networks, their PCA, their classes and thresholds, in one folder whose every byte is checked on loading."""
 
 import hashlib
-import io
 import json
-import tokenize
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from edge_detector.core.bounded import arrays_of, megabytes, parse_json, read_regular
 from edge_detector.core.decision import Rule
 from edge_detector.core.embedding import Pca
-from edge_detector.core.strict import Table
+from edge_detector.core.strict import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, Table, is_plain
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 
@@ -24,18 +23,25 @@ SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
 MANIFEST = "manifest.json"
 EMBEDDER, SEQUENCE, PCA, MODEL_CARD = "embedder.tflite", "sequence.tflite", "pca.npz", "MODEL_CARD.md"
 FILES = (EMBEDDER, SEQUENCE, PCA, MODEL_CARD)
-MAX_FILE_BYTES = 1 << 30
-MAX_CLASSES = 10_000
-_NO_PCA = (
-    *(ValueError, KeyError, TypeError, OSError, EOFError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),
+MAX_FILE_BYTES: Mapping[str, int] = MappingProxyType(
+    {MANIFEST: 4_000_000, EMBEDDER: 300_000_000, SEQUENCE: 300_000_000, PCA: 200_000, MODEL_CARD: 1_000_000}
 )
-"""What NumPy and zipfile raise for a file that was tampered with: each was seen, under fuzzing."""
+"""Full-size VGGish in float32, the largest network there is an export for, has 289 MB."""
+MAX_PCA_BYTES = 300_000
+"""Of the numbers: two matrices in double precision would be more."""
+MAX_CLASSES = 2_000
+MAX_OUTPUTS = 2 * MAX_CLASSES
+MAX_STATES = 64
+MAX_STATE_NUMBERS = 1 << 24
+"""Of all states and rows of a bank, 64 MB. Each source has up to four banks."""
+LEAST_LOG_OFFSET = 1e-6
+"""Less is none beside the rounding of float32, and the logarithm of silence would be minus infinity."""
 SEQUENCE_KINDS = ("lstm", "dbof", "frame-logistic", "moe", "logistic", "readout")
 FIRST_CLASS_LIST = 1
 """Class list of every class in a bundle that does not number them."""
 
 MAX_CLASS_LIST = 1_000
+MAX_LICENCE_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +248,8 @@ def _require_one_embedder(manifest: Manifest, digest: str, folder: Path) -> None
 def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]]:
     """The manifest and the sha256 of each file. Raises BundleError naming the key that is wrong."""
     try:
-        data = json.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+        data = parse_json(content)
+    except ValueError as error:
         raise BundleError(f"{where} is not JSON: {error}") from error
     table = Table(data, where, BundleError)
     major, minor = _schema(table)
@@ -257,10 +263,10 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
     classes = _classes(table)
     _require_outputs(table, classes, outputs)
     manifest = Manifest(
-        name=table.text("name"),
-        version=table.text("version"),
-        created=table.text("created"),
-        licence=table.text("licence"),
+        name=table.line("name"),
+        version=table.line("version"),
+        created=table.line("created"),
+        licence=table.line("licence", most=MAX_LICENCE_CHARACTERS),
         sequence=_sequence(table.table("sequence")),
         classes=classes,
         training=table.free("training"),
@@ -353,10 +359,12 @@ def _sequence(table: Table) -> SequenceSpec:
     context = table.integer("context_frames", low=1, high=300)
     states = []
     for state in table.tables("states"):
-        states.append(StateTensor(state.slug("name"), state.integers("shape")))
+        states.append(StateTensor(state.slug("name", most=MAX_SLUG_CHARACTERS), state.integers("shape")))
         state.done()
-    if not states:
-        raise table.fail("states", "must name at least one state tensor")
+    if not 1 <= len(states) <= MAX_STATES or len({state.name for state in states}) < len(states):
+        raise table.fail("states", f"must name 1 to {MAX_STATES} state tensors, each once")
+    if context * sum(math.prod(state.shape) for state in states) > MAX_STATE_NUMBERS:
+        raise table.fail("states", f"must have {MAX_STATE_NUMBERS} numbers at most in {context} rows")
     spec = SequenceSpec(
         kind=table.text("kind", choices=SEQUENCE_KINDS),
         context_frames=context,
@@ -375,8 +383,8 @@ def _log_offset(table: Table) -> float:
     wanted = {key: value for key, value in asdict(FRONT_END).items() if key != "log_offset"}
     if given != wanted:
         raise table.fail("front_end", f"is not what this program computes: {wanted}")
-    if isinstance(offset, bool) or not isinstance(offset, int | float) or not 0.0 < offset <= 1.0:
-        raise table.fail("front_end", "must have a log_offset above 0, and of 1 at most")
+    if isinstance(offset, bool) or not isinstance(offset, int | float) or not LEAST_LOG_OFFSET <= offset <= 1.0:
+        raise table.fail("front_end", f"must have a log_offset above 0, {LEAST_LOG_OFFSET:g} at least, and of 1 at most")
     return float(offset)
 
 
@@ -384,7 +392,7 @@ def _embedder(table: Table, key: str) -> EmbedderId | None:
     if not table.has(key):
         return None
     embedder = table.table(key)
-    found = EmbedderId(embedder.text("name"), embedder.text("digest"))
+    found = EmbedderId(embedder.line("name"), embedder.line("digest"))
     embedder.done()
     return found
 
@@ -397,8 +405,10 @@ def _outputs(table: Table) -> Outputs:
     )
     table.done()
     names = [label.name for label in outputs.audioset]
-    if not 1 <= outputs.count <= MAX_CLASSES or len(set(names)) != len(names):
-        raise table.refuse(f"must name 1 to {MAX_CLASSES} outputs, each AudioSet label once")
+    if not 1 <= outputs.count <= MAX_OUTPUTS or len(set(names)) != len(names):
+        raise table.refuse(f"must name 1 to {MAX_OUTPUTS} outputs, each AudioSet label once")
+    for text in (*names, *(label.mid or "" for label in outputs.audioset), *outputs.sequence):
+        _require_short(table, text)
     if len(set(outputs.sequence)) != len(outputs.sequence):
         raise table.fail("sequence", "must name each output once")
     return outputs
@@ -406,28 +416,31 @@ def _outputs(table: Table) -> Outputs:
 
 def _classes(table: Table) -> tuple[SoundClass, ...]:
     classes = []
-    for item in table.tables("classes"):
+    items = table.tables("classes")
+    if not 1 <= len(items) <= MAX_CLASSES:
+        raise table.refuse(f"classes must be 1 to {MAX_CLASSES} classes, each slug once, not {len(items)}")
+    for item in items:
         rules = item.table("rules")
         hops = {hops: rules.table(hop_key(hops)) for hops in HOPS_PER_PATCH}
         rules.done()
         enabled = item.flag("enabled", default=True)
         sound = SoundClass(
-            slug=item.slug("slug"),
-            label=item.text("label"),
-            mid=item.optional_text("mid"),
+            slug=item.slug("slug", most=MAX_SLUG_CHARACTERS),
+            label=item.line("label"),
+            mid=item.optional_line("mid"),
             rules={
                 key: read_rule(rule, Rule(on=rule.number("on"), off=rule.number("off"), enabled=enabled))
                 for key, rule in hops.items()
             },
             audioset=item.texts("audioset"),
-            output=item.slug("output") if item.has("output") else None,
+            output=item.slug("output", most=MAX_SLUG_CHARACTERS) if item.has("output") else None,
             class_list=item.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
             evidence=_evidence(item.table("evidence")) if item.has("evidence") else None,
         )
         item.done()
         classes.append(sound)
     slugs = [sound.slug for sound in classes]
-    if not 1 <= len(slugs) <= MAX_CLASSES or len(set(slugs)) != len(slugs):
+    if len(set(slugs)) != len(slugs):
         raise table.fail("classes", f"must be 1 to {MAX_CLASSES} classes, each slug once")
     return tuple(classes)
 
@@ -443,29 +456,58 @@ def _evidence(table: Table) -> Evidence:
 def _require_outputs(table: Table, classes: tuple[SoundClass, ...], outputs: Outputs | None) -> None:
     """Refuse a class that is made of something the sequence step does not give."""
     names = {label.name for label in outputs.audioset} if outputs else set()
+    of_the_model = set(outputs.sequence) if outputs else set()
     for sound in classes:
         if unknown := sorted(set(sound.audioset) - names):
-            raise table.refuse(f"the class {sound.slug} is made of {unknown[0]!r}, which is none of the outputs")
-        if outputs and not sound.audioset and sound.sequence_output not in outputs.sequence:
+            raise table.refuse(
+                f"the class {sound.slug} is made of {unknown[0][:MAX_SLUG_CHARACTERS]!r}, which is none of the outputs"
+            )
+        if outputs and not sound.audioset and sound.sequence_output not in of_the_model:
             raise table.refuse(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
-        if sound.output is not None and (outputs is None or sound.output not in outputs.sequence):
+        if sound.output is not None and sound.output not in of_the_model:
             raise table.refuse(f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have")
 
 
+def _require_short(table: Table, text: str) -> None:
+    if not is_plain(text) or len(text) > MOST_SHOWN_CHARACTERS:
+        allowed = f"one line of at most {MOST_SHOWN_CHARACTERS} characters, without control characters"
+        raise table.refuse(f"{text[:MAX_SLUG_CHARACTERS]!r} must be {allowed}")
+
+
 def _read(folder: Path, name: str) -> bytes:
-    path = folder / name
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise BundleError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB; this is no bundle")
-        return path.read_bytes()
+        return read_regular(folder / name, MAX_FILE_BYTES[name], follow_links=False)
     except OSError as error:
-        raise BundleError(f"the bundle's file {path} cannot be read ({error.strerror}); copy the bundle again") from error
+        raise BundleError(
+            f"the bundle's file {folder / name} cannot be read ({error.strerror}); copy the bundle again"
+        ) from error
+
+
+def require_sizes(contents: Mapping[str, bytes], where: str) -> None:
+    """Refuse contents that `load_bundle` would find too large. Raises BundleError."""
+    for name, most in MAX_FILE_BYTES.items():
+        if len(contents[name]) > most:
+            raise BundleError(
+                f"{name} of {where} would have {len(contents[name])} bytes; a bundle may have {megabytes(most)} there"
+            )
+
+
+def pca_of(content: bytes) -> Pca:
+    """PCA parameters from the bytes of an npz file, of any float type, the means as row or column. Raises ValueError."""
+    arrays = arrays_of(content, MAX_PCA_BYTES)
+    if missing := {"pca_eigen_vectors", "pca_means"} - set(arrays):
+        message = f"it has no array {min(missing)}"
+        raise ValueError(message)
+    matrix, means = arrays["pca_eigen_vectors"], arrays["pca_means"]
+    if not {matrix.dtype.kind, means.dtype.kind} <= set("fiu"):
+        message = "its arrays are no real numbers"
+        raise ValueError(message)
+    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
+        return Pca(matrix.astype(np.float32), means.astype(np.float32).reshape(-1))
 
 
 def _load_pca(content: bytes, path: Path) -> Pca:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return Pca(arrays["pca_eigen_vectors"].astype(np.float32), arrays["pca_means"].astype(np.float32).reshape(-1))
-    except _NO_PCA as error:
-        reason = " ".join(str(error).split())[:200]  # NumPy's may have several lines, or quote the whole file
-        raise BundleError(f"{path} does not hold PCA parameters: {reason}") from error
+        return pca_of(content)
+    except ValueError as error:
+        raise BundleError(f"{path} does not hold PCA parameters: {error}") from error

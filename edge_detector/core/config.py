@@ -19,7 +19,7 @@ from edge_detector.core.config_sections import (
     read_source,
 )
 from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
-from edge_detector.core.strict import SLUG, Table, shown
+from edge_detector.core.strict import MAX_SLUG_CHARACTERS, SLUG, Table, is_plain, shown
 from edge_detector.errors import UsageError
 from edge_detector.types import Strictness
 
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 MAX_CONFIG_BYTES = 1 << 20
-MAX_SLUG_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict
         if not labels:
             raise table.refuse('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
         label = table.optional_text("label")
-        if label is not None and not label.isprintable():
+        if label is not None and not is_plain(label):
             raise table.fail("label", "must be printable")
         found[slug] = ClassDefinition(labels, label)
         values.pop("audioset")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_detector.errors import BundleError
 from edge_detector.params import CODE_LIMIT, EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
 
@@ -39,8 +40,15 @@ class Pca:
 
 
 def quantise(raw: Float32, pca: Pca) -> Codes:
-    """Raw embeddings float32 (…, 128) to uint8 codes of the same shape: (raw - means) · matrixᵀ, clip, truncate."""
-    whitened = np.clip((raw - pca.means) @ pca.matrix.T, -CODE_LIMIT, CODE_LIMIT)
+    """Raw embeddings float32 (…, 128) to uint8 codes of the same shape: (raw - means) · matrixᵀ, clip, truncate.
+
+    Raises BundleError for embeddings that are not finite: as bytes they could be anything.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        projected = (raw - pca.means) @ pca.matrix.T
+    if not np.isfinite(projected).all():
+        raise BundleError("the embedder gives numbers that are not finite; take another bundle, or make this one again")
+    whitened = np.clip(projected, -CODE_LIMIT, CODE_LIMIT)
     return ((whitened + np.float32(CODE_LIMIT)) * np.float32(CODES_PER_UNIT)).astype(np.uint8)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge_detector.core.bounded import parse_json
 from edge_detector.core.strict import Table
 from edge_detector.errors import SourceError
 
@@ -40,7 +41,7 @@ def format_gaps(gaps: Sequence[Gap]) -> str:
 def parse_gaps(text: str, where: str) -> tuple[Gap, ...]:
     """Gaps in ascending order; `where` names the file in errors. Raises SourceError."""
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except ValueError as error:
         raise SourceError(f"{where} is not JSON: {error}") from error
     table = Table(data, where, SourceError)

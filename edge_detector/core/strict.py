@@ -5,12 +5,15 @@ A schema library would do; this is 100 lines, imports nothing on a Pi, and its s
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 from edge_detector.errors import EdgeDetectorError
 
 SLUG = re.compile(r"[a-z0-9_]+")
+MAX_SLUG_CHARACTERS = 64
 MOST_SHOWN_CHARACTERS = 200
+MOST_NESTED = 32
 _MISSING = object()
 
 
@@ -20,12 +23,38 @@ def shown(name: object) -> str:
     return text if text.isprintable() else repr(text)
 
 
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Turn the direction of the text around them, and so its meaning."""
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is one line that moves no cursor: without control characters, half characters and changes of direction."""
+    return not any(each in _DIRECTIONS or unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} for each in text)
+
+
+def without_controls(text: str) -> str:
+    """A text of several sources for a terminal or a log, its control characters written out."""
+    return text if is_plain(text) else "".join(each if is_plain(each) else repr(each)[1:-1] for each in text)
+
+
 def _value(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write out a whole number of thousands of digits
         return "(a very long number)"
     return text if len(text) <= MOST_SHOWN_CHARACTERS else f"{text[:MOST_SHOWN_CHARACTERS]}…"
+
+
+def _is_deep(value: object) -> bool:
+    level: list[object] = [value]
+    for _ in range(MOST_NESTED):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, Mapping | list)
+            for inner in (each if isinstance(each, list) else each.values())
+        ]
+    return bool(level)
 
 
 def _is_pair(item: object) -> bool:
@@ -76,11 +105,24 @@ class Table:
             raise self.fail(key, f"must be {one_of}")
         return value
 
-    def slug(self, key: str, default: object = _MISSING, *, refused: Sequence[str] = ()) -> str:
+    def line(self, key: str, *, most: int = MOST_SHOWN_CHARACTERS) -> str:
+        """A non-empty string that is shown to people: one line of at most `most` characters, without control characters."""
+        value = self.text(key)
+        if not is_plain(value) or len(value) > most:
+            raise self.fail(key, f"must be one line of at most {most} characters, without control characters")
+        return value
+
+    def optional_line(self, key: str) -> str | None:
+        """The same, or None where the key is absent or null."""
+        return None if self._take(key, None) is None else self.line(key)
+
+    def slug(self, key: str, default: object = _MISSING, *, refused: Sequence[str] = (), most: int | None = None) -> str:
         """A name fit for a topic: lower-case letters, digits and underscores."""
         value = self.text(key, default)
         if not SLUG.fullmatch(value):
             raise self.fail(key, "may only have lower-case letters, digits and underscores")
+        if most is not None and len(value) > most:
+            raise self.fail(key, f"may have {most} characters at most")
         if value in refused:
             raise self.fail(key, "is a word the topics need; choose another name")
         return value
@@ -169,6 +211,8 @@ class Table:
         value = self._take(key, {})
         if not isinstance(value, Mapping):
             raise self.fail(key, "must be a table")
+        if _is_deep(value):
+            raise self.refuse(f"{key} is nested more than {MOST_NESTED} deep")
         return dict(value)
 
     def raw(self) -> Mapping[str, object]:
@@ -180,4 +224,4 @@ class Table:
         for key in self._data:
             if key not in self._asked:
                 known = ", ".join(sorted(set(self._asked)))
-                raise self._error(f"{self._where}: unknown key {key!r}; known here: {known}")
+                raise self._error(f"{self._where}: unknown key {_value(key)}; known here: {known}")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from edge_detector.core.bounded import parse_json
 from edge_detector.core.bundle import SoundClass
 from edge_detector.core.clock import Anchor
 from edge_detector.core.troubles import NO_TROUBLES, Troubles
@@ -124,7 +125,7 @@ def interrupted(started: Message, now_utc_seconds: float) -> Message:
     Raises EdgeDetectorError for a start that cannot be read: a worn-out card flips bits.
     """
     try:
-        start = dict(json.loads(started.payload))
+        start = dict(parse_json(started.payload))
     except (ValueError, TypeError) as error:
         raise EdgeDetectorError(
             f"the stored start of event {started.message_id} cannot be read ({error}); it is forgotten"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from edge_detector.core.bounded import read_regular
 from edge_detector.core.gaps import gaps_path, parse_gaps
 from edge_detector.errors import SourceError
 from edge_detector.params import FRONT_END
@@ -21,6 +22,8 @@ _DECODE_SAMPLES = 16_384
 """Always decoded in this size and cut afterwards: libsndfile's MP3 samples differ in the last bit with the size asked for."""
 
 _STREAM_ID_CHARACTERS = 12
+MAX_GAPS_BYTES = 16_000_000
+"""A gap a second for two days."""
 _MAY_HOLD_NAN = ("FLOAT", "DOUBLE")
 
 
@@ -217,9 +220,9 @@ def _content_id(path: Path) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, MAX_GAPS_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} cannot be read: {error}") from error
+        raise SourceError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _open(path: Path) -> soundfile.SoundFile:

@@ -4,11 +4,12 @@ Tensors are found by their names in the model's signature, never by position.
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from edge_detector.core.strict import MAX_SLUG_CHARACTERS, shown, without_controls
 from edge_detector.errors import BundleError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Codes, Float32
@@ -24,6 +25,22 @@ def interpreter_class() -> Any:  # noqa: ANN401 - neither runtime ships types
         except ModuleNotFoundError:
             continue
     raise BundleError("no TFLite runtime is installed; run: pip install ai-edge-litert")
+
+
+_NO_MODEL = (ValueError, RuntimeError, SystemError, IndexError, TypeError, KeyError, OverflowError, UnicodeError, MemoryError)
+"""What the runtimes raise for a file that was tampered with."""
+MOST_NAMES_SHOWN = 20
+
+
+def _reason(error: Exception) -> str:
+    """An error of the runtime as a part of a sentence: it may have lines, and names out of the file."""
+    return without_controls(" ".join(str(error).split()))[:200]
+
+
+def _names(tensors: Iterable[str]) -> str:
+    found = sorted(tensors)
+    more = ", …" if len(found) > MOST_NAMES_SHOWN else ""
+    return ", ".join(shown(name[:MAX_SLUG_CHARACTERS]) for name in found[:MOST_NAMES_SHOWN]) + more
 
 
 class Graph:
@@ -49,14 +66,14 @@ class Graph:
                     shape = [rows, *details["shape"][1:]]
                     self._interpreter.resize_tensor_input(details["index"], shape, strict=True)
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError, SystemError) as error:
-            raise BundleError(f"the model cannot be loaded ({error}); make the bundle again") from error
+        except _NO_MODEL as error:
+            raise BundleError(f"the model cannot be loaded ({_reason(error)}); make the bundle again") from error
 
     def require(self, tensors: Mapping[str, Any], name: str, shape: tuple[int, ...], dtype: type) -> None:
         """Refuse a model whose tensor `name` is missing or of another shape (-1 is free) or dtype."""
         details = tensors.get(name)
         if details is None:
-            raise BundleError(f"the model has no tensor {name!r}, only {', '.join(sorted(tensors))}")
+            raise BundleError(f"the model has no tensor {name!r}, only {_names(tensors)}")
         found = tuple(int(size) for size in details["shape_signature"])
         fits = len(found) == len(shape) and all(-1 in (want, got) or want == got for want, got in zip(shape, found, strict=True))
         if fits and details["dtype"] is dtype:
@@ -66,14 +83,20 @@ class Graph:
         )
 
     def run(self, **inputs: np.ndarray[Any, Any]) -> None:
-        """Set the inputs by name and run once; `output` has the results."""
-        for name, value in inputs.items():
-            self._interpreter.set_tensor(self.inputs[name]["index"], value)
-        self._interpreter.invoke()
+        """Set the inputs by name and run once; `output` has the results. Raises BundleError for a model that cannot be run."""
+        try:
+            for name, value in inputs.items():
+                self._interpreter.set_tensor(self.inputs[name]["index"], value)
+            self._interpreter.invoke()
+        except _NO_MODEL as error:
+            raise BundleError(f"the model cannot be run ({_reason(error)}); make the bundle again") from error
 
     def output(self, name: str) -> np.ndarray[Any, Any]:
         """A copy of one output of the last run."""
-        result: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.outputs[name]["index"])
+        try:
+            result: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.outputs[name]["index"])
+        except _NO_MODEL as error:
+            raise BundleError(f"the model has no output {name!r} ({_reason(error)}); make the bundle again") from error
         return result
 
 
@@ -113,7 +136,7 @@ class TfliteSequenceStep:
             self._graph.require(self._graph.inputs, name, (-1, *shape), np.float32)
             self._graph.require(self._graph.outputs, f"next_{name}", (-1, *shape), np.float32)
         if unknown := set(self._graph.inputs) - {"embedding", "row", *states}:
-            raise BundleError(f"the sequence model has inputs its manifest does not name: {', '.join(sorted(unknown))}")
+            raise BundleError(f"the sequence model has inputs its manifest does not name: {_names(unknown)}")
         self._names = tuple(states)
 
     def step(self, codes: Codes, row: int, states: tuple[Float32, ...]) -> tuple[Float32, tuple[Float32, ...]]:

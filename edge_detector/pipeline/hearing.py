@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_detector.core.bank import Bank
 from edge_detector.core.bundle import SequenceSpec
 from edge_detector.core.classes import ClassMap
@@ -10,9 +12,13 @@ from edge_detector.core.decision import Decider, Rule
 from edge_detector.core.embedding import Pca, quantise
 from edge_detector.core.logmel import LogMelStream
 from edge_detector.core.overload import LoadShedder
+from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.protocols import Embedder, SequenceStep
-from edge_detector.types import Block, Detection, Embedding, EndReason, EventEnd, Patch, Scores
+from edge_detector.types import Block, Codes, Detection, Embedding, EndReason, EventEnd, Float32, Patch, Scores
+
+PROBABILITY_ROUNDING = 1e-3
+"""So far outside 0 and 1 a network's rounding may bring a probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,17 @@ class Model:
         """The patch's embedding in AudioSet's form."""
         return Embedding(quantise(self.embedder.embed(patch.log_mel), self.pca))
 
+    def step(self, codes: Codes, bank: Bank) -> tuple[Float32, Bank]:
+        """The outputs of the due row, each in [0, 1], and the bank after the step. Raises BundleError for any other output."""
+        outputs, states = self.sequence.step(codes, bank.next_row, bank.states)
+        # In this form, since no comparison with NaN is true.
+        if not ((outputs >= -PROBABILITY_ROUNDING) & (outputs <= 1.0 + PROBABILITY_ROUNDING)).all():
+            wrong = outputs[~((outputs >= 0.0) & (outputs <= 1.0))][0]
+            raise BundleError(
+                f"the sequence model gives {wrong:.6g}, which is no probability; take another bundle, or make this one again"
+            )
+        return np.clip(outputs, 0.0, 1.0), bank.stepped(states)
+
     def empty_bank(self) -> Bank:
         """A bank as at the start of a stream."""
         return Bank.empty(self.spec.context_frames, [state.shape for state in self.spec.states])
@@ -47,6 +64,10 @@ class Hearing:
     """Turns the blocks of one source into scores, one each hop, and detections.
 
     Each of the k phases of a hop has a bank of its own, so that every state steps once per 0.96 s, as it was trained.
+
+    Attributes:
+        failed: whether a network gave what is none of its outputs: `push` has then raised BundleError, and hears nothing more.
+
     """
 
     def __init__(self, model: Model, decider: Decider, *, hops_per_patch: int = 1) -> None:
@@ -57,6 +78,7 @@ class Hearing:
         self._shedder = LoadShedder(hops_per_patch)
         self._hops = 0
         self.skipped_phases = 0
+        self.failed = False
         self._restart()
 
     def _restart(self) -> None:
@@ -69,12 +91,21 @@ class Hearing:
         return self._decider.open_classes
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
-        """Yield what `block` (16 kHz) completes. A gap first ends every open event, then every state starts anew."""
+        """Yield what `block` (16 kHz) completes. A gap first ends every open event, then every state starts anew.
+
+        Raises BundleError, once, where a network fails.
+        """
+        if self.failed:
+            return
         if block.lost_samples:
             yield from self._decider.close("gap", block.lost_samples)
             self._restart()
         for patch in self._log_mel.push(block):
-            scores = self._step(patch)
+            try:
+                scores = self._step(patch)
+            except BundleError:
+                self.failed = True
+                raise
             if scores is not None:
                 yield scores
                 yield from self._decider.decide(scores)
@@ -100,8 +131,7 @@ class Hearing:
             return None
         bank = self._banks[self._phase].with_due_row_zeroed()
         embedding = self._model.embed(patch)
-        outputs, states = self._model.sequence.step(embedding.codes, bank.next_row, bank.states)
-        bank = bank.stepped(states)
+        outputs, bank = self._model.step(embedding.codes, bank)
         self._banks[self._phase] = bank
         self._phase = (self._phase + 1) % self._phases
         sequence_number, self._hops = self._hops, self._hops + 1

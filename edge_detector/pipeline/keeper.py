@@ -103,6 +103,11 @@ class SourceKeeper:
             self._advance(timeout_seconds)
         return self._pending.popleft() if self._pending else None
 
+    def lose(self, reason: str) -> None:
+        """End the stream for a reason that is not the source's, and open the source again, unless it is a recording."""
+        if self._source is not None:
+            self._lose(self._source, reason)
+
     def close(self) -> None:
         """Let go of the source, without waiting for it; may be called again."""
         self._ended = True

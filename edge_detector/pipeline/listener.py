@@ -6,6 +6,7 @@ from typing import Protocol
 from edge_detector.core.clock import Anchor, Observation, SampleClock
 from edge_detector.core.signal import SignalMonitor
 from edge_detector.core.wire import Signal
+from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing
 from edge_detector.pipeline.protocols import Resampler, Source
@@ -85,12 +86,19 @@ class Listener:
         yield from self.finish(end_reason)
 
     def finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
-        """Hear what was held back and end what is open: the stream is over. May be called again."""
+        """Hear what was held back and end what is open: the stream is over. May be called again.
+
+        Raises BundleError where a network fails at the very end, after the ends of what was open.
+        """
         if self._finished:
             return
         self._finished = True
         if (last := self._resampler.finish()) is not None:
-            yield from self.hearing.push(last)
+            try:
+                yield from self.hearing.push(last)
+            except BundleError:
+                yield from self.hearing.close(end_reason)
+                raise
         yield from self.hearing.close(end_reason)
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:

@@ -7,6 +7,7 @@ from edge_detector.core.clock import Anchor
 from edge_detector.core.decision import Rule
 from edge_detector.core.troubles import Troubles
 from edge_detector.core.vitals import SourceVitals
+from edge_detector.errors import BundleError
 from edge_detector.pipeline.keeper import SourceKeeper
 from edge_detector.pipeline.listener import Listener
 from edge_detector.pipeline.news import Opened, SourceChange
@@ -94,8 +95,7 @@ class Station:
         """Hear the next block, or learn what became of the source."""
         match self._keeper.step(timeout_seconds):
             case Block() as block if self._listener is not None:
-                self._report(self._listener, self._listener.push(block))
-                self._send(self._reporter.condition(self._keeper.change.state, self._listener.signal))
+                self._hear(self._listener, block)
             case Opened(source):
                 self._reporter.stream(source.stream_id)
                 self._listener = self._listen(source, self._rules)
@@ -106,6 +106,15 @@ class Station:
                 LOG.info("%s: heard to its end", self.name)
                 self._end("ended")
                 self._send(self._reporter.ended())
+
+    def _hear(self, listener: Listener, block: Block) -> None:
+        try:
+            self._report(listener, listener.push(block))
+        except BundleError as error:
+            # A network that gives NaN for some sound: this stream is over, and with the next all its states start anew.
+            self._keeper.lose(str(error))
+            return
+        self._send(self._reporter.condition(self._keeper.change.state, listener.signal))
 
     def trouble(self, troubles: Troubles) -> None:
         """Tell what is wrong with the node as a whole."""
@@ -141,7 +150,10 @@ class Station:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        self._report(listener, listener.finish(end_reason))
+        try:
+            self._report(listener, listener.finish(end_reason))
+        except BundleError as error:
+            LOG.warning("%s: %s", self.name, error)
         self._heard_samples += listener.heard_samples
         self._lost_samples += listener.lost_samples
         self._skipped_phases += listener.hearing.skipped_phases

@@ -11,7 +11,9 @@ import pytest
 import soundfile
 
 from edge_detector.cli.build import DEFAULT_BUNDLE
+from edge_detector.core.bundle import SEQUENCE
 from tests.rigs.fake_microphone import FakeMicrophone
+from tests.rigs.hostile_bundle import sequence_of, signed_bundle
 
 
 def edge_detector(
@@ -94,6 +96,20 @@ def test_no_microphone(tmp_path: Path, microphone: FakeMicrophone) -> None:
 def test_an_unknown_microphone_name_lists_those_there_are(microphone: FakeMicrophone) -> None:
     result = edge_detector("listen", "mic:Stradivari", environment={"PATH": "/usr/bin:/bin", **microphone.environment})
     assert_one_sentence(result, 2, "Stradivari", "fakemic")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_bundle_whose_network_gives_no_probabilities_is_refused_before_any_sound(tmp_path: Path, value: float) -> None:
+    bundle = signed_bundle(tmp_path / "bundle", {SEQUENCE: sequence_of(value)})
+    result = edge_detector("listen", wav(tmp_path / "noise.wav", noise(3)), "--json", "--bundle", bundle)
+    assert_one_sentence(result, 1, "the sequence model gives", "which is no probability")
+    assert not result.stdout
+
+
+def test_control_characters_of_a_file_s_name_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    result = edge_detector("listen", tmp_path / "\x1b[2J.wav")
+    assert_one_sentence(result, 1, "\\x1b[2J.wav")
+    assert b"\x1b" not in result.stderr
 
 
 def test_a_bundle_with_one_byte_flipped(tmp_path: Path) -> None:

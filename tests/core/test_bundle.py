@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +127,75 @@ def test_a_wrong_manifest_says_what_is_wrong(content: bytes, sentence: str) -> N
     with pytest.raises(BundleError, match=sentence) as caught:
         parse_manifest(content, "manifest.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [(MANIFEST, 4_000_000), (PCA, 200_000), (MODEL_CARD, 1_000_000), (EMBEDDER, 300_000_000)]
+)
+def test_a_file_larger_than_its_kind_may_be_is_refused_by_its_size(tmp_path: Path, name: str, most: int) -> None:
+    with (write(tmp_path, contents()) / name).open("r+b") as file:
+        file.truncate(most + 1)
+    with pytest.raises(BundleError, match=rf"{name} cannot be read \(it is larger than \d+ [kM]B\)"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_file_that_is_a_link_or_a_pipe_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path, contents())
+    (folder / name).rename(tmp_path / "elsewhere")
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match=rf"{name} cannot be read \(it is a symbolic link\)"):
+        load_bundle(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(BundleError, match=rf"{name} cannot be read \(it is not a regular file\)"):
+        load_bundle(folder)
+
+
+def test_parameters_that_would_unpack_into_gigabytes_are_refused(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    np.savez_compressed(file, pca_eigen_vectors=np.zeros((5_000, 5_000), np.float32), pca_means=np.zeros(128))
+    with pytest.raises(BundleError, match="its arrays have more than 300 kB"):
+        load_bundle(write(tmp_path, {**contents(), PCA: file.getvalue()}))
+
+
+def one_class(**values: object) -> bytes:
+    (sound, *_) = json.loads(render_manifest(manifest(), contents()))["classes"]
+    return edited(classes=[{**sound, **values}])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (one_class(label="x\x1b[2J"), "without control characters"),
+        (one_class(label="two\nlines"), "without control characters"),
+        (one_class(label="half \ud800"), "without control characters"),
+        (one_class(label="turned \u202e round"), "without control characters"),
+        (one_class(label="y" * 201), "at most 200 characters"),
+        (one_class(mid="\x9b2J"), "without control characters"),
+        (one_class(slug="x" * 65), "64 characters at most"),
+        (edited(name="\x1b]0;owned\x07"), "without control characters"),
+        (edited(version="1\r2"), "without control characters"),
+        (edited(**{"\x1b[2J": 1}), r"unknown key '\\x1b\[2J'"),
+        (edited(evaluation={"accuracy": float("nan")}), "is not JSON"),
+        (edited(evaluation={"accuracy": 10**400}).replace(b"0" * 400, b"e400"), "is not JSON"),
+        (edited(training=json.loads("[" * 0 + '{"a":' * 40 + "1" + "}" * 40)), "nested more than 32 deep"),
+        (edited(classes=[{"slug": f"c{number}"} for number in range(2_001)]), "1 to 2000 classes"),
+        (
+            edited(sequence={"kind": "lstm", "context_frames": 10, "states": [{"name": "h", "shape": [1 << 40]}]}),
+            "16777216 numbers",
+        ),
+    ],
+)
+def test_no_name_moves_a_cursor_and_nothing_grows_without_a_limit(content: bytes, sentence: str) -> None:
+    with pytest.raises(BundleError, match=sentence) as caught:
+        parse_manifest(content, "manifest.json")
+    assert str(caught.value).isprintable()
+
+
+def test_labels_of_any_script_are_taken() -> None:
+    for label in ("Bébé qui pleure\u00a0!", "赤ちゃんの泣き声", "گریهٔ نوزاد می\u200cشنوم", "👩\u200d🍳"):
+        assert parse_manifest(one_class(label=label), "manifest.json")[0].classes[0].label == label
 
 
 def test_a_rule_whose_off_is_above_its_on_is_refused() -> None:

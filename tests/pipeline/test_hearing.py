@@ -1,11 +1,14 @@
 """With networks of two lines: what counts here is which frames reach which state, not what a network makes of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edge_detector.core.bundle import SequenceSpec, StateTensor
 from edge_detector.core.decision import Decider, Rule
 from edge_detector.core.embedding import Pca
+from edge_detector.errors import BundleError
 from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.types import Block, Codes, Detection, EventEnd, EventStart, Float32, Scores
 
@@ -81,6 +84,44 @@ def test_closing_ends_an_open_event_at_the_last_sound() -> None:
     (end,) = hearing.close("shutdown")
     assert isinstance(end, EventEnd)
     assert (end.end_sample, end.end_reason) == (2 * 15_360 + 15_600, "shutdown")
+
+
+class BreakingStep(CountingStep):
+    """Gives what is no probability from the third frame on."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def step(self, codes: Codes, row: int, states: tuple[Float32, ...]) -> tuple[Float32, tuple[Float32, ...]]:
+        outputs, states = super().step(codes, row, states)
+        return (np.full_like(outputs, self._value) if self.seen > 2 else outputs), states
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -0.1])
+def test_an_output_that_is_no_probability_is_raised_once_and_the_event_has_its_end(value: float) -> None:
+    hearing = Hearing(replace(MODEL, sequence=BreakingStep(value)), Decider([Rule(0.5, 0.5)]))
+    found: list[Scores | Detection] = []
+    with pytest.raises(BundleError, match="which is no probability"):
+        found.extend(hearing.push(Block(sound(5), 0)))
+    assert hear(hearing, sound(5), 80_000) == [], "nothing more is heard"
+    (end,) = hearing.close("source_lost")
+    assert isinstance(end, EventEnd)
+    assert (end.end_sample, end.end_reason) == (15_360 + 15_600, "source_lost")
+
+
+def test_an_embedding_that_is_not_finite_is_refused() -> None:
+    class Overflowing:
+        def embed(self, log_mel: Float32) -> Float32:
+            return np.full(log_mel.size // 48, np.inf, np.float32)
+
+    hearing = Hearing(replace(MODEL, embedder=Overflowing()), Decider([Rule(0.5, 0.5)]))
+    with pytest.raises(BundleError, match="the embedder gives numbers that are not finite"):
+        hear(hearing, sound(1))
+
+
+def test_rounding_beyond_0_and_1_is_taken_for_0_and_1() -> None:
+    hearing = Hearing(replace(MODEL, sequence=BreakingStep(1.0 + 1e-6)), Decider([Rule(2, 2)]))
+    assert [float(item.probabilities[0]) for item in hear(hearing, sound(5)) if isinstance(item, Scores)] == 5 * [1.0]
 
 
 def test_under_load_phases_are_left_out_and_start_anew_when_they_come_back() -> None:

@@ -43,11 +43,9 @@ def run(config_path: Path | None, *, as_json: bool, seconds: float = LISTEN_SECO
 def examine(config: Config, seconds: float) -> Iterator[Finding]:
     """Everything, in the order in which sound flows. Raises UsageError where the configuration does not fit the bundle."""
     try:
-        ears = load_ears_of(config)
-    except BundleError as error:
+        yield from _examine_hearing(config, load_ears_of(config), seconds)
+    except BundleError as error:  # on loading, or for a sound that a network cannot take
         yield Finding("bundle", "bad", str(error))
-    else:
-        yield from _examine_hearing(config, ears, seconds)
     yield from examine_broker(config)
 
 

@@ -2,11 +2,13 @@
 # Installs, upgrades or removes the service on a machine with systemd. Run as root; `make install` does.
 #
 #   install.sh install            a virtual environment under /opt, the unit, the command; an existing configuration is kept
-#   install.sh uninstall          takes all of that away; configuration, secrets and state stay
+#   install.sh rollback           goes back to the version before the last upgrade; once more returns to the newer one
+#   install.sh uninstall          takes all of that away, at the broker too; configuration, secrets and state stay
 #   install.sh uninstall --purge  takes those away too
 #
 # An upgrade builds its environment beside the running one and switches over by one rename: if anything fails before that,
-# the old version goes on as if nothing had happened.
+# the old version goes on as if nothing had happened. The new environment is on the disk before the switch, and the old one stays
+# until the next upgrade: a power cut at any moment leaves a version that runs.
 set -eu
 
 PYTHON=${PYTHON:-/usr/bin/python3}
@@ -15,6 +17,8 @@ CONFIG_DIR=/etc/edge-detector
 UNIT=edge-detector.service
 UNIT_FILE=/etc/systemd/system/$UNIT
 COMMAND=/usr/local/bin/edge-detector
+CURRENT=$HOME_DIR/bin/edge-detector
+PREVIOUS=$HOME_DIR/bin/edge-detector.previous
 HERE=$(cd "$(dirname "$0")" && pwd)
 PROJECT=${PROJECT:-$(dirname "$HERE")}
 # What PyAudio needs to compile and to run, and Debian's Python to make an environment.
@@ -22,6 +26,15 @@ PACKAGES="python3-venv python3-dev gcc portaudio19-dev libportaudio2 alsa-utils"
 
 say() { echo "edge-detector: $*"; }
 fail() { echo "edge-detector: $*" >&2; exit 1; }
+
+# Returns once everything on the file systems of these paths is on the disk; an older sync has no -f, and does all of them.
+durable() { sync -f "$@" 2> /dev/null || sync; }
+
+# A link or a file is replaced by one rename: there is no moment without it.
+link() { ln -sfn "$1" "$2.new" && mv -fT "$2.new" "$2"; }
+put() { install -m 0644 "$1" "$2.new" && durable "$2.new" && mv -fT "$2.new" "$2"; }
+
+environment_of() { [ -x "$1" ] && dirname "$(dirname "$(readlink "$1")")"; }
 
 has_systemd() { [ -d /run/systemd/system ]; }
 
@@ -56,21 +69,27 @@ build() {
         "$environment/bin/edge-detector" check-config "$CONFIG_DIR/edge.toml" > /dev/null \
             || fail "nothing was changed: correct $CONFIG_DIR/edge.toml first, which this version does not accept"
     fi
+    install -m 0644 "$HERE/$UNIT" "$environment/$UNIT"
+    install -m 0644 "$PROJECT/README.md" "$environment/README.md"
     rm -rf "$source_copy"
+    durable "$environment"
     trap - EXIT
 }
 
 switch() {
     mkdir -p "$HOME_DIR/bin" "$(dirname "$COMMAND")"
-    ln -sfn "$environment/bin/edge-detector" "$HOME_DIR/bin/edge-detector.new"
-    mv -T "$HOME_DIR/bin/edge-detector.new" "$HOME_DIR/bin/edge-detector"
-    ln -sfn "$HOME_DIR/bin/edge-detector" "$COMMAND"
-    cp "$PROJECT/README.md" "$HOME_DIR/README.md"
+    if environment_of "$CURRENT" > /dev/null; then link "$(readlink "$CURRENT")" "$PREVIOUS"; fi
+    link "$environment/bin/edge-detector" "$CURRENT"
+    [ "$(readlink "$COMMAND")" = "$CURRENT" ] || link "$CURRENT" "$COMMAND"
+    # An environment of an older installer has neither README nor unit.
+    if [ -e "$environment/README.md" ]; then put "$environment/README.md" "$HOME_DIR/README.md"; fi
+    durable "$HOME_DIR/bin" "$(dirname "$COMMAND")"
 }
 
 remove_old_environments() {
+    previous=$(environment_of "$PREVIOUS" || true)
     for old in "$HOME_DIR"/environments/*; do
-        [ "$old" = "$environment" ] || rm -rf "$old"
+        [ "$old" = "$environment" ] || [ "$old" = "$previous" ] || rm -rf "$old"
     done
 }
 
@@ -82,18 +101,43 @@ configure() {
     if [ -e "$CONFIG_DIR/edge.toml" ]; then
         say "keeping $CONFIG_DIR/edge.toml"
     else
-        install -m 0644 "$HERE/edge.toml" "$CONFIG_DIR/edge.toml"
+        put "$HERE/edge.toml" "$CONFIG_DIR/edge.toml"
         say "wrote $CONFIG_DIR/edge.toml: give your node, microphone and broker there"
     fi
-    install -m 0644 "$HERE/$UNIT" "$UNIT_FILE"
+    put_unit
+}
+
+put_unit() {
+    cmp -s "$environment/$UNIT" "$UNIT_FILE" || put "$environment/$UNIT" "$UNIT_FILE"
+    durable "$CONFIG_DIR" "$(dirname "$UNIT_FILE")"
 }
 
 start() {
     has_systemd || { systemctl enable --quiet "$UNIT" && say "systemd is not running here: the service starts at the next boot"; return 0; }
     systemctl daemon-reload
     systemctl enable --quiet "$UNIT"
-    systemctl restart "$UNIT" || fail "installed, but it does not start: see journalctl -u edge-detector"
+    systemctl restart "$UNIT" || fail "it is in place, but does not start: see journalctl -u edge-detector; back to the version before: $0 rollback"
     say "running; see journalctl -fu edge-detector, or ask: sudo edge-detector doctor --config $CONFIG_DIR/edge.toml"
+}
+
+rollback() {
+    environment=$(environment_of "$PREVIOUS") || fail "there is no earlier version here; an upgrade keeps one: install.sh install"
+    if [ -e "$CONFIG_DIR/edge.toml" ]; then
+        "$PREVIOUS" check-config "$CONFIG_DIR/edge.toml" > /dev/null \
+            || fail "nothing was changed: correct $CONFIG_DIR/edge.toml first, which the earlier version does not accept"
+    fi
+    say "going back to $("$PREVIOUS" --version), $environment"
+    switch
+    if [ -e "$environment/$UNIT" ]; then put_unit; fi
+    start
+}
+
+# What the broker has kept of this node would be shown for ever.
+forget_at_broker() {
+    [ -x "$CURRENT" ] && [ -e "$CONFIG_DIR/edge.toml" ] || return 0
+    # As systemd hands them to the service.
+    CREDENTIALS_DIRECTORY="$CONFIG_DIR/secrets" "$CURRENT" forget --config "$CONFIG_DIR/edge.toml" \
+        || say "what the broker has kept of this node stays there; once it can be reached: install again, and uninstall"
 }
 
 uninstall() {
@@ -102,6 +146,7 @@ uninstall() {
     else
         systemctl disable --quiet "$UNIT" 2> /dev/null || true
     fi
+    forget_at_broker
     rm -f "$UNIT_FILE" "$COMMAND"
     rm -rf "$HOME_DIR"
     if has_systemd; then systemctl daemon-reload; fi
@@ -118,6 +163,7 @@ umask 022
 [ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"
 case ${1:-} in
     install) install_packages; check_python; build; switch; configure; start; remove_old_environments ;;
+    rollback) rollback ;;
     uninstall) uninstall "${2:-}" ;;
-    *) fail "usage: $0 install | uninstall [--purge]" ;;
+    *) fail "usage: $0 install | rollback | uninstall [--purge]" ;;
 esac

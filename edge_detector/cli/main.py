@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, classes, demo, devices, doctor, listen, record, run
+from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run
 from edge_detector.cli.logs import start_logging
 from edge_detector.core.bundle import hop_key
 from edge_detector.core.strict import without_controls
@@ -87,12 +87,22 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(action=lambda options: check_config.run(options.file))
 
+    _add_forget(commands)
+
     show = commands.add_parser(
         "demo", help="the whole path with nothing else installed: an embedded broker, a made-up soundscape"
     )
     show.add_argument("--real-time", action="store_true", help="at the speed of sound instead of as fast as it goes")
     show.set_defaults(action=lambda options: demo.run(real_time=options.real_time))
     return top
+
+
+def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    leave = commands.add_parser(
+        "forget", help="empty what the broker has kept of this node: states, and Home Assistant's discovery"
+    )
+    leave.add_argument("--config", type=Path, required=True, metavar="FILE", help="whose node and broker; stop the service first")
+    leave.set_defaults(action=lambda options: forget.run(options.config))
 
 
 def _above_0(text: str) -> float:

@@ -5,7 +5,7 @@ import time
 from tests.systemd.conftest import STATE, UNIT, Machine, report
 
 
-def test_an_upgrade_keeps_configuration_and_state_and_leaves_one_environment(machine: Machine) -> None:
+def test_an_upgrade_keeps_configuration_state_and_the_environment_before(machine: Machine) -> None:
     machine.configure("[class.rain]\nenabled = false\n")
     machine.systemctl("restart")
     config = machine.box.root / "etc/edge-detector/edge.toml"
@@ -18,7 +18,8 @@ def test_an_upgrade_keeps_configuration_and_state_and_leaves_one_environment(mac
     assert config.read_text() == before
     assert machine.box.run("cat", f"{STATE}/marker").stdout == "kept\n"
     assert machine.box.run("readlink", "-f", "/opt/edge-detector/bin/edge-detector").stdout != old
-    assert len(machine.box.run("ls", "/opt/edge-detector/environments").stdout.split()) == 1
+    assert len(machine.box.run("ls", "/opt/edge-detector/environments").stdout.split()) == 2
+    assert machine.box.run("readlink", "-f", "/opt/edge-detector/bin/edge-detector.previous").stdout == old
     assert machine.shows("ActiveState") == "active"
     assert machine.box.run("edge-detector", "--version").stdout.startswith("edge-detector ")
 
@@ -28,12 +29,13 @@ def test_an_upgrade_that_would_not_start_leaves_the_old_version_running(machine:
     machine.systemctl("restart")
     pid = machine.shows("MainPID")
     old = machine.box.run("readlink", "-f", "/opt/edge-detector/bin/edge-detector").stdout
+    environments = machine.box.run("ls", "/opt/edge-detector/environments").stdout
     machine.configure("[nonsense]\n")
     said = machine.install(check=False)
     assert "nothing was changed" in said
     assert "unknown key 'nonsense'" in said
     assert machine.box.run("readlink", "-f", "/opt/edge-detector/bin/edge-detector").stdout == old
-    assert len(machine.box.run("ls", "/opt/edge-detector/environments").stdout.split()) == 1
+    assert machine.box.run("ls", "/opt/edge-detector/environments").stdout == environments
     assert machine.shows("MainPID") == pid
     machine.configure()
 

@@ -1,0 +1,99 @@
+"""`forget`: what the broker has kept of this node, its states and its discovery, is emptied: the node is gone for good."""
+
+import logging
+import queue
+import sys
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from edge_detector.cli.credentials import broker_of, passing_client_id
+from edge_detector.core import wire
+from edge_detector.core.config import Config, load_config
+from edge_detector.core.home_assistant import removal
+from edge_detector.edges.mqtt import Broker, Publisher, subscription
+from edge_detector.edges.tls import describe_connect_error
+from edge_detector.errors import BrokerError
+from edge_detector.types import Message
+
+LOG = logging.getLogger(__name__)
+
+LOGIN_SECONDS = 10.0
+DELIVERY_SECONDS = 10.0
+QUIET_SECONDS = 2.0
+"""Nothing marks the end of what a broker has retained: it is over when nothing came for so long."""
+MOST_TOPICS = 20_000
+
+
+def run(config_path: Path) -> int:
+    """Empty every retained topic of the node. Raises BrokerError where the broker cannot be reached, or keeps something."""
+    config = load_config(config_path)
+    broker = broker_of(config.mqtt, passing_client_id(f"edge_detector-{config.node}-forget"))
+    base = f"{config.mqtt.base_topic}/{config.node}"
+    found = _retained(broker, config, base)
+    if found.get(f"{base}/status") == wire.ONLINE.encode():
+        LOG.warning("the service of this node seems to run, and will publish again; stop it first: systemctl stop edge-detector")
+    # Discovery first: Home Assistant would object to the empty state of an entity that it still has.
+    topics = sorted(found, key=lambda topic: (topic.startswith(f"{base}/"), topic))
+    _empty(broker, base, topics)
+    if left := _retained(broker, config, base):
+        raise BrokerError(
+            f"the broker {broker.address} still keeps {len(left)} topics, such as {min(left)}; check its access rules"
+        )
+    sys.stdout.write(f"the broker {broker.address} has forgotten {len(topics)} topics of {config.node}\n")
+    return 0
+
+
+def _retained(broker: Broker, config: Config, base: str) -> dict[str, bytes]:
+    """What the broker has retained of this node, by topic."""
+    prefix = config.home_assistant.prefix
+    found: dict[str, bytes] = {}
+    for topic_filter in (f"{base}/#", f"{prefix}/device/+/config"):
+        for message in _listen(broker, topic_filter):
+            if message.retained and message.payload and _is_ours(message, base, config.node, prefix):
+                found[message.topic] = message.payload
+    return found
+
+
+def _listen(broker: Broker, topic_filter: str) -> Iterator[Message]:
+    came: queue.Queue[Message] = queue.Queue(MOST_TOPICS)
+    overflow = threading.Event()
+
+    def receive(message: Message) -> None:
+        try:
+            came.put_nowait(message)
+        except queue.Full:
+            overflow.set()
+
+    with subscription(broker, topic_filter, receive, describe_connect_error):
+        while not overflow.is_set():
+            try:
+                yield came.get(timeout=QUIET_SECONDS)
+            except queue.Empty:
+                return
+    raise BrokerError(
+        f"the broker {broker.address} sends more on {topic_filter} than can be taken; empty the node's topics there"
+    )
+
+
+def _is_ours(message: Message, base: str, node: str, prefix: str) -> bool:
+    """Whether a topic is one of the node's: below its own, or a discovery that names its states."""
+    if message.topic.startswith(f"{base}/") or message.topic == removal(node, prefix=prefix).topic:
+        return True
+    return any(f'"{base}{end}'.encode() in message.payload for end in ("/", '"'))
+
+
+def _empty(broker: Broker, base: str, topics: Iterable[str]) -> None:
+    # Not a topic of the node's: an empty will leaves nothing behind.
+    farewell = wire.forgotten(f"{base}/forget-{uuid.uuid4().hex[:8]}")
+    publisher = Publisher(broker, last_will=farewell, greeting=farewell, explain=describe_connect_error)
+    for topic in topics:  # before the start: afterwards there is room for a limited number at a time
+        publisher.publish(wire.forgotten(topic))
+    publisher.start()
+    let_in = publisher.wait_connected(LOGIN_SECONDS)
+    acknowledged = publisher.close(farewell, DELIVERY_SECONDS if let_in else 0.1)
+    if not let_in:
+        raise BrokerError(publisher.last_error or f"the broker {broker.address} does not answer in MQTT; is it an MQTT broker?")
+    if not acknowledged:
+        raise BrokerError(f"the broker {broker.address} did not acknowledge everything in {DELIVERY_SECONDS:g} s; try again")

@@ -9,6 +9,7 @@ from convert.files import read_json
 from convert.identity import UNNAMED, made_by
 from convert.serving import EMBEDDER_FACTS, pca_beside, read_pca
 from edge_detector.core import bundle as format_
+from edge_detector.core.bounded import read_regular
 from edge_detector.core.bundle import EmbedderId
 from edge_detector.core.embedding import Pca
 from edge_detector.errors import UsageError
@@ -93,7 +94,7 @@ class BundledEmbedder:
 def file_content(path: Path) -> bytes:
     """All bytes of a file that another command made."""
     try:
-        return path.read_bytes()
+        return read_regular(path, format_.MAX_FILE_BYTES[format_.EMBEDDER])
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}; run the command that makes it first"
         raise UsageError(message) from error

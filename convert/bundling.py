@@ -33,6 +33,7 @@ def write_bundle(folder: Path, manifest: format_.Manifest, networks: Mapping[str
     contents[format_.MANIFEST] = format_.render_manifest(manifest, contents)
     require_bundle_place(folder)
     # Before the old one is gone: a manifest that cannot be read would leave neither.
+    format_.require_sizes(contents, str(folder))
     format_.parse_manifest(contents[format_.MANIFEST], str(folder / format_.MANIFEST))
     _replace_folder(folder, contents)
     format_.load_bundle(folder)

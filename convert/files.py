@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from edge_detector.core.bounded import parse_json, read_npz, read_regular, require_regular
 from edge_detector.errors import EdgeDetectorError, UsageError
+
+MAX_JSON_BYTES = 256_000_000
+MAX_ARRAYS_BYTES = 4_000_000_000
+"""Full-size VGGish in float32 has 0.3 GB."""
 
 
 @contextmanager
@@ -42,12 +46,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_regular(path, MAX_JSON_BYTES))
     except FileNotFoundError as error:
         message = f"{path} does not exist; run the command that makes it first"
         raise UsageError(message) from error
     except (OSError, ValueError) as error:
-        message = f"{path} is not a readable JSON file"
+        message = f"{path} is not a readable JSON file: {getattr(error, 'strerror', None) or error}"
         raise EdgeDetectorError(message) from error
     if not isinstance(content, dict):
         message = f"{path} holds no JSON object"
@@ -64,12 +68,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None
 def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Read an npz file of numbers."""
     try:
-        # Opened here, since NumPy leaves a damaged file open.
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        require_regular(path)
+        with path.open("rb") as file:
+            return read_npz(file, MAX_ARRAYS_BYTES)
     except FileNotFoundError as error:
         message = f"{path} does not exist; run the command that makes it first"
         raise UsageError(message) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        message = f"{path} is not an npz file of numbers, or is cut or damaged"
+    except (OSError, ValueError) as error:
+        message = f"{path} is not an npz file of numbers, or is cut or damaged: {getattr(error, 'strerror', None) or error}"
         raise EdgeDetectorError(message) from error

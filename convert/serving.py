@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 import edge_detector
-from convert.files import read_arrays, read_json
+from convert.files import read_json
 from convert.identity import UNNAMED, made_by
-from edge_detector.core.bundle import PCA, Bundle, SoundClass
+from edge_detector.core.bounded import read_regular
+from edge_detector.core.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
 from edge_detector.core.classes import ClassMap
 from edge_detector.core.decision import Decider
 from edge_detector.core.embedding import Pca, quantise
@@ -28,11 +29,14 @@ EMBEDDER_FACTS = "embedder.json"
 
 def read_pca(path: Path) -> Pca:
     """PCA parameters from an npz file, ours or Google's, of any float type, the means as row or column."""
-    arrays = read_arrays(path)
     try:
-        return Pca(arrays["pca_eigen_vectors"].astype(np.float32), arrays["pca_means"].astype(np.float32).reshape(-1))
-    except (KeyError, ValueError) as error:
-        message = f"{path} does not hold PCA parameters: {error}"
+        return pca_of(read_regular(path, MAX_FILE_BYTES[PCA]))
+    except FileNotFoundError as error:
+        message = f"{path} does not exist; run the command that makes it first"
+        raise UsageError(message) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} is not an npz file of numbers, or does not hold PCA parameters: {reason}"
         raise EdgeDetectorError(message) from error
 
 
@@ -64,7 +68,7 @@ class CodeEmbedder:
         facts = embedder.with_name(EMBEDDER_FACTS)
         said = read_json(facts) if facts.exists() else {}
         try:
-            content = embedder.read_bytes()
+            content = read_regular(embedder, MAX_FILE_BYTES[EMBEDDER])
         except OSError as error:
             message = f"{embedder} cannot be read: {error.strerror}; make it with export-embedder"
             raise UsageError(message) from error

@@ -58,6 +58,12 @@ def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> b
     return content
 
 
+def require_regular(path: Path) -> None:
+    """Refuse a pipe or a device, whose opening may hang or whose bytes may never end. Raises OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
 def megabytes(count: int) -> str:
     """A limit in words: 4 MB, 200 kB."""
     return f"{count // 1_000_000} MB" if count >= 1_000_000 else f"{count // 1_000} kB"  # noqa: PLR2004 - units

@@ -1,5 +1,6 @@
 """Ties sample time to UTC, and keeps it tied: a crystal that is 50 ppm off is 4.3 s a day, and a Pi boots with a wrong clock."""
 
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -56,7 +57,8 @@ class Observation:
 class SampleClock:
     """The anchor of a live source, re-estimated each minute: its rate by the monotonic clock, its offset by UTC.
 
-    Small errors are slewed away, large ones stepped, and time never steps backwards while an event is open.
+    No sample is dated later than it arrived: a stream's burst, heard faster than it was made, is dated by its least late block.
+    Small errors are slewed away, large ones stepped. UTC that is set back while events are open applies once those have closed.
     """
 
     def __init__(self, first: Observation) -> None:
@@ -67,45 +69,69 @@ class SampleClock:
         self._newest = first
         self._minute_ends_sample = first.sample + self._minute_samples
         self._settled_sample = first.sample + round(SETTLE_SECONDS * FRONT_END.sample_rate_hz)
+        self._postponed_seconds = 0.0
+        """How far UTC was set back without the anchor having followed: 0 or below."""
+        self._postponed_for: frozenset[Hashable] = frozenset()
 
     @property
     def _minute_samples(self) -> int:
         return round(OBSERVE_SECONDS * FRONT_END.sample_rate_hz)
 
-    def observe(self, observation: Observation, *, event_open: bool) -> None:
-        """Take note of a block that arrived; once a minute, and while the stream is beginning, this moves the anchor."""
-        if observation.sample < self._settled_sample and not event_open:
-            self._settle(observation)
+    def observe(self, observation: Observation, *, open_events: Collection[Hashable] = ()) -> None:
+        """Take note of a block that arrived, while these events are open; each is known by a value that stays its own."""
         before, self._newest = self._newest, observation
         jump_seconds = observation.utc_minus_monotonic_seconds - before.utc_minus_monotonic_seconds
         if abs(jump_seconds) > STEP_SECONDS:
-            self._jump(observation, 0.0 if event_open and jump_seconds < 0.0 else jump_seconds)
-            return
+            self._jump(observation, jump_seconds, open_events)
+        elif self._postponed_seconds and self._postponed_for.isdisjoint(open_events):
+            self._jump(observation, 0.0, ())
+        if self._postponed_seconds:
+            observation = replace(observation, utc_seconds=observation.utc_seconds - self._postponed_seconds)
+        self._settle(observation)
+        self._forbid_the_future(observation, before, events_open=bool(open_events))
         if self._best is self._first or observation.lateness_seconds < self._best.lateness_seconds:
             self._best = observation
         if observation.sample < self._minute_ends_sample:
             return
         best, self._best = self._best, observation
         self._minute_ends_sample = observation.sample + self._minute_samples
-        self._correct(best, observation.sample, event_open=event_open)
+        self._correct(best, observation.sample, open_events)
 
     def _settle(self, observation: Observation) -> None:
-        late_seconds = self._first.lateness_seconds - observation.lateness_seconds
-        if late_seconds > 0.0:
-            self.anchor = replace(self.anchor, utc_seconds=self.anchor.utc_seconds - late_seconds)
+        """Measure from another beginning, if the first block came later than any crystal explains."""
+        less_late_seconds = self._first.lateness_seconds - observation.lateness_seconds
+        elapsed_seconds = max(0.0, observation.monotonic_seconds - self._first.monotonic_seconds)
+        crystal_seconds = MAX_RATE_ERROR * elapsed_seconds if observation.sample >= self._settled_sample else 0.0
+        if less_late_seconds > crystal_seconds:
             self._first = self._best = observation
+            self.drift_ppm = 0.0
 
-    def _jump(self, observation: Observation, seconds: float) -> None:
+    def _forbid_the_future(self, observation: Observation, before: Observation, *, events_open: bool) -> None:
+        latest = observation.utc_seconds
+        if events_open:
+            # UTC that went back by too little to be postponed: time stands still meanwhile.
+            latest = max(latest, self.anchor.at(before.sample))
+        if self.anchor.at(observation.sample) > latest:
+            self.anchor = replace(self.anchor, sample=observation.sample, utc_seconds=latest)
+
+    def _jump(self, observation: Observation, seconds: float, open_events: Collection[Hashable]) -> None:
         """Follow the machine's clock, which was set, at once: until the minute ended every event would have a wrong time."""
-        self._best, self._minute_ends_sample = observation, observation.sample + self._minute_samples
-        if seconds:
+        seconds += self._postponed_seconds
+        if seconds < 0.0 and open_events:
+            if not self._postponed_seconds:
+                self._postponed_for = frozenset(open_events)
+            self._postponed_seconds = seconds
+        else:
+            self._postponed_seconds = 0.0
             moved = self.anchor.at(observation.sample) + seconds
             self.anchor = Anchor(observation.sample, moved, "stepped", self.anchor.seconds_per_sample)
+        self._best = replace(observation, utc_seconds=observation.utc_seconds - self._postponed_seconds)
+        self._minute_ends_sample = observation.sample + self._minute_samples
 
-    def _correct(self, best: Observation, now_sample: int, *, event_open: bool) -> None:
+    def _correct(self, best: Observation, now_sample: int, open_events: Collection[Hashable]) -> None:
         seconds_per_sample = self._measured_seconds_per_sample(best)
         error_seconds = best.utc_seconds - self.anchor.at(best.sample)
-        if abs(error_seconds) > STEP_SECONDS and not (event_open and error_seconds < 0.0):
+        if abs(error_seconds) > STEP_SECONDS and not (open_events and error_seconds < 0.0):
             utc_seconds = best.utc_seconds + (now_sample - best.sample) * seconds_per_sample
             self.anchor = Anchor(now_sample, utc_seconds, "stepped", seconds_per_sample)
             return

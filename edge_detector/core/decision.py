@@ -112,9 +112,9 @@ class Decider:
         return tuple(ends)
 
     @property
-    def open_classes(self) -> tuple[int, ...]:
-        """Indices of the classes that are being heard now."""
-        return tuple(index for index, state in enumerate(self._states) if state.open)
+    def open_events(self) -> frozenset[tuple[int, int]]:
+        """The events that are open now: class index, and the first sample (16 kHz) that names the event."""
+        return frozenset((index, state.first_sample) for index, state in enumerate(self._states) if state.open)
 
 
 def _samples(seconds: float) -> int:

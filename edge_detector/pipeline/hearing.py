@@ -86,9 +86,9 @@ class Hearing:
         self._phase = 0
 
     @property
-    def open_classes(self) -> tuple[int, ...]:
-        """Indices of the classes that are being heard now."""
-        return self._decider.open_classes
+    def open_events(self) -> frozenset[tuple[int, int]]:
+        """The events that are open now: class index, and the first sample (16 kHz) that names the event."""
+        return self._decider.open_events
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
         """Yield what `block` (16 kHz) completes. A gap first ends every open event, then every state starts anew.

@@ -123,5 +123,5 @@ class Listener:
         if self._sample_clock is None:
             self._sample_clock = SampleClock(observation)
         else:
-            self._sample_clock.observe(observation, event_open=bool(self.hearing.open_classes))
+            self._sample_clock.observe(observation, open_events=self.hearing.open_events)
         self.hearing.shed_load(self.source.waiting_seconds, sample)

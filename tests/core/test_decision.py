@@ -129,7 +129,7 @@ def test_a_class_that_is_switched_off_ends_its_event_at_once() -> None:
     assert len(list(decider.decide(start))) == 2
     (end,) = decider.use([replace(rule, enabled=False), rule])
     assert (end.class_index, end.end_reason) == (0, "ended")
-    assert decider.open_classes == (1,)
+    assert decider.open_events == {(1, 0)}
 
 
 @pytest.mark.parametrize(("on", "announced"), [(0.7, 0), (0.6, 1)])

@@ -156,6 +156,21 @@ def test_a_card_that_records_at_another_rate_is_refused_rather_than_misheard() -
         ArecordMicrophone("hw:1,0", program=program)
 
 
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("arecord: set_params:1358: Channels count non available", "plughw:"),
+        ("arecord: main:831: audio open error: Permission denied", "group audio"),
+        ("arecord: main:831: audio open error: Device or resource busy", "another program has it"),
+    ],
+)
+def test_what_arecord_refuses_is_told_with_what_helps(words: str, advice: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        ArecordMicrophone("hw:1,0", program=stand_in(f'say("{words}\\n"); sys.exit(1)'))
+    assert words in str(caught.value)
+    assert advice in str(caught.value)
+
+
 def test_samples_cut_in_two_by_the_pipe_are_joined() -> None:
     program = stand_in(
         'os.write(1, b"\\x01"); time.sleep(.2); os.write(1, b"\\x00\\x02"); time.sleep(.2); os.write(1, b"\\x00"); time.sleep(60)'

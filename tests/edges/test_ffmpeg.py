@@ -1,11 +1,15 @@
 """ffmpeg against servers of this machine, and a stand-in where only what it is given or says matters."""
 
+import ast
 import io
+import os
+import re
 import shutil
 import ssl
 import subprocess
 import sys
 import threading
+import time
 import wave
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +22,7 @@ import pytest
 
 from edge_detector.edges.programs import UrlSource
 from edge_detector.edges.programs.ffmpeg import check_url, without_secrets
+from edge_detector.edges.programs.pace import BURST_SECONDS, RATE
 from edge_detector.errors import SourceError, UsageError
 
 RATE_HZ = 16_000
@@ -89,18 +94,151 @@ def all_of(source: UrlSource) -> list[int]:
 
 
 @needs_ffmpeg
-def test_a_recording_behind_a_url_is_heard_to_its_end_without_loss_however_fast_it_comes() -> None:
-    long = np.tile(RAMP, 40)
-    with server({"/long.wav": wav(long.tobytes())}) as address, closing(UrlSource(f"http://{address}/long.wav")) as source:
+@pytest.mark.parametrize("copies", [1, 4])
+def test_a_recording_behind_a_url_is_heard_to_its_end_without_loss_and_is_not_live_any_more(copies: int) -> None:
+    long = np.tile(RAMP, copies)
+    with server({"/long.wav": wav(long.tobytes())}) as address, closing(UrlSource(f"HTTP://{address}/long.wav")) as source:
         assert (source.rate_hz, source.live) == (RATE_HZ, True)
         assert all_of(source) == long.tolist()
+        assert not source.live, "it was a recording, and is not to be opened again"
+
+
+@needs_ffmpeg
+def test_a_stream_that_comes_faster_than_real_time_is_heard_at_the_speed_of_the_clock(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        server({"/fast.wav": wav(np.tile(RAMP, 200).tobytes())}) as address,
+        closing(UrlSource(f"http://{address}/fast.wav")) as source,
+    ):
+        began = time.monotonic()
+        heard_seconds, late_seconds = 0.0, []
+        while (seconds := time.monotonic() - began) < 6.0:
+            block = source.read(0.5)
+            heard_seconds += 0.0 if block is None else len(block.samples) / RATE_HZ
+            assert heard_seconds <= RATE * (time.monotonic() - began) + BURST_SECONDS + 0.3
+            late_seconds.append(source.waiting_seconds)
+        assert heard_seconds > seconds, "and no slower"
+        assert max(late_seconds) < 1.0, "what waits came early, and nobody is too slow for it"
+    assert caplog.text.count("faster than real time") == 1
+
+
+@needs_ffmpeg
+def test_a_live_stream_that_its_server_ends_stays_live() -> None:
+    class Radio(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            # A length that nobody keeps to, as a recorder for a pipe writes.
+            self.wfile.write(wav(b"")[:40] + b"\xff\xff\xff\x7f")
+            for _ in range(15):
+                self.wfile.write(RAMP[:3_200].tobytes())
+                time.sleep(0.2)  # the pace of a radio
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Radio) as radio:
+        thread = threading.Thread(target=radio.serve_forever, daemon=True)
+        thread.start()
+        with closing(UrlSource(f"http://127.0.0.1:{radio.server_address[1]}/radio.wav")) as source:
+            assert len(all_of(source)) == 15 * 3_200
+            assert source.live
+        radio.shutdown()
+        thread.join()
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("/list.m3u", "it looks like a playlist"),
+        ("/list.PLS", "it looks like a playlist"),
+        ("/silent.mkv", "it has no sound; switch its sound on"),
+    ],
+)
+def test_what_holds_no_sound_is_told_with_what_helps_and_nothing_that_changes(tmp_path: Path, page: str, words: str) -> None:
+    video = tmp_path / "video.mkv"
+    picture = ["-f", "lavfi", "-i", "testsrc=d=1:s=64x64", "-an", str(video)]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *picture], check=True)
+    pages = {
+        "/list.m3u": b"#EXTM3U\nhttp://127.0.0.1/a.mp3\n",
+        "/list.PLS": b"[playlist]\nFile1=http://127.0.0.1/a.mp3\n",
+        "/silent.mkv": video.read_bytes(),
+    }
+    with server(pages) as address, pytest.raises(SourceError) as caught:
+        UrlSource(f"http://{address}{page}")
+    assert words in str(caught.value)
+    assert not re.search("0x[0-9a-f]|Stream map|trailing", str(caught.value))
+
+
+@needs_ffmpeg
+def test_a_tag_of_250_mb_does_not_take_the_machines_memory() -> None:
+    size = 250 << 20
+    length = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    frame = b"APIC" + (size - 20).to_bytes(4) + b"\0\0" + b"\0image/png\0\3\0"
+    most_bytes: list[int] = []
+
+    class Hostile(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "audio/mpeg")
+            self.end_headers()
+            self.wfile.write(b"ID3\3\0\0" + length + frame)
+            for _ in range(size >> 16):
+                self.wfile.write(b"\x89" * 65_536)
+                most_bytes.append(children_bytes())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Hostile) as hostile:
+        threading.Thread(target=hostile.serve_forever, daemon=True).start()
+        with pytest.raises(SourceError, match=r"cannot be heard|gave no sound"):
+            UrlSource(f"http://127.0.0.1:{hostile.server_address[1]}/a.mp3")
+        hostile.shutdown()
+    assert 0 < max(most_bytes) < 200 << 20
+
+
+def children_bytes() -> int:
+    """Resident memory of the biggest of this process's children."""
+    found = [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    return max([resident_bytes(child) for child in found], default=0)
+
+
+def resident_bytes(pid: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def test_a_program_that_reads_what_strangers_send_has_no_secret_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_DETECTOR_MQTT_PASSWORD", "hunter2")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    seen = tmp_path / "environment"
+    script = f"import os; open({str(seen)!r}, 'w').write(repr(dict(os.environ))); raise SystemExit(1)"
+    with pytest.raises(SourceError):
+        UrlSource("http://radio/a.mp3", program=[sys.executable, "-S", "-c", script])
+    given = ast.literal_eval(seen.read_text())
+    assert not {"EDGE_DETECTOR_MQTT_PASSWORD", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"} & set(given)
+    assert given["PATH"] == os.environ["PATH"]
+    assert given["https_proxy"] == "http://proxy:3128"
 
 
 @needs_ffmpeg
 def test_a_stream_that_stops_coming_is_lost_and_its_program_can_be_ended() -> None:
     hold = threading.Event()
     with (
-        server({"/live.wav": wav(np.tile(RAMP, 10).tobytes())}, hold=hold) as address,
+        server({"/live.wav": wav(np.tile(RAMP, 2).tobytes())}, hold=hold) as address,
         closing(UrlSource(f"http://{address}/live.wav", stall_seconds=1.0)) as source,
         pytest.raises(SourceError, match=r"live\.wav was lost: no sound from it for 1\."),
     ):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from edge_detector.edges.microphone.devices import InputDevice
+from edge_detector.edges.process import SOUND_VARIABLES, child_environment
 from edge_detector.errors import SourceError
 
 # PortAudio's own numbers, written here so that microphones can be imported, and tested, without it.
@@ -84,7 +85,11 @@ def ask_child(*arguments: str, timeout_seconds: float) -> Any:  # noqa: ANN401 -
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-P", "-m", "edge_detector.edges.microphone.probe", *arguments]
     probe = subprocess.run(  # noqa: S603 - a module of this package
-        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, timeout=timeout_seconds, check=True
+        command,
+        env=child_environment(*SOUND_VARIABLES) | {"PYTHONPATH": path},
+        capture_output=True,
+        timeout=timeout_seconds,
+        check=True,
     )
     # The last line: sound libraries are not above printing before it.
     return json.loads(probe.stdout.splitlines()[-1])

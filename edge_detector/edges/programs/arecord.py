@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from edge_detector.edges.process import SOUND_VARIABLES
 from edge_detector.edges.programs.child import Child
 from edge_detector.edges.programs.pipe_source import PipeSource
 from edge_detector.errors import SourceError
@@ -16,6 +17,12 @@ _PERIOD_MICROSECONDS = 30_000
 _BUFFER_MICROSECONDS = 1_000_000
 _OVERRUN = re.compile(r"overrun!!!(?: \(at least ([0-9.]+) ms long\))?")
 _INSTALL = "apt-get install alsa-utils"
+_ADVICE = {
+    "non available": "name it plughw:… in place of hw:…, and ALSA converts",
+    "Permission denied": "put the user into the group audio: sudo usermod -aG audio USER, and log in again",
+    "Device or resource busy": "another program has it; close that one, or name a device that can be shared, such as default",
+}
+"""By words of arecord's, what helps."""
 
 
 class ArecordMicrophone(PipeSource):
@@ -52,7 +59,7 @@ class ArecordMicrophone(PipeSource):
         self._device = device
         super().__init__(
             f"the microphone {device!r}",
-            Child(command, install=_INSTALL),
+            Child(command, install=_INSTALL, words=_with_advice, variables=SOUND_VARIABLES),
             channels=channels,
             channel=channel,
             start_seconds=_START_SECONDS,
@@ -72,3 +79,7 @@ class ArecordMicrophone(PipeSource):
             return 0
         # Without a length one sample is enough to make it a gap.
         return max(1, round(float(found[1] or 0.0) / 1_000.0 * FRONT_END.sample_rate_hz))
+
+
+def _with_advice(line: str) -> str:
+    return "; ".join([line, *(advice for words, advice in _ADVICE.items() if words in line)])

@@ -2,15 +2,22 @@
 
 import array
 import fcntl
+import logging
 import os
+import re
+import resource
 import select
 import subprocess
 import termios
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
+from edge_detector.edges.process import child_environment
 from edge_detector.errors import SourceError
+
+LOG = logging.getLogger(__name__)
 
 SAMPLE_BYTES = 2
 _PIPE_BYTES = 1 << 20
@@ -20,6 +27,8 @@ _WORDS_BYTES = 65_536
 _KEPT_LINES = 20
 _LAST_LINES = 2
 """ffmpeg names the cause in the last line but one."""
+_POINTER = re.compile(r"(?: ?@ ?)?\b0x[0-9a-fA-F]+")
+_FIRST_TO_BE_KILLED = "1000"
 
 
 class Child:
@@ -28,17 +37,27 @@ class Child:
     Args:
         command: program and arguments; no shell.
         install: what to tell whoever does not have the program.
-        conceal: takes what is secret out of its words.
+        words: what to keep of a line of its words: without secrets, and empty if there is nothing to keep.
+        variables: of our environment it gets these besides the few that every program needs.
+        memory_bytes: how much it may ask for, all its own data together; more is refused to it. None: no limit.
 
     """
 
-    def __init__(self, command: Sequence[str], *, install: str, conceal: Callable[[str], str] = str) -> None:
-        self._conceal = conceal
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        install: str,
+        words: Callable[[str], str] = str,
+        variables: Sequence[str] = (),
+        memory_bytes: int | None = None,
+    ) -> None:
+        self._words_of = words
         try:
             # A session of its own: Ctrl-C in a terminal is for us to answer.
             self._process = subprocess.Popen(  # noqa: S603 - fixed programs, arguments checked by their sources
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                env=os.environ | {"LC_ALL": "C"}, start_new_session=True,
+                env=child_environment(*variables), start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise SourceError(f"{command[0]} is not installed: {install}") from error
@@ -47,12 +66,14 @@ class Child:
         if self._process.stdout is None or self._process.stderr is None:
             raise AssertionError
         self._sound, self._words = self._process.stdout, self._process.stderr
+        self._limit(memory_bytes)
         self._partial_line = b""
         self._last_lines: list[str] = []
         self._new_lines: list[str] = []
         os.set_blocking(self._words.fileno(), False)
         with suppress(OSError):
             fcntl.fcntl(self._sound.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.pipe_bytes = fcntl.fcntl(self._sound.fileno(), fcntl.F_GETPIPE_SZ)
         self._poll = select.poll()
         self._poll.register(self._sound.fileno(), select.POLLIN)
         self._poll.register(self._words.fileno(), select.POLLIN)
@@ -91,16 +112,34 @@ class Child:
             with suppress(KeyError):
                 self._poll.unregister(self._words.fileno())
         *whole, self._partial_line = (self._partial_line + (arrived or b""))[-_WORDS_BYTES:].split(b"\n")
-        lines = [self._conceal(line.decode(errors="replace").strip()) for line in whole if line.strip()]
+        lines = [words for line in whole if (words := self._kept(line))]
         self._last_lines = (self._last_lines + lines)[-_LAST_LINES:]
         self._new_lines = (self._new_lines + lines)[-_KEPT_LINES:]
+
+    def _kept(self, line: bytes) -> str:
+        return self._words_of(_POINTER.sub("", line.decode(errors="replace").strip()))
+
+    def _limit(self, memory_bytes: int | None) -> None:
+        # From here, as it begins: a function between fork and exec is not safe beside our threads. One that has ended already
+        # needs no limit any more.
+        try:
+            resource.prlimit(self._process.pid, resource.RLIMIT_CORE, (0, 0))
+            if memory_bytes is not None:
+                resource.prlimit(self._process.pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        except ProcessLookupError:
+            pass
+        except OSError as error:
+            LOG.warning("the memory of %s cannot be limited: %s", self._process.args, error.strerror)
+        # Where memory runs out all the same, it is this program that the kernel ends, and not the service.
+        with suppress(OSError):
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_FIRST_TO_BE_KILLED, encoding="ascii")
 
     def ending(self) -> tuple[int | None, str]:
         """Exit code and last words of a program that has closed its output."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILL_SECONDS)
         self._collect()
-        words = [*self._last_lines, self._conceal(self._partial_line.decode(errors="replace").strip())]
+        words = [*self._last_lines, self._kept(self._partial_line)]
         return self._process.returncode, "; ".join(filter(None, words)) or "it did not say why"
 
     def close(self) -> None:

@@ -4,12 +4,14 @@ A password in the URL never reaches a log or an error message of ours. ffmpeg ha
 though, which every user of the same machine can read: there, give the camera a user that may do nothing but listen.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from edge_detector.edges.process import WEB_VARIABLES
 from edge_detector.edges.programs.child import Child
 from edge_detector.edges.programs.pipe_source import PipeSource
-from edge_detector.errors import UsageError
+from edge_detector.errors import SourceError, UsageError
 from edge_detector.params import FRONT_END
 
 STALL_SECONDS = 10.0
@@ -17,6 +19,13 @@ START_SECONDS = 20.0
 _TIMEOUT_MICROSECONDS = 10_000_000
 _CONCEALED = "***"
 _INSTALL = "apt-get install ffmpeg"
+_MEMORY_BYTES = 128 << 20
+"""Of ffmpeg's own data. Web radios, playlists and cameras of 4K need up to 64 MB of it (measured); a hostile tag asks for 250."""
+_AHEAD_SECONDS = 10.0
+_SAID = re.compile(r"(?:\[[^\]@]*\] )*\[(?P<level>info|warning|error|fatal|panic)\] (?P<words>.*)")
+_DURATION = re.compile(r"  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?),")
+_NO_SOUND = "Stream map '0:a:0' matches no streams"
+_PLAYLISTS = (".m3u", ".pls", ".asx", ".xspf")
 
 _PROMPT = ("-analyzeduration", "1000000")
 """Looks at one second of a stream before it gives the first sample, in place of five."""
@@ -41,8 +50,9 @@ _OPTIONS = {
 class UrlSource(PipeSource):
     """A live source: the first audio stream found at a URL, mixed to mono at 16 kHz.
 
-    A slow reader makes ffmpeg wait, and at last the far end: nothing is dropped here. Certificates are verified for https;
-    ffmpeg does not verify those of rtsps and rtmps.
+    It is read no faster than the clock goes: what comes ahead of it makes ffmpeg wait, and at last the far end, and nothing is
+    dropped. A recording that was heard to its end has ended; a live stream that ends is worth opening again. Certificates are
+    verified for https; ffmpeg does not verify those of rtsps and rtmps.
 
     Args:
         url: http, https, rtsp, rtsps, rtmp, rtmps, rtp, srt, tcp or udp.
@@ -65,16 +75,52 @@ class UrlSource(PipeSource):
         program: Sequence[str] = ("ffmpeg",),
     ) -> None:
         parts = check_url(url)
+        # ffmpeg takes HTTP:// for the name of a file.
+        url = parts.scheme + url[len(parts.scheme) :]
+        self._conceal = _concealer(url, parts)
+        self._duration_seconds: float | None = None
+        self._tagged = False
         command = [
-            *program, "-nostdin", "-hide_banner", "-loglevel", "error", *_PROMPT, *_OPTIONS[parts.scheme], "-i", url,
+            *program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", *_PROMPT, *_OPTIONS[parts.scheme],
+            "-i", url,
             "-map", "0:a:0", "-ac", "1", "-ar", str(FRONT_END.sample_rate_hz), "-f", "s16le", "-flush_packets", "1", "pipe:1",
         ]  # fmt: skip
-        super().__init__(
-            f"the stream {without_secrets(url)}",
-            Child(command, install=_INSTALL, conceal=_concealer(url, parts)),
-            start_seconds=start_seconds,
-            stall_seconds=stall_seconds,
-        )
+        child = Child(command, install=_INSTALL, words=self._keep, variables=WEB_VARIABLES, memory_bytes=_MEMORY_BYTES)
+        try:
+            super().__init__(
+                f"the stream {without_secrets(url)}",
+                child,
+                start_seconds=start_seconds,
+                stall_seconds=stall_seconds,
+                paced=True,
+            )
+        except SourceError as error:
+            if not parts.path.lower().endswith(_PLAYLISTS):
+                raise
+            sentence = f"{error}; it looks like a playlist: open it with a text editor, and give the address that stands in it"
+            raise SourceError(sentence) from error
+
+    def _keep(self, line: str) -> str:
+        """Of a line of ffmpeg's the errors; how long the stream is, it says among much else."""
+        said = _SAID.fullmatch(line)
+        if said is None:
+            # A dynamic linker that fails, say; but not the second line of something that was passed over.
+            return "" if self._tagged else self._conceal(line)
+        self._tagged = True
+        if said["level"] in ("info", "warning"):
+            if said["level"] == "info" and (found := _DURATION.match(said["words"])) and self._duration_seconds is None:
+                self._duration_seconds = 3_600.0 * int(found[1]) + 60.0 * int(found[2]) + float(found[3])
+            return ""
+        if _NO_SOUND in said["words"]:
+            return "it has no sound; switch its sound on, as many a camera's must be"
+        return self._conceal(said["words"])
+
+    def _is_finite(self) -> bool:
+        # Both: some radios promise a length, but none gives more sound than it has made.
+        duration_seconds = self._duration_seconds
+        if duration_seconds is None or self._ahead_seconds < min(_AHEAD_SECONDS, duration_seconds / 2.0):
+            return False
+        return self._seconds(self._read_bytes) >= 0.9 * duration_seconds - 1.0
 
 
 def check_url(url: str) -> SplitResult:

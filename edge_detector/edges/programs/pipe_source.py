@@ -1,5 +1,6 @@
 """The samples a program writes, as a live source."""
 
+import logging
 import time
 import uuid
 from collections import deque
@@ -8,11 +9,16 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_detector.edges.programs.child import SAMPLE_BYTES, Child
+from edge_detector.edges.programs.pace import BURST_SECONDS, Pace
 from edge_detector.errors import SourceError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block
 
+LOG = logging.getLogger(__name__)
+
 _MOST_FRAMES = 4_096
+_FAST_SECONDS = 6.0
+"""So much sound beyond the burst that a stream begins with: it comes faster than real time."""
 _FULL_SCALE = np.float32(32_768.0)
 
 
@@ -33,13 +39,13 @@ class PipeSource:
         ring_seconds: how much sound may wait before the oldest is dropped, a hop of it at once: a gap in every second would
             leave no window whole. None: it is the program that waits.
         lost_samples: how many were lost according to a line of its words; may raise SourceError.
+        paced: read no faster than the clock goes, but for a short burst at the beginning; then it is the program that waits.
 
     Raises:
         SourceError: the program ended, or gave no sound.
 
     """
 
-    live = True
     rate_hz = FRONT_END.sample_rate_hz
 
     def __init__(
@@ -53,6 +59,7 @@ class PipeSource:
         stall_seconds: float,
         ring_seconds: float | None = None,
         lost_samples: Callable[[str], int] = _nothing_lost,
+        paced: bool = False,
     ) -> None:
         self.name = name
         self.stream_id = uuid.uuid4().hex[:12]
@@ -68,13 +75,22 @@ class PipeSource:
         self._next_sample = 0
         self._lost_samples = 0
         self.overflows = 0
-        self._ended = self._closed = False
+        self._ended = self._closed = self._finite = False
+        self._ahead_seconds = 0.0
+        self._said_fast = False
         self._heard_at = time.monotonic()
         try:
             self._await_first_sound(start_seconds)
         except BaseException:
             self.close()
             raise
+        self._began_at = time.monotonic()
+        self._pace = Pace(time.monotonic) if paced else None
+
+    @property
+    def live(self) -> bool:
+        """Whether it is worth opening again once it has ended; False for a recording that was heard to its end."""
+        return not self._finite
 
     @property
     def ended(self) -> bool:
@@ -84,12 +100,22 @@ class PipeSource:
     @property
     def waiting_seconds(self) -> float:
         """How much sound waits to be read."""
-        return 0.0 if self._closed else self._child.waiting_bytes / self._frame_bytes / self.rate_hz
+        if self._closed:
+            return 0.0
+        waiting_seconds = self._seconds(self._child.waiting_bytes)
+        return waiting_seconds if self._pace is None else self._pace.behind_seconds(waiting_seconds)
 
     def read(self, timeout_seconds: float) -> Block | None:
         """The next block, or None. Raises SourceError once the program has failed or fallen silent."""
         if self._ended:
             return None
+        if self._pace is not None:
+            self._look_how_fast()
+            early_seconds = self._pace.wait_seconds()
+            time.sleep(min(early_seconds, timeout_seconds))
+            if early_seconds > timeout_seconds:
+                return None
+            timeout_seconds -= early_seconds
         patience_seconds = self._heard_at + self._stall_seconds - time.monotonic()
         came = self._child.wait_for_sound(min(timeout_seconds, max(0.0, patience_seconds)))
         self._take_note()
@@ -102,6 +128,8 @@ class PipeSource:
         if not data:
             self._end()
             return None
+        if self._pace is not None:
+            self._pace.take(self._seconds(len(data)), self._seconds(self._child.waiting_bytes))
         return self._block(data)
 
     def close(self) -> None:
@@ -163,6 +191,21 @@ class PipeSource:
         self._next_sample = first_sample + len(samples)
         return Block(samples, first_sample, lost)
 
+    def _seconds(self, sound_bytes: int) -> float:
+        return sound_bytes / self._frame_bytes / self.rate_hz
+
+    def _look_how_fast(self) -> None:
+        came_seconds = self._seconds(self._read_bytes + self._child.waiting_bytes)
+        self._ahead_seconds = max(self._ahead_seconds, came_seconds - (time.monotonic() - self._began_at))
+        fast_seconds = BURST_SECONDS + min(_FAST_SECONDS, self._seconds(self._child.pipe_bytes) / 2.0)
+        if self._ahead_seconds > fast_seconds and not self._said_fast:
+            self._said_fast = True
+            LOG.warning("%s: sound comes faster than real time; it is heard at the speed of the clock, and waits", self.name)
+
+    def _is_finite(self) -> bool:
+        """Whether a stream that has ended well was a recording."""
+        return False
+
     def _refuse_if_stalled(self) -> None:
         seconds = time.monotonic() - self._heard_at
         if seconds >= self._stall_seconds:
@@ -170,6 +213,7 @@ class PipeSource:
 
     def _end(self) -> None:
         self._refuse_ending("was lost")
+        self._finite = self._is_finite()
         self._ended = True
 
     def _refuse_ending(self, what: str) -> None:

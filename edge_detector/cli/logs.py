@@ -3,7 +3,12 @@
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TextIO
+
+from edge_detector.core.repetition import RepeatLimit, gist
 
 from edge_detector.core.strict import without_controls
 
@@ -27,9 +32,35 @@ class JournalFormatter(PlainFormatter):
         return "\n".join(prefix + line for line in super().format(record).split("\n"))
 
 
+class RepeatFilter(logging.Filter):
+    """Passes over what has been logged often, and says how many lines that were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = RepeatLimit(time.monotonic)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written; called by the handler, which locks nothing meanwhile."""
+        message = record.getMessage()
+        passed_over = self._limit.passes(f"{record.levelno} {gist(message)}")
+        if passed_over:
+            record.msg, record.args = f"{message} (and {passed_over} times like this since the last line of it)", ()
+        return passed_over is not None
+
+
+class LockedHandler(logging.StreamHandler[TextIO]):
+    """Counts repetitions under its own lock: several threads log."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the record, unless it is passed over."""
+        with self.lock or nullcontext():
+            return super().handle(record)
+
+
 def start_logging(environment: Mapping[str, str] = os.environ) -> None:
     """Log from INFO on to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LockedHandler(sys.stderr)
+    handler.addFilter(RepeatFilter())
     into_journal = stderr_is_journal(environment)
     handler.setFormatter(JournalFormatter("%(message)s") if into_journal else PlainFormatter("%(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

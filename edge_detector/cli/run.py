@@ -1,6 +1,7 @@
 """`run`: the service, until SIGTERM or until every recording has been heard. SIGHUP rereads thresholds and what is enabled."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -12,29 +13,39 @@ from edge_detector.cli.credentials import broker_of, lasting_client_id
 from edge_detector.cli.service import Service
 from edge_detector.cli.state import open_state, state_folder
 from edge_detector.core.config import Config, default_config, load_config, rules
-from edge_detector.errors import EdgeDetectorError, SourceError
+from edge_detector.errors import SourceError
 
 LOG = logging.getLogger(__name__)
+
+STOP_SECONDS = 4.5
+"""Whoever asks the service to stop waits no longer, whatever hangs: a disk, a broker, a sound device."""
 
 
 def run(config_path: Path | None) -> int:
     """Load the configuration, or the defaults for None, and serve until told to stop."""
-    config = load_config(config_path) if config_path else default_config()
-    ears = load_ears_of(config)
-    for source in config.sources:
-        rules(ears.classes, source.hops_per_patch, config)
     stop, reread = threading.Event(), threading.Event()
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
+        if not stop.is_set():
+            last_resort = threading.Timer(STOP_SECONDS, _end_at_once)
+            last_resort.daemon = True
+            last_resort.start()
         stop.set()
 
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
         reread.set()
 
+    # Before the configuration is read: what changes from then on is reread.
+    signal.signal(signal.SIGHUP, on_hangup)
+    config = load_config(config_path) if config_path else default_config()
+    ears = load_ears_of(config)
+    for source in config.sources:
+        rules(ears.classes, source.hops_per_patch, config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
-    signal.signal(signal.SIGHUP, on_hangup)
     state = open_state(state_folder(), config.outbox)
+    if state.lack is not None:
+        LOG.warning("%s", state.lack)
     broker = broker_of(config.mqtt, lasting_client_id(config.node, state_folder()))
     service = Service(config, ears, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))
@@ -43,17 +54,20 @@ def run(config_path: Path | None) -> int:
     return 0
 
 
+def _end_at_once() -> None:
+    """Events that were committed are sent after the next start; of what hangs nothing can be saved by waiting."""
+    LOG.error("could not stop in order within %g s, and ends at once; what is in the outbox is kept", STOP_SECONDS)
+    os._exit(1)
+
+
 def _reloader(config_path: Path | None, reread: threading.Event) -> Callable[[], Config | None]:
     def reload() -> Config | None:
         if not reread.is_set():
             return None
         reread.clear()
         if config_path is None:
+            LOG.warning("there is no configuration file to reread; start the service with --config FILE")
             return None
-        try:
-            return load_config(config_path)
-        except EdgeDetectorError as error:
-            LOG.error("the configuration was not reread: %s", error)  # noqa: TRY400 - the sentence is for people
-            return None
+        return load_config(config_path)
 
     return reload

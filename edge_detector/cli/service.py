@@ -14,7 +14,7 @@ from edge_detector.cli.wellbeing import Wellbeing
 from edge_detector.core import wire
 from edge_detector.core.clock import Anchor
 from edge_detector.core.commands import Refusal, SourceDefaults, command_filters
-from edge_detector.core.config import Config, SourceConfig, rules
+from edge_detector.core.config import Config, SourceConfig, differences, rules
 from edge_detector.core.controls import Controls, Settings
 from edge_detector.core.decision import Rule
 from edge_detector.core.home_assistant import birth_topic
@@ -35,8 +35,10 @@ LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 SHARED_POLL_SECONDS = 0.02
 """With several sources one waits no longer than this for all of them: a microphone gives 30 ms of sound at each turn."""
-DRAIN_SECONDS = 3.0
-RELEASE_SECONDS = 1.0
+DRAIN_SECONDS = 2.5
+"""For what the broker still has to acknowledge when the service stops."""
+RELEASE_SECONDS = 0.5
+"""For all sound devices together, after that."""
 WAITING_COMMANDS = 200
 PATIENT_MESSAGES = 1_000
 """More than this many messages on their way: a recording, which has time, is not heard further."""
@@ -84,6 +86,8 @@ class Service:
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
         """Serve. `reload` is asked each turn for a new configuration, of which thresholds and what is enabled take effect.
 
+        It raises EdgeDetectorError for one that is wrong.
+
         Returns the number of sources that failed for good.
         """
         self._announce()
@@ -96,8 +100,7 @@ class Service:
                     if station.active and self._may_go_on(station):
                         station.step(wait_seconds)
                 self._obey()
-                if (config := reload()) is not None:
-                    self._take(config)
+                self._reread(reload)
                 self._wellbeing.look()
                 # Neither a hung sound device nor a publisher that has ended can be cured but by a new process.
                 if self._publisher.alive and not any(station.overdue for station in stations):
@@ -195,27 +198,34 @@ class Service:
         if self._discovery.due(now):
             self._discovery.announce()
 
+    def _reread(self, reload: Callable[[], Config | None]) -> None:
+        try:
+            if (config := reload()) is not None:
+                self._take(config)
+                self._wellbeing.refused_configuration = None
+        except EdgeDetectorError as error:
+            sentence = f"the configuration was not reread, and the one of before holds: {error}"
+            LOG.error("%s", sentence)  # noqa: TRY400 - the sentence is for people
+            self._wellbeing.refused_configuration = sentence
+
     def _take(self, config: Config) -> None:
-        if _fixed(config) != _fixed(self._config):
-            LOG.warning(
-                "sources, broker, bundle, class_list and what a class is made of change with the next restart; "
-                "thresholds, and whether a class is enabled, are taken over now"
-            )
+        taken, waiting = differences(self._config, config)
         # A class that was not there at the start has no rule yet that could be changed.
         not_yet = set(config.definitions) - {sound.slug for sound in self._ears.classes}
         overrides = {slug: values for slug, values in config.overrides.items() if slug not in not_yet}
         changed = replace(self._config, overrides=overrides, strictness=config.strictness)
-        try:
-            defaults = self._defaults(changed)
-        except EdgeDetectorError as error:
-            LOG.error("the configuration was not reread: %s", error)  # noqa: TRY400 - the sentence is for people
-            return
+        defaults = self._defaults(changed)
         self._config = changed
         self._controls.reload(defaults)
         if self._controls.remember_announced():
             self._save()
         self._use_controls()
         self._tell()
+        LOG.info(
+            "the configuration was reread; taken over: %s", ", ".join(taken) or "nothing, for nothing that can be has changed"
+        )
+        if waiting:
+            LOG.warning("of the configuration that was reread, this waits for the next restart: %s", ", ".join(waiting))
 
     def _use_controls(self) -> None:
         for station in self._stations:
@@ -231,6 +241,7 @@ class Service:
 
     def _close(self) -> None:
         notify("STOPPING=1")
+        let_go_by = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
         for station in self._stations:
             station.close()
         self._wellbeing.report()
@@ -240,7 +251,7 @@ class Service:
             self._save()
         self._close_outbox()
         for station in self._stations:
-            station.wait_closed(RELEASE_SECONDS)
+            station.wait_closed(max(0.0, let_go_by - time.monotonic()))
 
     def _close_outbox(self) -> None:
         outbox = self._state.outbox
@@ -249,8 +260,3 @@ class Service:
         outbox.close()
         if outbox.trouble is not None and outbox.depth:
             LOG.error("up to %d events are lost: %s", outbox.depth, outbox.trouble)
-
-
-def _fixed(config: Config) -> tuple[object, ...]:
-    """What a reload does not change."""
-    return config.sources, config.mqtt, config.bundle, config.definitions, config.class_list

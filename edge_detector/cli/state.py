@@ -25,6 +25,18 @@ class State:
     outbox: Outbox | None
     settings: SettingsFile | None
 
+    @property
+    def lack(self) -> str | None:
+        """What does not survive a restart for want of a place on disk, in a sentence; None if everything does."""
+        lost = [
+            *(["events that wait for the broker"] if self.outbox is None else []),
+            *(["thresholds and mutes set over MQTT"] if self.settings is None else []),
+        ]
+        if not lost:
+            return None
+        remedy = "run the service under systemd, or name a folder in STATE_DIRECTORY"
+        return f"there is no state directory, so {' and '.join(lost)} do not survive a restart; {remedy}"
+
     def interrupted(self, now_utc_seconds: float) -> Iterator[Message]:
         """The ends of events that a crash left open. One whose start cannot be read any more is forgotten, and logged."""
         for started in self.outbox.open_events() if self.outbox is not None else ():

@@ -24,6 +24,9 @@ class Wellbeing:
         state: whose settings are saved again where that failed.
         refused_commands: how many there were.
 
+    Attributes:
+        refused_configuration: why the file was not reread when that was last asked for; None if it was.
+
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Wellbeing:
         self._publisher = publisher
         self._settings = state.settings
         self._refused_commands = refused_commands
+        self._lack = state.lack
         self._troubles = NO_TROUBLES
+        self.refused_configuration: str | None = None
         self.window = VitalsWindow(time.monotonic(), cpu_seconds())
 
     @property
@@ -81,7 +86,8 @@ class Wellbeing:
 
     def _look_for_trouble(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
-        troubles = Troubles(self._publisher.outbox.trouble, settings, self._publisher.refused_topics)
+        service = tuple(filter(None, [self._lack, self.refused_configuration]))
+        troubles = Troubles(self._publisher.outbox.trouble, settings, self._publisher.refused_topics, service)
         if troubles != self._troubles:
             self._troubles = troubles
             for station in self._stations:

@@ -110,6 +110,35 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
     return config
 
 
+def differences(before: Config, after: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a reload takes over, and what waits for the next restart, each by its place in the file."""
+    defined = {*before.definitions, *after.definitions}
+    # A class that was not there at the start has no thresholds yet that could be changed.
+    ruled = {*before.overrides, *after.overrides} - (set(after.definitions) - set(before.definitions))
+    taken: list[tuple[str, object, object]] = [
+        ("strictness", before.strictness, after.strictness),
+        *((f"[class.{slug}]", before.overrides.get(slug), after.overrides.get(slug)) for slug in sorted(ruled)),
+    ]
+    waiting: list[tuple[str, object, object]] = [
+        ("[node]", before.node, after.node),
+        ("[[source]]", before.sources, after.sources),
+        ("[mqtt]", before.mqtt, after.mqtt),
+        ("[outbox]", before.outbox, after.outbox),
+        ("[home_assistant]", before.home_assistant, after.home_assistant),
+        ("bundle", before.bundle, after.bundle),
+        ("class_list", before.class_list, after.class_list),
+        *(
+            (f"what [class.{slug}] is made of", before.definitions.get(slug), after.definitions.get(slug))
+            for slug in sorted(defined)
+        ),
+    ]
+
+    def changed(parts: list[tuple[str, object, object]]) -> tuple[str, ...]:
+        return tuple(name for name, old, new in parts if old != new)
+
+    return changed(taken), changed(waiting)
+
+
 def _strictness(table: Table) -> Strictness:
     text = table.text("strictness", "balanced", choices=tuple(STRICTNESS_LOG_ODDS))
     return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)

@@ -16,17 +16,19 @@ class Troubles:
         outbox: why events would not survive a restart; None while they would.
         settings: why what was set over MQTT does not hold, or would not survive a restart.
         refused_topics: what the broker would not take, or not send us, with its reasons.
+        service: what is wrong with how it was started, or with the configuration that it was told to reread.
 
     """
 
     outbox: str | None = None
     settings: tuple[str, ...] = ()
     refused_topics: Mapping[str, str] = field(default_factory=dict)
+    service: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """One line each, of at most 500 characters; none where all is well."""
-        found = (*filter(None, [self.outbox]), *self.settings, *_refusals(self.refused_topics))
+        found = (*filter(None, [self.outbox]), *self.settings, *self.service, *_refusals(self.refused_topics))
         return tuple(_line(sentence) for sentence in found)
 
 

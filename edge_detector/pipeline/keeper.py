@@ -6,6 +6,7 @@ from concurrent.futures import Future, wait
 from typing import Protocol, TypeVar
 
 from edge_detector.core.backoff import Backoff
+from edge_detector.core.repetition import gist
 from edge_detector.core.wire import SourceState
 from edge_detector.errors import EdgeDetectorError, SourceError
 from edge_detector.pipeline.news import Kept, Opened, SourceChange
@@ -225,7 +226,8 @@ class SourceKeeper:
     def _enter(self, state: SourceState, reason: str | None) -> None:
         if state != self._state:
             self._since = self._clock()
-        if (state, reason) != (self._state, self._reason):
+        # The same reason with other numbers is no news: a port, a process id, how many seconds it took.
+        if state != self._state or gist(reason or "") != gist(self._reason or ""):
             self._state, self._reason = state, reason
             self._pending.append(self.change)
 

@@ -188,7 +188,8 @@ def test_a_reload_of_a_broken_configuration_changes_nothing(machine: Machine) ->
     with hearing(machine) as inbox:
         pid = machine.shows("MainPID")
         machine.configure("[nonsense]\n")
-        machine.systemctl("reload")
+        with pytest.raises(RuntimeError, match="reload"):
+            machine.systemctl("reload")
         wait_until(lambda: "nonsense" in machine.box.journal(UNIT), "the complaint")
         heard = len(inbox.json("probabilities"))
         wait_until(lambda: len(inbox.json("probabilities")) > heard + 2, "more windows")

@@ -24,7 +24,7 @@ def settings() -> dict[str, str]:
 def test_systemd_finds_nothing_to_say_about_the_unit(tmp_path: Path) -> None:
     copy = tmp_path / UNIT.name
     # Nothing is installed where the tests run.
-    copy.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
+    copy.write_text(re.sub(r"(?m)^(Exec\w+)=/opt/\S+", r"\1=/bin/true", UNIT.read_text()))
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--recursive-errors=no", copy], capture_output=True, text=True, check=False
     )
@@ -69,6 +69,16 @@ def test_unit_and_installer_mean_the_same_places() -> None:
     unit = settings()
     assert unit["ExecStart"] == f"{home[1]}/bin/edge-detector run --config {config[1]}/edge.toml"
     assert unit["LoadCredential"] == f"secrets:{config[1]}/secrets"
+
+
+def test_a_reload_is_refused_where_the_configuration_is() -> None:
+    reloads = re.findall(r"(?m)^ExecReload=(.+)$", UNIT.read_text())
+    config = settings()["ExecStart"].rpartition(" ")[2]
+    assert [line.split()[1:3] for line in reloads] == [["check-config", config], ["-HUP", "$MAINPID"]]
+
+
+def test_memory_that_a_child_asked_for_does_not_stop_the_service() -> None:
+    assert settings()["OOMPolicy"] == "continue"
 
 
 def test_no_secret_is_where_everybody_can_read_it() -> None:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from edge_detector.core.environment import SOUND_VARIABLES, child_environment
 from edge_detector.edges.microphone.devices import InputDevice
-from edge_detector.edges.process import SOUND_VARIABLES, child_environment
 from edge_detector.errors import SourceError
 
 # PortAudio's own numbers, written here so that microphones can be imported, and tested, without it.
@@ -86,7 +86,7 @@ def ask_child(*arguments: str, timeout_seconds: float) -> Any:  # noqa: ANN401 -
     command = [sys.executable, "-P", "-m", "edge_detector.edges.microphone.probe", *arguments]
     probe = subprocess.run(  # noqa: S603 - a module of this package
         command,
-        env=child_environment(*SOUND_VARIABLES) | {"PYTHONPATH": path},
+        env=child_environment(os.environ, *SOUND_VARIABLES) | {"PYTHONPATH": path},
         capture_output=True,
         timeout=timeout_seconds,
         check=True,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from edge_detector.edges.process import SOUND_VARIABLES
+from edge_detector.core.environment import SOUND_VARIABLES
 from edge_detector.edges.programs.child import Child
 from edge_detector.edges.programs.pipe_source import PipeSource
 from edge_detector.errors import SourceError

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from edge_detector.edges.process import child_environment
+from edge_detector.core.environment import child_environment
 from edge_detector.errors import SourceError
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Child:
             # A session of its own: Ctrl-C in a terminal is for us to answer.
             self._process = subprocess.Popen(  # noqa: S603 - fixed programs, arguments checked by their sources
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                env=child_environment(*variables), start_new_session=True,
+                env=child_environment(os.environ, *variables), start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise SourceError(f"{command[0]} is not installed: {install}") from error

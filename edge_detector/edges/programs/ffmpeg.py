@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from edge_detector.edges.process import WEB_VARIABLES
+from edge_detector.core.environment import WEB_VARIABLES
 from edge_detector.edges.programs.child import Child
 from edge_detector.edges.programs.pipe_source import PipeSource
 from edge_detector.errors import SourceError, UsageError

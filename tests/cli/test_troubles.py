@@ -46,7 +46,7 @@ def test_a_topic_that_the_broker_refuses_stands_in_health_and_telemetry_and_no_s
     with (
         Broker(f"password_file {passwords}", f"acl_file {rules}") as broker,
         subscriber(broker.host, broker.port) as inbox,
-        service(tmp_path, broker, microphone, extra=extra) as process,
+        service(tmp_path, broker, microphone, extra=extra, state=str(tmp_path / "state")) as process,
     ):
         wait_until(lambda: [item["troubles"] for item in inbox.json("cot/health")[-1:]] == [[sentence]], "trouble in health")
         stop(process)
@@ -57,6 +57,17 @@ def test_a_topic_that_the_broker_refuses_stands_in_health_and_telemetry_and_no_s
         everything = b"\n".join(item.payload for item in inbox.messages).decode()
         assert PASSWORD not in everything
         assert str(secret) not in everything
+
+
+def test_without_a_state_directory_health_and_log_say_what_does_not_survive_a_restart(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    words = "there is no state directory, so events that wait for the broker and thresholds and mutes"
+    with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone) as process:
+        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and words.encode() in item.payload, "the trouble")
+        stop(process)
+        assert process.stderr is not None
+        assert process.stderr.read().count(words) == 1
 
 
 def test_where_commands_are_no_longer_taken_what_they_set_is_kept_and_shown_to_be_out_of_force(

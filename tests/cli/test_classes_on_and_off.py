@@ -1,6 +1,7 @@
 """Classes that are on and off in the service and in `listen`: with the networks that ship, and a real broker."""
 
 import json
+import logging
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -170,6 +171,7 @@ def test_classes_and_lists_that_a_reload_changes_wait_for_the_restart_and_all_el
     before = config_of(tmp_path, tape, broker, bundle, '[class.cry]\naudioset = ["Baby cry, infant cry"]\n')
     own = '[class.kettle]\naudioset = ["Tick-tock"]\non = 0.4\n[class.cry]\naudioset = ["Bark"]\non = 0.6\n'
     after = config_of(tmp_path, tape, broker, bundle, f"[detection]\nclass_list = 2\n{own}[class.rain]\non = 0.77\n")
+    caplog.set_level(logging.INFO)
     with subscriber(broker.host, broker.port) as inbox:
         serve(before, broker, State(outbox=None, settings=None), one_after_another([at(160_000, after)]))
         inbox.wait_for_payload(f"{BASE}/status", b"offline")

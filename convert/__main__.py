@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from edge_detector.errors import EdgeDetectorError
+from edge_detector.streams import flush_output, run_guarded
 
 COMMANDS = {
     "fetch": "get Google's VGGish or YAMNet, resumed and checked",
@@ -46,12 +46,19 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 failed, 2 wrong usage."""
     given = sys.argv[1:] if argv is None else list(argv)
-    arguments = _parser(given).parse_args(given)
+    name = next((word for word in given if word in COMMANDS), "")
+    return run_guarded(f"convert {name}".strip(), lambda: _run(given))
+
+
+def _run(given: Sequence[str]) -> int:
+    try:
+        arguments = _parser(given).parse_args(given)
+    except SystemExit:
+        # Of --help: what it wrote is still to be flushed, where an error has its sentence.
+        flush_output()
+        raise
     try:
         result = arguments.run(arguments)
-    except EdgeDetectorError as error:
-        sys.stderr.write(f"convert {arguments.command}: {error}\n")
-        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write(f"convert {arguments.command}: interrupted; the same command goes on where it can\n")
         return 128 + signal.SIGINT

@@ -1,5 +1,8 @@
 """Every error a user can meet: one sentence with the fact that is wrong and what to do."""
 
+import traceback
+from pathlib import Path
+
 
 class EdgeDetectorError(Exception):
     """Something failed for a reason the user can act on. Exit code 1."""
@@ -29,3 +32,11 @@ class BundleError(EdgeDetectorError):
 
 class BrokerError(EdgeDetectorError):
     """The MQTT broker cannot be used as configured."""
+
+
+def unforeseen(error: Exception) -> str:
+    """One line about an error that is this program's fault: what it was, and where."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in innermost)
+    said = " ".join(str(error).split())
+    return f"an error in this program, please report it: {type(error).__name__}: {said}{place}"

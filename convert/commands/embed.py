@@ -241,6 +241,6 @@ def _made_of(embedder: CodeEmbedder, files: Iterable[tuple[str, Path]], folds: S
             facts = path.stat()
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}; leave it out, or see where it went") from error
-        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
     of_clips = {} if folds is None else {"folds": list(folds)}
     return {**embedder.made_of, "recordings": digest.hexdigest(), **of_clips, "program": __version__}

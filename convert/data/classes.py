@@ -39,6 +39,8 @@ def slug_of(name: str) -> str:
 
 def named(name: str) -> ClassName:
     """A class by its name alone: a slug becomes a label, any other name stays the label of its slug."""
+    # The name of a folder may be any bytes; a label is text.
+    name = name.encode(errors="surrogateescape").decode(errors="replace")
     slug = slug_of(name)
     return ClassName(slug, slug.replace("_", " ").capitalize() if name == slug else name)
 
@@ -51,7 +53,7 @@ def numbered(count: int) -> tuple[ClassName, ...]:
 def read_class_names(path: Path) -> tuple[ClassName, ...]:
     """AudioSet's class_labels_indices.csv, or a file like it: columns index, mid and display_name, 0 and up in their order."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist; AudioSet's is called class_labels_indices.csv") from error

@@ -9,6 +9,7 @@ import numpy as np
 
 from convert.data.audio import read_16khz
 from convert.data.classes import ClassName, named, slug_of
+from edge_detector.edges.audio_file import FOREIGN_SUFFIXES
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 
@@ -17,9 +18,7 @@ NO_FOLD = 0
 BACKGROUND_CLASSES = ("music", "speech")
 """Labels of background that are classes too; every other label of it is none."""
 
-AUDIO_SUFFIXES = frozenset({".ogg", ".opus", ".wav", ".flac", ".mp3", ".aiff", ".aif"})
-OTHER_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".3gp", ".amr", ".wma", ".webm", ".caf"})
-"""What telephones and browsers record, and libsndfile does not read."""
+AUDIO_SUFFIXES = frozenset({".ogg", ".oga", ".opus", ".wav", ".flac", ".mp3", ".aiff", ".aif"}) | FOREIGN_SUFFIXES
 
 # 2026-11-23.wav and 23-11-2026.wav are dates, not folds 2026 and 23.
 _IN_FOLD = re.compile(r"(?!\d{1,2}-\d{1,2}-20\d\d)(?P<fold>\d{1,2})-(?P<source>[^-]+)")
@@ -91,8 +90,6 @@ def fold_and_source(name: str) -> tuple[int, str]:
 
 def _audio_files(folder: Path) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    if other := [path for path in files if path.suffix.lower() in OTHER_AUDIO_SUFFIXES]:
-        raise UsageError(f"{other[0]} is in a form that cannot be read; make a .wav of it (ffmpeg does), or take it away")
     return [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 

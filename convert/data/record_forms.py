@@ -74,7 +74,7 @@ def encode_record(record: Record) -> bytes:
     """To the bytes of AudioSet's SequenceExample, or of YouTube-8M's Example where the record has means in place of frames."""
     if record.means is not None:
         means = tuple(float(value) for value in record.means)
-        video: dict[str, protobuf.Feature] = {"id": (record.video_id.encode(),), "labels": record.labels, "mean_audio": means}
+        video: dict[str, protobuf.Feature] = {"id": (_id_bytes(record),), "labels": record.labels, "mean_audio": means}
         return protobuf.encode(protobuf.SequenceExample(video))
     lists: dict[str, Sequence[protobuf.Feature]] = {"audio_embedding": [(frame.tobytes(),) for frame in record.codes]}
     if record.frame_labels is not None:
@@ -82,13 +82,18 @@ def encode_record(record: Record) -> bytes:
     if record.frame_unknown is not None:
         lists["frame_unknown"] = record.frame_unknown
     context: dict[str, protobuf.Feature] = {
-        "video_id": (record.video_id.encode(),),
+        "video_id": (_id_bytes(record),),
         "start_time_seconds": (float(record.start_seconds),),
         "end_time_seconds": (float(record.end_seconds),),
         "labels": record.labels,
         **({"folds": record.folds} if record.folds else {}),
     }
     return protobuf.encode(protobuf.SequenceExample(context, lists))
+
+
+def _id_bytes(record: Record) -> bytes:
+    """A recording is called as its file is, and the name of a file may be any bytes."""
+    return record.video_id.encode(errors="surrogateescape")
 
 
 def decode_record(content: bytes, form: Form = ANY_FORM) -> Record:
@@ -154,8 +159,11 @@ def _frames(values: Sequence[protobuf.Feature], name: str) -> Codes:
     for number, value in enumerate(values):
         frame = value[0] if len(value) == 1 else b""
         if not isinstance(frame, bytes) or len(frame) != size:
-            found = f"{len(frame)} bytes" if isinstance(frame, bytes) else "numbers"
-            raise protobuf.WireError(f"frame {number} of {name} has {found}, expected {size} bytes", "wrong frame size")
+            numbers = not value or not isinstance(value[0], bytes)
+            found = f"{len(value)} numbers" if numbers else f"{sum(len(each) for each in value if isinstance(each, bytes))} bytes"
+            advice = "; quantise them as AudioSet does, into one string of bytes" if value and numbers else ""
+            message = f"frame {number} of {name} has {found}, expected {size} bytes{advice}"
+            raise protobuf.WireError(message, "wrong frame size")
         frames.append(frame)
     return np.frombuffer(b"".join(frames), np.uint8).reshape(-1, size)
 

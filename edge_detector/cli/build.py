@@ -17,6 +17,7 @@ from edge_detector.edges.process import sound_devices
 from edge_detector.edges.resampler import StreamResampler
 from edge_detector.edges.tflite import TfliteEmbedder, TfliteSequenceStep
 from edge_detector.edges.worker import in_thread
+from edge_detector.errors import SourceError
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.pipeline.keeper import SourceKeeper
@@ -129,11 +130,21 @@ def open_argument(text: str, *, hops_per_patch: int = 1, real_time: bool = False
     if text == STDIN:
         from edge_detector.edges.stdin import Stdin  # noqa: PLC0415 - as in open_source
 
+        if sys.stdin is None:
+            raise SourceError("standard input is closed; pipe raw s16le mono samples at 16 kHz into it, or give a file")
         return Stdin(sys.stdin.buffer)
     source = open_source(parse_source(text, hops_per_patch=hops_per_patch, real_time=real_time), block_samples)
-    for warning in getattr(source, "warnings", ()):
-        sys.stderr.write(f"edge-detector: warning: {warning}\n")
+    warn(source)
     return source
+
+
+def warn(source: Source, told: Sequence[str] = ()) -> tuple[str, ...]:
+    """Tell the user of a command what a recording or a pipe is found to lack, without what was `told` before; returns all."""
+    warnings = tuple(getattr(source, "warnings", ()))
+    for warning in warnings:
+        if warning not in told:
+            sys.stderr.write(f"edge-detector: warning: {warning}\n")
+    return warnings
 
 
 def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) -> SourceKeeper:

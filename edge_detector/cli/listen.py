@@ -4,18 +4,19 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 
-from edge_detector.cli.build import Ears, build_listener, load_ears_of, open_argument
+from edge_detector.cli.build import Ears, build_listener, load_ears_of, open_argument, warn
 from edge_detector.core import wire
 from edge_detector.core.bundle import hop_key
 from edge_detector.core.classes import enabled_indices
 from edge_detector.core.config import default_config, load_config, rules
 from edge_detector.core.decision import Rule
+from edge_detector.core.wire import Signal
 from edge_detector.edges.dump import Dump
 from edge_detector.errors import BundleError, SourceError, UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
@@ -26,6 +27,11 @@ from edge_detector.types import Detection, EventEnd, Message, Scores
 POLL_SECONDS = 0.5
 JSON_TYPES = ("probabilities", "event", "health")
 METER_FLOOR_DBFS = -60.0
+SIGNAL_WORDS: Mapping[Signal, str] = {
+    "silent": "nothing is heard, digital silence: it is muted, switched off or empty; see to the microphone or the recording",
+    "flat": "nothing is heard, a value that does not move: the microphone or its converter is broken; try another",
+    "clipped": "the sound is so loud that it is cut off; turn it down",
+}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,18 +45,24 @@ def run(options: argparse.Namespace) -> int:
     source = open_argument(
         options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
     )
+    told = tuple(getattr(source, "warnings", ()))
     with closing(source):
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
         listener = build_listener(source, ears, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump)
         name = "mic" if source.live else "file"
         view = JsonLines(listener, ears, rules_now, name) if options.json else Table(listener, ears, rules_now)
         try:
+            signal: Signal = "ok"
             for item in _items(listener, options.seconds):
                 view.show(item)
+                if listener.signal not in (signal, "ok"):
+                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[listener.signal]}\n")
+                signal = listener.signal
         finally:
             if dump is not None:
                 dump.close()
         view.finish()
+        warn(source, told)
         if not view.windows and not source.live and options.seconds is None:
             heard_seconds = listener.heard_samples / source.rate_hz
             raise SourceError(

@@ -1,8 +1,6 @@
 """The command line of edge-detector: one function of one module for each command."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +8,8 @@ from edge_detector import __version__
 from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run
 from edge_detector.cli.logs import start_logging
 from edge_detector.core.bundle import hop_key
-from edge_detector.core.strict import without_controls
-from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.streams import flush_output, run_guarded
 
 
 def parser() -> argparse.ArgumentParser:
@@ -122,17 +119,16 @@ def _count(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0 done, 1 failed, 2 wrong usage or configuration."""
-    options = parser().parse_args(arguments)
-    start_logging()
+    return run_guarded("edge-detector", lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        result: int = options.action(options)
-    except EdgeDetectorError as error:
-        sys.stderr.write(f"edge-detector: {without_controls(str(error))}\n")
-        return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does: nothing is wrong, and Python must not complain while flushing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        return 130
+        options = parser().parse_args(arguments)
+    except SystemExit:
+        # Of --help and --version: what they wrote is still to be flushed, where an error has its sentence.
+        flush_output()
+        raise
+    start_logging()
+    result: int = options.action(options)
     return result

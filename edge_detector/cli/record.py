@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
-from edge_detector.cli.build import STDIN, open_argument
+from edge_detector.cli.build import STDIN, open_argument, warn
 from edge_detector.core.signal import SignalMonitor
 from edge_detector.core.strict import SLUG
 from edge_detector.core.takes import SHORTEST_SECONDS, Problem, Take, TakeCutter
@@ -40,13 +40,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.label!r} cannot be a label: only lower-case letters, digits and underscores, as in dog_bark")
     if options.seconds < SHORTEST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is too short to hear anything in; give at least {SHORTEST_SECONDS:g}")
-    keys = sys.stdin.isatty() and options.source != STDIN
+    keys = sys.stdin is not None and sys.stdin.isatty() and options.source != STDIN
     if options.press_enter and not keys:
         raise UsageError("--press-enter needs a terminal to press Enter on; without it, clips begin by themselves")
     collection = Collection(options.output / options.label, options.label, options.count)
     view: View = JsonLines(collection) if options.json else Screen(collection, options, keys=keys)
     cutter = TakeCutter(options.seconds, None if options.press_enter else options.louder_by)
     source = open_argument(options.source)
+    told = tuple(getattr(source, "warnings", ()))
     view.begin()
     try:
         with closing(source), suppress(KeyboardInterrupt):
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
                     break
     finally:
         view.finish()
+    warn(source, told)
     if not collection.kept and not collection.refused and not source.live:
         louder_by = f"{options.louder_by:g} dB louder than what came before it"
         raise SourceError(f"nothing in {options.source} was {louder_by}; give a lower --louder-by")

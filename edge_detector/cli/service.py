@@ -4,7 +4,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from edge_detector.cli.build import Ears, build_listener, build_station_keeper, open_source
@@ -22,7 +23,7 @@ from edge_detector.core.vitals import SourceVitals
 from edge_detector.edges.mqtt import Broker, Publisher
 from edge_detector.edges.notify import notify
 from edge_detector.edges.tls import describe_connect_error
-from edge_detector.errors import EdgeDetectorError
+from edge_detector.errors import EdgeDetectorError, unforeseen
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.listener import Listener
 from edge_detector.pipeline.protocols import Source
@@ -60,6 +61,7 @@ class Service:
         self._controls = Controls(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._flooded = 0
+        self._unforeseen = 0
         filters = command_filters(self._base) if config.mqtt.commands else ()
         if config.home_assistant.enabled:
             filters = (*filters, birth_topic(config.home_assistant.prefix))
@@ -99,9 +101,11 @@ class Service:
                 for station in stations:
                     if station.active and self._may_go_on(station):
                         station.step(wait_seconds)
-                self._obey()
+                with self._contained("a command"):
+                    self._obey()
                 self._reread(reload)
-                self._wellbeing.look()
+                with self._contained("the state of the node"):
+                    self._wellbeing.look()
                 # Neither a hung sound device nor a publisher that has ended can be cured but by a new process.
                 if self._publisher.alive and not any(station.overdue for station in stations):
                     notify("WATCHDOG=1")
@@ -117,6 +121,16 @@ class Service:
     def vitals_of(self, source: str) -> SourceVitals:
         """The counters of one source."""
         return next(station.vitals for station in self._stations if station.name == source)
+
+    @contextmanager
+    def _contained(self, what: str) -> Iterator[None]:
+        """Keep an error that nobody has foreseen from ending what the sources hear; it is counted and, at times, named."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - one message must not end the others
+            self._unforeseen += 1
+            if self._unforeseen.bit_count() == 1:
+                LOG.error("%s: %s; %d such errors so far", what, unforeseen(error), self._unforeseen)  # noqa: TRY400 - one line
 
     def _may_go_on(self, station: Station) -> bool:
         """A recording waits for the broker; what is live cannot."""

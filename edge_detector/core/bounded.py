@@ -71,7 +71,7 @@ def megabytes(count: int) -> str:
 
 def parse_json(content: bytes | str) -> Any:  # noqa: ANN401 - JSON may hold anything
     """JSON whose numbers are all finite. Raises ValueError, also for what is nested too deeply."""
-    text = content if isinstance(content, str) else content.decode()
+    text = content if isinstance(content, str) else content.decode("utf-8-sig")
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError as error:

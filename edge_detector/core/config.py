@@ -1,5 +1,6 @@
 """The daemon's configuration: TOML, read strictly, every default written down."""
 
+import codecs
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -75,7 +76,9 @@ def load_config(path: Path) -> Config:
             content = file.read(MAX_CONFIG_BYTES + 1)
         if len(content) > MAX_CONFIG_BYTES:
             raise UsageError(f"{path} is larger than {MAX_CONFIG_BYTES >> 20} MiB; this is no configuration")
-        data = tomllib.loads(content.decode())
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(f"{path} is UTF-16, and TOML is UTF-8; save it as UTF-8")
+        data = tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
     except OSError as error:
         raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

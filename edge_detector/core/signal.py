@@ -16,6 +16,9 @@ _FULL_SCALE = np.float32(0.999)
 _CLIPPED_SAMPLES = WINDOW_SAMPLES // 100
 """A door that slams clips a few samples; a microphone that is turned up too far, more than one in a hundred."""
 
+MOST_MAGNITUDE = np.float32(8.0)
+"""A sample beyond it is not loud sound: it is a whole number that was taken for a float, or damage."""
+
 HOLD_SECONDS: dict[Signal, int] = {"ok": 1, "silent": 10, "flat": 5, "clipped": 3}
 """So many verdicts in a row make it the signal's state."""
 
@@ -34,17 +37,25 @@ class SignalMonitor:
         self.signal: Signal = "ok"
         self._pieces: deque[Float32] = deque()
         self._samples = 0
+        self._beyond_samples = 0
         self._verdict: Signal = "ok"
         self._in_a_row = 0
 
-    def push(self, block: Block) -> Signal:
-        """Take the next block; returns the signal's state. A gap begins the second anew and keeps the state."""
+    def push(self, block: Block, *, beyond_samples: int = 0) -> Signal:
+        """Take the next block; returns the signal's state. A gap begins the second anew and keeps the state.
+
+        `beyond_samples` of it were cut to full scale on their way here. Where those are many, that is no guess: it is told
+        at once.
+        """
         if block.lost_samples:
             self._pieces.clear()
-            self._samples = 0
+            self._samples = self._beyond_samples = 0
         # Judged a second at a time: a look at every block of 30 ms would cost as much as the log-mel spectrogram's share.
         self._pieces.append(block.samples)
         self._samples += len(block.samples)
+        self._beyond_samples += beyond_samples
+        if self._beyond_samples >= _CLIPPED_SAMPLES:
+            self.signal, self._verdict, self._in_a_row = "clipped", "clipped", 1
         if self._samples >= WINDOW_SAMPLES:
             samples = np.concatenate(self._pieces)
             whole = len(samples) - len(samples) % WINDOW_SAMPLES
@@ -53,6 +64,7 @@ class SignalMonitor:
             self._pieces.clear()
             self._pieces.append(samples[whole:])
             self._samples = len(samples) - whole
+            self._beyond_samples = 0
         return self.signal
 
     def _take(self, verdict: Signal) -> None:
@@ -61,6 +73,22 @@ class SignalMonitor:
         needed = _CLEAR_SECONDS if self.signal == "clipped" and verdict == "ok" else HOLD_SECONDS[verdict]
         if self._in_a_row >= needed:
             self.signal = verdict
+
+
+def first_nonsense(samples: Float32) -> int | None:
+    """Flat index of the first sample that no sound can be: not finite, or beyond MOST_MAGNITUDE; None without one."""
+    if not samples.size:
+        return None
+    # NaN is not less than anything, and max() hands it on: a single look tells that all is well.
+    if float(np.abs(samples).max()) <= MOST_MAGNITUDE:
+        return None
+    return int(np.flatnonzero(~(np.abs(samples) <= MOST_MAGNITUDE))[0])
+
+
+def within_full_scale(samples: Float32) -> tuple[Float32, int]:
+    """The samples cut to [-1, 1], and how many were beyond."""
+    beyond = int(np.count_nonzero(np.abs(samples) > 1.0))
+    return (np.clip(samples, -1.0, 1.0), beyond) if beyond else (samples, 0)
 
 
 def judge(samples: Float32) -> Signal:

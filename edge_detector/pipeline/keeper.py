@@ -104,10 +104,13 @@ class SourceKeeper:
             self._advance(timeout_seconds)
         return self._pending.popleft() if self._pending else None
 
-    def lose(self, reason: str) -> None:
-        """End the stream for a reason that is not the source's, and open the source again, unless it is a recording."""
+    def fail(self, reason: str) -> None:
+        """Take the stream for lost: whoever hears it can make nothing of it."""
+        self._pending.clear()
         if self._source is not None:
             self._lose(self._source, reason)
+        elif not self._ended:
+            self._give_up_or_retry(reason)
 
     def close(self) -> None:
         """Let go of the source, without waiting for it; may be called again."""

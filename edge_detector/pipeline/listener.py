@@ -1,12 +1,13 @@
 """One source from its blocks to scores and detections, and the tie between its samples and UTC."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from edge_detector.core.clock import Anchor, Observation, SampleClock
-from edge_detector.core.signal import SignalMonitor
+from edge_detector.core.signal import SignalMonitor, first_nonsense, within_full_scale
 from edge_detector.core.wire import Signal
-from edge_detector.errors import BundleError
+from edge_detector.errors import BundleError, SourceError
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.hearing import Hearing
 from edge_detector.pipeline.protocols import Resampler, Source
@@ -54,6 +55,7 @@ class Listener:
         self._sample_clock: SampleClock | None = None
         self._signal_monitor = SignalMonitor()
         self.signal: Signal = "ok"
+        self._beyond_samples = self._counted_samples = 0
         self.heard_samples = 0
         self.lost_samples = 0
 
@@ -102,7 +104,8 @@ class Listener:
         yield from self.hearing.close(end_reason)
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
-        """Yield what the stream's next block completes."""
+        """Yield what the stream's next block completes. Raises SourceError where it holds what no sound can be."""
+        block, beyond_samples = self._checked(block)
         self._keep_time(block)
         self.heard_samples += len(block.samples)
         self.lost_samples += block.lost_samples
@@ -110,8 +113,25 @@ class Listener:
             self._dump.write(block)
         resampled = self._resampler.push(block)
         if resampled is not None:
-            self.signal = self._signal_monitor.push(resampled)
+            self.signal = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
             yield from self.hearing.push(resampled)
+
+    def _checked(self, block: Block) -> tuple[Block, int]:
+        """The block within full scale, and how many samples had to be cut for that, counted at 16 kHz."""
+        if (bad := first_nonsense(block.samples)) is not None:
+            raise SourceError(
+                f"sample {block.first_sample + bad} of the source is {block.samples[bad]:g}, not a number between -1 and 1; "
+                f"see to the form in which it gives sound"
+            )
+        if self.source.live:
+            samples, beyond = within_full_scale(block.samples)
+            self._beyond_samples += beyond
+            block = block if not beyond else replace(block, samples=samples)
+        else:
+            # A recording is cut by its reader, which knows whether it is one of floating-point numbers.
+            self._beyond_samples = getattr(self.source, "clipped_samples", 0)
+        new, self._counted_samples = self._beyond_samples - self._counted_samples, self._beyond_samples
+        return block, new * FRONT_END.sample_rate_hz // self.source.rate_hz
 
     def _keep_time(self, block: Block) -> None:
         sample = (block.first_sample + len(block.samples)) * FRONT_END.sample_rate_hz // self.source.rate_hz

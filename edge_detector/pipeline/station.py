@@ -7,7 +7,7 @@ from edge_detector.core.clock import Anchor
 from edge_detector.core.decision import Rule
 from edge_detector.core.troubles import Troubles
 from edge_detector.core.vitals import SourceVitals
-from edge_detector.errors import BundleError
+from edge_detector.errors import BundleError, SourceError, unforeseen
 from edge_detector.pipeline.keeper import SourceKeeper
 from edge_detector.pipeline.listener import Listener
 from edge_detector.pipeline.news import Opened, SourceChange
@@ -50,6 +50,7 @@ class Station:
         self._publish = publish
         self._heard = heard
         self._listener: Listener | None = None
+        self._warned: tuple[str, ...] = ()
         self._heard_samples = self._lost_samples = self._skipped_phases = self._overflows = 0
 
     @property
@@ -92,7 +93,18 @@ class Station:
         self._send(self._reporter.opening())
 
     def step(self, timeout_seconds: float) -> None:
-        """Hear the next block, or learn what became of the source."""
+        """Hear the next block, or learn what became of the source. Whatever goes wrong with it is its loss, and no other's."""
+        try:
+            self._step(timeout_seconds)
+        except (SourceError, BundleError) as error:
+            # A network that gives NaN for some sound ends the stream too: with the next one all its states start anew.
+            self._keeper.fail(str(error))
+        except Exception as error:
+            # No error of one source may end the others. What nobody has foreseen is named with its place in this program.
+            LOG.debug("%s: unforeseen", self.name, exc_info=True)
+            self._keeper.fail(unforeseen(error))
+
+    def _step(self, timeout_seconds: float) -> None:
         match self._keeper.step(timeout_seconds):
             case Block() as block if self._listener is not None:
                 self._hear(self._listener, block)
@@ -100,20 +112,18 @@ class Station:
                 self._reporter.stream(source.stream_id)
                 self._listener = self._listen(source, self._rules)
                 LOG.info("%s: listening at %d Hz", self.name, source.rate_hz)
+                self._warned = ()
+                self._warn(source)
             case SourceChange() as change:
                 self._take(change)
             case None if not self.active and self._listener is not None:
                 LOG.info("%s: heard to its end", self.name)
+                self._warn(self._listener.source)
                 self._end("ended")
                 self._send(self._reporter.ended())
 
     def _hear(self, listener: Listener, block: Block) -> None:
-        try:
-            self._report(listener, listener.push(block))
-        except BundleError as error:
-            # A network that gives NaN for some sound: this stream is over, and with the next all its states start anew.
-            self._keeper.lose(str(error))
-            return
+        self._report(listener, listener.push(block))
         self._send(self._reporter.condition(self._keeper.change.state, listener.signal))
 
     def trouble(self, troubles: Troubles) -> None:
@@ -138,6 +148,14 @@ class Station:
     def wait_closed(self, timeout_seconds: float) -> bool:
         """After `close`: whether the device was let go in time."""
         return self._keeper.wait_closed(timeout_seconds)
+
+    def _warn(self, source: Source) -> None:
+        """Say what is to be known about a recording, each thing once."""
+        warnings = tuple(getattr(source, "warnings", ()))
+        for warning in warnings:
+            if warning not in self._warned:
+                LOG.warning("%s: %s", self.name, warning)
+        self._warned = warnings
 
     def _take(self, change: SourceChange) -> None:
         if change.reason is not None:

@@ -125,17 +125,15 @@ def _occupy_closed() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def _as_bytes(error: UnicodeError) -> tuple[str, int]:
-    """For what an encoding cannot express: the bytes of a file's name as they are, or each as an escape."""
+def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    """For what an encoding cannot express: the bytes of a file's name as the text they are, or each as an escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     part = error.object[error.start : error.end]
     with suppress(UnicodeEncodeError):
         text = part.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        with suppress(UnicodeEncodeError):
-            text.encode(error.encoding)
-            return text, error.end
-    return part.encode("ascii", "backslashreplace").decode(), error.end
+        return text.encode(error.encoding, "backslashreplace"), error.end
+    return part.encode("ascii", "backslashreplace"), error.end
 
 
 def _sentence(error: EdgeDetectorError | OSError | UnicodeError) -> str:

@@ -24,6 +24,11 @@ def test_names_may_have_commas_and_become_slugs(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark_before_the_columns_is_none_of_their_names(tmp_path: Path) -> None:
+    path = written(tmp_path / "names.csv", f'\ufeff{HEAD}0,/m/09x0r,"Speech"\n')
+    assert read_class_names(path) == (ClassName("speech", "Speech", "/m/09x0r"),)
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -210,3 +210,15 @@ def test_a_batch_of_video_level_records_holds_their_means() -> None:
     assert np.array_equal(mixed.codes[1, :3], dequantise(record().codes))
     assert not mixed.codes[0, 1:].any()
     assert mixed.frames.tolist() == [1, 3]
+
+
+def test_frames_of_numbers_in_place_of_bytes_are_told_as_what_they_are() -> None:
+    frames = [tuple(float(value) for value in range(128))]
+    content = protobuf.encode(protobuf.SequenceExample({"video_id": (b"a",), "labels": (1,)}, {"audio_embedding": frames}))
+    with pytest.raises(protobuf.WireError, match="frame 0 of audio_embedding has 128 numbers, expected 128 bytes; quantise"):
+        decode_record(content)
+
+
+def test_a_record_may_be_called_by_any_bytes() -> None:
+    record = Record("caf\udce9", 0.0, 0.96, (), np.zeros((1, 128), np.uint8))
+    assert protobuf.decode(encode_record(record)).context["video_id"] == (b"caf\xe9",)

@@ -257,3 +257,12 @@ def test_off_above_the_on_that_strictness_leaves_is_refused_with_a_way_out() -> 
 def test_no_file_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         load_config(Path("/no/such.toml"))
+
+
+def test_a_byte_order_mark_is_none_of_the_configuration_and_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_text('[node]\nname = "shed"\n', encoding="utf-8-sig")
+    assert load_config(path).node == "shed"
+    path.write_text('[node]\nname = "shed"\n', encoding="utf-16")
+    with pytest.raises(UsageError, match="is UTF-16, and TOML is UTF-8; save it as UTF-8"):
+        load_config(path)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.signal import SignalMonitor
+from edge_detector.core.signal import SignalMonitor, first_nonsense
 from edge_detector.core.wire import Signal
 from edge_detector.edges.resampler import StreamResampler
 from edge_detector.types import Block, Float32
@@ -57,6 +57,20 @@ def test_clipping_is_told_after_three_seconds_and_until_ten_have_passed_without(
     monitor = SignalMonitor()
     assert states(monitor, clipped(5)) == ["ok"] * 2 + ["clipped"] * 3
     assert states(monitor, noise(12)) == ["clipped"] * 9 + ["ok"] * 3
+
+
+def test_many_samples_that_were_cut_to_full_scale_are_told_at_once() -> None:
+    monitor = SignalMonitor()
+    assert monitor.push(Block(noise(0.1), 0), beyond_samples=10) == "ok"
+    assert monitor.push(Block(noise(0.1), 1_600), beyond_samples=200) == "clipped"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 8.5, -1e30])
+def test_a_sample_that_no_sound_can_be_is_found(bad: float) -> None:
+    samples = noise(1.0)
+    assert first_nonsense(samples) is None
+    samples[700] = bad
+    assert first_nonsense(samples) == 700
 
 
 def test_a_door_that_slams_is_no_clipping() -> None:

@@ -19,7 +19,7 @@ class Deaf:
 
     def __init__(self, source: StubSource, error: Exception) -> None:
         self.source, self._error = source, error
-        self.anchor = None
+        self.anchor, self.signal, self.drift_ppm = None, "ok", 0.0
         self.heard_samples = self.lost_samples = 0
         self.hearing = type("Hearing", (), {"skipped_phases": 0})
 

@@ -263,6 +263,8 @@ class Service:
             LOG.warning("stopped before the broker had acknowledged everything")
         elif self._controls.forget_gone() | self._discovery.forget_removed():
             self._save()
+        if self._state.settings is not None:
+            self._state.settings.close()
         self._close_outbox()
         for station in self._stations:
             station.wait_closed(max(0.0, let_go_by - time.monotonic()))

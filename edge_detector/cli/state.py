@@ -12,6 +12,7 @@ from edge_detector.core.outgoing import Outbox
 from edge_detector.core.wire import interrupted
 from edge_detector.edges.outbox import open_outbox
 from edge_detector.edges.settings import SettingsFile
+from edge_detector.edges.worker import Worker
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Message
 
@@ -49,12 +50,18 @@ class State:
 
 
 def open_state(folder: Path | None, limits: OutboxConfig) -> State:
-    """The outbox and the settings in `folder`."""
+    """The outbox and the settings in `folder`, each with a thread for its disk, which may hang."""
     path = limits.path or (folder / "outbox.sqlite" if folder is not None else None)
     outbox = None
     if path is not None:
-        outbox = open_outbox(path, time.monotonic, max_messages=limits.max_messages, max_age_seconds=limits.max_age_seconds)
-    return State(outbox, SettingsFile(folder / "settings.json") if folder is not None else None)
+        outbox = open_outbox(
+            path,
+            time.monotonic,
+            max_messages=limits.max_messages,
+            max_age_seconds=limits.max_age_seconds,
+            run=Worker("outbox"),
+        )
+    return State(outbox, SettingsFile(folder / "settings.json", run=Worker("settings")) if folder is not None else None)
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -87,7 +87,8 @@ class Wellbeing:
     def _look_for_trouble(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
         service = tuple(filter(None, [self._lack, self.refused_configuration]))
-        troubles = Troubles(self._publisher.outbox.trouble, settings, self._publisher.refused_topics, service)
+        outbox = self._publisher.outbox
+        troubles = Troubles(outbox.trouble, settings, self._publisher.refused_topics, service, outbox.damage)
         if troubles != self._troubles:
             self._troubles = troubles
             for station in self._stations:

@@ -9,6 +9,8 @@ from edge_detector.types import Message
 
 DEAD_LETTERS = 100
 """Refused messages that are kept to be looked at; older ones go."""
+TRIM_MESSAGES = 5_000
+"""Rows that one trim takes away at most, so that it is soon over; who has trimmed so many should trim again."""
 _START, _END = "/start", "/end"
 
 
@@ -71,16 +73,20 @@ class Shelf(Protocol):
 
     Attributes:
         age_seconds: the outbox's age as of the last change.
+        damage: what became of a damaged store, in a sentence; None where there was none.
+        lost: messages that damage has cost since this was last set to 0.
 
     """
 
     age_seconds: float
+    damage: str | None
+    lost: int
 
     def apply(self, change: Change) -> None:
         """Do all of `change`, or nothing."""
 
     def trim(self, max_messages: int, born_before_seconds: float, keep: Collection[str]) -> int:
-        """Take away the oldest rows beyond `max_messages` and all that are too old, but none of `keep`; returns how many."""
+        """Take away the oldest rows beyond `max_messages` and those too old, none of `keep`; how many, at most TRIM_MESSAGES."""
         ...
 
     def oldest(self, limit: int) -> list[Row]:
@@ -108,6 +114,8 @@ class MemoryShelf:
 
     def __init__(self) -> None:
         self.age_seconds = 0.0
+        self.damage: str | None = None
+        self.lost = 0
         self._rows: dict[str, Row] = {}
         self._open: dict[str, Row] = {}
         self._dead: deque[tuple[Message, str]] = deque(maxlen=DEAD_LETTERS)
@@ -151,9 +159,17 @@ class MemoryShelf:
         """As Shelf says."""
         return list(self._open.values())
 
+    def holds(self, key: str) -> bool:
+        """Whether a row of this key lies here."""
+        return key in self._rows
+
     def is_open(self, event: str) -> bool:
         """Whether the start of this event was put here and its end was not."""
         return event in self._open
+
+    def is_empty(self) -> bool:
+        """Whether another shelf has nothing to learn from this one."""
+        return not self._rows and not self._open
 
     def dead_letters(self) -> list[tuple[Message, str]]:
         """As Shelf says."""
@@ -162,12 +178,13 @@ class MemoryShelf:
     def hand_over(self, born_seconds: float) -> Change:
         """Everything that another shelf needs to take this one's place, as if born now. Nothing changes here."""
         rows = [replace(row, born_seconds=born_seconds) for row in self._rows.values()]
-        return Change(add=rows, keep_open=self.open_events())
+        return Change(add=rows, keep_open=[row for row in self._open.values() if row.key not in self._rows])
 
-    def clear(self) -> None:
-        """Forget rows and open events, after another shelf has taken them over."""
-        self._rows.clear()
-        self._open.clear()
+    def handed_over(self, change: Change) -> None:
+        """Forget what another shelf has taken over; what has come since stays."""
+        for row in (*change.add, *change.keep_open):
+            self._rows.pop(row.key, None)
+            self._open.pop(started(row.key) or row.key, None)
 
     def close(self) -> None:
         """As Shelf says."""

@@ -14,6 +14,7 @@ class Troubles:
 
     Attributes:
         outbox: why events would not survive a restart; None while they would.
+        damage: what became of a damaged or deleted outbox, since the start; None where there was none.
         settings: why what was set over MQTT does not hold, or would not survive a restart.
         refused_topics: what the broker would not take, or not send us, with its reasons.
         service: what is wrong with how it was started, or with the configuration that it was told to reread.
@@ -24,11 +25,13 @@ class Troubles:
     settings: tuple[str, ...] = ()
     refused_topics: Mapping[str, str] = field(default_factory=dict)
     service: tuple[str, ...] = ()
+    damage: str | None = None
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """One line each, of at most 500 characters; none where all is well."""
-        found = (*filter(None, [self.outbox]), *self.settings, *self.service, *_refusals(self.refused_topics))
+        of_disk = filter(None, [self.outbox, self.damage])
+        found = (*of_disk, *self.settings, *self.service, *_refusals(self.refused_topics))
         return tuple(_line(sentence) for sentence in found)
 
 

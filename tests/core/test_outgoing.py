@@ -153,6 +153,7 @@ def test_while_the_disk_is_full_old_and_new_events_leave_and_it_says_so_until_th
     assert keys([row.message for row in bench.disk.oldest(99)]) == ["2/start", "4/start", "5/start"]
     assert outbox.take() == [], "they are still on their way"
     outbox.commit([], delivered=["2/start", "4/start", "5/start"])
+    outbox.close()
     assert (outbox.depth, bench.disk.count()) == (0, 0)
 
 

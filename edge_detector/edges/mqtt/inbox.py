@@ -41,7 +41,12 @@ class Unheard:
     refusal: str
 
 
-Notice: TypeAlias = Connected | Disconnected | Acknowledged | Unheard
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The outbox's disk has done what it was given; events may be ready to be sent."""
+
+
+Notice: TypeAlias = Connected | Disconnected | Acknowledged | Unheard | Stored
 
 
 @dataclass(frozen=True, slots=True)

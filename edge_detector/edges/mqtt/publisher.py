@@ -8,13 +8,15 @@ from dataclasses import replace
 
 from edge_detector.core.outgoing import Outbox
 from edge_detector.edges.mqtt.client import Broker, Connection, Explain
-from edge_detector.edges.mqtt.inbox import Acknowledged, Close, Connected, Disconnected, Inbox, Item, Unheard, is_event
+from edge_detector.edges.mqtt.inbox import Acknowledged, Close, Connected, Disconnected, Inbox, Item, Stored, Unheard, is_event
 from edge_detector.edges.mqtt.trouble import TroubleLog
 from edge_detector.types import Message
 
 PENDING_EVENTS = 1_000
 """Events kept while the broker is away by a publisher without an outbox of its own."""
 TEND_SECONDS = 5.0
+DISK_SECONDS = 1.0
+"""How often the outbox is looked after while it waits for its disk, which may hang."""
 STOP_SECONDS = 0.5
 
 
@@ -53,6 +55,7 @@ class Publisher:
         self.outbox = Outbox(None, time.monotonic, max_messages=PENDING_EVENTS) if outbox is None else outbox
         self._subscriptions = tuple(subscriptions)
         self._inbox = Inbox()
+        self.outbox.wake = lambda: self._inbox.put(Stored())
         self._greeting_topic = greeting.topic
         self._retained: dict[str, Message] = {greeting.topic: greeting}
         self._decided: list[Message] = []
@@ -159,10 +162,11 @@ class Publisher:
 
     @property
     def _patience_seconds(self) -> float:
+        tend_seconds = DISK_SECONDS if self.outbox.is_waiting else TEND_SECONDS
         if self._closing is None:
-            return TEND_SECONDS
+            return tend_seconds
         due_seconds = self._closing.deadline_seconds if self._said_farewell else self._closing.farewell_by_seconds
-        return min(TEND_SECONDS, due_seconds - time.monotonic())
+        return min(tend_seconds, due_seconds - time.monotonic())
 
     def _handle(self, item: Item) -> None:
         match item:
@@ -181,6 +185,8 @@ class Publisher:
                 self.outbox.release()
             case Close():
                 self._closing = item
+            case Stored():
+                pass  # the outbox hears of it each turn
 
     def _accept(self, message: Message) -> None:
         if is_event(message):

@@ -1,0 +1,41 @@
+"""What lies in the state directory under a name that ought to be a file's."""
+
+import os
+import stat
+from pathlib import Path
+
+MOST_ASIDE = 9
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def not_a_file(path: Path) -> str | None:
+    """What else than a file is there, such as "a FIFO", which would be waited for; None for a file or nothing. Raises OSError."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    return None if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def name_aside(path: Path) -> Path:
+    """Where to put a damaged file: beside it, over none that was put there before. The last of MOST_ASIDE names is used again."""
+    names = [
+        path.with_name(f"{path.name}.damaged"),
+        *(path.with_name(f"{path.name}.damaged-{n}") for n in range(2, MOST_ASIDE + 1)),
+    ]
+    return next((name for name in names if not os.path.lexists(name)), names[-1])
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in `folder` last. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

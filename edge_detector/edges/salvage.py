@@ -1,0 +1,155 @@
+"""What can still be read of a damaged outbox, row by row."""
+# ruff: noqa: S608 - tables and columns are named by this module alone
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_COLUMNS = {
+    "message": "key, topic, payload, born_seconds, checksum",
+    "open_event": "event, key, topic, payload, born_seconds, checksum",
+    "dead_letter": "key, topic, payload, reason",
+}
+_FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
+_PROBED_NUMBERS = 2_000
+"""So many numbers are tried one by one where neither the table nor its index says what there was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """Messages that were read, and how many were not; None where nothing says how many there were."""
+
+    saved: int
+    lost: int | None
+
+
+def checksum(key: str, topic: str, payload: bytes, born_seconds: float) -> int:
+    """Of all that a row holds: SQLite has none, and takes any byte for content."""
+    return zlib.crc32(
+        b"\0".join((key.encode(errors="replace"), topic.encode(errors="replace"), payload, repr(born_seconds).encode()))
+    )
+
+
+def is_sound(key: object, topic: object, payload: object, born_seconds: object, expected: object) -> bool:
+    """Whether a row is what was put there; one of a program that made no checksums should at least be JSON."""
+    if not (isinstance(key, str) and isinstance(topic, str) and isinstance(payload, bytes) and isinstance(born_seconds, float)):
+        return False
+    if expected is not None:
+        return checksum(key, topic, payload, born_seconds) == expected
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def salvage(damaged: Path | sqlite3.Connection, new: sqlite3.Connection) -> Salvaged:
+    """Copy into `new`, in one transaction, what is sound in a damaged file, or in a deleted one that is still open."""
+    if isinstance(damaged, sqlite3.Connection):
+        return _copy(damaged, new)
+    with closing(sqlite3.connect(damaged, isolation_level=None)) as old:
+        old.text_factory = lambda raw: raw.decode(errors="replace")
+        return _copy(old, new)
+
+
+def _copy(old: sqlite3.Connection, new: sqlite3.Connection) -> Salvaged:
+    if not _is_readable(old):
+        return Salvaged(0, None)
+    new.execute("BEGIN IMMEDIATE")
+    try:
+        salvaged = _copy_messages(old, new)
+        for values in _rows(old, "open_event", None):
+            if is_sound(*values[1:]):
+                _insert(new, "open_event", values)
+        for values in _rows(old, "dead_letter", None):
+            if [type(value) for value in values] == [str, str, bytes, str]:
+                _insert(new, "dead_letter", values)
+        new.execute("UPDATE life SET age_seconds = max(age_seconds, ?)", (_age_seconds(old),))
+        new.execute("COMMIT")
+    except BaseException:
+        if new.in_transaction:
+            new.execute("ROLLBACK")
+        raise
+    return salvaged
+
+
+def _copy_messages(old: sqlite3.Connection, new: sqlite3.Connection) -> Salvaged:
+    saved, unsound = 0, 0
+    expected = _numbers(old)
+    for values in _rows(old, "message", expected):
+        if is_sound(*values):
+            saved += max(0, _insert(new, "message", values))
+        else:
+            unsound += 1
+    if expected is not None:
+        return Salvaged(saved, max(0, len(expected) - saved))
+    return Salvaged(saved, unsound if saved else None)
+
+
+def _is_readable(old: sqlite3.Connection) -> bool:
+    """Whether at least the tables' names can be read."""
+    try:
+        old.execute("SELECT count(*) FROM message LIMIT 0").fetchall()
+    except _FAILURES:
+        return False
+    return True
+
+
+def _insert(new: sqlite3.Connection, table: str, values: tuple[object, ...]) -> int:
+    marks = ", ".join("?" * len(values))
+    count: int = new.execute(f"INSERT OR IGNORE INTO {table} ({_COLUMNS[table]}) VALUES ({marks})", values).rowcount
+    return count
+
+
+def _numbers(old: sqlite3.Connection) -> list[int] | None:
+    """The numbers of all messages as their index has them; None if that is damaged itself."""
+    try:
+        found = old.execute("SELECT number FROM message INDEXED BY sqlite_autoindex_message_1").fetchall()
+    except _FAILURES:
+        return None
+    return sorted(number for (number,) in found if isinstance(number, int))
+
+
+def _rows(old: sqlite3.Connection, table: str, expected: list[int] | None) -> Iterator[tuple[object, ...]]:
+    """All rows of a table that can be read; its index is not needed."""
+    columns = _columns(old, table)
+    last = 0
+    with suppress(*_FAILURES):  # beyond the damage each row that may be there is asked for by its number
+        for number, *values in old.execute(f"SELECT number, {columns} FROM {table} NOT INDEXED ORDER BY number"):
+            yield tuple(values)
+            last = number
+        return
+    numbers = range(last + 1, _highest(old, table, last) + 1) if expected is None else (n for n in expected if n > last)
+    for number in numbers:
+        with suppress(*_FAILURES):
+            if found := old.execute(f"SELECT {columns} FROM {table} NOT INDEXED WHERE number = ?", (number,)).fetchone():
+                yield found
+
+
+def _columns(old: sqlite3.Connection, table: str) -> str:
+    columns = _COLUMNS[table]
+    try:
+        known = {name for _, name, *_ in old.execute(f"PRAGMA table_info({table})")}
+    except _FAILURES:
+        return columns
+    return columns if "checksum" in known else columns.replace("checksum", "NULL")
+
+
+def _highest(old: sqlite3.Connection, table: str, last: int) -> int:
+    try:
+        (highest,) = old.execute(f"SELECT max(number) FROM {table} NOT INDEXED").fetchone()
+    except _FAILURES:
+        return last + _PROBED_NUMBERS
+    return min(highest or 0, last + _PROBED_NUMBERS)
+
+
+def _age_seconds(old: sqlite3.Connection) -> float:
+    try:
+        (age_seconds,) = old.execute("SELECT max(age_seconds) FROM life").fetchone()
+    except _FAILURES:
+        return 0.0
+    return age_seconds if isinstance(age_seconds, float) else 0.0

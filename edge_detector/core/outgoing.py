@@ -163,7 +163,7 @@ class Outbox:
         """Let go of the disk, once it has all that it will take. What is on it is sent by whoever opens it next."""
         self._wait(0.0 if self._hangs else CLOSE_SECONDS)
         self._next_mend_seconds = self._forget_by_seconds = self._clock()
-        for _ in range(2):  # to open it, and to write
+        for _ in range(3):  # to open it, to write, and to hear of it
             self._wait(0.0 if self._hangs else CLOSE_SECONDS)
         if self._disk is not None and self._turn is None:
             self._answer(self._run(self._disk.close, lambda: None), CLOSE_SECONDS)

@@ -48,6 +48,12 @@ def failing(folder: Path) -> Iterator[Disk]:
 
 
 @contextmanager
+def hanging(folder: Path) -> Iterator[Disk]:
+    with card(folder) as found:
+        yield Disk(folder, found.freeze, found.thaw)
+
+
+@contextmanager
 def read_only_from_the_start(folder: Path) -> Iterator[Disk]:
     with small_disk(folder):
         remount(folder, "ro")
@@ -109,7 +115,7 @@ def log_of(disk: Disk) -> bytes:
     return file.read_bytes() if file.exists() else b""
 
 
-@pytest.mark.parametrize("kind", [full, failing, read_only_from_the_start])
+@pytest.mark.parametrize("kind", [full, failing, hanging, read_only_from_the_start])
 def test_it_goes_on_says_so_and_recovers(
     tmp_path: Path, broker: Broker, microphone: FakeMicrophone, kind: Callable[[Path], AbstractContextManager[Disk]]
 ) -> None:

@@ -1,10 +1,25 @@
 """The outbox's rules, on a disk that fails when told to and a clock that stands still."""
 
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from edge_detector.core.outgoing import IN_FLIGHT, MEMORY_MESSAGES, MEND_EVERY_SECONDS, PROVE_EVERY_SECONDS, Outbox
+from edge_detector.core.outgoing import (
+    FORGET_SECONDS,
+    HANG_SECONDS,
+    IN_FLIGHT,
+    MEMORY_MESSAGES,
+    MEND_EVERY_SECONDS,
+    PROVE_EVERY_SECONDS,
+    Outbox,
+)
 from edge_detector.core.shelf import Change, MemoryShelf, ShelfError
+from edge_detector.core.turns import Run, at_once
 from edge_detector.types import Message
+
+T = TypeVar("T")
 
 
 class Disk(MemoryShelf):
@@ -32,6 +47,32 @@ class Disk(MemoryShelf):
         return super().count()
 
 
+class Slow:
+    """Makes calls when told to, as a thread does whose disk answers late."""
+
+    def __init__(self) -> None:
+        self.is_late = False
+        self._calls: deque[Callable[[], None]] = deque()
+
+    def __call__(self, call: Callable[[], T], then: Callable[[], None]) -> Future[T]:
+        future: Future[T] = Future()
+
+        def make() -> None:
+            future.set_result(call())
+            then()
+
+        self._calls.append(make)
+        if not self.is_late:
+            self.answer()
+        return future
+
+    def answer(self) -> None:
+        """The disk does all that it was given."""
+        self.is_late = False
+        while self._calls:
+            self._calls.popleft()()
+
+
 @dataclass
 class Bench:
     """An outbox with what it stands on."""
@@ -39,9 +80,16 @@ class Bench:
     disk: Disk = field(default_factory=Disk)
     now_seconds: float = 100.0
 
-    def outbox(self, max_messages: int = 100, max_age_seconds: float = 1e9) -> Outbox:
+    def outbox(self, max_messages: int = 100, max_age_seconds: float = 1e9, run: Run = at_once) -> Outbox:
         clock = lambda: self.now_seconds  # noqa: E731 - one line is enough
-        return Outbox(self.disk.open, clock, max_messages=max_messages, max_age_seconds=max_age_seconds)
+        return Outbox(self.disk.open, clock, max_messages=max_messages, max_age_seconds=max_age_seconds, run=run)
+
+    def wait(self, outbox: Outbox, seconds: float) -> None:
+        self.now_seconds += seconds
+        outbox.tend()
+
+    def on_disk(self) -> list[str]:
+        return keys([row.message for row in self.disk.oldest(99)])
 
     def mend(self, outbox: Outbox) -> None:
         self.now_seconds += MEND_EVERY_SECONDS
@@ -226,3 +274,84 @@ def test_what_waits_in_memory_is_put_on_the_disk_at_the_last_moment_if_that_work
     bench.disk.full = False
     outbox.close()
     assert bench.outbox().take() == events(2)
+
+
+def test_an_event_is_sent_when_the_disk_has_it_and_nobody_waits_for_the_disk() -> None:
+    bench, slow = Bench(), Slow()
+    outbox = bench.outbox(run=slow)
+    slow.is_late = True
+    outbox.commit(events(2))
+    assert (outbox.take(), outbox.depth) == ([], 2)
+    outbox.commit(events(1, first=2))
+    slow.answer()
+    assert outbox.take() == events(3)
+    assert (outbox.trouble, bench.on_disk()) == (None, ["0/start", "1/start", "2/start"])
+
+
+def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_lost_or_sent_twice_when_it_is_back() -> None:
+    bench, slow = Bench(), Slow()
+    outbox = bench.outbox(run=slow)
+    outbox.commit(events(1))
+    assert outbox.take() == events(1)
+    slow.is_late = True
+    outbox.commit([*events(2, first=1), event("2/end")], delivered=["0/start"])
+    bench.wait(outbox, 0.9 * HANG_SECONDS)
+    assert (outbox.trouble, outbox.take()) == (None, [])
+    bench.wait(outbox, 0.2 * HANG_SECONDS)
+    assert outbox.trouble is not None
+    assert "does not answer" in outbox.trouble
+    assert keys(outbox.take()) == ["1/start", "2/start", "2/end"]
+    outbox.commit([event("1/end"), event("3/start")], delivered=["1/start", "2/start"])
+    assert keys(outbox.take()) == ["1/end", "3/start"]
+    outbox.commit([], delivered=["1/end"])
+    assert outbox.depth == 2
+    slow.answer()
+    outbox.tend()
+    assert (outbox.trouble, outbox.depth, outbox.dropped_messages) == (None, 2, 0)
+    bench.wait(outbox, FORGET_SECONDS)
+    assert bench.on_disk() == ["2/end", "3/start"], "what was delivered meanwhile is gone from the disk too"
+    assert keys(outbox.open_events()) == ["0/start", "3/start"], "what ended meanwhile does not look interrupted"
+    outbox.release()
+    assert keys(outbox.take()) == ["2/end", "3/start"]
+
+
+def test_a_disk_that_hangs_and_then_fails_loses_nothing_either() -> None:
+    bench, slow = Bench(), Slow()
+    outbox = bench.outbox(run=slow)
+    slow.is_late = True
+    outbox.commit(events(3))
+    bench.wait(outbox, HANG_SECONDS)
+    outbox.commit([], delivered=keys(outbox.take(limit=1)))
+    bench.disk.full = True
+    slow.answer()
+    bench.wait(outbox, MEND_EVERY_SECONDS)
+    assert outbox.trouble is not None
+    assert "full" in outbox.trouble
+    bench.disk.full = False
+    bench.wait(outbox, MEND_EVERY_SECONDS)
+    assert (outbox.trouble, bench.on_disk()) == (None, ["1/start", "2/start"])
+
+
+def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> None:
+    slow = Slow()
+    outbox = Bench().outbox(run=slow)
+    slow.is_late = True
+    outbox.commit(events(1))
+    outbox.close()
+    assert outbox.trouble is not None
+    assert "does not answer" in outbox.trouble
+    assert outbox.depth == 1
+
+
+def test_deliveries_are_written_with_the_next_event_or_after_a_minute_and_count_as_on_their_way() -> None:
+    bench = Bench()
+    outbox = bench.outbox()
+    outbox.commit(events(1))
+    outbox.commit([], delivered=keys(outbox.take()))
+    assert (outbox.depth, bench.on_disk()) == (0, ["0/start"])
+    outbox.commit(events(IN_FLIGHT, first=1))
+    assert bench.on_disk() == keys(events(IN_FLIGHT, first=1))
+    outbox.commit([], delivered=keys(outbox.take()[:-1]))
+    outbox.commit([], delivered=[f"{IN_FLIGHT}/start"])
+    bench.wait(outbox, FORGET_SECONDS)
+    assert bench.on_disk() == []

@@ -1,10 +1,12 @@
 """The outbox in a real file, on real file systems that are full, read-only or damaged."""
 
+import os
 import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -208,6 +210,175 @@ def test_a_plain_file_where_the_folder_should_be_is_said(tmp_path: Path) -> None
     outbox = outbox_in(tmp_path / "state")
     assert outbox.trouble is not None
     assert "cannot be made" in outbox.trouble
+
+
+@pytest.mark.parametrize("name", [FILE, f"{FILE}-wal"])
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a FIFO"), (Path.mkdir, "a folder")])
+def test_what_is_not_a_file_is_said_in_one_sentence_and_left_alone(
+    tmp_path: Path, name: str, make: Callable[[Path], None], what: str
+) -> None:
+    make(tmp_path / name)
+    with closing(outbox_in(tmp_path)) as outbox:
+        assert outbox.trouble is not None
+        assert outbox.trouble.endswith(f"{tmp_path / name} is {what}, and the outbox needs a file; move it away")
+        outbox.commit([event("a/end")])
+        assert outbox.take() == [event("a/end")]
+    assert not (tmp_path / name).is_file()
+
+
+def test_only_the_owner_may_read_what_was_heard(tmp_path: Path) -> None:
+    old_mask = os.umask(0o022)
+    try:
+        with closing(outbox_in(tmp_path / "state")) as outbox:
+            outbox.commit([event("a/end")])
+            assert {file.stat().st_mode & 0o777 for file in (tmp_path / "state").iterdir()} == {0o600}
+        (tmp_path / "state" / FILE).chmod(0o644)
+        outbox_in(tmp_path / "state").close()
+    finally:
+        os.umask(old_mask)
+    assert (tmp_path / "state" / FILE).stat().st_mode & 0o777 == 0o600
+
+
+def filled(folder: Path, count: int = 100) -> bytearray:
+    """An outbox's file with so many events, of the size that they have."""
+    with closing(outbox_in(folder)) as outbox:
+        outbox.commit([event(f"{number}/start", b'{"v":1,"label":"Rain","rest":"%0500d"}' % number) for number in range(count)])
+    return bytearray((folder / FILE).read_bytes())
+
+
+def drained(folder: Path) -> tuple[list[str], Outbox]:
+    with closing(outbox_in(folder)) as outbox:
+        keys: list[str] = []
+        while taken := outbox.take():
+            keys += [message.message_id or "" for message in taken]
+            assert all(b'"label":"Rain"' in message.payload for message in taken)
+            outbox.commit([], [message.message_id or "" for message in taken])
+    return keys, outbox
+
+
+def test_where_only_an_index_is_damaged_every_event_leaves_and_the_damage_is_said(tmp_path: Path) -> None:
+    content = filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
+        ((root,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_message_1'")
+    start = (root - 1) * 1_024
+    content[start : start + 1_024] = bytes(1_024)
+    (tmp_path / FILE).write_bytes(content)
+    keys, outbox = drained(tmp_path)
+    assert keys == [f"{number}/start" for number in range(100)]
+    assert (outbox.trouble, outbox.dropped_messages) == (None, 0)
+    assert outbox.damage is not None
+    assert "100 events could be read" in outbox.damage
+
+
+def test_of_a_damaged_page_the_events_are_counted_and_all_others_leave(tmp_path: Path) -> None:
+    content = filled(tmp_path)
+    page = content.index(b"50/start") // 1_024
+    content[page * 1_024] ^= 0xFF
+    (tmp_path / FILE).write_bytes(content)
+    keys, outbox = drained(tmp_path)
+    gone = 100 - len(keys)
+    assert 0 < gone < 5
+    assert set(keys) < {f"{number}/start" for number in range(100)}
+    assert outbox.dropped_messages == gone
+    assert outbox.damage is not None
+    assert f"{gone} are lost" in outbox.damage
+
+
+def test_an_event_of_which_a_byte_has_changed_is_not_sent_but_counted_and_kept_to_be_looked_at(tmp_path: Path) -> None:
+    content = filled(tmp_path)
+    content[content.index(b"Rain")] ^= 0x80
+    content[content.rindex(b"Rain")] ^= 0x01
+    (tmp_path / FILE).write_bytes(content)
+    keys, outbox = drained(tmp_path)
+    assert (len(keys), outbox.dropped_messages) == (98, 2)
+    assert outbox.damage is not None
+    with closing(outbox_in(tmp_path)) as again:
+        assert [reason for _, reason in again.dead_letters()] == ["damaged on the disk"] * 2
+
+
+def test_a_file_of_before_is_used_on_and_what_is_no_json_in_it_is_not_sent(tmp_path: Path) -> None:
+    filled(tmp_path, 3)
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute("ALTER TABLE message DROP COLUMN checksum")
+        database.execute("ALTER TABLE open_event DROP COLUMN checksum")
+        database.execute("UPDATE message SET payload = x'7b80' WHERE key = '1/start'")
+        database.commit()
+        database.execute("PRAGMA page_size = 4096")
+        database.execute("VACUUM")
+    keys, outbox = drained(tmp_path)
+    assert (keys, outbox.dropped_messages) == (["0/start", "2/start"], 1)
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
+        assert database.execute("PRAGMA page_size").fetchone() == (1_024,)
+
+
+def test_a_second_damage_leaves_alone_what_was_put_aside_at_the_first(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / FILE).write_bytes(b"%d is no database" % number * 99)
+        outbox_in(tmp_path).close()
+    aside = sorted(tmp_path.glob("*.damaged*"))
+    assert [file.name for file in aside] == [f"{FILE}.damaged", f"{FILE}.damaged-2", f"{FILE}.damaged-3"]
+    assert [file.read_bytes()[:1] for file in aside] == [b"0", b"1", b"2"]
+
+
+def test_a_crash_while_a_damaged_file_is_replaced_costs_nothing(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / FILE).rename(tmp_path / f"{FILE}.new")
+    (tmp_path / f"{FILE}-wal").write_bytes(b"of the damaged one")
+    keys, _ = drained(tmp_path)
+    assert len(keys) == 100
+
+
+def test_a_file_that_is_deleted_while_in_use_is_noticed_and_its_events_go_into_a_new_one(tmp_path: Path) -> None:
+    with closing(outbox_in(tmp_path)) as outbox:
+        outbox.commit([event("a/start"), event("a/end"), event("b/start")])
+        for file in tmp_path.iterdir():
+            file.unlink()
+        outbox.commit([event("c/start")])
+        assert outbox.trouble is None
+        assert outbox.damage is not None
+        assert "was deleted while in use" in outbox.damage
+        with closing(sqlite3.connect(f"file:{tmp_path / FILE}?immutable=1", uri=True)) as database:
+            assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    with closing(outbox_in(tmp_path)) as outbox:
+        assert [message.message_id for message in outbox.take()] == ["a/start", "a/end", "b/start", "c/start"]
+        assert [message.message_id for message in outbox.open_events()] == ["b/start", "c/start"]
+
+
+def test_while_no_new_file_can_be_made_for_a_deleted_one_its_events_still_leave(tmp_path: Path) -> None:
+    clock, folder = Clock(), tmp_path / "state"
+    outbox = outbox_in(folder, clock)
+    outbox.commit([event("a/end")])
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    outbox.commit([event("b/end")])
+    assert outbox.trouble is not None
+    assert "was deleted while in use" in outbox.trouble
+    assert outbox.take() == [event("a/end"), event("b/end")]
+    folder.unlink()
+    mend(outbox, clock)
+    assert outbox.trouble is None
+    outbox.close()
+    with closing(outbox_in(folder)) as outbox:
+        assert outbox.depth == 2
+
+
+def test_looking_for_what_is_too_old_reads_no_more_than_goes(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(open_outbox(tmp_path / FILE, clock, max_messages=10_000, max_age_seconds=100.0)) as outbox:
+        outbox.commit([event(f"{number}/end") for number in range(3_000)])
+        clock.now_seconds = 61.0
+        tracemalloc.start()
+        outbox.tend()
+        _, most_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (outbox.depth, outbox.dropped_messages) == (3_000, 0)
+        assert most_bytes < 100_000
+        clock.now_seconds = 122.0
+        outbox.tend()
+        assert (outbox.depth, outbox.dropped_messages) == (0, 3_000)
 
 
 def test_importing_the_outbox_is_all_that_needs_sqlite() -> None:

@@ -1,6 +1,8 @@
 import json
 import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.core.controls import Settings
-from edge_detector.edges.settings import MAX_FILE_BYTES, SAVE_AGAIN_SECONDS, SettingsFile, parse_settings, render_settings
+from edge_detector.edges.settings import (
+    HANG_SECONDS,
+    MAX_FILE_BYTES,
+    SAVE_AGAIN_SECONDS,
+    SettingsFile,
+    parse_settings,
+    render_settings,
+)
+from edge_detector.edges.worker import Worker
+from tests.rigs.waiting import wait_until
 
 SETTINGS = Settings(
     thresholds={"cot": {"rain": 0.7}},
@@ -147,3 +158,53 @@ def test_any_settings_read_back_as_they_were_written(
     settings = Settings(thresholds, muted, entities, announced)
     assert parse_settings(render_settings(settings), "settings") == settings
     json.loads(render_settings(settings))
+
+
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a FIFO"), (Path.mkdir, "a folder")])
+def test_what_is_not_a_file_is_put_aside_with_one_sentence_and_not_waited_for(
+    tmp_path: Path, make: Callable[[Path], None], what: str
+) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    make(file.path)
+    assert file.load() == Settings()
+    assert file.damage is not None
+    assert file.damage.startswith(f"the settings {file.path} are {what}, not a file; it is now settings.json.damaged, and ")
+    os.mkfifo(tmp_path / "settings.json.new")
+    assert file.save(SETTINGS)
+    assert file.load() == SETTINGS
+
+
+def test_a_second_damage_leaves_alone_what_was_put_aside_at_the_first(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        (tmp_path / "settings.json").write_bytes(content)
+        SettingsFile(tmp_path / "settings.json").load()
+    assert (tmp_path / "settings.json.damaged").read_bytes() == b"first"
+    assert (tmp_path / "settings.json.damaged-2").read_bytes() == b"second"
+
+
+def test_a_disk_that_hangs_is_not_waited_for_but_said_and_the_latest_settings_are_saved_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, worker, answers = Clock(), Worker("settings"), threading.Event()
+    file = SettingsFile(tmp_path / "settings.json", clock, run=worker)
+    assert file.save(Settings())
+    sync = os.fsync
+
+    def hang(descriptor: int) -> None:
+        answers.wait()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", hang)
+    assert not file.save(Settings(muted={"cot": True}))
+    assert not file.save(SETTINGS)
+    clock.now_seconds += HANG_SECONDS
+    file.tend()
+    assert file.trouble is not None
+    assert "the disk does not answer" in file.trouble
+    answers.set()
+
+    def is_saved() -> bool:
+        file.tend()
+        return file.trouble is None and SettingsFile(file.path).load() == SETTINGS
+
+    wait_until(is_saved, "the latest settings to be saved")

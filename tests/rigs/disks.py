@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.rigs.waiting import wait_until
 
 SMALL_DISK_BYTES = 512 * 1024
 CARD_BYTES = 4 * 1024 * 1024
+LONGEST_FREEZE_SECONDS = 150.0
 
 
 def _mount(*arguments: str | Path) -> bool:
@@ -56,6 +58,18 @@ class Card:
 
     def mount(self) -> bool:
         return _mount("-o", "errors=remount-ro", self._device, self._folder)
+
+    def freeze(self) -> None:
+        """From now on whoever writes waits; not for ever, for not even SIGKILL ends a process that does."""
+        subprocess.run(["fsfreeze", "--freeze", self._folder], check=True)
+        self._thawing = threading.Timer(LONGEST_FREEZE_SECONDS, self.thaw)
+        self._thawing.daemon = True
+        self._thawing.start()
+
+    def thaw(self) -> None:
+        """What has waited is written."""
+        self._thawing.cancel()
+        subprocess.run(["fsfreeze", "--unfreeze", self._folder], check=True)
 
     def fail(self) -> None:
         """The kernel finds an error, and lets nobody write any more."""

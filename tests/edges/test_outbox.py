@@ -239,10 +239,10 @@ def test_only_the_owner_may_read_what_was_heard(tmp_path: Path) -> None:
     assert (tmp_path / "state" / FILE).stat().st_mode & 0o777 == 0o600
 
 
-def filled(folder: Path, count: int = 100) -> bytearray:
+def filled(folder: Path, count: int = 100, kind: str = "start") -> bytearray:
     """An outbox's file with so many events, of the size that they have."""
     with closing(outbox_in(folder)) as outbox:
-        outbox.commit([event(f"{number}/start", b'{"v":1,"label":"Rain","rest":"%0500d"}' % number) for number in range(count)])
+        outbox.commit([event(f"{number}/{kind}", b'{"v":1,"label":"Rain","rest":"%0500d"}' % number) for number in range(count)])
     return bytearray((folder / FILE).read_bytes())
 
 
@@ -285,7 +285,7 @@ def test_of_a_damaged_page_the_events_are_counted_and_all_others_leave(tmp_path:
 
 
 def test_an_event_of_which_a_byte_has_changed_is_not_sent_but_counted_and_kept_to_be_looked_at(tmp_path: Path) -> None:
-    content = filled(tmp_path)
+    content = filled(tmp_path, kind="end")
     content[content.index(b"Rain")] ^= 0x80
     content[content.rindex(b"Rain")] ^= 0x01
     (tmp_path / FILE).write_bytes(content)
@@ -338,8 +338,6 @@ def test_a_file_that_is_deleted_while_in_use_is_noticed_and_its_events_go_into_a
         assert outbox.trouble is None
         assert outbox.damage is not None
         assert "was deleted while in use" in outbox.damage
-        with closing(sqlite3.connect(f"file:{tmp_path / FILE}?immutable=1", uri=True)) as database:
-            assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     with closing(outbox_in(tmp_path)) as outbox:
         assert [message.message_id for message in outbox.take()] == ["a/start", "a/end", "b/start", "c/start"]
         assert [message.message_id for message in outbox.open_events()] == ["b/start", "c/start"]

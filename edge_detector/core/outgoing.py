@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 IN_FLIGHT = 20
 """After a crash no more than these are sent again: what the broker has not answered for, and what the disk has not been told."""
 FORGET_MESSAGES = IN_FLIGHT // 2
-FORGET_SECONDS = 60.0
+FORGET_SECONDS = 120.0
 """Deliveries are told to the disk with the next event, or by these bounds: each write of its own costs a flash card some life."""
 MEMORY_MESSAGES = 1_000
 """Bound of what waits in memory while the disk fails, and of deliveries that the disk has not been told of."""

@@ -343,7 +343,7 @@ def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> N
     assert outbox.depth == 1
 
 
-def test_deliveries_are_written_with_the_next_event_or_after_a_minute_and_count_as_on_their_way() -> None:
+def test_deliveries_are_written_with_the_next_event_or_after_two_minutes_and_count_as_on_their_way() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(1))

@@ -102,6 +102,7 @@ class SettingsFile:
         self._hear(0.0)
         if self._saving is None and self._unsaved is not None and self._clock() >= self._save_again_at_seconds:
             self._begin_to_save()
+            self._hear(0.0)
 
     def close(self) -> None:
         """Wait, not for long, until what was given is saved."""

@@ -307,7 +307,8 @@ def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_l
     assert outbox.depth == 2
     slow.answer()
     outbox.tend()
-    assert (outbox.trouble, outbox.depth, outbox.dropped_messages) == (None, 2, 0)
+    assert not outbox.trouble
+    assert (outbox.depth, outbox.dropped_messages) == (2, 0)
     bench.wait(outbox, FORGET_SECONDS)
     assert bench.on_disk() == ["2/end", "3/start"], "what was delivered meanwhile is gone from the disk too"
     assert keys(outbox.open_events()) == ["0/start", "3/start"], "what ended meanwhile does not look interrupted"
@@ -329,7 +330,8 @@ def test_a_disk_that_hangs_and_then_fails_loses_nothing_either() -> None:
     assert "full" in outbox.trouble
     bench.disk.full = False
     bench.wait(outbox, MEND_EVERY_SECONDS)
-    assert (outbox.trouble, bench.on_disk()) == (None, ["1/start", "2/start"])
+    assert not outbox.trouble
+    assert bench.on_disk() == ["1/start", "2/start"]
 
 
 def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> None:

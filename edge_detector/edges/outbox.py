@@ -144,11 +144,18 @@ class SqliteShelf:
         return self._count
 
     def open_events(self) -> list[Row]:
-        """As Shelf says. One that is not what was put there is left out, and the next change forgets it."""
-        query = "SELECT key, topic, payload, born_seconds, checksum FROM open_event ORDER BY number"
+        """As Shelf says. One that is not what was put there is forgotten, and logged."""
+        query = "SELECT number, key, topic, payload, born_seconds, checksum FROM open_event ORDER BY number"
         with self._gate():
             found = self._database.execute(query).fetchall()
-        return [_row(*values[:-1]) for values in found if values[-1] is None or is_sound(*values)]
+        damaged = [(number, key) for number, key, *rest in found if rest[-1] is not None and not is_sound(key, *rest)]
+        for _, key in damaged:
+            LOG.error("%s cannot be read, it is damaged on the disk; its event is forgotten", key)
+        numbers = {number for number, _ in damaged}
+        if numbers:
+            with self._transaction() as database:
+                database.executemany("DELETE FROM open_event WHERE number = ?", [(number,) for number in numbers])
+        return [_row(*values[:-1]) for number, *values in found if number not in numbers]
 
     def dead_letters(self) -> list[tuple[Message, str]]:
         """As Shelf says."""

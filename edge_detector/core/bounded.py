@@ -52,7 +52,8 @@ def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> b
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a Path cannot be opened without following links
-        content = file.read(most_bytes + 1) if status.st_size <= most_bytes else None
+        # As much as is there, and one more byte for a file that grows: memory is taken for what is asked for.
+        content = file.read(status.st_size + 1) if status.st_size <= most_bytes else None
     if content is None or len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {megabytes(most_bytes)}", str(path))
     return content

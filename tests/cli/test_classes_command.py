@@ -186,15 +186,14 @@ def hostile(manifest: Manifest) -> Manifest:
     return replace(manifest, name="evil\x1b[2J", classes=(named, *others), outputs=outputs)
 
 
-@pytest.mark.parametrize("arguments", [(), ("--search", "e"), ("--json", "--search", "e"), ("--search", "evil")])
-def test_nothing_in_a_bundle_moves_a_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+def test_a_bundle_whose_names_could_move_a_terminal_is_refused_in_a_sentence_that_cannot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle = labelled_bundle(tmp_path / "bundle", hostile)
-    assert main(["classes", "--bundle", str(bundle), *arguments]) == 0
-    output = capsys.readouterr().out
-    assert "evil" in output.casefold()
-    assert output.replace("\n", "").isprintable()
+    assert main(["classes", "--bundle", str(labelled_bundle(tmp_path / "bundle", hostile))]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "must be one line of at most 200 characters, without control characters" in output.err
+    assert output.err.removesuffix("\n").isprintable()
 
 
 def test_a_narrow_terminal_is_kept_to(printed: Print, monkeypatch: pytest.MonkeyPatch) -> None:

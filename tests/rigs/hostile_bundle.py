@@ -44,7 +44,7 @@ def sequence_of(value: float) -> bytes:
         except ValueError:  # an intermediate result, of which there is none yet
             continue
         old = constant.tobytes()
-        if constant.any() and old in content:
+        if any(old) and old in content:
             content = content.replace(old, np.full(constant.shape, value, constant.dtype).tobytes())
             changed += 1
     assert changed, "the network has constants"

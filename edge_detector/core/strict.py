@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from edge_detector.errors import EdgeDetectorError
 
@@ -33,8 +34,15 @@ def is_plain(text: str) -> bool:
 
 
 def without_controls(text: str) -> str:
-    """A text of several sources for a terminal or a log, its control characters written out."""
-    return text if is_plain(text) else "".join(each if is_plain(each) else repr(each)[1:-1] for each in text)
+    """A text of several sources for a terminal or a log, its control characters written out.
+
+    Names of files are read as UTF-8, whatever the locale; their other bytes are written out too.
+    """
+    if is_plain(text):
+        return text
+    with suppress(UnicodeEncodeError):
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(each if is_plain(each) else repr(each)[1:-1] for each in text)
 
 
 def _value(value: object) -> str:

@@ -122,6 +122,32 @@ def test_a_stream_that_comes_faster_than_real_time_is_heard_at_the_speed_of_the_
 
 
 @needs_ffmpeg
+@pytest.mark.parametrize(("headers", "live"), [({}, False), ({"icy-name": "Radio", "icy-br": "256"}, True)])
+def test_what_came_at_once_without_a_length_was_a_recording_unless_it_says_that_it_is_a_radio(
+    headers: dict[str, str], live: object
+) -> None:
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(wav(np.tile(RAMP, 6).tobytes()))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        with closing(UrlSource(f"http://127.0.0.1:{running.server_address[1]}/sound")) as source:
+            assert len(all_of(source)) == 12 * RATE_HZ
+            assert source.live == live
+        running.shutdown()
+        thread.join()
+
+
+@needs_ffmpeg
 def test_a_live_stream_that_its_server_ends_stays_live() -> None:
     class Radio(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

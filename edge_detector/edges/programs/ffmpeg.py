@@ -24,6 +24,8 @@ _MEMORY_BYTES = 128 << 20
 _AHEAD_SECONDS = 10.0
 _SAID = re.compile(r"(?:\[[^\]@]*\] )*\[(?P<level>info|warning|error|fatal|panic)\] (?P<words>.*)")
 _DURATION = re.compile(r"  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?),")
+_RADIO = re.compile(r" +icy-|Input #0, (?:hls|dash|rtsp|rtp|sdp|flv|mpegts)\b")
+"""Of what goes on without end, whatever it sends ahead."""
 _NO_SOUND = "Stream map '0:a:0' matches no streams"
 _PLAYLISTS = (".m3u", ".pls", ".asx", ".xspf")
 
@@ -79,7 +81,7 @@ class UrlSource(PipeSource):
         url = parts.scheme + url[len(parts.scheme) :]
         self._conceal = _concealer(url, parts)
         self._duration_seconds: float | None = None
-        self._tagged = False
+        self._tagged = self._is_radio = False
         command = [
             *program, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", *_PROMPT, *_OPTIONS[parts.scheme],
             "-i", url,
@@ -108,6 +110,7 @@ class UrlSource(PipeSource):
             return "" if self._tagged else self._conceal(line)
         self._tagged = True
         if said["level"] in ("info", "warning"):
+            self._is_radio = self._is_radio or _RADIO.match(said["words"]) is not None
             if said["level"] == "info" and (found := _DURATION.match(said["words"])) and self._duration_seconds is None:
                 self._duration_seconds = 3_600.0 * int(found[1]) + 60.0 * int(found[2]) + float(found[3])
             return ""
@@ -117,10 +120,13 @@ class UrlSource(PipeSource):
 
     def _is_finite(self) -> bool:
         # Both: some radios promise a length, but none gives more sound than it has made.
-        duration_seconds = self._duration_seconds
-        if duration_seconds is None or self._ahead_seconds < min(_AHEAD_SECONDS, duration_seconds / 2.0):
+        duration_seconds, heard_seconds = self._duration_seconds, self._seconds(self._read_bytes)
+        if duration_seconds is None:
+            # Without a length it must have come at once, most of it: a radio may send a burst too, but then it goes on.
+            return not self._is_radio and self._ahead_seconds >= max(_AHEAD_SECONDS, heard_seconds / 2.0)
+        if self._ahead_seconds < min(_AHEAD_SECONDS, duration_seconds / 2.0):
             return False
-        return self._seconds(self._read_bytes) >= 0.9 * duration_seconds - 1.0
+        return heard_seconds >= 0.9 * duration_seconds - 1.0
 
 
 def check_url(url: str) -> SplitResult:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from edge_detector.core.strict import without_controls
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.plain_text import without_controls
 
 _READ, _WRITE, _ERRORS = 0, 1, 2
 _MOST_NAME_CHARACTERS = 200

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TextIO
 
 from edge_detector.core.repetition import RepeatLimit, gist
-from edge_detector.core.strict import without_controls
+from edge_detector.plain_text import without_controls
 
 _JOURNAL_LEVELS = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from edge_detector.core.config import OutboxConfig
 from edge_detector.core.outgoing import Outbox
 from edge_detector.core.wire import interrupted
-from edge_detector.edges.outbox import open_outbox
-from edge_detector.edges.settings import SettingsFile
+from edge_detector.edges.storage.outbox import open_outbox
+from edge_detector.edges.storage.settings import SettingsFile
 from edge_detector.edges.worker import Worker
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Message

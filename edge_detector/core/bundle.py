@@ -13,9 +13,10 @@ import numpy as np
 from edge_detector.core.bounded import arrays_of, megabytes, parse_json, read_regular
 from edge_detector.core.decision import Rule
 from edge_detector.core.embedding import Pca
-from edge_detector.core.strict import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, Table, is_plain
+from edge_detector.core.strict import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, Table
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
+from edge_detector.plain_text import is_plain
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
 """1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels among the outputs, and what a class is made of."""

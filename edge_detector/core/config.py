@@ -20,8 +20,9 @@ from edge_detector.core.config_sections import (
     read_source,
 )
 from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
-from edge_detector.core.strict import MAX_SLUG_CHARACTERS, SLUG, Table, is_plain, shown
+from edge_detector.core.strict import MAX_SLUG_CHARACTERS, SLUG, Table, shown
 from edge_detector.errors import UsageError
+from edge_detector.plain_text import is_plain
 from edge_detector.types import Strictness
 
 __all__ = [

@@ -5,11 +5,10 @@ A schema library would do; this is 100 lines, imports nothing on a Pi, and its s
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.plain_text import is_plain
 
 SLUG = re.compile(r"[a-z0-9_]+")
 MAX_SLUG_CHARACTERS = 64
@@ -22,27 +21,6 @@ def shown(name: object) -> str:
     """A name somebody else chose, fit for a line of text."""
     text = str(name)
     return text if text.isprintable() else repr(text)
-
-
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turn the direction of the text around them, and so its meaning."""
-
-
-def is_plain(text: str) -> bool:
-    """Whether a text is one line that moves no cursor: without control characters, half characters and changes of direction."""
-    return not any(each in _DIRECTIONS or unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} for each in text)
-
-
-def without_controls(text: str) -> str:
-    """A text of several sources for a terminal or a log, its control characters written out.
-
-    Names of files are read as UTF-8, whatever the locale; their other bytes are written out too.
-    """
-    if is_plain(text):
-        return text
-    with suppress(UnicodeEncodeError):
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(each if is_plain(each) else repr(each)[1:-1] for each in text)
 
 
 def _value(value: object) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.core.strict import MAX_SLUG_CHARACTERS, shown, without_controls
+from edge_detector.core.strict import MAX_SLUG_CHARACTERS, shown
 from edge_detector.errors import BundleError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
+from edge_detector.plain_text import without_controls
 from edge_detector.types import Codes, Float32
 
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")

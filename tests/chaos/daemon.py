@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edge_detector.core.outgoing import Outbox
 from edge_detector.edges.mqtt import Broker, Publisher
-from edge_detector.edges.outbox import SqliteShelf
+from edge_detector.edges.storage.outbox import SqliteShelf
 from edge_detector.types import Message
 from tests.rigs.publisher import HELLO, WILL
 

@@ -17,7 +17,7 @@ from random import Random
 from statistics import median
 
 from edge_detector.core.wire import rfc3339
-from edge_detector.edges.outbox import SqliteShelf
+from edge_detector.edges.storage.outbox import SqliteShelf
 from tests.chaos.outages import persistent_broker
 from tests.chaos.reckoning import Deliveries, reckon
 from tests.chaos.room import Played, Room

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_detector.core.outgoing import IN_FLIGHT
-from edge_detector.edges.outbox import SqliteShelf, open_outbox
+from edge_detector.edges.storage.outbox import SqliteShelf, open_outbox
 from edge_detector.types import Message
 
 FILE = "outbox.db"

@@ -18,7 +18,7 @@ from edge_detector.core.config import Config, OutboxConfig, load_config
 from edge_detector.core.soundscape import PlannedEvent, make_soundscape
 from edge_detector.edges.dump import Dump
 from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.settings import parse_settings
+from edge_detector.edges.storage.settings import parse_settings
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.command import edge_detector

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_detector.edges.mqtt import Publisher
-from edge_detector.edges.outbox import SqliteShelf, open_outbox
+from edge_detector.edges.storage.outbox import SqliteShelf, open_outbox
 from edge_detector.edges.worker import Worker
 from edge_detector.types import Message
 from tests.rigs.broker import Broker

@@ -14,7 +14,7 @@ import pytest
 
 from edge_detector.core.outgoing import MEND_EVERY_SECONDS, Outbox
 from edge_detector.core.shelf import DEAD_LETTERS
-from edge_detector.edges.outbox import SCHEMA_VERSION, open_outbox
+from edge_detector.edges.storage.outbox import SCHEMA_VERSION, open_outbox
 from edge_detector.types import Message
 from tests.rigs.disks import fill, remount, small_disk
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.core.controls import Settings
-from edge_detector.edges.settings import (
+from edge_detector.edges.storage.settings import (
     HANG_SECONDS,
     MAX_FILE_BYTES,
     SAVE_AGAIN_SECONDS,

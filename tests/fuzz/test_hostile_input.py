@@ -25,7 +25,7 @@ from edge_detector.core.decision import Rule
 from edge_detector.core.gaps import Gap, format_gaps, gaps_path
 from edge_detector.core.home_assistant import Rediscovery
 from edge_detector.edges.audio_file import AudioFile
-from edge_detector.edges.settings import parse_settings, render_settings
+from edge_detector.edges.storage.settings import parse_settings, render_settings
 from edge_detector.errors import BundleError, EdgeDetectorError, SourceError, UsageError
 from edge_detector.types import Message
 from tests.core.test_bundle import contents, manifest

@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_detector.core.outgoing import Outbox
 from edge_detector.edges.mqtt import Broker as Address
 from edge_detector.edges.mqtt import Publisher
-from edge_detector.edges.outbox import open_outbox
+from edge_detector.edges.storage.outbox import open_outbox
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 

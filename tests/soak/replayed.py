@@ -18,8 +18,8 @@ from edge_detector.core.config import Config, MqttConfig, SourceConfig
 from edge_detector.core.outgoing import Outbox
 from edge_detector.core.soundscape import make_soundscape
 from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.outbox import SqliteShelf
-from edge_detector.edges.settings import SettingsFile
+from edge_detector.edges.storage.outbox import SqliteShelf
+from edge_detector.edges.storage.settings import SettingsFile
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Message
 from tests.rigs.broker import Broker

@@ -11,8 +11,8 @@ from pathlib import Path
 from edge_detector.core.outgoing import Outbox
 from edge_detector.core.shelf import DEAD_LETTERS, TRIM_MESSAGES, Change, Row, ShelfError, ended, started
 from edge_detector.core.turns import Run, at_once
-from edge_detector.edges.files import name_aside, not_a_file, sync_folder
-from edge_detector.edges.salvage import checksum, is_sound, salvage
+from edge_detector.edges.storage.files import name_aside, not_a_file, sync_folder
+from edge_detector.edges.storage.salvage import checksum, is_sound, salvage
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from edge_detector.core.commands import MAX_THRESHOLD, MIN_THRESHOLD
 from edge_detector.core.controls import Settings
 from edge_detector.core.strict import Table
 from edge_detector.core.turns import Pending, Run, at_once
-from edge_detector.edges.files import name_aside, not_a_file, sync_folder
+from edge_detector.edges.storage.files import name_aside, not_a_file, sync_folder
 from edge_detector.errors import EdgeDetectorError
 
 LOG = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ def from_int16(samples: int, seed: int = 0) -> Float32:
 
 
 def off_the_grid(samples: int) -> Float32:
-    return np.random.default_rng(1).uniform(-2.0, 2.0, samples).astype(np.float32)
+    return np.random.default_rng(1).uniform(-1.0, 1.0, samples).astype(np.float32)
 
 
 def dumped(path: Path, blocks: list[Block], rate_hz: int = RATE_HZ) -> Path:
@@ -68,7 +68,7 @@ def test_samples_that_16_bits_cannot_hold_make_it_a_float_file_from_the_first_sa
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("value", [1.0, -32_769 / 32_768, 1 / 65_536])
+@pytest.mark.parametrize("value", [1.0, -65_535 / 65_536, 1 / 65_536])
 def test_one_sample_off_the_grid_is_enough(tmp_path: Path, value: float) -> None:
     samples = np.array([0.0, value, -1.0], np.float32)
     path = dumped(tmp_path / "a.wav", [Block(samples, 0)])

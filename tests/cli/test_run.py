@@ -176,7 +176,7 @@ def test_systemd_is_told_when_the_service_is_ready_and_that_it_is_alive(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(address))
         systemd.settimeout(30)
-        with service(tmp_path, broker, microphone, notify=str(address)) as process:
+        with service(tmp_path, broker, microphone, notify=str(address), state=str(tmp_path / "state")) as process:
             first = systemd.recv(4_096).decode()
             assert first.splitlines()[0] == "READY=1"
             assert "STATUS=" in first

@@ -168,7 +168,7 @@ def test_a_reload_applies_thresholds_without_a_gap(machine: Machine) -> None:
     with hearing(machine) as inbox:
         pid = machine.shows("MainPID")
         inbox.wait_for(lambda item: item.topic.endswith("/probabilities"), "first window")
-        machine.configure(f"[class.{slug}]\nenabled = false\n")
+        machine.configure(f"[class.{slug}]\non = 0.9999\n")
         machine.systemctl("reload")
         heard = len(inbox.json("probabilities"))
         wait_until(lambda: len(inbox.json("probabilities")) > heard + 1, "windows after the reload")

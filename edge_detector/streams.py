@@ -7,8 +7,8 @@ import io
 import os
 import sys
 from codecs import register_error
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from edge_detector.errors import EdgeDetectorError
@@ -44,12 +44,14 @@ def begin() -> None:
     _occupy_closed()
     register_error("as_bytes", _as_bytes)
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _Output(_writer(_WRITE) if sys.stdout is not None else _Closed(), _encoding(sys.stdout))
+        sys.stdout = _Output(
+            io.FileIO(_WRITE, "w", closefd=False) if sys.stdout is not None else _Closed(), _encoding(sys.stdout)
+        )
     if sys.stderr is sys.__stderr__:
         # A descriptor of our own, so that libraries that write to 2 can be hushed without hushing us.
         own = os.dup(_ERRORS) if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
-        raw = io.BufferedWriter(_Unheard(own, "w"), buffer_size=1)
-        sys.stderr = io.TextIOWrapper(raw, _encoding(sys.stderr), errors="as_bytes", line_buffering=True)
+        errors = io.BufferedWriter(_Unheard(own, "w"), buffer_size=1)
+        sys.stderr = io.TextIOWrapper(errors, _encoding(sys.stderr), errors="as_bytes", line_buffering=True)
 
 
 def flush_output() -> None:
@@ -63,21 +65,32 @@ class OutputError(EdgeDetectorError):
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output, whose errors are sentences."""
+    """Standard output, whose errors are sentences.
+
+    They are met here and not below the buffer: a signal that is handled there, after the bytes have gone, sends them twice.
+    """
 
     def __init__(self, raw: io.RawIOBase, encoding: str) -> None:
         super().__init__(io.BufferedWriter(raw), encoding, errors="as_bytes", line_buffering=raw.isatty())
 
+    def write(self, text: str) -> int:
+        with _sentence_for_output():
+            return super().write(text)
 
-class _Writer(io.FileIO):
-    def write(self, data: object) -> int:
-        try:
-            return super().write(data)  # type: ignore[arg-type]
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _forget_output()
-            raise OutputError(f"standard output cannot be written: {error.strerror}; send it to another place") from error
+    def flush(self) -> None:
+        with _sentence_for_output():
+            super().flush()
+
+
+@contextmanager
+def _sentence_for_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_output()
+        raise OutputError(f"standard output cannot be written: {error.strerror}; send it to another place") from error
 
 
 class _Closed(io.RawIOBase):
@@ -104,10 +117,6 @@ class _Unheard(io.FileIO):
         with suppress(OSError):
             return super().write(data)  # type: ignore[arg-type]
         return len(memoryview(data))  # type: ignore[arg-type]
-
-
-def _writer(descriptor: int) -> _Writer:
-    return _Writer(descriptor, "w", closefd=False)
 
 
 def _encoding(stream: TextIO | None) -> str:

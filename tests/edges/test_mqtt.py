@@ -142,3 +142,43 @@ def test_however_much_is_told_before_the_start_all_of_it_arrives(broker: Broker)
     for number in (0, 2 * INBOX_MESSAGES - 1):
         with subscriber(broker.host, broker.port, topics=f"node/class/{number}") as inbox:
             inbox.wait_for_payload(f"node/class/{number}", b"OFF")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_network_thread_that_has_ended_is_no_live_publisher(broker: Broker) -> None:
+    def fail(_message: Message) -> None:
+        raise RuntimeError
+
+    publisher = Publisher(
+        Address(broker.host, broker.port, "test-publisher"),
+        last_will=WILL,
+        greeting=HELLO,
+        subscriptions=["ask"],
+        on_message=fail,
+    )
+    publisher.start()
+    with subscriber(broker.host, broker.port) as inbox:
+        inbox.wait_for_payload("node/status", b"online")
+    assert publisher.alive
+    broker.publish("ask", "anything")
+    wait_until(lambda: not publisher.alive, "the end of the network thread")
+    publisher.close(WILL, timeout_seconds=1)
+
+
+def test_no_packet_is_asked_for_that_a_small_machine_could_not_hold(broker: Broker) -> None:
+    received: list[Message] = []
+    publisher = Publisher(
+        Address(broker.host, broker.port, "test-publisher"),
+        last_will=WILL,
+        greeting=HELLO,
+        subscriptions=["ask"],
+        on_message=received.append,
+    )
+    publisher.start()
+    with subscriber(broker.host, broker.port) as inbox:
+        inbox.wait_for_payload("node/status", b"online")
+    broker.publish("ask", 100_000 * "x")
+    broker.publish("ask", "small")
+    wait_until(lambda: bool(received), "the small one")
+    assert [message.payload for message in received] == [b"small"]
+    publisher.close(WILL, timeout_seconds=20)

@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_detector.core.backoff import Backoff
@@ -29,6 +31,9 @@ LOG = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = (1.0, 30.0)
 SUBSCRIBE_SECONDS = 10.0
+LARGEST_PACKET_BYTES = 65_536
+"""We ask brokers for no larger one: no command has 100 bytes, and a Pi has little memory. MQTT 3.1.1 cannot say so."""
+
 CALLBACKS = ("on_pre_connect", "on_connect", "on_connect_fail", "on_disconnect", "on_publish", "on_subscribe", "on_message")
 Explain: TypeAlias = Callable[[Exception, str], str]
 
@@ -117,6 +122,7 @@ class Connection:
         self._receive = receive
         self._explain = explain or explain_connect_error
         self._accepted = False
+        self._unreadable = 0
         self._filters: Sequence[str] = ()
         self.last_error: str | None = None
         self._client = _client(broker)
@@ -128,8 +134,18 @@ class Connection:
 
     def start(self) -> None:
         """Begin to connect, in the background."""
-        self._client.connect_async(self._broker.host, self._broker.port, self._broker.keepalive_seconds)
+        properties = None
+        if self._broker.protocol == "5":
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = LARGEST_PACKET_BYTES
+        self._client.connect_async(self._broker.host, self._broker.port, self._broker.keepalive_seconds, properties=properties)
         self._client.loop_start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether paho's thread runs, which connects, sends and receives; it begins with `start`."""
+        # paho tells it in no other way than by the name of its thread.
+        return any(thread.name == f"paho-mqtt-client-{self._broker.client_id}" for thread in threading.enumerate())
 
     def stop(self, timeout_seconds: float) -> None:
         """Disconnect. A look-up or a connect that hangs is left behind after the timeout, and ends with the process."""
@@ -149,10 +165,14 @@ class Connection:
         return info.mid if message.qos and info.rc in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN) else None
 
     def subscribe(self, filters: Sequence[str]) -> None:
-        """Ask for all messages under these topic filters; to be repeated on every connect."""
+        """Ask for all messages under these topic filters; to be repeated on every connect.
+
+        With MQTT 5 for none that the broker has kept: one that cannot be read would end each new connection.
+        """
         self._filters = filters
         if filters and self._broker.protocol == "5":
-            self._client.subscribe([(each, SubscribeOptions(qos=1)) for each in filters])
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+            self._client.subscribe([(each, options) for each in filters])
         elif filters:
             self._client.subscribe([(each, 1) for each in filters])
 
@@ -204,7 +224,14 @@ class Connection:
                 self._notice(Unheard(topic_filter, str(reason)))
 
     def _on_message(self, _client: paho.Client, _data: object, got: paho.MQTTMessage) -> None:
-        self._receive(_received(got))
+        try:
+            message = _received(got)
+        except UnicodeDecodeError as error:
+            self._unreadable += 1
+            if self._unreadable.bit_count() == 1:  # at 1, 2, 4, 8…: whoever floods us is not to fill the log
+                LOG.warning("the broker sent a message whose topic is not UTF-8 (%s); %d so far", error, self._unreadable)
+            return
+        self._receive(message)
 
 
 @contextmanager

@@ -109,8 +109,8 @@ class Publisher:
 
     @property
     def alive(self) -> bool:
-        """Whether the worker thread runs; between `start` and `close` everything else is a bug."""
-        return self._worker.is_alive()
+        """Whether the worker thread and paho's run; between `start` and `close` everything else is a bug."""
+        return self._worker.is_alive() and self._connection.alive
 
     def start(self) -> None:
         """Begin to connect, in the background; a broker that is not there yet is tried again for ever."""

@@ -61,8 +61,10 @@ class Discovery:
         """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
         prefix = self._config.home_assistant.prefix
         if not self._config.home_assistant.enabled:
-            if self._controls.settings.entities:
-                self._publish(home_assistant.removal(self._config.node, prefix=prefix))
+            past = self._controls.settings.entities
+            sources = [source.name for source in self._config.sources]
+            for message in home_assistant.removal(self._config.node, sources, past=past, prefix=prefix) if past else ():
+                self._publish(message)
             return
         classes, manifest = self._ears.classes, self._ears.manifest
         enabled = {source.name: enabled_classes(classes, self._controls.rules(source.name)) for source in self._config.sources}
@@ -75,6 +77,7 @@ class Discovery:
             commands=self._config.mqtt.commands,
         )
         past = self._controls.settings.entities
-        self._publish(home_assistant.discovery(device, past=past, prefix=prefix))
+        for message in home_assistant.discovery(device, past=past, prefix=prefix):
+            self._publish(message)
         if self._controls.remember_entities(home_assistant.platforms(device)):
             self._save()

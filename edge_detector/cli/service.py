@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +20,12 @@ from edge_detector.core.config import Config, SourceConfig, differences, rules
 from edge_detector.core.controls import Controls, Settings
 from edge_detector.core.decision import Rule
 from edge_detector.core.home_assistant import birth_topic
+from edge_detector.core.namesake import Namesake, own_filters
 from edge_detector.core.vitals import SourceVitals
 from edge_detector.edges.mqtt import Broker, Publisher
 from edge_detector.edges.notify import notify
 from edge_detector.edges.tls import describe_connect_error
-from edge_detector.errors import EdgeDetectorError, unforeseen
+from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
 from edge_detector.params import FRONT_END
 from edge_detector.pipeline.listener import Listener
 from edge_detector.pipeline.protocols import Source
@@ -62,6 +64,8 @@ class Service:
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._flooded = 0
         self._unforeseen = 0
+        self._hung: str | None = None
+        self._namesake = Namesake(self._base, secrets.token_hex(4))
         filters = command_filters(self._base) if config.mqtt.commands else ()
         if config.home_assistant.enabled:
             filters = (*filters, birth_topic(config.home_assistant.prefix))
@@ -72,6 +76,8 @@ class Service:
             outbox=state.outbox,
             subscriptions=filters,
             on_message=self._receive,
+            own_filters=own_filters(self._base),
+            on_own=self._hear_own,
             explain=describe_connect_error,
         )
         self._discovery = Discovery(config, ears, self._controls, publish=self._publisher.publish, save=self._save)
@@ -83,6 +89,7 @@ class Service:
             publisher=self._publisher,
             state=state,
             refused_commands=lambda: self._controls.refused_commands + self._flooded,
+            namesake=self._namesake,
         )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
@@ -106,12 +113,21 @@ class Service:
                 self._reread(reload)
                 with self._contained("the state of the node"):
                     self._wellbeing.look()
-                # Neither a hung sound device nor a publisher that has ended can be cured but by a new process.
-                if self._publisher.alive and not any(station.overdue for station in stations):
-                    notify("WATCHDOG=1")
+                self._feed_watchdog()
         finally:
             self._close()
         return sum(station.state.state == "failed" for station in stations)
+
+    def _feed_watchdog(self) -> None:
+        """Only while every thread makes progress: a hung sound device or a hung thread is cured by a new process alone."""
+        if not self._publisher.alive:
+            raise BrokerError("a thread of the publisher has ended, as the log says; the service ends, to be started again")
+        hung = self._publisher.hung
+        if hung != self._hung and (hung is None or self._hung is None):
+            LOG.error("%s", hung or "every thread makes progress again")
+            self._hung = hung
+        if hung is None and not any(station.overdue for station in self._stations):
+            notify("WATCHDOG=1")
 
     @property
     def dropped_messages(self) -> int:
@@ -148,7 +164,7 @@ class Service:
         return found
 
     def _station(self, source: SourceConfig, open_source: OpenSource) -> Station:
-        names = wire.Names(self._base, self._config.node, source.name, "none")
+        names = wire.Names(self._base, self._config.node, source.name, "none", self._namesake.instance)
         rules_now = self._controls.rules(source.name)
         reporter = Reporter(names, self._ears.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
@@ -194,6 +210,10 @@ class Service:
             self._flooded += 1
             if self._flooded.bit_count() == 1:  # at 1, 2, 4, 8…: a flood of commands is not to become one of the log
                 LOG.warning("more commands arrive than can be obeyed; %d dropped so far", self._flooded)
+
+    def _hear_own(self, message: Message) -> None:
+        if self._namesake.hear(message, time.monotonic()):
+            self._publisher.contest()
 
     def _obey(self) -> None:
         now = time.monotonic()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from edge_detector.cli.state import State
 from edge_detector.core import wire
+from edge_detector.core.namesake import Namesake
 from edge_detector.core.troubles import NO_TROUBLES, Troubles
 from edge_detector.core.vitals import Vitals, VitalsWindow
 from edge_detector.edges.mqtt import Publisher
@@ -23,6 +24,7 @@ class Wellbeing:
         publisher: takes the telemetry; its outbox and the broker's refusals are looked at.
         state: whose settings are saved again where that failed.
         refused_commands: how many there were.
+        namesake: knows of another client that publishes as this node.
 
     Attributes:
         refused_configuration: why the file was not reread when that was last asked for; None if it was.
@@ -38,6 +40,7 @@ class Wellbeing:
         publisher: Publisher,
         state: State,
         refused_commands: Callable[[], int],
+        namesake: Namesake,
     ) -> None:
         self._base = base
         self._bundle = bundle
@@ -46,6 +49,7 @@ class Wellbeing:
         self._settings = state.settings
         self._refused_commands = refused_commands
         self._lack = state.lack
+        self._namesake = namesake
         self._troubles = NO_TROUBLES
         self.refused_configuration: str | None = None
         self.window = VitalsWindow(time.monotonic(), cpu_seconds())
@@ -55,7 +59,8 @@ class Wellbeing:
         """One line for systemd."""
         healthy = sum(station.state.state == "healthy" for station in self._stations)
         hearing = f"{healthy} of {len(self._stations)} sources hear; bundle {self._bundle}"
-        return "; ".join((hearing, *self._troubles.sentences))
+        away = filter(None, [self._publisher.last_error])
+        return "; ".join((hearing, *away, *self._troubles.sentences))
 
     def look(self) -> None:
         """To be called often: says what is due."""
@@ -87,8 +92,10 @@ class Wellbeing:
     def _look_for_trouble(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
         service = tuple(filter(None, [self._lack, self.refused_configuration]))
-        outbox = self._publisher.outbox
-        troubles = Troubles(outbox.trouble, settings, self._publisher.refused_topics, service, outbox.damage)
+        publisher = self._publisher
+        broker = (*publisher.troubles, *filter(None, [self._namesake.trouble(time.monotonic())]))
+        outbox = publisher.outbox
+        troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker)
         if troubles != self._troubles:
             self._troubles = troubles
             for station in self._stations:

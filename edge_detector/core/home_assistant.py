@@ -1,11 +1,11 @@
-"""Home Assistant's device discovery: one retained message that names every entity of a node, and when to send it again.
+"""Home Assistant's device discovery: for each source one retained message that names its entities, and when to send it again.
 
 A source's entities are available only while the node's status *and* the source's own availability say so: a dead microphone is
 unavailable, never "all quiet". What says why it is dead (its state and its signal) stays available as long as the node does.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -25,6 +25,7 @@ NO_CLASS = "none"
 Entity: TypeAlias = dict[str, Any]
 """One component of the payload, in Home Assistant's abbreviated keys."""
 
+_OF_THE_NODE = ("health", "telemetry")
 _DIAGNOSTIC = {"ent_cat": "diagnostic"}
 _HIDDEN = {"en": False}
 _MEASURED = {"stat_cla": "measurement"}
@@ -68,14 +69,38 @@ class Device:
     commands: bool = True
 
 
-def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: str = DEFAULT_PREFIX) -> Message:
-    """The message that makes, renames and removes the node's entities.
+def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """The messages that make, rename and remove the node's entities: one for each source, the node's own with the first.
 
-    `past` are the entities announced earlier, `platforms` of then: those the node no longer has are taken away by name, since
-    Home Assistant keeps what a payload merely leaves out.
+    All name the same device. `past` are the entities announced earlier, `platforms` of then: those that a source no longer has
+    are taken away by name, since Home Assistant keeps what a payload merely leaves out. A source that is gone, and the one
+    message in which earlier versions named everything, are emptied before.
     """
-    components = dict(_entities(device))
-    gone = {key: {"p": platform} for key, platform in (past or {}).items() if key not in components}
+    past = past or {}
+    gone = dict.fromkeys(source for key in past if (source := _source_of(key)) not in (None, *device.sources))
+    messages = (
+        [
+            Message(topic, b"", qos=1, retained=True)
+            for topic in (_topic(device.node, prefix), *(_topic(device.node, prefix, source) for source in gone))
+        ]
+        if past
+        else []
+    )
+    first = next(iter(device.sources))
+    for source in device.sources:
+        components = dict(_entities_of(device, source))
+        if source == first:
+            components |= dict(_node_entities(device))
+        gone_here = {
+            key: {"p": platform}
+            for key, platform in past.items()
+            if key not in components and _source_of(key) in (source, *([None] if source == first else []))
+        }
+        messages.append(_config(device, source, {**components, **gone_here}, prefix))
+    return messages
+
+
+def _config(device: Device, source: str, components: Mapping[str, Entity], prefix: str) -> Message:
     payload = {
         "dev": {
             "ids": [f"edge_detector_{device.node}"],
@@ -86,15 +111,17 @@ def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: 
         },
         "o": {"name": "edge-detector", "sw": device.version},
         "qos": 1,
-        "cmps": {**components, **gone},
+        "cmps": components,
     }
     content = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-    return Message(_topic(device.node, prefix), content, qos=1, retained=True)
+    return Message(_topic(device.node, prefix, source), content, qos=1, retained=True)
 
 
-def removal(node: str, *, prefix: str = DEFAULT_PREFIX) -> Message:
-    """The message that takes the node with all its entities out of Home Assistant."""
-    return Message(_topic(node, prefix), b"", qos=1, retained=True)
+def removal(node: str, sources: Iterable[str], *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """The messages that take the node with all its entities out of Home Assistant. `past` are keys of entities announced earlier."""
+    known = dict.fromkeys((*sources, *filter(None, map(_source_of, past))))
+    topics = (_topic(node, prefix), *(_topic(node, prefix, source) for source in known))
+    return [Message(topic, b"", qos=1, retained=True) for topic in topics]
 
 
 def platforms(device: Device) -> dict[str, str]:
@@ -135,8 +162,15 @@ class Rediscovery:
         return True
 
 
-def _topic(node: str, prefix: str) -> str:
-    return f"{prefix}/device/{node}/config"
+def _topic(node: str, prefix: str, source: str | None = None) -> str:
+    """Of one source's entities; without one, where earlier versions named the entities of all."""
+    return f"{prefix}/device/{node}/config" if source is None else f"{prefix}/device/{node}/{source}/config"
+
+
+def _source_of(key: str) -> str | None:
+    """The source an entity belongs to; None for the node's own. '-' is in no slug."""
+    source = key.partition("-")[0]
+    return None if source in _OF_THE_NODE else source
 
 
 def _title(slug: str) -> str:
@@ -144,10 +178,18 @@ def _title(slug: str) -> str:
 
 
 def _entities(device: Device) -> Iterator[tuple[str, Entity]]:
-    """Each entity with its key; '-' is in no slug, so no two names can meet in one key."""
-    for source, classes in device.sources.items():
-        for leaf, platform, name, options in _source_entities(f"{device.base}/{source}", classes, device):
-            yield _entity(device, f"{source}-{leaf}", platform, _named(device, source, name), options)
+    for source in device.sources:
+        yield from _entities_of(device, source)
+    yield from _node_entities(device)
+
+
+def _entities_of(device: Device, source: str) -> Iterator[tuple[str, Entity]]:
+    """Each entity of a source with its key; '-' is in no slug, so no two names can meet in one key."""
+    for leaf, platform, name, options in _source_entities(f"{device.base}/{source}", device.sources[source], device):
+        yield _entity(device, f"{source}-{leaf}", platform, _named(device, source, name), options)
+
+
+def _node_entities(device: Device) -> Iterator[tuple[str, Entity]]:
     node_available = {"avty": [{"t": f"{device.base}/status"}]}
     # No source is called health, nor telemetry: the topics refuse those names.
     problem = {**_problem(f"{device.base}/{next(iter(device.sources))}/health"), **_DIAGNOSTIC, **node_available}

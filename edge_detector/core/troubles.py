@@ -4,6 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+TOO_LARGE = "packet too large"
+"""What the reason begins with where a message is larger than the broker takes."""
+HANGS_UP = "it hangs up at this message"
 NAMED_TOPICS = 3
 MOST_CHARACTERS = 500
 
@@ -18,6 +21,7 @@ class Troubles:
         settings: why what was set over MQTT does not hold, or would not survive a restart.
         refused_topics: what the broker would not take, or not send us, with its reasons.
         service: what is wrong with how it was started, or with the configuration that it was told to reread.
+        broker: what is wrong between the broker and us.
 
     """
 
@@ -26,12 +30,13 @@ class Troubles:
     refused_topics: Mapping[str, str] = field(default_factory=dict)
     service: tuple[str, ...] = ()
     damage: str | None = None
+    broker: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """One line each, of at most 500 characters; none where all is well."""
         of_disk = filter(None, [self.outbox, self.damage])
-        found = (*of_disk, *self.settings, *self.service, *_refusals(self.refused_topics))
+        found = (*of_disk, *self.settings, *self.service, *self.broker, *_refusals(self.refused_topics))
         return tuple(_line(sentence) for sentence in found)
 
 
@@ -45,7 +50,14 @@ def _refusals(topics: Mapping[str, str]) -> Iterator[str]:
     for reason, refused in by_reason.items():
         rest = len(refused) - NAMED_TOPICS
         names = ", ".join(refused[:NAMED_TOPICS]) + (f" and {rest} more" if rest > 0 else "")
-        yield f"the broker refuses {names} ({reason}); check its access rules"
+        yield f"the broker refuses {names} ({reason}); {cure(reason)}"
+
+
+def cure(reason: str) -> str:
+    """What to do where the broker does not take a message for this reason."""
+    if reason.casefold().startswith(TOO_LARGE):
+        return "raise its limit (mosquitto: max_packet_size, message_size_limit), or enable fewer classes"
+    return "see its log and its access rules" if reason == HANGS_UP else "check its access rules"
 
 
 def _line(sentence: str) -> str:

@@ -25,12 +25,13 @@ Signal = Literal["ok", "silent", "flat", "clipped"]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Who speaks: `base` is the node's topic, edge_detector/<node>."""
+    """Who speaks: `base` is the node's topic, edge_detector/<node>; `instance` tells two processes of one node's name apart."""
 
     base: str
     node: str
     source: str
     stream_id: str
+    instance: str | None = None
 
     def topic(self, leaf: str) -> str:
         """A topic of this source."""
@@ -66,6 +67,7 @@ def health(
         "signal": signal,
         "since": rfc3339(since_utc_seconds),
         "troubles": troubles.sentences,
+        **({} if names.instance is None else {"instance": names.instance}),
     }
     return Message(names.topic("health"), _json(payload), qos=1, retained=True)
 

@@ -107,6 +107,8 @@ def _tls_reason(error: ssl.SSLError) -> str:
 
 def _network_reason(error: Exception, host: str) -> str:
     number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror) and host.startswith("["):
+        return f'an address stands without brackets here; set host = "{host.strip("[]")}"'
     if isinstance(error, socket.gaierror):
         return f"nobody knows the name {host}; check host, or give the address"
     if isinstance(error, ConnectionRefusedError):

@@ -8,14 +8,14 @@ import pytest
 from edge_detector.edges.mqtt import Broker as Address
 from edge_detector.edges.mqtt import Publisher
 from edge_detector.edges.mqtt.client import Connection
-from edge_detector.edges.mqtt.inbox import Notice
+from edge_detector.edges.mqtt.inbox import Acknowledged, Notice
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.publisher import HELLO, WILL
 from tests.rigs.waiting import wait_until
 
 
-def test_each_attempt_is_put_off_by_a_random_share_of_a_growing_delay_until_one_succeeds() -> None:
+def test_each_attempt_is_put_off_by_a_random_share_of_a_growing_delay_until_something_is_acknowledged() -> None:
     dice = iter([0.0, 0.6, 0.0, 1.0])
     notices: list[Notice] = []
     delays = [0.0]
@@ -36,6 +36,8 @@ def test_each_attempt_is_put_off_by_a_random_share_of_a_growing_delay_until_one_
         assert delays == [0.0, 0.5, 1.6]
         broker.start()
         wait_until(lambda: bool(notices), "a connection")
+        connection.publish(HELLO)
+        wait_until(lambda: any(isinstance(notice, Acknowledged) for notice in notices), "the acknowledgement")
         broker.kill()
         wait_until(lambda: delay_is_news(connection), "the loss to be noticed")
         assert delays[-1] == 0.5, "it begins anew"

@@ -15,6 +15,8 @@ from edge_detector.types import Message
 
 LOGIN_SECONDS = 10.0
 DELIVERY_SECONDS = 5.0
+ROOMY_BYTES = 32 << 10
+"""The discovery of one source with many classes."""
 RETAINED_SECONDS = 1.0
 """A broker sends what it has retained right after a subscription; nothing marks the end of it."""
 
@@ -60,6 +62,11 @@ def examine_broker(config: Config) -> Iterator[Finding]:
         None,
         {"tls": mqtt.tls},
     )
+    if publisher.longest_packet is not None and publisher.longest_packet < ROOMY_BYTES:
+        said = (
+            f"{where} takes no packet of more than {publisher.longest_packet} bytes; what is larger, as discovery is, is not sent"
+        )
+        yield Finding("broker", "warning", said, "raise its limit (mosquitto: max_packet_size), or enable fewer classes")
     yield from _service(config, broker)
 
 

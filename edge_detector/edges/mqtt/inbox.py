@@ -15,9 +15,16 @@ TURN_ITEMS = 500
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us. It owes us nothing and allows `window` QoS 1 messages on their way at one time."""
+    """The broker has accepted us, and owes us nothing.
+
+    Attributes:
+        window: QoS 1 messages that may be on their way at one time.
+        longest_packet: in bytes; None where it has named no limit.
+
+    """
 
     window: int
+    longest_packet: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,19 @@ class Stored:
     """The outbox's disk has done what it was given; events may be ready to be sent."""
 
 
-Notice: TypeAlias = Connected | Disconnected | Acknowledged | Unheard | Stored
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The broker has read what was sent before a ping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """Somebody else has published another value on a topic of ours."""
+
+    topic: str
+
+
+Notice: TypeAlias = Connected | Disconnected | Acknowledged | Unheard | Answered | Overwritten | Stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Container
 
+from edge_detector.core.troubles import cure
+
 LOG = logging.getLogger(__name__)
 
 
@@ -36,7 +38,7 @@ class TroubleLog:
     def refuse(self, topic: str, reason: str, what: str = "the broker refused a message on") -> None:
         """Take note of a refusal, and log it where it is news."""
         if topic not in self.refused_topics:
-            LOG.error("%s %s (%s); check its access rules", what, topic, reason)
+            LOG.error("%s %s (%s); %s", what, topic, reason, cure(reason))
         self.refused_topics = {**self.refused_topics, topic: reason}
 
     def take(self, topic: str) -> None:

@@ -80,7 +80,15 @@ class Service:
             on_own=self._hear_own,
             explain=describe_connect_error,
         )
-        self._discovery = Discovery(config, ears, self._controls, publish=self._publisher.publish, save=self._save)
+        self._discovery = Discovery(
+            config,
+            ears,
+            self._controls,
+            publish=self._publisher.publish,
+            save=self._save,
+            published=self._publisher.has_published,
+        )
+        self._told = False
         self._stations = [self._station(source, open_source) for source in config.sources]
         self._wellbeing = Wellbeing(
             self._base,
@@ -190,14 +198,25 @@ class Service:
         self._wellbeing.look()
         for station in self._stations:
             station.start()
+        self._discovery.prepare()
         self._tell()
+        self._tell_home_assistant()
         # Not before: what an earlier run has left with the broker must be put right before it says that the node is there.
         self._publisher.start()
 
     def _tell(self) -> None:
-        """What holds now, to whoever looks, or may change it, and to Home Assistant; and what does not hold any more."""
+        """What holds now, to whoever looks, or may change it."""
         for message in self._controls.answers():
             self._publisher.publish(message)
+        self._told = False
+
+    def _tell_home_assistant(self) -> None:
+        """What there is now, and what is not any more; as soon as it may be told."""
+        if not self._told and self._discovery.prepared(time.monotonic()):
+            self._tell_home_assistant_now()
+
+    def _tell_home_assistant_now(self) -> None:
+        self._told = True
         self._discovery.announce()
         # After Home Assistant has been told that their entities are gone: to an empty state it would object.
         for topic in self._controls.gone():
@@ -230,7 +249,8 @@ class Service:
                     self._use_controls()
                     self._publisher.publish(accepted.answer)
         if self._discovery.due(now):
-            self._discovery.announce()
+            self._told = False
+        self._tell_home_assistant()
 
     def _reread(self, reload: Callable[[], Config | None]) -> None:
         try:
@@ -278,6 +298,8 @@ class Service:
         let_go_by = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
         for station in self._stations:
             station.close()
+        if not self._told:
+            self._tell_home_assistant_now()
         self._wellbeing.report()
         if not self._publisher.close(wire.status(self._base, online=False), DRAIN_SECONDS):
             LOG.warning("stopped before the broker had acknowledged everything")

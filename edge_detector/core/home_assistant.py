@@ -69,34 +69,32 @@ class Device:
     commands: bool = True
 
 
+def emptied(device: Device, *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """What to publish before `discovery`: it empties the message in which earlier versions named the entities of all sources.
+
+    And that of each source that is gone, by the keys of entities announced earlier. Home Assistant needs a moment to take
+    entities away, and would refuse the same ones from elsewhere meanwhile.
+    """
+    gone = dict.fromkeys(source for source in map(_source_of, past) if source is not None and source not in device.sources)
+    return [_forgotten(device.node, prefix, source) for source in (None, *gone)]
+
+
 def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: str = DEFAULT_PREFIX) -> list[Message]:
     """The messages that make, rename and remove the node's entities: one for each source, the node's own with the first.
 
     All name the same device. `past` are the entities announced earlier, `platforms` of then: those that a source no longer has
-    are taken away by name, since Home Assistant keeps what a payload merely leaves out. A source that is gone, and the one
-    message in which earlier versions named everything, are emptied before.
+    are taken away by name, since Home Assistant keeps what a payload merely leaves out.
     """
-    past = past or {}
-    gone = dict.fromkeys(source for key in past if (source := _source_of(key)) not in (None, *device.sources))
-    messages = (
-        [
-            Message(topic, b"", qos=1, retained=True)
-            for topic in (_topic(device.node, prefix), *(_topic(device.node, prefix, source) for source in gone))
-        ]
-        if past
-        else []
-    )
     first = next(iter(device.sources))
+    messages = []
     for source in device.sources:
+        owners = (source, None) if source == first else (source,)
         components = dict(_entities_of(device, source))
         if source == first:
             components |= dict(_node_entities(device))
-        gone_here = {
-            key: {"p": platform}
-            for key, platform in past.items()
-            if key not in components and _source_of(key) in (source, *([None] if source == first else []))
-        }
-        messages.append(_config(device, source, {**components, **gone_here}, prefix))
+        left = {key: platform for key, platform in (past or {}).items() if key not in components and _source_of(key) in owners}
+        gone = {key: {"p": platform} for key, platform in left.items()}
+        messages.append(_config(device, source, {**components, **gone}, prefix))
     return messages
 
 
@@ -118,10 +116,9 @@ def _config(device: Device, source: str, components: Mapping[str, Entity], prefi
 
 
 def removal(node: str, sources: Iterable[str], *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """The messages that take the node with all its entities out of Home Assistant. `past` are keys of entities announced earlier."""
+    """The messages that take the node out of Home Assistant. `past` are the keys of entities announced earlier."""
     known = dict.fromkeys((*sources, *filter(None, map(_source_of, past))))
-    topics = (_topic(node, prefix), *(_topic(node, prefix, source) for source in known))
-    return [Message(topic, b"", qos=1, retained=True) for topic in topics]
+    return [_forgotten(node, prefix, source) for source in (None, *known)]
 
 
 def platforms(device: Device) -> dict[str, str]:
@@ -165,6 +162,10 @@ class Rediscovery:
 def _topic(node: str, prefix: str, source: str | None = None) -> str:
     """Of one source's entities; without one, where earlier versions named the entities of all."""
     return f"{prefix}/device/{node}/config" if source is None else f"{prefix}/device/{node}/{source}/config"
+
+
+def _forgotten(node: str, prefix: str, source: str | None) -> Message:
+    return Message(_topic(node, prefix, source), b"", qos=1, retained=True)
 
 
 def _source_of(key: str) -> str | None:

@@ -107,10 +107,9 @@ def _tls_reason(error: ssl.SSLError) -> str:
 
 def _network_reason(error: Exception, host: str) -> str:
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, socket.gaierror) and host.startswith("["):
-        return f'an address stands without brackets here; set host = "{host.strip("[]")}"'
     if isinstance(error, socket.gaierror):
-        return f"nobody knows the name {host}; check host, or give the address"
+        known = f'an address stands without brackets; set host = "{host.strip("[]")}"'
+        return known if host.startswith("[") else f"nobody knows the name {host}; check host, or give the address"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens on that port; is the broker running, and is the port right?"
     if isinstance(error, TimeoutError) or number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN):

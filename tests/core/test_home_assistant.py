@@ -15,11 +15,24 @@ from edge_detector.core.home_assistant import (
     Rediscovery,
     birth_topic,
     discovery,
+    emptied,
     platforms,
     removal,
 )
 from edge_detector.types import Message
-from tests.home_assistant.nursery import BASE, CAPTURED, CLASSES, DEVICE, NODE, PAST, RULES, announcement, payload
+from tests.home_assistant.nursery import (
+    BASE,
+    CAPTURED,
+    CLASSES,
+    DEVICE,
+    NODE,
+    PAST,
+    RULES,
+    announcements,
+    captured,
+    components,
+    payload,
+)
 
 SCHEMA = json.loads(RULES.read_text())
 SLUGS = st.from_regex(r"[a-z0-9_]{1,12}", fullmatch=True)
@@ -30,23 +43,42 @@ def spelled_out(entity: dict[str, Any]) -> dict[str, Any]:
     return {SCHEMA["abbreviations"].get(key, key): value for key, value in entity.items()}
 
 
-def entities(message: Message) -> dict[str, dict[str, Any]]:
-    return {key: spelled_out(entity) for key, entity in payload(message)["cmps"].items()}
+def entities(messages: list[Message]) -> dict[str, dict[str, Any]]:
+    return {key: spelled_out(entity) for key, entity in components(messages).items()}
 
 
 def test_the_payload_is_the_one_that_home_assistant_accepted() -> None:
-    assert payload(announcement()) == json.loads(CAPTURED.read_text()), "make home-assistant judges and captures a new one"
+    assert captured(announcements()) == json.loads(CAPTURED.read_text()), "make home-assistant judges and captures a new one"
 
 
-def test_it_is_one_retained_message_on_the_device_topic() -> None:
-    message = announcement()
-    assert (message.topic, message.qos, message.retained) == (f"homeassistant/device/{NODE}/config", 1, True)
-    assert re.fullmatch(SCHEMA["topic"], message.topic.removeprefix("homeassistant/"))
-    assert discovery(DEVICE, prefix="ha").topic == f"ha/device/{NODE}/config"
+def test_it_is_one_retained_message_for_each_source_and_all_are_one_device() -> None:
+    for message, source in zip(announcements(), DEVICE.sources, strict=True):
+        assert (message.topic, message.qos, message.retained) == (f"homeassistant/device/{NODE}/{source}/config", 1, True)
+        assert re.fullmatch(SCHEMA["topic"], message.topic.removeprefix("homeassistant/"))
+        assert payload(message)["dev"]["ids"] == [f"edge_detector_{NODE}"]
+    assert discovery(DEVICE, prefix="ha")[0].topic == f"ha/device/{NODE}/cot/config"
+
+
+def test_each_source_names_its_own_entities_and_the_first_one_the_nodes_too() -> None:
+    cot, door = ({key.partition("-")[0] for key in payload(message)["cmps"]} for message in announcements())
+    assert cot == {"cot", "health", "telemetry"}
+    assert door == {"front_door"}
+
+
+def test_what_named_all_sources_before_is_emptied_and_so_is_a_source_that_is_gone() -> None:
+    topics = [f"homeassistant/device/{NODE}/config", f"homeassistant/device/{NODE}/attic/config"]
+    assert emptied(DEVICE, past=PAST) == [Message(topic, b"", 1, retained=True) for topic in topics]
+
+
+def test_a_message_does_not_grow_with_the_number_of_sources() -> None:
+    eight = discovery(replace(DEVICE, sources={f"source_{number}": CLASSES for number in range(8)}))
+    alone = discovery(replace(DEVICE, sources={"source_0": CLASSES}))
+    assert len(eight) == 8
+    assert max(len(message.payload) for message in eight) < 1.1 * len(alone[0].payload)
 
 
 def test_every_key_of_every_entity_is_one_its_platform_knows_and_none_is_missing() -> None:
-    for key, entity in entities(announcement()).items():
+    for key, entity in entities(announcements()).items():
         known = SCHEMA["platforms"][entity.pop("platform")]
         if entity:
             assert set(entity) <= set(known), key
@@ -55,7 +87,7 @@ def test_every_key_of_every_entity_is_one_its_platform_knows_and_none_is_missing
 
 
 def test_device_classes_and_units_are_home_assistants() -> None:
-    for key, entity in entities(announcement()).items():
+    for key, entity in entities(announcements()).items():
         device_class, platform = entity.get("device_class"), entity["platform"]
         assert device_class is None or device_class in SCHEMA["device_classes"][platform], key
         if platform == "sensor" and "unit_of_measurement" in entity and device_class is not None:
@@ -66,7 +98,7 @@ def test_device_classes_and_units_are_home_assistants() -> None:
 
 
 def test_a_sources_entities_need_the_status_and_the_sources_own_availability() -> None:
-    for key, entity in entities(announcement()).items():
+    for key, entity in entities(announcements()).items():
         source = key.partition("-")[0]
         if entity.get("entity_category") == "diagnostic" and not key.endswith("-level"):
             assert entity["availability"] == [{"t": f"{BASE}/status"}], (
@@ -78,7 +110,7 @@ def test_a_sources_entities_need_the_status_and_the_sources_own_availability() -
 
 
 def test_every_source_has_topics_of_its_own() -> None:
-    for key, entity in entities(announcement()).items():
+    for key, entity in entities(announcements()).items():
         source = key.partition("-")[0]
         topics = [value for name, value in entity.items() if name.endswith("_topic")]
         if key == "health-problem":
@@ -94,7 +126,7 @@ def test_only_the_classes_a_source_listens_for_are_its_entities() -> None:
 
 
 def test_knobs_are_entities_off_by_default_and_only_where_commands_are_taken() -> None:
-    knobs = {key: entity for key, entity in entities(announcement()).items() if entity["platform"] in ("number", "switch")}
+    knobs = {key: entity for key, entity in entities(announcements()).items() if entity["platform"] in ("number", "switch")}
     assert set(knobs) == {
         "cot-mute", "cot-threshold-baby_cry", "cot-threshold-rain", "cot-threshold-808_kick",
         "front_door-mute", "front_door-threshold-baby_cry", "front_door-threshold-rain",
@@ -107,28 +139,30 @@ def test_knobs_are_entities_off_by_default_and_only_where_commands_are_taken() -
 
 
 def test_what_once_was_is_taken_away_by_name() -> None:
-    found = payload(announcement())["cmps"]
+    found = components(announcements())
     assert found["cot-class-owl"] == {"p": "binary_sensor"}
-    assert found["attic-event"] == {"p": "event"}
+    assert "attic-event" not in found, "its whole message is emptied"
     assert found["cot-event"]["stat_t"] == f"{BASE}/cot/event", "what still is stays"
-    later = payload(discovery(replace(DEVICE, sources={"cot": CLASSES}), past={**PAST, **platforms(DEVICE)}))["cmps"]
-    assert later["front_door-event"] == {"p": "event"}
+    later = replace(DEVICE, sources={"cot": CLASSES})
+    gone = {message.topic for message in emptied(later, past=platforms(DEVICE))}
+    assert f"homeassistant/device/{NODE}/front_door/config" in gone
 
 
 def test_one_microphone_needs_no_name_in_its_entities() -> None:
     alone = discovery(replace(DEVICE, sources={"cot": CLASSES}))
-    assert payload(alone)["cmps"]["cot-class-rain"]["name"] == "Régen"
-    assert payload(announcement())["cmps"]["cot-class-rain"]["name"] == "Cot Régen"
+    assert components(alone)["cot-class-rain"]["name"] == "Régen"
+    assert components(announcements())["cot-class-rain"]["name"] == "Cot Régen"
 
 
 def test_a_second_microphone_changes_no_identity() -> None:
-    alone = payload(discovery(replace(DEVICE, sources={"cot": CLASSES})))["cmps"]
-    both = payload(announcement())["cmps"]
+    alone = components(discovery(replace(DEVICE, sources={"cot": CLASSES})))
+    both = components(announcements())
     assert all(both[key]["uniq_id"] == entity["uniq_id"] for key, entity in alone.items())
 
 
-def test_the_removal_is_empty_and_retained() -> None:
-    assert removal(NODE) == Message(f"homeassistant/device/{NODE}/config", b"", 1, retained=True)
+def test_the_removal_empties_every_message_there_may_be() -> None:
+    topics = [f"homeassistant/device/{NODE}/{part}config" for part in ("", "cot/", "front_door/", "attic/")]
+    assert removal(NODE, DEVICE.sources, past=PAST) == [Message(topic, b"", 1, retained=True) for topic in topics]
 
 
 @given(SLUGS, st.dictionaries(SLUGS, st.lists(st.tuples(SLUGS, st.text(min_size=1)), max_size=4), min_size=1, max_size=3))
@@ -138,8 +172,7 @@ def test_no_two_entities_ever_share_an_identity(node: str, sources: dict[str, li
         for source, classes in sources.items()
     }
     device = replace(DEVICE, node=node, base=f"edge_detector/{node}", sources=given_sources)
-    message = discovery(device)
-    found = payload(message)["cmps"]
+    found = components(discovery(device))
     assert len({entity["uniq_id"] for entity in found.values()}) == len(found)
     knobs_and_classes = sum(2 * len(classes) + 7 for classes in given_sources.values())
     assert len(found) == knobs_and_classes + 1 + sum(key.startswith("telemetry-") for key in found)

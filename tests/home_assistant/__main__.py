@@ -5,7 +5,7 @@ import sys
 
 from edge_detector.core.home_assistant import removal
 from tests.home_assistant.box import ROOT_VARIABLE, box_root, judge
-from tests.home_assistant.nursery import CAPTURED, NODE, RULES, announcement, payload
+from tests.home_assistant.nursery import CAPTURED, DEVICE, NODE, PAST, RULES, announcements, captured
 
 ABBREVIATIONS = ("abbreviations", "device_abbreviations", "origin_abbreviations")
 
@@ -14,15 +14,15 @@ def main() -> int:
     root = box_root()
     if root is None:
         sys.exit(f"name a box that tests/home_assistant/make_box.sh has made in {ROOT_VARIABLE}")
-    verdict = judge(root, [announcement(), removal(NODE)])
+    verdict = judge(root, [*announcements(), *removal(NODE, DEVICE.sources, past=PAST)])
     if verdict["problems"]:
         sys.exit("\n".join(verdict["problems"]))
     rules = verdict["rules"]
-    used = announcement().payload.decode()
+    used = b"".join(message.payload for message in announcements()).decode()
     for table in ABBREVIATIONS:
         rules[table] = {short: full for short, full in rules[table].items() if f'"{short}":' in used}
     RULES.write_text(json.dumps({"version": verdict["version"], **rules}, indent=1, sort_keys=True) + "\n")
-    CAPTURED.write_text(json.dumps(payload(announcement()), indent=1, ensure_ascii=False) + "\n")
+    CAPTURED.write_text(json.dumps(captured(announcements()), indent=1, ensure_ascii=False) + "\n")
     print(f"accepted by Home Assistant {verdict['version']} and captured")  # noqa: T201 - a program for a terminal
     return 0
 

@@ -31,8 +31,23 @@ DEFAULTS = {
 }
 
 
-def announcement() -> Message:
+def announcements() -> list[Message]:
     return discovery(DEVICE, past=PAST)
+
+
+def captured(messages: list[Message]) -> dict[str, Any]:
+    """The payloads by topic."""
+    return {message.topic: payload(message) for message in messages}
+
+
+def components(messages: list[Message]) -> dict[str, dict[str, Any]]:
+    """The entities of all messages by key; none may be in two."""
+    found: dict[str, dict[str, Any]] = {}
+    for message in messages:
+        named = payload(message)["cmps"]
+        assert found.keys().isdisjoint(named)
+        found |= named
+    return found
 
 
 def payload(message: Message) -> dict[str, Any]:

@@ -10,7 +10,15 @@ import pytest
 from edge_detector.core import wire
 from edge_detector.core.clock import Anchor
 from edge_detector.core.controls import Accepted, Controls, Settings
-from edge_detector.core.home_assistant import REDISCOVERY_SECONDS, Rediscovery, birth_topic, discovery, platforms, removal
+from edge_detector.core.home_assistant import (
+    REDISCOVERY_SECONDS,
+    Rediscovery,
+    birth_topic,
+    discovery,
+    emptied,
+    platforms,
+    removal,
+)
 from edge_detector.edges.mqtt import Broker as Address
 from edge_detector.edges.mqtt import Publisher
 from edge_detector.types import EventEnd, EventStart, Message
@@ -26,7 +34,8 @@ from tests.home_assistant.nursery import (
     NODE,
     PAST,
     RULES,
-    announcement,
+    announcements,
+    captured,
     payload,
 )
 from tests.rigs.broker import Broker
@@ -48,7 +57,12 @@ def node(broker: Broker) -> Iterator[Publisher]:
 
 
 def publish_states(node: Publisher, controls: Controls) -> None:
-    node.publish(announcement())
+    for message in announcements():
+        node.publish(message)
+    publish_states_of_sources(node, controls)
+
+
+def publish_states_of_sources(node: Publisher, controls: Controls) -> None:
     for names in (COT, DOOR):
         node.publish(wire.availability(names, online=True))
         node.publish(wire.health(names, "healthy", "ok", 0.0))
@@ -61,10 +75,10 @@ def publish_states(node: Publisher, controls: Controls) -> None:
 
 
 def test_every_schema_accepts_the_payload_and_its_removal(root: Path) -> None:
-    verdict = judge(root, [announcement(), removal(NODE)])
+    verdict = judge(root, [*announcements(), *removal(NODE, DEVICE.sources, past=PAST)])
     assert verdict["problems"] == []
     if verdict["version"] == json.loads(RULES.read_text())["version"]:
-        assert payload(announcement()) == json.loads(CAPTURED.read_text()), "python -m tests.home_assistant captures it anew"
+        assert captured(announcements()) == json.loads(CAPTURED.read_text()), "python -m tests.home_assistant captures it anew"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +92,7 @@ def test_every_schema_accepts_the_payload_and_its_removal(root: Path) -> None:
     ],
 )
 def test_the_judge_would_have_noticed_a_mistake(root: Path, old: bytes, new: bytes, complaint: str) -> None:
-    message = announcement()
+    message = announcements()[0]
     assert old in message.payload
     wrong = Message(message.topic, message.payload.replace(old, new), 1, retained=True)
     assert complaint in str(judge(root, [wrong])["problems"])
@@ -168,11 +182,38 @@ def test_entities_go_one_by_one_and_all_at_once(home: HomeAssistant, node: Publi
     publish_states(node, Controls(BASE, DEFAULTS, Settings()))
     home.wait_for(binary_sensor__nursery_cot_rain="off")
     fewer = replace(DEVICE, sources={**DEVICE.sources, "cot": CLASSES[:1]})
-    node.publish(discovery(fewer, past={**PAST, **platforms(DEVICE)}))
+    for message in discovery(fewer, past={**PAST, **platforms(DEVICE)}):
+        node.publish(message)
     home.wait_until(lambda: "binary_sensor.nursery_cot_rain" not in home.states, "that the rain is gone")
     assert home.states["binary_sensor.nursery_cot_baby_cry"] == "off"
-    node.publish(removal(NODE))
+    for message in removal(NODE, DEVICE.sources):
+        node.publish(message)
     home.wait_until(lambda: not any("nursery" in entity for entity in home.states), "that the node is gone")
+
+
+def in_one_message() -> Message:
+    """As earlier versions announced all sources."""
+    first, *rest = discovery(DEVICE)
+    whole = payload(first)
+    for message in rest:
+        whole["cmps"] |= payload(message)["cmps"]
+    return Message(f"homeassistant/device/{NODE}/config", json.dumps(whole).encode(), 1, retained=True)
+
+
+def test_a_node_that_was_one_message_becomes_one_for_each_source_and_no_entity_is_lost(
+    home: HomeAssistant, node: Publisher
+) -> None:
+    node.publish(in_one_message())
+    publish_states_of_sources(node, Controls(BASE, DEFAULTS, Settings()))
+    home.wait_for(binary_sensor__nursery_cot_rain="off", binary_sensor__nursery_front_door_rain="off")
+    before = set(home.states)
+    for message in emptied(DEVICE):
+        node.publish(message)
+    home.wait_until(lambda: "binary_sensor.nursery_cot_rain" not in home.states, "that the rain is gone")
+    for message in discovery(DEVICE, past=platforms(DEVICE)):
+        node.publish(message)
+    home.wait_for(binary_sensor__nursery_cot_rain="off", binary_sensor__nursery_front_door_rain="off")
+    home.wait_until(lambda: before <= set(home.states), f"all of {before}")
 
 
 def test_its_birth_is_heard_and_answered_once(root: Path, broker: Broker) -> None:

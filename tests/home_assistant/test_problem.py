@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from edge_detector.core import wire
-from edge_detector.core.home_assistant import discovery, platforms
+from edge_detector.core.home_assistant import discovery, emptied, platforms
 from edge_detector.core.troubles import Troubles
 from edge_detector.edges.mqtt import Broker as Address
 from edge_detector.edges.mqtt import Publisher
@@ -24,7 +24,8 @@ def node(broker: Broker) -> Iterator[Publisher]:
         last_will=wire.status(BASE, online=False),
         greeting=wire.status(BASE, online=True),
     )
-    publisher.publish(discovery(DEVICE))
+    for message in discovery(DEVICE):
+        publisher.publish(message)
     for names in (COT, DOOR):
         publisher.publish(wire.availability(names, online=True))
         publisher.publish(wire.health(names, "healthy", "ok", 0.0))
@@ -51,7 +52,8 @@ def test_a_trouble_of_the_node_is_a_problem_with_its_sentences_until_it_is_over(
 def test_a_source_that_is_taken_out_goes_without_a_complaint(home: HomeAssistant, node: Publisher) -> None:
     home.wait_for(binary_sensor__nursery_cot_rain="off", sensor__nursery_cot_state="healthy")
     alone = replace(DEVICE, sources={"front_door": CLASSES[:2]})
-    node.publish(discovery(alone, past=platforms(DEVICE)))
+    for message in (*emptied(alone, past=platforms(DEVICE)), *discovery(alone, past=platforms(DEVICE))):
+        node.publish(message)
     for topic in wire.retained_topics(BASE, "cot", [sound.slug for sound in CLASSES]):
         node.publish(wire.forgotten(topic))
     home.wait_until(lambda: not any("_cot_" in entity for entity in home.states), "nothing of the cot")

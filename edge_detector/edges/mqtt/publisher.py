@@ -5,14 +5,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-
-from paho.mqtt.client import topic_matches_sub
 
 from edge_detector.core.outgoing import Outbox
 from edge_detector.core.troubles import HANGS_UP, TOO_LARGE
-from edge_detector.edges.mqtt.client import Broker, Connection, Explain, packet_bytes
+from edge_detector.edges.mqtt.address import Broker
+from edge_detector.edges.mqtt.client import Connection, Explain, matches, packet_bytes
 from edge_detector.edges.mqtt.inbox import (
     Acknowledged,
     Answered,
@@ -196,6 +195,13 @@ class Publisher:
             self._accept(message)
         else:
             self._inbox.offer(message)
+
+    def has_published(self, topics: Iterable[str]) -> bool:
+        """Whether the broker has answered for the latest of these retained topics."""
+        if not self._online.is_set() or len(self._inbox):
+            return False
+        waiting = {*self._due.copy(), *(message.topic for message in list(self._in_flight.values()))}
+        return waiting.isdisjoint(topics)
 
     def close(self, farewell: Message, timeout_seconds: float) -> bool:
         """Deliver what is waiting, say `farewell`, a retained message, disconnect. False if not all was acknowledged in time.
@@ -467,7 +473,7 @@ class Publisher:
 
     def _hear(self, message: Message) -> None:
         """On the connection's thread: others' words go on; of what is ours only a value that is not ours is of interest."""
-        if not any(topic_matches_sub(own, message.topic) for own in self._own_filters):
+        if not any(matches(own, message.topic) for own in self._own_filters):
             self._on_message(message)
             return
         mine = self._retained.get(message.topic)

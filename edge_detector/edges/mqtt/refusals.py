@@ -1,9 +1,6 @@
 """What a broker's reason codes mean, and the cure of each: MQTT 5's numbers, which paho also makes of the five of MQTT 3.1.1."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from edge_detector.edges.mqtt.client import Broker
+from edge_detector.edges.mqtt.address import Broker
 
 TAKEN_OVER = 142
 PACKET_TOO_LARGE = 149
@@ -52,19 +49,19 @@ _LOSSES = {
 _OLD_CODES = {1: 132, 2: 133, 3: 136, 4: 134, 5: 135}
 
 
-def refused(broker: "Broker", code: int, reason: object, reference: str = "") -> str:
+def refused(broker: Broker, code: int, reason: object, reference: str = "") -> str:
     """A sentence for a CONNACK that does not let us in, and what to do."""
     cure = _filled(_REFUSALS.get(code, "see its log"), broker, reference)
     return f"the broker {broker.address} refused us ({reason}); {cure}"
 
 
-def lost(broker: "Broker", code: int, reason: object, reference: str = "") -> str:
+def lost(broker: Broker, code: int, reason: object, reference: str = "") -> str:
     """A sentence for a connection that has ended, and what to do where that is known."""
     cure = _filled(_LOSSES.get(code, ""), broker, reference)
     return f"lost the broker {broker.address} ({reason})" + (f"; {cure}" if cure else "")
 
 
-def no_answer(broker: "Broker", code: int | None, problem: str | None, *, silent: bool) -> str:
+def no_answer(broker: Broker, code: int | None, problem: str | None, *, silent: bool) -> str:
     """A sentence for a connection that ended before a CONNACK was understood.
 
     `code` is that of a CONNACK that paho did not take; `problem` is what was wrong with it; `silent`: nothing came at all.
@@ -81,10 +78,10 @@ def no_answer(broker: "Broker", code: int | None, problem: str | None, *, silent
     return f"the broker {broker.address} hung up before it answered; does it want TLS or a client certificate?"
 
 
-def _other(broker: "Broker") -> str:
+def _other(broker: Broker) -> str:
     return "3.1.1" if broker.protocol == "5" else "5"
 
 
-def _filled(cure: str, broker: "Broker", reference: str) -> str:
+def _filled(cure: str, broker: Broker, reference: str) -> str:
     values = {"protocol": broker.protocol, "other": _other(broker), "client_id": broker.client_id}
     return cure.format(**values, reference=f" ({reference[:100]})" if reference else "")

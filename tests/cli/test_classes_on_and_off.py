@@ -26,7 +26,7 @@ from tests.rigs.inbox import Inbox, subscriber
 from tests.rigs.labelled_bundle import TWELVE, labelled_bundle
 from tests.rigs.waiting import wait_until
 
-BASE, DEVICE = "edge_detector/nursery", "homeassistant/device/nursery/config"
+BASE, DEVICE = "edge_detector/nursery", "homeassistant/device/nursery/cot/config"
 
 
 @pytest.fixture(scope="module")

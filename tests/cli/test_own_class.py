@@ -51,7 +51,7 @@ def test_a_class_of_two_audioset_labels_is_detected_in_a_real_recording_and_publ
         assert all("power_tool" in item["probabilities"] for item in inbox.json("probabilities"))
         # A recording is heard faster than a broker is found; of a state only the newest is sent.
         assert any(item.topic == "edge_detector/garden/saw/class/power_tool" for item in inbox.messages)
-        (discovery,) = [item for item in inbox.messages if item.topic == "homeassistant/device/garden/config"][-1:]
+        (discovery,) = [item for item in inbox.messages if item.topic == "homeassistant/device/garden/saw/config"][-1:]
         entities = json.loads(discovery.payload)["cmps"]
         assert "saw-class-power_tool" in entities
         assert "saw-class-cat" not in entities, "what is off is not announced"

@@ -55,7 +55,7 @@ def assert_contract(inbox: Inbox, slug: str) -> None:
     leaves = {"availability", "probabilities", "event", "level", "top_class", "health", "mute"}
     leaves |= {f"{leaf}/{each}" for leaf in ("class", "threshold") for each in SLUGS}
     own = {f"{BASE}/status", f"{BASE}/telemetry"} | {f"{BASE}/cot/{leaf}" for leaf in leaves}
-    assert set(topics) == own | {"homeassistant/device/nursery/config"}
+    assert set(topics) == own | {"homeassistant/device/nursery/config", "homeassistant/device/nursery/cot/config"}
 
     probabilities = inbox.json("probabilities")
     assert all(set(item["probabilities"]) == SLUGS for item in probabilities)
@@ -190,7 +190,7 @@ def test_systemd_is_told_when_the_service_is_ready_and_that_it_is_alive(
 def test_home_assistant_forgets_the_device_once_it_is_switched_off(
     tmp_path: Path, broker: Broker, microphone: FakeMicrophone
 ) -> None:
-    state, topic = str(tmp_path / "state"), "homeassistant/device/nursery/config"
+    state, topic = str(tmp_path / "state"), "homeassistant/device/nursery/cot/config"
     for extra in ("", "[home_assistant]\nenabled = false\n"):
         with subscriber(broker.host, broker.port) as inbox:
             with service(tmp_path, broker, microphone, state=state, extra=extra) as process:

@@ -84,5 +84,5 @@ def test_a_class_that_is_switched_off_is_nowhere(tmp_path: Path, broker: Broker,
         assert inbox.json("probabilities"), "sound was there"
         assert not any(slug in item["probabilities"] for item in inbox.json("probabilities"))
         assert not any(slug in item.topic for item in inbox.messages)
-        (device,) = (item for item in inbox.messages if item.topic == "homeassistant/device/nursery/config")
+        (device,) = (item for item in inbox.messages if item.topic == "homeassistant/device/nursery/cot/config")
         assert slug.encode() not in device.payload

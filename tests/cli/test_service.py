@@ -104,16 +104,21 @@ def published() -> list[Message]:
 def without_home_assistant(published: list[Message], saved: Settings) -> Discovery:
     config: Config = parse_config({"home_assistant": {"enabled": False}}, "without")
     controls = Controls("base", {}, saved, commands=False)
-    return Discovery(config, load_ears(None), controls, publish=published.append, save=lambda: None)
+    return Discovery(
+        config, load_ears(None), controls, publish=published.append, save=lambda: None, published=lambda _topics: True
+    )
 
 
 def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published: list[Message]) -> None:
-    saved = Settings(entities={"cot_rain": "binary_sensor"})
+    saved = Settings(entities={"cot-class-rain": "binary_sensor"})
     for _start in range(2):
         without_home_assistant(published, saved).announce()
-    assert [message.payload for message in published] == [b"", b""]
+    assert {(message.topic, message.payload) for message in published} == {
+        (f"homeassistant/device/edge/{part}config", b"") for part in ("", "mic/", "cot/")
+    }
+    told = len(published)
     discovery = without_home_assistant(published, saved)
     assert discovery.forget_removed()
     assert not discovery.forget_removed()
     discovery.announce()
-    assert len(published) == 2
+    assert len(published) == told

@@ -1,0 +1,36 @@
+"""Another process that publishes as this node."""
+
+import json
+
+from edge_detector.core.namesake import REMEMBER_SECONDS, Namesake
+from edge_detector.types import Message
+
+BASE = "edge_detector/nursery"
+
+
+def health(instance: str, *, retained: bool = False) -> Message:
+    return Message(f"{BASE}/cot/health", json.dumps({"instance": instance}).encode(), 1, retained)
+
+
+def test_another_instance_is_a_trouble_for_a_while() -> None:
+    namesake = Namesake(BASE, "ours")
+    assert not namesake.hear(health("ours"), 0.0)
+    assert namesake.trouble(0.0) is None
+    assert namesake.hear(health("theirs"), 10.0)
+    assert "give each node a name of its own" in str(namesake.trouble(20.0))
+    assert namesake.trouble(10.0 + REMEMBER_SECONDS + 1.0) is None
+
+
+def test_what_an_earlier_run_has_left_is_nobody_else() -> None:
+    namesake = Namesake(BASE, "ours")
+    assert not namesake.hear(health("earlier", retained=True), 0.0)
+    namesake.hear(health("ours"), 1.0)
+    assert namesake.hear(health("theirs", retained=True), 2.0), "it was overwritten while we were away"
+
+
+def test_what_is_no_health_of_ours_is_not_looked_at() -> None:
+    namesake = Namesake(BASE, "ours")
+    for topic, payload in ((f"{BASE}/status", b"offline"), ("other/cot/health", b'{"instance":"x"}')):
+        assert not namesake.hear(Message(topic, payload, 1, retained=False), 0.0)
+    for payload in (b"", b"[]", b"null", b"\xff", b'{"instance":7}', b"[" * 100_000):
+        assert not namesake.hear(Message(f"{BASE}/cot/health", payload, 1, retained=False), 0.0)

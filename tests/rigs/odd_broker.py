@@ -1,0 +1,118 @@
+"""A broker that says what no other would: a few lines of MQTT on a loopback port, for each connection a script."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+HOST = "127.0.0.1"
+CONNECT, PUBLISH, SUBSCRIBE, PINGREQ = 1, 3, 8, 12
+WELCOME = b"\x20\x03\x00\x00\x00"
+WELCOME_311 = b"\x20\x02\x00\x00"
+
+
+def packet(head: int, body: bytes) -> bytes:
+    """A control packet from the first byte of its header and what follows the length."""
+    length, rest = bytearray(), len(body)
+    while True:
+        rest, digit = divmod(rest, 128)
+        length.append(digit | (0x80 if rest else 0))
+        if not rest:
+            return bytes([head]) + bytes(length) + body
+
+
+def publish(topic: bytes, payload: bytes = b"", properties: bytes = b"\x00") -> bytes:
+    """A QoS 0 PUBLISH as MQTT 5 has it, of whatever bytes."""
+    return packet(0x30, struct.pack(">H", len(topic)) + topic + properties + payload)
+
+
+class Guest:
+    """One client's connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def send(self, data: bytes) -> None:
+        self._connection.sendall(data)
+
+    def _exactly(self, count: int) -> bytes:
+        found = b""
+        while len(found) < count:
+            more = self._connection.recv(count - len(found))
+            if not more:
+                raise ConnectionResetError
+            found += more
+        return found
+
+    def read(self) -> tuple[int, bytes]:
+        """Header byte and body of the next packet."""
+        head, length, shift = self._exactly(1)[0], 0, 0
+        while True:
+            digit = self._exactly(1)[0]
+            length |= (digit & 0x7F) << shift
+            shift += 7
+            if not digit & 0x80:
+                return head, self._exactly(length)
+
+    def serve(self, welcome: bytes = WELCOME, *, acknowledges: bool = True) -> None:
+        """Answer all that a broker answers, until the client goes."""
+        while True:
+            head, body = self.read()
+            kind = head >> 4
+            if kind == CONNECT:
+                self.send(welcome)
+            elif kind == PUBLISH and head & 0x06 and acknowledges:
+                at = 2 + int.from_bytes(body[:2], "big")
+                self.send(b"\x40\x02" + body[at : at + 2])
+            elif kind == SUBSCRIBE:
+                self.send(packet(0x90, body[:2] + b"\x00\x01"))
+            elif kind == PINGREQ:
+                self.send(b"\xd0\x00")
+
+
+Script: TypeAlias = Callable[[Guest, int], None]
+
+
+class OddBroker:
+    """Runs `script` for each connection, with its number from 1, and hangs up when it returns.
+
+    Attributes:
+        host, port: where it listens.
+        connections: how many there were.
+
+    """
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._listener = socket.create_server((HOST, 0))
+        self.host, self.port = HOST, int(self._listener.getsockname()[1])
+        self.connections = 0
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._run, args=(connection, self.connections), daemon=True).start()
+
+    def _run(self, connection: socket.socket, number: int) -> None:
+        with connection:
+            try:
+                self._script(Guest(connection), number)
+            except OSError:
+                return

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 TOO_LARGE = "packet too large"
 """What the reason begins with where a message is larger than the broker takes."""
 HANGS_UP = "it hangs up at this message"
+OVERLONG = "what it sends from there is too large to be read"
 NAMED_TOPICS = 3
 MOST_CHARACTERS = 500
 
@@ -57,7 +58,8 @@ def cure(reason: str) -> str:
     """What to do where the broker does not take a message for this reason."""
     if reason.casefold().startswith(TOO_LARGE):
         return "raise its limit (mosquitto: max_packet_size, message_size_limit), or enable fewer classes"
-    return "see its log and its access rules" if reason == HANGS_UP else "check its access rules"
+    cures = {HANGS_UP: "see its log and its access rules", OVERLONG: "empty what is retained there"}
+    return cures.get(reason, "check its access rules")
 
 
 def _line(sentence: str) -> str:

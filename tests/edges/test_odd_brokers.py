@@ -178,6 +178,7 @@ def test_what_is_larger_than_the_broker_takes_is_named_and_all_else_arrives(prot
         assert "too large" in made.refused_topics[LARGE.topic]
         inbox.wait_for_payload(STATE.topic, STATE.payload)
         inbox.wait_for_payload(HELLO.topic, HELLO.payload)
+        assert made.wait_connected(20)
         reconnects = made.reconnects
         made.publish(LARGE)
         made.publish(numbered(2))

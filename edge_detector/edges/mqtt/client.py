@@ -28,6 +28,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_detector.core.backoff import Backoff
 from edge_detector.core.outgoing import IN_FLIGHT
+from edge_detector.core.troubles import OVERLONG
 from edge_detector.edges.mqtt.address import Broker
 from edge_detector.edges.mqtt.inbox import Acknowledged, Answered, Connected, Disconnected, Notice, Unheard
 from edge_detector.edges.mqtt.refusals import TAKEN_OVER, lost, no_answer, refused
@@ -411,7 +412,7 @@ class Connection:
             return
         if self._overlong >= MOST_OVERLONG:
             for each in filters:
-                self._notice(Unheard(each, "what is there is too large to be read"))
+                self._notice(Unheard(each, OVERLONG))
             return
         self._asked.append(filters)  # before: the answer may be here before the call is back
         if self._broker.protocol == "5":

@@ -49,9 +49,9 @@ def _retained(broker: Broker, config: Config, base: str) -> dict[str, bytes]:
     """What the broker has retained of this node, by topic."""
     prefix = config.home_assistant.prefix
     found: dict[str, bytes] = {}
-    for topic_filter in (f"{base}/#", f"{prefix}/device/+/config"):
+    for topic_filter in (f"{base}/#", f"{prefix}/device/+/config", f"{prefix}/device/+/+/config"):
         for message in _listen(broker, topic_filter):
-            if message.retained and message.payload and _is_ours(message, base, config.node, prefix):
+            if message.retained and message.payload and _is_ours(message, config, base):
                 found[message.topic] = message.payload
     return found
 
@@ -77,9 +77,11 @@ def _listen(broker: Broker, topic_filter: str) -> Iterator[Message]:
     )
 
 
-def _is_ours(message: Message, base: str, node: str, prefix: str) -> bool:
-    """Whether a topic is one of the node's: below its own, or a discovery that names its states."""
-    if message.topic.startswith(f"{base}/") or message.topic == removal(node, prefix=prefix).topic:
+def _is_ours(message: Message, config: Config, base: str) -> bool:
+    """Whether a topic is one of the node's: below its own, one of its discovery, or a discovery that names its states."""
+    sources = [source.name for source in config.sources]
+    announced = {each.topic for each in removal(config.node, sources, prefix=config.home_assistant.prefix)}
+    if message.topic.startswith(f"{base}/") or message.topic in announced:
         return True
     return any(f'"{base}{end}'.encode() in message.payload for end in ("/", '"'))
 

@@ -18,12 +18,15 @@ OURS = {
     "edge_detector/nursery/cot/class/rain": "OFF",
     "edge_detector/nursery/gone/threshold/rain": "0.5",
     "homeassistant/device/nursery/config": "{}",
+    "homeassistant/device/nursery/mic/config": "{}",
+    "homeassistant/device/nursery/gone/config": json.dumps({"cmps": {"a": {"stat_t": "edge_detector/nursery/gone/level"}}}),
     "homeassistant/device/some_name/config": json.dumps({"cmps": {"a": {"stat_t": "edge_detector/nursery/cot/level"}}}),
 }
 OTHERS = {
     "edge_detector/nursery_2/status": "online",
     "edge_detector/kitchen/cot/health": "{}",
     "homeassistant/device/kitchen/config": json.dumps({"cmps": {"a": {"stat_t": "edge_detector/nursery_2/cot/level"}}}),
+    "homeassistant/device/kitchen/mic/config": json.dumps({"cmps": {"a": {"stat_t": "edge_detector/kitchen/mic/level"}}}),
     "homeassistant/status": "online",
 }
 
@@ -72,5 +75,5 @@ def test_what_the_broker_will_not_let_go_is_said(tmp_path: Path) -> None:
         rules.write_text("topic read #\n")
         broker.stop()
         broker.start()
-        with pytest.raises(BrokerError, match="still keeps 7 topics"):
+        with pytest.raises(BrokerError, match="still keeps 9 topics"):
             forget.run(configuration(tmp_path, broker.port))

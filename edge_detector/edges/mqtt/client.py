@@ -31,8 +31,8 @@ from edge_detector.core.outgoing import IN_FLIGHT
 from edge_detector.core.troubles import OVERLONG
 from edge_detector.edges.mqtt.address import Broker
 from edge_detector.edges.mqtt.inbox import Acknowledged, Answered, Connected, Disconnected, Notice, Unheard
+from edge_detector.edges.mqtt.pulse import Pulse
 from edge_detector.edges.mqtt.refusals import TAKEN_OVER, lost, no_answer, refused
-from edge_detector.edges.pulse import Pulse
 from edge_detector.errors import BrokerError
 from edge_detector.types import Message
 

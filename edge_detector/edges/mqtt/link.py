@@ -16,6 +16,7 @@ class Link:
 
     Attributes:
         window: QoS 1 messages that may be on their way now.
+        most: what the broker allows of them.
         slow: the last answer took too long, or is overdue.
 
     """
@@ -26,7 +27,7 @@ class Link:
 
     def begin(self, most: int) -> None:
         """A new connection, of which the broker allows `most` QoS 1 messages on their way."""
-        self._most = most
+        self.most = most
         self.window = min(most, FIRST_WINDOW)
         self.slow = False
         self._sent: dict[int, float] = {}
@@ -46,7 +47,7 @@ class Link:
             return
         took_seconds = self._learn(sent_at)
         if took_seconds < QUICK_SECONDS:
-            self.window = min(self._most, self.window + 1)
+            self.window = min(self.most, self.window + 1)
         elif took_seconds > SLOW_SECONDS:
             self.window = max(1, self.window // 2)
 

@@ -26,9 +26,9 @@ from edge_detector.edges.mqtt.inbox import (
     is_event,
 )
 from edge_detector.edges.mqtt.link import Link
+from edge_detector.edges.mqtt.pulse import Pulse
 from edge_detector.edges.mqtt.suspicion import Suspicion
 from edge_detector.edges.mqtt.trouble import TroubleLog
-from edge_detector.edges.pulse import Pulse
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ SHED_SECONDS = 60.0
 QUIET_SECONDS = 5.0
 """After so long on a connection nothing is suspected any more that nobody wants to publish."""
 CORRECT_SECONDS = 10.0
+GREET_SECONDS = 3.0
+"""Where the other states take longer than this, the greeting waits for them no more."""
 
 
 class Publisher:
@@ -64,6 +66,7 @@ class Publisher:
         broker: where to.
         last_will: retained message that the broker sends when this client is cut off.
         greeting: retained message published on every connect, once all other states are told: who then looks finds them true.
+            On a slow link it goes before them.
         outbox: between `start` and `close` others only read its attributes; closed by its owner; None for one in memory.
         subscriptions: topic filters that are subscribed to on every connect.
         on_message: called for what comes in by them, on the connection's thread; must return at once and raise nothing.
@@ -256,7 +259,7 @@ class Publisher:
         return min(tend_seconds, due_seconds - time.monotonic())
 
     def _handle(self, item: Item) -> None:
-        match item:
+        match item:  # after `Stored`, too, the outbox is asked each turn
             case Message():
                 self._accept(item)
             case Acknowledged():
@@ -275,8 +278,6 @@ class Publisher:
                 self._end_connection()
             case Close():
                 self._closing = item
-            case Stored():
-                pass  # the outbox hears of it each turn
 
     def _accept(self, message: Message) -> None:
         if is_event(message):
@@ -346,6 +347,7 @@ class Publisher:
         """Send what the broker has room for: events, states, of each topic only the latest, and the rest where that is little."""
         if not self._online.is_set():
             return
+        self._send_status_in_time()
         if self._suspicion.careful:
             self._pump_carefully()
             return
@@ -361,6 +363,13 @@ class Publisher:
         self._send_states(room)
         if self._link.wants_ping and self._connection.ping():
             self._link.pinged()
+
+    def _send_status_in_time(self) -> None:
+        """Neither greeting nor farewell waits for long behind the rest, nor for the window, only for the broker's own bound."""
+        late = self._said_farewell or time.monotonic() - self._online_at_seconds >= GREET_SECONDS
+        bound = 1 if self._suspicion.careful and not self._said_farewell else self._link.most
+        if late and self._greeting_topic in self._due and len(self._in_flight) < bound:
+            self._send(self._due.pop(self._greeting_topic))
 
     def _send_states(self, room: int) -> None:
         chosen = []
@@ -388,7 +397,8 @@ class Publisher:
                     self._suspicion.clear()
                     self._connection.patient = False
                 return
-            self._send(message if message.qos else replace(message, qos=1))
+            if not self._send(message if message.qos else replace(message, qos=1)):
+                return  # the connection is gone, which the inbox will say: until then the same event would come again
 
     def _next_alone(self) -> Message | None:
         """Something small to see that the broker takes anything; events; states, small ones first; what was cut, at the end."""
@@ -419,16 +429,17 @@ class Publisher:
     def _suspects(self, message: Message) -> bool:
         return self._suspicion.suspects(_key(message), packet_bytes(message))
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: Message) -> bool:
+        """Send or refuse a message. False where there is no connection to send it by."""
         problem = self._problem(message)
         if problem is not None:
             self._refuse(message, problem)
-            return
+            return True
         try:
             mid = self._connection.publish(message)
         except ValueError as error:  # a topic or a size that MQTT does not know
             self._refuse(message, str(error))
-            return
+            return True
         if mid is not None:
             self._in_flight[mid] = message
             self._link.sent(mid)
@@ -437,6 +448,7 @@ class Publisher:
         elif not message.qos:
             self._loose[message.topic] = packet_bytes(message)
             self._link.sent_loose()
+        return mid is not None or not message.qos
 
     def _problem(self, message: Message) -> str | None:
         """Why the broker would not take a message, as far as that is known before."""

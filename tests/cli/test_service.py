@@ -2,12 +2,14 @@
 
 import sqlite3
 import threading
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from edge_detector.cli import build
+from edge_detector.cli import build, service
 from edge_detector.cli.build import load_ears
 from edge_detector.cli.credentials import lasting_client_id
 from edge_detector.cli.discovery import Discovery
@@ -16,12 +18,14 @@ from edge_detector.cli.state import State, open_state
 from edge_detector.core.config import Config, OutboxConfig, SourceConfig, parse_config
 from edge_detector.core.controls import Controls, Settings
 from edge_detector.edges.mqtt import Broker
+from edge_detector.edges.mqtt.client import Network
 from edge_detector.edges.programs.ffmpeg import STALL_SECONDS
-from edge_detector.errors import SourceError
+from edge_detector.errors import BrokerError, SourceError
 from edge_detector.pipeline.patience import KeeperTimes
 from edge_detector.pipeline.protocols import Source
 from edge_detector.pipeline.station import Station
 from edge_detector.types import Message
+from tests.rigs.odd_broker import WELCOME, Guest, OddBroker
 
 
 def absent(_config: SourceConfig) -> Source:
@@ -122,3 +126,73 @@ def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published
     assert not discovery.forget_removed()
     discovery.announce()
     assert len(published) == told
+
+
+def service_at(port: int) -> Service:
+    config = parse_config({"source": [{"name": "cot", "kind": "arecord"}]}, "one")
+    broker = Broker("127.0.0.1", port, "test")
+    return Service(config, load_ears(None), broker, State(outbox=None, settings=None), open_source=absent)
+
+
+@pytest.fixture
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What systemd is told by a service whose sources do nothing."""
+    told: list[str] = []
+    monkeypatch.setattr(service, "notify", lambda *lines: told.extend(lines))
+    monkeypatch.setattr(Station, "step", lambda _station, _wait_seconds: time.sleep(0.02))
+    return told
+
+
+def test_a_service_whose_network_thread_has_ended_ends_to_be_started_again(
+    monkeypatch: pytest.MonkeyPatch, notified: list[str]
+) -> None:
+    monkeypatch.setattr(Network, "_run", lambda _network: None)
+    with pytest.raises(BrokerError, match="a thread of the publisher has ended"):
+        service_at(9).run(threading.Event(), lambda: None)
+    assert notified[-1] != "WATCHDOG=1"
+
+
+def test_a_network_thread_that_hangs_starves_the_watchdog_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, notified: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def hang(network: Network) -> None:
+        network._pulse.beat("exchange with the broker", -1.0)  # noqa: SLF001 - overdue from the first moment on
+        network._stopping.wait()  # noqa: SLF001 - as above
+
+    monkeypatch.setattr(Network, "_run", hang)
+    stop, turns = threading.Event(), list[int]()
+
+    def reload() -> None:
+        turns.append(1)
+        if len(turns) == 20:
+            stop.set()
+
+    service_at(9).run(stop, reload)
+    assert "WATCHDOG=1" not in notified[notified.index("READY=1") :][3:], "at most before the thread had come to hang"
+    assert caplog.text.count("the network thread hangs in its exchange with the broker") == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(lambda guest, _number: guest.serve(acknowledges=False), id="acknowledges nothing"),
+        pytest.param(lambda _guest, _number: threading.Event().wait(30), id="never answers"),
+        pytest.param(lambda guest, _number: (guest.read(), guest.send(WELCOME), threading.Event().wait(30)), id="reads nothing"),
+        pytest.param(lambda guest, _number: (guest.read(), guest.send(WELCOME), guest.read()), id="hangs up again and again"),
+    ],
+)
+def test_no_broker_holds_up_a_stop_for_more_than_five_seconds(script: Callable[[Guest, int], None], notified: list[str]) -> None:
+    stop, stopped_at = threading.Event(), list[float]()
+    with OddBroker(script) as odd:
+        met_at = list[float]()
+
+        def reload() -> None:
+            if odd.connections and not met_at:
+                met_at.append(time.monotonic())
+            if met_at and not stopped_at and time.monotonic() - met_at[0] > 1.0:
+                stopped_at.append(time.monotonic())
+                stop.set()
+
+        service_at(odd.port).run(stop, reload)
+    assert time.monotonic() - stopped_at[0] < 5.0
+    assert "STOPPING=1" in notified

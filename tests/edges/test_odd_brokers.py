@@ -1,6 +1,7 @@
 """Brokers that refuse, forget, hang up or send nonsense; the real mosquitto where it can be made to."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from edge_detector.edges.mqtt.refusals import refused
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.inbox import Inbox, subscriber
-from tests.rigs.odd_broker import WELCOME, Guest, OddBroker
+from tests.rigs.odd_broker import PUBLISH, WELCOME, Guest, OddBroker
 from tests.rigs.odd_broker import publish as publication
 from tests.rigs.publisher import HELLO, WILL, numbered
 from tests.rigs.waiting import wait_until
@@ -219,3 +220,44 @@ def test_a_value_of_ours_that_somebody_else_overwrites_is_put_right(protocol: st
         broker.publish(HELLO.topic, "offline")
         with subscriber(broker.host, broker.port, topics=HELLO.topic) as seen:
             wait_until(lambda: bool(seen.messages) and seen.messages[-1].payload == b"online", "the value to be put right")
+
+
+def test_on_a_slow_link_the_status_waits_for_no_other_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "GREET_SECONDS", 0.5)
+    seen: list[bytes] = []
+
+    def script(guest: Guest, _number: int) -> None:
+        guest.read()
+        guest.send(WELCOME)
+        while True:
+            head, body = guest.read()
+            if head >> 4 == PUBLISH:
+                at = 2 + int.from_bytes(body[:2], "big")
+                seen.append(body[2:at] + b" " + body[at + 3 :])
+                threading.Event().wait(0.2)
+                guest.send(b"\x40\x02" + body[at : at + 2])
+
+    greeted, farewell = b"node/status online", b"node/status offline"
+    with OddBroker(script) as odd, publishing(odd) as made:
+        for number in range(100):
+            made.publish(Message(f"node/class/{number}", b"OFF", 1, retained=True))
+        wait_until(lambda: greeted in seen, "the greeting", deadline_seconds=5.0)
+        assert seen.count(greeted) == 1
+        assert len(seen) < 20
+        made.close(WILL, timeout_seconds=8.0)
+        wait_until(lambda: farewell in seen, "the farewell", deadline_seconds=5.0)
+        assert len(seen) < 80, "long before all states were told"
+        assert odd.connections == 1
+
+
+def test_an_event_that_finds_the_connection_gone_is_not_tried_for_ever() -> None:
+    made = Publisher(Address("127.0.0.1", 9, "test-publisher"), last_will=WILL, greeting=HELLO)
+    made._online.set()  # noqa: SLF001 - between the loss of a connection and the notice of it, which is a moment
+    made._suspicion.cut({"node/large": 3_000}, ())  # noqa: SLF001 - as above
+    made.publish(numbered(1))
+    made._commit()  # noqa: SLF001 - as above
+    turn = threading.Thread(target=made._pump, daemon=True)  # noqa: SLF001 - as above
+    turn.start()
+    turn.join(5.0)
+    assert not turn.is_alive()
+    assert made.outbox.depth == 1

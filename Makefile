@@ -23,7 +23,7 @@ help:
 	@echo "make bundle  train the default bundle again (half an hour on two cores; needs DATA)"
 	@echo "make install, make uninstall, make rollback  the systemd service, under /opt (as root); back to the version before an upgrade"
 	@echo "make test-systemd  the unit in a real systemd, in a box (as root)"
-	@echo "make chaos   killed daemons, cut power, broken brokers and microphones that die, for half an hour; nothing may be lost"
+	@echo "make chaos   killed daemons, cut power, broken brokers, microphones that die, disks that hang, clocks that are set, for 40 minutes"
 	@echo "make fuzz    hostile configurations, bundles, commands and audio files by the hundred thousand"
 	@echo "make home-assistant  discovery against Home Assistant itself (as root; 1.1 GB the first time)"
 	@echo "make soak    a day of sound through the service as fast as it goes, then an hour in real time"
@@ -74,6 +74,7 @@ chaos: $(VENV)/installed-all
 	$(BIN)/python -m tests.chaos.kills --kills 500 --power-cut
 	$(BIN)/python -m tests.chaos.delivery --seconds 600
 	$(BIN)/python -m tests.chaos.everything --seconds 600
+	$(SUDO) $(BIN)/python -m tests.chaos.surroundings --seconds 600
 
 fuzz: $(VENV)/installed-all
 	EDGE_DETECTOR_FUZZ=8000 $(BIN)/pytest -q tests/fuzz

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
@@ -13,6 +14,7 @@ from tests.rigs.waiting import wait_until
 
 LOG_BYTES = 1 << 16
 SAVE_SECONDS = 60.0
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def microphone_outages(microphone: FakeMicrophone) -> tuple[Outage, ...]:
     )
 
 
-def shuffled(outages: Sequence[Outage], chance: Random) -> Iterator[Outage]:
+def shuffled(kinds: Sequence[Kind], chance: Random) -> Iterator[Kind]:
     """For ever, in random order; none comes again before all others have come."""
     while True:
-        yield from chance.sample(outages, len(outages))
+        yield from chance.sample(kinds, len(kinds))

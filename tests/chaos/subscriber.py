@@ -1,6 +1,7 @@
 """A subscriber with a session that outlives connections and the broker, which keeps all it gets."""
 
 import threading
+import time
 from collections import defaultdict
 from types import TracebackType
 from typing import Any, Self
@@ -16,10 +17,16 @@ SESSION_SECONDS = 3_600
 
 
 class PersistentSubscriber:
-    """Use it as a context manager, around everything whose messages it must not miss."""
+    """Use it as a context manager, around everything whose messages it must not miss.
+
+    Attributes:
+        arrivals: when each message came, on the monotonic clock.
+
+    """
 
     def __init__(self, host: str, port: int, topic_filter: str) -> None:
         self._messages: defaultdict[str, list[Message]] = defaultdict(list)
+        self.arrivals: list[float] = []
         self._subscribed = threading.Event()
         self._filter = topic_filter
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="persistent-subscriber", protocol=paho.MQTTv5)
@@ -52,6 +59,7 @@ class PersistentSubscriber:
         client.subscribe(self._filter, qos=1)
 
     def _on_message(self, _client: paho.Client, _data: object, got: Any) -> None:  # noqa: ANN401 - paho's message
+        self.arrivals.append(time.monotonic())
         self._messages[got.topic.rpartition("/")[2]].append(
             Message(got.topic, bytes(got.payload), 1 if got.qos else 0, got.retain)
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import everything
+from tests.chaos import everything, surroundings
 from tests.chaos.delivery import Chaos, rage
 
 KILLS = 25
@@ -43,3 +43,11 @@ def test_the_service_loses_nothing_though_broker_microphone_and_its_own_process_
     figures = everything.run(1, lambda strikes: strikes < 1, haste=10.0)
     assert set(figures.record.outages.values()) == {1}
     assert figures.deliveries.decided > 0
+
+
+def test_a_clock_that_is_set_and_a_broker_that_hangs_up_lose_and_silence_nothing() -> None:
+    figures = surroundings.run(
+        1, lambda strikes: strikes < 2, outage_seconds=(1.0, 2.0), only=("clock set", "accepts and hangs up")
+    )
+    assert set(figures.record.outages.values()) == {1}
+    assert figures.deliveries.received >= figures.deliveries.decided > 0

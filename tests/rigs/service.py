@@ -3,25 +3,44 @@
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from tests.rigs.broker import Broker
 from tests.rigs.ledger import decided, keep_ledger
+from tests.rigs.relay import Relay
 from tests.rigs.rig import Rig
 
 
 class Service(Rig):
-    """Its folder is its state directory. It listens to the microphone "cot" that `environment` makes its process see.
+    """It listens to the microphone "cot" that `environment` makes its process see.
+
+    Args:
+        state: its state directory; its folder by default.
+        clock: a file that holds the seconds by which its system clock is off.
 
     Attributes:
         base: what its topics begin with.
 
     """
 
-    def __init__(self, broker: Broker, environment: Mapping[str, str], *, node: str = "nursery", mqtt: str = "") -> None:
+    def __init__(
+        self,
+        broker: Broker | Relay,
+        environment: Mapping[str, str],
+        *,
+        node: str = "nursery",
+        mqtt: str = "",
+        state: Path | None = None,
+        clock: Path | None = None,
+    ) -> None:
         super().__init__("edge-detector", stop_seconds=30.0)
         self.base = f"edge_detector/{node}"
-        self._outbox = self.folder / "outbox.sqlite"
-        self._environment = {**os.environ, **environment, "STATE_DIRECTORY": str(self.folder), "NOTIFY_SOCKET": ""}
+        state = state or self.folder
+        self._outbox = state / "outbox.sqlite"
+        self._module = "edge_detector" if clock is None else "tests.rigs.clocked"
+        self._environment = {**os.environ, **environment, "STATE_DIRECTORY": str(state), "NOTIFY_SOCKET": ""}
+        if clock is not None:
+            self._environment["CLOCK_OFFSET"] = str(clock)
         self._config = self.folder / "edge.toml"
         self._config.write_text(
             f'[node]\nname = "{node}"\n[[source]]\nname = "cot"\n[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n{mqtt}\n'
@@ -30,7 +49,7 @@ class Service(Rig):
 
     def start(self) -> None:
         """Start it; it is not ready yet."""
-        self.launch([sys.executable, "-m", "edge_detector", "run", "--config", str(self._config)], self._environment)
+        self.launch([sys.executable, "-m", self._module, "run", "--config", str(self._config)], self._environment)
 
     def decided(self) -> list[str]:
         """Message ids of all events that it ever committed, in order; only while it is stopped."""

@@ -8,10 +8,10 @@ from typing import Any
 from convert.files import read_json
 from convert.identity import UNNAMED, made_by
 from convert.serving import EMBEDDER_FACTS, pca_beside, read_pca
-from edge_detector.core import bundle as format_
-from edge_detector.core.bounded import read_regular
-from edge_detector.core.bundle import EmbedderId
-from edge_detector.core.embedding import Pca
+from edge_detector.bounded_files import read_regular
+from edge_detector.detection import bundle as format_
+from edge_detector.detection.bundle import EmbedderId
+from edge_detector.detection.embedding import Pca
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 

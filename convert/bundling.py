@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from convert.card import model_card
-from edge_detector.core import bundle as format_
+from edge_detector.detection import bundle as format_
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from convert.data.scoring import confusion_table
 from convert.score_tables import card_sections, cross_validation_card
-from edge_detector.core.bundle import Manifest, SoundClass
+from edge_detector.detection.bundle import Manifest, SoundClass
 
 FLATTERED = "the clips that the networks learnt from, which flatters them"
 

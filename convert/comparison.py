@@ -16,7 +16,7 @@ from convert.data.records import Form, read_dataset
 from convert.data.splits import Split
 from convert.evaluation import Measuring, Predictor, as_json, evaluate, evaluate_model
 from convert.files import read_json, write_json
-from edge_detector.edges.tflite import Graph
+from edge_detector.detection.tflite import Graph
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Float32

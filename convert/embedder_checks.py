@@ -9,7 +9,7 @@ import numpy as np
 from convert.data import released
 from convert.data.probes import probe_patches, probe_windows
 from convert.data.smoke import smoke_test, tflite_smoke_test
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.embedding import Pca
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 WINDOWS = 100

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.core.bounded import parse_json, read_npz, read_regular, require_regular
+from edge_detector.bounded_files import parse_json, read_npz, read_regular, require_regular
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 MAX_JSON_BYTES = 256_000_000

@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from edge_detector.core.bundle import EmbedderId, joined_digest, pca_digest
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.bundle import EmbedderId, joined_digest, pca_digest
+from edge_detector.detection.embedding import Pca
 from edge_detector.errors import UsageError
 
 UNNAMED = "an unnamed embedder"

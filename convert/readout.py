@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from convert.files import read_arrays, write_arrays
-from edge_detector.core.bundle import AudioSetLabel
-from edge_detector.core.embedding import dequantise
+from edge_detector.detection.bundle import AudioSetLabel
+from edge_detector.detection.embedding import dequantise
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Codes, Float32
 

@@ -8,16 +8,16 @@ import numpy as np
 import edge_detector
 from convert.files import read_json
 from convert.identity import UNNAMED, made_by
-from edge_detector.core.bounded import read_regular
-from edge_detector.core.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
-from edge_detector.core.classes import ClassMap
-from edge_detector.core.decision import Decider
-from edge_detector.core.embedding import Pca, quantise
-from edge_detector.core.logmel import LogMelStream, patches
-from edge_detector.edges.tflite import TfliteEmbedder, TfliteSequenceStep
+from edge_detector.bounded_files import read_regular
+from edge_detector.detection.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
+from edge_detector.detection.classes import ClassMap
+from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.embedding import Pca, quantise
+from edge_detector.detection.hysteresis import Decider
+from edge_detector.detection.logmel import LogMelStream, patches
+from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
-from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.types import Block, Codes, Float32, Scores
 
 DEFAULT_BUNDLE = Path(edge_detector.__file__).parent / "bundles" / "default"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_detector.core.bank import Bank
-from edge_detector.core.bundle import Bundle
-from edge_detector.edges.tflite import TfliteSequenceStep
+from edge_detector.detection.bundle import Bundle
+from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.types import Codes, Float32
 
 

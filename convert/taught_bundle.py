@@ -15,8 +15,8 @@ from convert.data.listening import NOISE, Ear, ear_of, found_by_hop, hear, hear_
 from convert.data.scoring import accuracy
 from convert.serving import detector_model
 from convert.steps import Step
-from edge_detector.core import bundle as format_
-from edge_detector.core.decision import Rule
+from edge_detector.detection import bundle as format_
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.types import Float32
 

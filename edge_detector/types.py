@@ -16,6 +16,8 @@ Codes: TypeAlias = NDArray[np.uint8]
 ProbabilityRate: TypeAlias = Literal["hop", "second", "off"]
 Strictness: TypeAlias = Literal["sensitive", "balanced", "strict"]
 EndReason: TypeAlias = Literal["ended", "max_duration", "shutdown", "source_lost", "gap", "interrupted"]
+SourceState: TypeAlias = Literal["starting", "healthy", "stalled", "reconnecting", "failed"]
+SignalQuality: TypeAlias = Literal["ok", "silent", "flat", "clipped"]
 
 
 @dataclass(frozen=True, slots=True)

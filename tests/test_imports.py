@@ -10,16 +10,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ("base", "core", "edges", "pipeline", "cli")
+BASE = "base"
 MAY_IMPORT = {
-    "base": {"base"},
-    "core": {"base", "core"},
-    "edges": {"base", "core"},
-    "pipeline": {"base", "core", "pipeline"},
-    "cli": set(LAYERS),
+    "edge_detector": {
+        BASE: set(),
+        "detection": {BASE},
+        "audio": {BASE},
+        "demo": {BASE},
+        "config": {BASE, "detection"},
+        "mqtt": {BASE, "detection", "audio", "config"},
+        "service": {BASE, "detection", "audio", "config", "mqtt"},
+        "cli": {BASE, "detection", "audio", "config", "mqtt", "service", "demo"},
+        "__main__": {"cli"},
+    },
 }
-CONVERT_MAY_IMPORT = {"base", "core", "pipeline"}
-CONVERT_EDGES = {"edge_detector.edges.audio_file", "edge_detector.edges.resampler", "edge_detector.edges.tflite"}
+"""What each domain may import beside itself; modules that lie beside the folders are the base, unless they are named."""
+CONVERT_MAY_IMPORT = {BASE, "detection"}
+CONVERT_MAY_ALSO_IMPORT = {
+    "edge_detector.audio.file",
+    "edge_detector.audio.resampler",
+    "edge_detector.demo.soundscape",
+    "edge_detector.demo.synthesis",
+}
+PURE = {
+    *("backoff", "bounded_files", "config", "errors", "levels", "params", "plain_text", "repeat_limit", "schema", "types"),
+    *(f"audio.{name}" for name in ("gaps", "programs.environment", "sample_clock", "segmenter", "signal_quality", "source")),
+    *(f"demo.{name}" for name in ("sounds", "soundscape", "synthesis")),
+    *(f"detection.{name}" for name in ("bundle", "classes", "detector", "embedding", "hysteresis", "load_shedding", "logmel")),
+    *(f"detection.{name}" for name in ("networks", "state_bank")),
+    *(f"mqtt.{name}" for name in ("commands", "home_assistant", "message_store", "messages", "name_conflict", "outbox")),
+    *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "store_thread", "telemetry", "troubles")),
+}
 PURE_MAY_NOT = {"threading", "queue", "time", "socket", "logging", "subprocess", "asyncio", "multiprocessing", "random"}
 TRAINING = {"tensorflow", "keras", "torch", "librosa", "matplotlib"}
 SHARED_BY_ALL = {"numpy"}
@@ -49,14 +70,10 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def layer(module: str) -> str:
-    parts = module.split(".")
-    return parts[1] if len(parts) > 2 or (len(parts) == 2 and parts[1] in LAYERS) else "base"
-
-
-def module_or_its_package(module: str) -> str:
-    """Files of one package below a layer, such as edges.microphone, are one module to the rules."""
-    return ".".join(module.split(".")[:3])
+def domain(module: str) -> str:
+    package, _, rest = module.partition(".")
+    first = rest.partition(".")[0]
+    return first if first in MAY_IMPORT[package] else BASE
 
 
 def outside(names: set[str]) -> set[str]:
@@ -64,20 +81,19 @@ def outside(names: set[str]) -> set[str]:
     return {top for top in tops if top not in sys.stdlib_module_names} - {"edge_detector", "convert"} - SHARED_BY_ALL
 
 
-def test_imports_point_down() -> None:
-    for name, tree in modules("edge_detector"):
-        here = layer(name)
-        if name == "edge_detector.__main__":
-            continue
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_down(package: str) -> None:
+    for name, tree in modules(package):
+        allowed = {domain(name), *MAY_IMPORT[package][domain(name)]}
         for target in imported(tree):
-            assert not target.startswith("convert"), f"{name} imports {target}"
-            if target.startswith("edge_detector"):
-                same = module_or_its_package(target) == module_or_its_package(name)
-                assert same or layer(target) in MAY_IMPORT[here], f"{name} ({here}) imports {target}"
+            assert not (package == "edge_detector" and target.startswith("convert")), f"{name} imports {target}"
+            if target.startswith(f"{package}."):
+                assert domain(target) in allowed, f"{name} ({domain(name)}) imports {target}"
 
 
-def test_there_are_no_cycles() -> None:
-    graph = {name: {target for target in imported(tree) if is_module(target)} - {name} for name, tree in modules("edge_detector")}
+@pytest.mark.parametrize("package", ["edge_detector", "convert"])
+def test_there_are_no_cycles(package: str) -> None:
+    graph = {name: {target for target in imported(tree) if is_module(target)} - {name} for name, tree in modules(package)}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -98,21 +114,28 @@ def test_each_outside_library_has_one_file_that_imports_it() -> None:
             gates[library].add(name)
     assert gates, "the walk finds imports"
     assert {library: files for library, files in gates.items() if len(files) > 1} == {}
-    for library, files in gates.items():
-        assert all(layer(name) == "edges" for name in files), f"{library} is imported outside edges: {files}"
 
 
-def test_the_pure_core_knows_no_thread_clock_socket_or_logger() -> None:
-    for name, tree in modules("edge_detector"):
-        if layer(name) in {"base", "core"} and name != "edge_detector.__main__":
-            assert not imported(tree) & PURE_MAY_NOT, name
+def test_pure_modules_know_no_thread_clock_socket_logger_or_library() -> None:
+    trees = dict(modules("edge_detector"))
+    for name in (f"edge_detector.{pure}" for pure in PURE):
+        names = imported(trees[name])
+        assert not names & PURE_MAY_NOT, name
+        assert not outside(names), name
+
+
+def test_pure_modules_import_only_pure_ones() -> None:
+    trees = dict(modules("edge_detector"))
+    for name in PURE:
+        ours = {target for target in imported(trees[f"edge_detector.{name}"]) if target.startswith("edge_detector.")}
+        assert {target.removeprefix("edge_detector.") for target in ours} <= PURE, name
 
 
 def test_convert_imports_only_what_training_and_serving_share() -> None:
     for name, tree in modules("convert"):
         for target in imported(tree):
             if target.startswith("edge_detector"):
-                assert layer(target) in CONVERT_MAY_IMPORT or target in CONVERT_EDGES, f"{name} imports {target}"
+                assert domain(target) in CONVERT_MAY_IMPORT or target in CONVERT_MAY_ALSO_IMPORT, f"{name} imports {target}"
 
 
 def test_tensorflow_lives_only_where_graphs_are_built() -> None:
@@ -123,7 +146,7 @@ def test_tensorflow_lives_only_where_graphs_are_built() -> None:
 
 @pytest.mark.parametrize("module", ["edge_detector.cli.main", "edge_detector.cli.demo"])
 def test_a_fresh_interpreter_that_loads_the_daemon_finds_no_training_library(module: str) -> None:
-    code = f"import sys, {module}; from edge_detector.cli.build import load_ears; load_ears(None); print(*sys.modules)"
+    code = f"import sys, {module}; from edge_detector.service.factory import load_ears; load_ears(None); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert loaded & {"numpy", "ai_edge_litert", "tflite_runtime"}, "the daemon was really loaded"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from convert.commands import teach
+from edge_detector.audio.dump import Dump
 from edge_detector.cli.main import main, parser
-from edge_detector.core.soundscape import make_soundscape
-from edge_detector.edges.dump import Dump
+from edge_detector.demo.soundscape import make_soundscape
 from tests.convert.test_own_bundle import STEPS
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
+from edge_detector.service.factory import DEFAULT_BUNDLE
 
 GOAL = 0.95
 GOAL_UNSEEN = 0.93

@@ -20,7 +20,7 @@ from convert.data.material import BY_KIND, SPLITS, Part, files_of, pieces, read_
 from convert.data.sorting import KindSorter
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
-from edge_detector.core.soundscape import INT16_SCALE
+from edge_detector.demo.soundscape import INT16_SCALE
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

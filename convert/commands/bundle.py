@@ -27,10 +27,10 @@ from convert.files import read_json
 from convert.identity import identity_of, require_same
 from convert.score_tables import for_manifest, read_score
 from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
-from edge_detector.core import bundle as format_
-from edge_detector.core.classes import UNTESTED_RULE
-from edge_detector.core.decision import Rule
-from edge_detector.core.embedding import Pca
+from edge_detector.detection import bundle as format_
+from edge_detector.detection.classes import UNTESTED_RULE
+from edge_detector.detection.embedding import Pca
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 

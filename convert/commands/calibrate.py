@@ -14,7 +14,7 @@ from convert.data.thresholds import Costs, Threshold, cheapest
 from convert.files import write_json
 from convert.progress import Progress
 from convert.serving import detector_model
-from edge_detector.core.bundle import Bundle, SoundClass, hop_key, load_bundle
+from edge_detector.detection.bundle import Bundle, SoundClass, hop_key, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 

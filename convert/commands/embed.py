@@ -23,7 +23,7 @@ from convert.progress import Progress
 from convert.readout import Readout, read_readout
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from edge_detector import __version__
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes
 

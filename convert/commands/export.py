@@ -12,7 +12,7 @@ from convert.begun import digest_of_files
 from convert.data.projection import CLIP
 from convert.data.records import read_dataset
 from convert.files import write_bytes, write_json
-from edge_detector.core.bundle import SEQUENCE
+from edge_detector.detection.bundle import SEQUENCE
 from edge_detector.params import CODE_LIMIT
 from edge_detector.types import Codes
 

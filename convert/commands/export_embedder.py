@@ -10,7 +10,7 @@ from convert.data.smoke import tflite_smoke_test
 from convert.embedder_checks import yamnet_file
 from convert.files import write_bytes, write_json
 from convert.readout import write_readout
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.embedding import Pca
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 

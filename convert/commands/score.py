@@ -52,7 +52,7 @@ from convert.files import write_bytes
 from convert.other_sounds_tables import draw_other_sounds
 from convert.score_tables import AMONG, OTHER_SOUNDS, score_text
 from convert.serving import enabled_classes
-from edge_detector.core.bundle import Bundle, load_bundle
+from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.types import Float32

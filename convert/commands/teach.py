@@ -24,7 +24,7 @@ from convert.progress import Progress
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from convert.taught_bundle import FEW, RECORD_THE_ROOM, Taught, calibrated, hear_quiet, manifest_of, measured, rules_of
 from convert.teaching import Lesson, Recipe, School, exported
-from edge_detector.core import bundle as format_
+from edge_detector.detection import bundle as format_
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

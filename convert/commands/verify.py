@@ -12,11 +12,11 @@ from convert.data.probes import probe_stream
 from convert.embedder_checks import embedder_checks
 from convert.files import read_json
 from convert.serving import detector_model, stream_probabilities
-from edge_detector.core.bank import Bank
-from edge_detector.core.bundle import Bundle, load_bundle
-from edge_detector.core.embedding import quantise
-from edge_detector.core.logmel import patches
-from edge_detector.edges.tflite import TfliteSequenceStep
+from edge_detector.detection.bundle import Bundle, load_bundle
+from edge_detector.detection.embedding import quantise
+from edge_detector.detection.logmel import patches
+from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Codes, Float32

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.edges.audio_file import AudioFile, read_mono, refuse_cancelled, refuse_cut
-from edge_detector.edges.resampler import StreamResampler
+from edge_detector.audio.file import AudioFile, read_mono, refuse_cancelled, refuse_cut
+from edge_detector.audio.resampler import StreamResampler
 from edge_detector.types import Block, Float32
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.record_forms import Record
-from edge_detector.core.embedding import dequantise
+from edge_detector.detection.embedding import dequantise
 from edge_detector.types import Codes, Float32
 
 MAX_FRAMES = 300

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.core.decision import Decider, Rule, shifted
+from edge_detector.detection.hysteresis import Decider, Rule, shifted
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.types import EventStart, Float32, Scores
 

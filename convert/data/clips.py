@@ -9,7 +9,7 @@ import numpy as np
 
 from convert.data.audio import read_16khz
 from convert.data.classes import ClassName, named, slug_of
-from edge_detector.edges.audio_file import FOREIGN_SUFFIXES
+from edge_detector.audio.file import FOREIGN_SUFFIXES
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from convert.data.augment import gain_of_db, in_room, of_telephone, rms
-from edge_detector.core.synthesis import band, noise, tilted
+from edge_detector.demo.synthesis import band, noise, tilted
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 

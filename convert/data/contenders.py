@@ -13,7 +13,7 @@ from convert.data.listening import NOISE, Labelled, Levels, calibration_set, hea
 from convert.data.peer import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, Peer
 from convert.data.thresholds import Costs, cheapest
 from convert.serving import detector_model, enabled_classes, stream_probabilities
-from edge_detector.core.bundle import Bundle, SoundClass, hop_key
+from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

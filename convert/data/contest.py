@@ -11,7 +11,7 @@ from convert.data.figures import added_events, alarms_json, events_json, found_j
 from convert.data.scenes import SceneComposer, ScoredScene
 from convert.measures.events import SoundEvent, count_events, joined
 from convert.progress import Progress
-from edge_detector.core.decision import Decider, Rule
+from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.params import FRONT_END
 from edge_detector.types import EventEnd, EventStart, Float32
 

@@ -17,10 +17,10 @@ from convert.data.kinds import kind_of
 from convert.data.thresholds import CalibrationSet
 from convert.progress import Progress
 from convert.serving import detector_model, stream_probabilities
-from edge_detector.core.bundle import Bundle, SoundClass, hop_key
-from edge_detector.core.classes import ClassMap
+from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
+from edge_detector.detection.classes import ClassMap
+from edge_detector.detection.detector import Model
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.pipeline.hearing import Model
 from edge_detector.types import Float32
 
 NOISE = "synthetic noise"

@@ -24,11 +24,11 @@ from convert.data.peer import EXAMPLE_STEP_SAMPLES, Peer, by_identifier, names_o
 from convert.data.scoring import clip_probabilities
 from convert.progress import Progress
 from convert.serving import detector_model, enabled_classes, stream_probabilities
-from edge_detector.core.bundle import Bundle, SoundClass, hop_key
-from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
+from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
+from edge_detector.detection.detector import Model
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
-from edge_detector.pipeline.hearing import Model
 from edge_detector.types import EventStart, Float32
 
 TEN = (

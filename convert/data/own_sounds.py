@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convert.data.activity import window_energy
 from convert.data.audio import read_16khz
 from convert.data.clips import AUDIO_SUFFIXES, NO_CLASS, NO_FOLD, Clip, LoadedClip
-from edge_detector.core.soundscape import VOICINGS, make_soundscape
+from edge_detector.demo.soundscape import VOICINGS, make_soundscape
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

@@ -17,8 +17,8 @@ from convert.data.classes import ClassName
 from convert.data.doubts import Doubts
 from convert.data.tagger import Tagger
 from convert.data.yamnet_labels import read_labels
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.decision import Rule
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

@@ -9,7 +9,7 @@ from convert.data.augment import gain_of_db
 from convert.data.background import Backgrounds
 from convert.data.clips import find_clips, labels_of, load_clips
 from convert.data.windows import WindowSource
-from edge_detector.core.logmel import log_mel
+from edge_detector.detection.logmel import log_mel
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 

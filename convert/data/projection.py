@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_detector.core.embedding import Pca, dequantise
+from edge_detector.detection.embedding import Pca, dequantise
 from edge_detector.params import CODE_LIMIT, EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convert.data import protobuf
-from edge_detector.core.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
+from edge_detector.detection.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
 

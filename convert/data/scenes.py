@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from convert.data.augment import gain_of_db, reverberant, rms
 from convert.data.clips import LoadedClip
 from convert.measures.events import SoundEvent, joined
-from edge_detector.core.synthesis import band, noise, tilted
+from edge_detector.demo.synthesis import band, noise, tilted
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 

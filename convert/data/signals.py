@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from edge_detector.core.synthesis import RATE_HZ, Gain, at_rms, band, noise, tilted, wander
+from edge_detector.demo.synthesis import RATE_HZ, Gain, at_rms, band, noise, tilted, wander
 from edge_detector.types import Float32
 
 TONE_HZ = 1_000.0

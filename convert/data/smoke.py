@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.core.embedding import Pca, quantise
-from edge_detector.core.logmel import log_mel
-from edge_detector.edges.resampler import StreamResampler
-from edge_detector.edges.tflite import TfliteEmbedder
+from edge_detector.audio.resampler import StreamResampler
+from edge_detector.detection.embedding import Pca, quantise
+from edge_detector.detection.logmel import log_mel
+from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Float32
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.edges.tflite import interpreter_class
+from edge_detector.detection.tflite import interpreter_class
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

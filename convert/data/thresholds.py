@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.data.calibration import FINEST, OFF_SHARE, PIECE_HOPS, Stream, at_hop, hours, starts_in
-from edge_detector.core.decision import Rule
+from edge_detector.detection.hysteresis import Rule
 
 SMOOTHING = 0.4
 """Log-odds: the width of the logistic function that each recording counts with, in place of a step."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.data.classes import read_class_names
-from edge_detector.core.bundle import AudioSetLabel
+from edge_detector.detection.bundle import AudioSetLabel
 from edge_detector.errors import UsageError
 
 LABELS = "yamnet_label_list.txt"

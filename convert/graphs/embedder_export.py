@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from convert.graphs.tflite import Precision, to_tflite
 from convert.graphs.vggish import Vggish
-from edge_detector.core.embedding import Pca, dequantise, quantise
-from edge_detector.edges.tflite import TfliteEmbedder
+from edge_detector.detection.embedding import Pca, dequantise, quantise
+from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Float32

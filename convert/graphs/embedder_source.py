@@ -13,7 +13,7 @@ from convert.files import read_json, write_arrays, write_json
 from convert.graphs.vggish import VGGISH, Layout, Vggish
 from convert.graphs.vggish_checkpoint import read_checkpoint
 from convert.serving import EMBEDDER_FACTS, read_pca
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.embedding import Pca
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 

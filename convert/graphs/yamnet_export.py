@@ -26,9 +26,9 @@ from convert.data.yamnet_labels import labelled, read_labels
 from convert.graphs.yamnet_body import classifier, cut_body, parameters, read_file, with_inner_outputs
 from convert.progress import Progress
 from convert.readout import Readout
-from edge_detector.core.embedding import Pca, quantise
-from edge_detector.core.logmel import log_mel
-from edge_detector.edges.tflite import Graph
+from edge_detector.detection.embedding import Pca, quantise
+from edge_detector.detection.logmel import log_mel
+from edge_detector.detection.tflite import Graph
 from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Float32

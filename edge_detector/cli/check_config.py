@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from edge_detector.cli.build import DEFAULT_BUNDLE, load_ears_of
-from edge_detector.core.bundle import hop_key
-from edge_detector.core.classes import enabled_classes
-from edge_detector.core.config import SourceConfig, load_config, rules
+from edge_detector.config import SourceConfig, load_config, rules
+from edge_detector.detection.bundle import hop_key
+from edge_detector.detection.classes import enabled_classes
+from edge_detector.service.factory import DEFAULT_BUNDLE, load_ears_of
 
 
 def _device(source: SourceConfig) -> str:
@@ -14,7 +14,7 @@ def _device(source: SourceConfig) -> str:
     if source.device_file is not None:
         return f"of the URL in {source.device_file}"
     if source.kind == "url":
-        from edge_detector.edges.programs.ffmpeg import without_secrets  # noqa: PLC0415 - as in build.open_source
+        from edge_detector.audio.programs.ffmpeg import without_secrets  # noqa: PLC0415 - as in build.open_source
 
         return without_secrets(source.device or "")
     return source.device or "default"

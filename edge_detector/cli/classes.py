@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import AudioSetLabel, Evidence, Manifest, SoundClass, hop_key, load_bundle
-from edge_detector.core.classes import resolve_classes
-from edge_detector.core.config import Config, default_config, load_config, rules
-from edge_detector.core.strict import shown
+from edge_detector.config import Config, default_config, load_config, rules
+from edge_detector.detection.bundle import AudioSetLabel, Evidence, Manifest, SoundClass, hop_key, load_bundle
+from edge_detector.detection.classes import resolve_classes
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.schema import shown
+from edge_detector.service.factory import DEFAULT_BUNDLE
 
 LEAST_COLUMNS = 40
 WIDEST_SLUG = 22

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_detector.cli.build import load_ears_of
-from edge_detector.cli.credentials import broker_of, passing_client_id
-from edge_detector.cli.service import Service
-from edge_detector.cli.state import State
-from edge_detector.core.config import Config, HomeAssistantConfig, MqttConfig, SourceConfig
-from edge_detector.core.soundscape import PlannedEvent, make_soundscape
-from edge_detector.edges.demo_broker import demo_broker
-from edge_detector.edges.dump import Dump
-from edge_detector.edges.mqtt import subscription
+from edge_detector.audio.dump import Dump
+from edge_detector.config import Config, HomeAssistantConfig, MqttConfig, SourceConfig
+from edge_detector.demo.broker import demo_broker
+from edge_detector.demo.soundscape import PlannedEvent, make_soundscape
 from edge_detector.errors import BrokerError
+from edge_detector.mqtt.client import subscription
+from edge_detector.mqtt.credentials import broker_of, passing_client_id
 from edge_detector.params import FRONT_END
+from edge_detector.service.factory import load_ears_of
+from edge_detector.service.service import Service
+from edge_detector.service.state import State
 from edge_detector.types import Message
 
 NODE, SOURCE = "demo", "soundscape"

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from edge_detector.core.logmel import LEVEL_FLOOR_DBFS
-from edge_detector.edges.microphone import InputDevice, Measurement, alsa_name, list_devices, measure
+from edge_detector.audio.microphone import InputDevice, Measurement, alsa_name, list_devices, measure
 from edge_detector.errors import SourceError
+from edge_detector.levels import LEVEL_FLOOR_DBFS
 
 MARK_OF_DEFAULT = "*"
 

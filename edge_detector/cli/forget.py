@@ -8,13 +8,15 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from edge_detector.cli.credentials import broker_of, passing_client_id
-from edge_detector.core import wire
-from edge_detector.core.config import Config, load_config
-from edge_detector.core.home_assistant import removal
-from edge_detector.edges.mqtt import Broker, Publisher, subscription
-from edge_detector.edges.tls import describe_connect_error
+from edge_detector.config import Config, load_config
 from edge_detector.errors import BrokerError
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.address import Broker
+from edge_detector.mqtt.client import subscription
+from edge_detector.mqtt.credentials import broker_of, passing_client_id
+from edge_detector.mqtt.home_assistant import removal
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def run(config_path: Path) -> int:
     broker = broker_of(config.mqtt, passing_client_id(f"edge_detector-{config.node}-forget"))
     base = f"{config.mqtt.base_topic}/{config.node}"
     found = _retained(broker, config, base)
-    if found.get(f"{base}/status") == wire.ONLINE.encode():
+    if found.get(f"{base}/status") == messages.ONLINE.encode():
         LOG.warning("the service of this node seems to run, and will publish again; stop it first: systemctl stop edge-detector")
     # Discovery first: Home Assistant would object to the empty state of an entity that it still has.
     topics = sorted(found, key=lambda topic: (topic.startswith(f"{base}/"), topic))
@@ -88,10 +90,10 @@ def _is_ours(message: Message, config: Config, base: str) -> bool:
 
 def _empty(broker: Broker, base: str, topics: Iterable[str]) -> None:
     # Not a topic of the node's: an empty will leaves nothing behind.
-    farewell = wire.forgotten(f"{base}/forget-{uuid.uuid4().hex[:8]}")
+    farewell = messages.forgotten(f"{base}/forget-{uuid.uuid4().hex[:8]}")
     publisher = Publisher(broker, last_will=farewell, greeting=farewell, explain=describe_connect_error)
     for topic in topics:  # before the start: afterwards there is room for a limited number at a time
-        publisher.publish(wire.forgotten(topic))
+        publisher.publish(messages.forgotten(topic))
     publisher.start()
     let_in = publisher.wait_connected(LOGIN_SECONDS)
     acknowledged = publisher.close(farewell, DELIVERY_SECONDS if let_in else 0.1)

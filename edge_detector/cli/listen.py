@@ -10,24 +10,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge_detector.cli.build import Ears, build_listener, load_ears_of, open_argument, warn
-from edge_detector.core import wire
-from edge_detector.core.bundle import hop_key
-from edge_detector.core.classes import enabled_indices
-from edge_detector.core.config import default_config, load_config, rules
-from edge_detector.core.decision import Rule
-from edge_detector.core.wire import Signal
-from edge_detector.edges.dump import Dump
+from edge_detector.audio.dump import Dump
+from edge_detector.config import default_config, load_config, rules
+from edge_detector.detection.bundle import hop_key
+from edge_detector.detection.classes import enabled_indices
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError, SourceError, UsageError
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.reporter import Reporter, top_classes
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.pipeline.listener import Listener
-from edge_detector.pipeline.reporter import Reporter, top_classes
-from edge_detector.types import Detection, EventEnd, Message, Scores
+from edge_detector.service.factory import Ears, build_listener, load_ears_of, open_argument, warn
+from edge_detector.service.stream import Listener
+from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality
 
 POLL_SECONDS = 0.5
 JSON_TYPES = ("probabilities", "event", "health")
 METER_FLOOR_DBFS = -60.0
-SIGNAL_WORDS: Mapping[Signal, str] = {
+SIGNAL_WORDS: Mapping[SignalQuality, str] = {
     "silent": "nothing is heard, digital silence: it is muted, switched off or empty; see to the microphone or the recording",
     "flat": "nothing is heard, a value that does not move: the microphone or its converter is broken; try another",
     "clipped": "the sound is so loud that it is cut off; turn it down",
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         name = "mic" if source.live else "file"
         view = JsonLines(listener, ears, rules_now, name) if options.json else Table(listener, ears, rules_now)
         try:
-            signal: Signal = "ok"
+            signal: SignalQuality = "ok"
             for item in _items(listener, options.seconds):
                 view.show(item)
                 if listener.signal not in (signal, "ok"):
@@ -91,7 +90,7 @@ class JsonLines:
     def __init__(self, listener: Listener, ears: Ears, rules: Sequence[Rule], name: str) -> None:
         self.windows = 0
         self._listener = listener
-        names = wire.Names("edge_detector/listen", "listen", name, listener.source.stream_id)
+        names = messages.Names("edge_detector/listen", "listen", name, listener.source.stream_id)
         self._reporter = Reporter(names, ears.classes, rules, "hop", time.time)
 
     def show(self, item: Scores | Detection) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from edge_detector import __version__
 from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run
-from edge_detector.cli.logs import start_logging
-from edge_detector.core.bundle import hop_key
+from edge_detector.detection.bundle import hop_key
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.service.logs import start_logging
 from edge_detector.streams import flush_output, run_guarded
 
 

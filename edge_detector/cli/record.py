@@ -12,15 +12,15 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
-from edge_detector.cli.build import STDIN, open_argument, warn
-from edge_detector.core.signal import SignalMonitor
-from edge_detector.core.strict import SLUG
-from edge_detector.core.takes import SHORTEST_SECONDS, Problem, Take, TakeCutter
-from edge_detector.core.wire import Signal
-from edge_detector.edges.resampler import StreamResampler
-from edge_detector.edges.wav_file import write_clip
+from edge_detector.audio.resampler import StreamResampler
+from edge_detector.audio.segmenter import SHORTEST_SECONDS, Problem, Take, TakeCutter
+from edge_detector.audio.signal_quality import SignalMonitor
+from edge_detector.audio.source import Source
+from edge_detector.audio.wav_file import write_clip
 from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
-from edge_detector.pipeline.protocols import Source
+from edge_detector.schema import SLUG
+from edge_detector.service.factory import STDIN, open_argument, warn
+from edge_detector.types import SignalQuality
 
 POLL_SECONDS = 0.1
 METER_FLOOR_DBFS = -80.0
@@ -118,7 +118,7 @@ class View(Protocol):
     def begin(self) -> None:
         """The source is open."""
 
-    def hear(self, cutter: TakeCutter, signal: Signal) -> None:
+    def hear(self, cutter: TakeCutter, signal: SignalQuality) -> None:
         """Some sound was heard."""
 
     def show(self, take: Take, path: Path | None) -> None:
@@ -138,7 +138,7 @@ class JsonLines:
         """Say that sound is heard from now on."""
         self._print({"type": "listening", "label": self._collection.label})
 
-    def hear(self, cutter: TakeCutter, signal: Signal) -> None:
+    def hear(self, cutter: TakeCutter, signal: SignalQuality) -> None:
         """Levels are for people."""
 
     def show(self, take: Take, path: Path | None) -> None:
@@ -163,7 +163,7 @@ class Screen:
     def __init__(self, collection: Collection, options: argparse.Namespace, *, keys: bool) -> None:
         self._collection, self._options, self._keys = collection, options, keys
         self._live = sys.stdout.isatty()
-        self._signal: Signal = "ok"
+        self._signal: SignalQuality = "ok"
 
     def begin(self) -> None:
         """Say what to do."""
@@ -172,7 +172,7 @@ class Screen:
         when += ["when you press Enter"] if self._keys else []
         self._write(f"Make the sound: {self._options.seconds:g} s of it are kept {' or '.join(when)}. Ctrl-C ends it.")
 
-    def hear(self, cutter: TakeCutter, signal: Signal) -> None:
+    def hear(self, cutter: TakeCutter, signal: SignalQuality) -> None:
         """Refresh the live line, and say when the microphone begins to give nothing."""
         if signal != self._signal and signal in ("silent", "flat"):
             self._write(f"nothing is heard, {ADVICE[signal]}")

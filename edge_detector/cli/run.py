@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from edge_detector.cli.build import load_ears_of
-from edge_detector.cli.credentials import broker_of, lasting_client_id
-from edge_detector.cli.service import Service
-from edge_detector.cli.state import open_state, state_folder
-from edge_detector.core.config import Config, default_config, load_config, rules
+from edge_detector.config import Config, default_config, load_config, rules
 from edge_detector.errors import SourceError
+from edge_detector.mqtt.credentials import broker_of, lasting_client_id
+from edge_detector.service.factory import load_ears_of
+from edge_detector.service.service import Service
+from edge_detector.service.state import open_state, state_folder
 
 LOG = logging.getLogger(__name__)
 

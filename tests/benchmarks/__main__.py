@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_detector.cli.build import load_ears
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
+from edge_detector.service.factory import load_ears
 from tests.benchmarks.service import measure_service, yamnet_memory_bytes
 from tests.benchmarks.stages import PEER, stages, yamnet
 from tests.conftest import DATA

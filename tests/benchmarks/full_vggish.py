@@ -22,12 +22,12 @@ from convert.__main__ import main as convert
 from convert.data.records import Record, write_dataset
 from convert.graphs.vggish import VGGISH
 from convert.serving import CodeEmbedder
-from edge_detector.cli.build import load_ears
-from edge_detector.core.bank import Bank
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.soundscape import make_soundscape
-from edge_detector.edges.tflite import TfliteSequenceStep
+from edge_detector.demo.soundscape import make_soundscape
+from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.params import FRONT_END
+from edge_detector.service.factory import load_ears
 from tests.benchmarks.stages import blocks_of, decided_events
 from tests.conftest import DATA
 from tests.convert.vggish_reference import random_weights, write_checkpoint

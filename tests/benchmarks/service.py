@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import subscription
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import subscription
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
@@ -24,7 +24,7 @@ WINDOWS = 20
 
 _YAMNET_LOOP = """
 import sys, numpy as np
-from edge_detector.edges.tflite import interpreter_class
+from edge_detector.detection.tflite import interpreter_class
 interpreter = interpreter_class()(model_path=sys.argv[1], num_threads=1)
 interpreter.allocate_tensors()
 entry, output = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]

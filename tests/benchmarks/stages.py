@@ -5,17 +5,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from edge_detector.cli.build import Ears
-from edge_detector.core import wire
-from edge_detector.core.clock import Anchor
-from edge_detector.core.config import default_config, rules
-from edge_detector.core.decision import Decider
-from edge_detector.core.embedding import quantise
-from edge_detector.core.logmel import LogMelStream, patches
-from edge_detector.edges.tflite import interpreter_class
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.config import default_config, rules
+from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.embedding import quantise
+from edge_detector.detection.hysteresis import Decider
+from edge_detector.detection.logmel import LogMelStream, patches
+from edge_detector.detection.tflite import interpreter_class
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.reporter import Reporter
 from edge_detector.params import FRONT_END
-from edge_detector.pipeline.hearing import Hearing, Model
-from edge_detector.pipeline.reporter import Reporter
+from edge_detector.service.factory import Ears
 from edge_detector.types import Block, Codes, Detection, Float32, Scores
 
 BLOCK_SAMPLES = 1_600
@@ -54,7 +54,7 @@ def decided_events(ears: Ears, blocks: Sequence[Block]) -> Iterator[Scores | Det
 
 
 def payloads(ears: Ears, blocks: Sequence[Block]) -> None:
-    names = wire.Names("edge_detector/bench", "bench", "sound", "0")
+    names = messages.Names("edge_detector/bench", "bench", "sound", "0")
     reporter = Reporter(names, ears.classes, rules(ears.classes, 1, default_config()), "hop", time.time)
     for item in decided_events(ears, blocks):
         for _ in reporter.report(item, Anchor(0, 0.0, "file")):

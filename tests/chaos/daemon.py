@@ -17,9 +17,10 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
-from edge_detector.core.outgoing import Outbox
-from edge_detector.edges.mqtt import Broker, Publisher
-from edge_detector.edges.storage.outbox import SqliteShelf
+from edge_detector.mqtt.address import Broker
+from edge_detector.mqtt.outbox import Outbox
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.sqlite_store import SqliteShelf
 from edge_detector.types import Message
 from tests.rigs.publisher import HELLO, WILL
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from random import Random
 from statistics import median
 
-from edge_detector.core.wire import rfc3339
-from edge_detector.edges.storage.outbox import SqliteShelf
+from edge_detector.mqtt.messages import rfc3339
+from edge_detector.mqtt.sqlite_store import SqliteShelf
 from tests.chaos.outages import persistent_broker
 from tests.chaos.reckoning import Deliveries, reckon
 from tests.chaos.room import Played, Room

@@ -21,8 +21,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_detector.core.outgoing import IN_FLIGHT
-from edge_detector.edges.storage.outbox import SqliteShelf, open_outbox
+from edge_detector.mqtt.outbox import IN_FLIGHT
+from edge_detector.mqtt.sqlite_store import SqliteShelf, open_outbox
 from edge_detector.types import Message
 
 FILE = "outbox.db"

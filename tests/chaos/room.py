@@ -8,7 +8,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from edge_detector.core.soundscape import PROGRAMME, make_soundscape
+from edge_detector.demo.soundscape import PROGRAMME, make_soundscape
 from tests.rigs.fake_microphone import FakeMicrophone
 
 SOUNDS = tuple(slug for slug, _ in PROGRAMME if slug != "dog_bark")

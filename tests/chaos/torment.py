@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
-from edge_detector.core.wire import rfc3339
+from edge_detector.mqtt.messages import rfc3339
 from tests.chaos.outages import Outage, broker_outages, microphone_outages, shuffled
 from tests.chaos.subscriber import PersistentSubscriber
 from tests.rigs.broker import Broker

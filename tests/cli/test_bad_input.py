@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import SEQUENCE
+from edge_detector.detection.bundle import SEQUENCE
+from edge_detector.service.factory import DEFAULT_BUNDLE
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.hostile_bundle import sequence_of, signed_bundle
 

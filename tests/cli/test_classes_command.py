@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
 from edge_detector.cli.main import main
-from edge_detector.core.bundle import AudioSetLabel, Manifest, load_bundle
-from edge_detector.core.classes import UNTESTED_RULE, resolve_classes
-from edge_detector.core.config import load_config
-from edge_detector.core.decision import STRICTNESS_LOG_ODDS, shifted
+from edge_detector.config import load_config
+from edge_detector.detection.bundle import AudioSetLabel, Manifest, load_bundle
+from edge_detector.detection.classes import UNTESTED_RULE, resolve_classes
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, shifted
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.service.factory import DEFAULT_BUNDLE
 from edge_detector.types import Strictness
 from tests.rigs.command import edge_detector
 from tests.rigs.labelled_bundle import TWELVE, labelled_bundle

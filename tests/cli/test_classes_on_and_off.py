@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.cli.build import load_ears_of
-from edge_detector.cli.service import Service
-from edge_detector.cli.state import State, open_state
-from edge_detector.core.config import Config, OutboxConfig, load_config
-from edge_detector.core.soundscape import PlannedEvent, make_soundscape
-from edge_detector.edges.dump import Dump
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.storage.settings import parse_settings
+from edge_detector.audio.dump import Dump
+from edge_detector.config import Config, OutboxConfig, load_config
+from edge_detector.demo.soundscape import PlannedEvent, make_soundscape
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.service.factory import load_ears_of
+from edge_detector.service.service import Service
+from edge_detector.service.settings_file import parse_settings
+from edge_detector.service.state import State, open_state
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.command import edge_detector

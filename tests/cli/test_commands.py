@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from edge_detector.core.soundscape import Soundscape, make_soundscape
+from edge_detector.demo.soundscape import Soundscape, make_soundscape
 from edge_detector.params import FRONT_END
 from tests.rigs.command import edge_detector
 

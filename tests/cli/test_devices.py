@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_detector.audio.microphone import measure
+from edge_detector.audio.microphone.measuring import RATES_HZ
 from edge_detector.cli import devices
-from edge_detector.edges.microphone import measure
-from edge_detector.edges.microphone.measuring import RATES_HZ
 from edge_detector.errors import SourceError
 from tests.rigs.fake_microphone import DEVICE_NAME, FakeMicrophone
 

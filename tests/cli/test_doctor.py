@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from edge_detector.cli import doctor
-from edge_detector.cli.build import DEFAULT_BUNDLE, load_ears
 from edge_detector.cli.doctor.sound import Heard, device_advice, examine_source, judge_sound
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.classes import enabled_indices, resolve_classes
-from edge_detector.core.config import SourceConfig, default_config, parse_config, rules
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.config import SourceConfig, default_config, parse_config, rules
+from edge_detector.demo.soundscape import make_soundscape
+from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.classes import enabled_indices, resolve_classes
 from edge_detector.errors import UsageError
+from edge_detector.service.factory import DEFAULT_BUNDLE, load_ears
 from edge_detector.types import Float32, Scores
 from tests.rigs.broker import Broker, free_port
 from tests.rigs.fake_microphone import FakeMicrophone
@@ -165,7 +165,7 @@ def test_a_broker_that_refuses_the_password_or_the_topic_is_told_apart(
 
 
 def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
-    from edge_detector.edges.dump import Dump  # noqa: PLC0415 - used here only
+    from edge_detector.audio.dump import Dump  # noqa: PLC0415 - used here only
 
     soundscape = make_soundscape()
     dump = Dump(tmp_path / "tape.wav", 16_000)

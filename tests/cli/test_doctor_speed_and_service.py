@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from edge_detector.cli.build import load_ears
 from edge_detector.cli.doctor.broker import judge_service
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.cli.doctor.speed import judge_speed, measure
-from edge_detector.core.config import SourceConfig
+from edge_detector.config import SourceConfig
+from edge_detector.service.factory import load_ears
 
 MICROPHONE = SourceConfig("cot")
 BASE = "edge_detector/nursery"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from tests.rigs.fake_microphone import FakeMicrophone
 
 DIFFERS = {"topic", "time", "latency_ms", "message_id", "start", "end", "source", "published", "clock"}
@@ -70,7 +70,7 @@ def test_replays_of_one_file_have_the_same_event_ids(live_run: tuple[Path, list[
 
 def test_a_pipe_of_raw_samples_gives_what_the_file_gives(live_run: tuple[Path, list[dict[str, Any]]]) -> None:
     dump, _ = live_run
-    from edge_detector.edges.audio_file import AudioFile  # noqa: PLC0415 - only here
+    from edge_detector.audio.file import AudioFile  # noqa: PLC0415 - only here
 
     source, samples = AudioFile(dump), []
     while not source.ended:

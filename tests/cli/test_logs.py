@@ -3,11 +3,11 @@ import os
 import subprocess
 import sys
 
-from edge_detector.cli.logs import JournalFormatter
+from edge_detector.service.logs import JournalFormatter
 
 LOGGING_CHILD = """
 import os, sys, logging
-from edge_detector.cli.logs import start_logging
+from edge_detector.service.logs import start_logging
 status = os.fstat(2)
 stream = f"{status.st_dev}:{status.st_ino}"
 start_logging({"JOURNAL_STREAM": stream if sys.argv[1] == "journal" else "1:2"})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
 from tests.rigs.command import edge_detector
 from tests.rigs.pi_box import PROCESSORS, PROJECT, Box, Processor, make_box, why_not

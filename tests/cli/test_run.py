@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.classes import resolve_classes
+from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.classes import resolve_classes
+from edge_detector.service.factory import DEFAULT_BUNDLE
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 from tests.rigs.inbox import Inbox, subscriber

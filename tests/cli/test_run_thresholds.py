@@ -3,9 +3,9 @@
 import signal
 from pathlib import Path
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.decision import STRICTNESS_LOG_ODDS, shifted
+from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, shifted
+from edge_detector.service.factory import DEFAULT_BUNDLE
 from tests.cli.test_run import BASE
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.cli import build, service
-from edge_detector.cli.build import load_ears
-from edge_detector.cli.credentials import lasting_client_id
-from edge_detector.cli.discovery import Discovery
-from edge_detector.cli.service import SHARED_POLL_SECONDS, Service
-from edge_detector.cli.state import State, open_state
-from edge_detector.core.config import Config, OutboxConfig, SourceConfig, parse_config
-from edge_detector.core.controls import Controls, Settings
-from edge_detector.edges.mqtt import Broker
-from edge_detector.edges.mqtt.client import Network
-from edge_detector.edges.programs.ffmpeg import STALL_SECONDS
+from edge_detector.audio.programs.ffmpeg import STALL_SECONDS
+from edge_detector.audio.source import Source
+from edge_detector.config import Config, OutboxConfig, SourceConfig, parse_config
 from edge_detector.errors import BrokerError, SourceError
-from edge_detector.pipeline.patience import KeeperTimes
-from edge_detector.pipeline.protocols import Source
-from edge_detector.pipeline.station import Station
+from edge_detector.mqtt.address import Broker
+from edge_detector.mqtt.client import Network
+from edge_detector.mqtt.credentials import lasting_client_id
+from edge_detector.mqtt.runtime_settings import Controls, Settings
+from edge_detector.service import factory, service
+from edge_detector.service.discovery import Discovery
+from edge_detector.service.factory import load_ears
+from edge_detector.service.service import SHARED_POLL_SECONDS, Service
+from edge_detector.service.source_worker import Station
+from edge_detector.service.state import State, open_state
+from edge_detector.service.supervisor import KeeperTimes
 from edge_detector.types import Message
 from tests.rigs.odd_broker import WELCOME, Guest, OddBroker
 
@@ -50,10 +50,10 @@ def test_several_sources_together_wait_no_longer_than_a_microphone_takes_to_brin
 
 def test_a_stream_may_pause_as_long_as_ffmpeg_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[KeeperTimes] = []
-    monkeypatch.setattr(build, "SourceKeeper", lambda *_arguments, times, **_more: given.append(times))
+    monkeypatch.setattr(factory, "SourceKeeper", lambda *_arguments, times, **_more: given.append(times))
     for kind in ("url", "mic"):
         config = SourceConfig("cot", kind, "https://radio.example/playlist.m3u8")
-        build.build_station_keeper(config, lambda: absent(SourceConfig("cot", "mic", None)))
+        factory.build_station_keeper(config, lambda: absent(SourceConfig("cot", "mic", None)))
     stream, microphone = given
     assert STALL_SECONDS < stream.stall < stream.lost
     assert microphone.stall == 1.0

@@ -10,8 +10,8 @@ HANGING = """
 import time
 from pathlib import Path
 from edge_detector.cli import run
-from edge_detector.cli.logs import start_logging
-from edge_detector.cli.service import Service
+from edge_detector.service.logs import start_logging
+from edge_detector.service.service import Service
 
 def hang(*_):
     print("serving", flush=True)

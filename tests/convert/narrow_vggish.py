@@ -12,7 +12,7 @@ from convert.data import released
 from convert.graphs import embedder_source
 from convert.graphs.embedder_export import whitening
 from convert.graphs.vggish import Layout, Vggish
-from edge_detector.core.logmel import patches
+from edge_detector.detection.logmel import patches
 from edge_detector.types import Float32
 from tests.convert.vggish_reference import Weights, random_weights, write_checkpoint
 

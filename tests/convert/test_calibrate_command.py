@@ -12,7 +12,7 @@ import soundfile
 from convert.commands import calibrate as command
 from convert.data.listening import Labelled
 from convert.files import read_json, write_json
-from edge_detector.core.bundle import Bundle, load_bundle
+from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.types import Float32
 from tests.convert.labelled_embedder import CLASSES, bundle_command
 from tests.convert.synthetic import LABELS, RATE_HZ, sound

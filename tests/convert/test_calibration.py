@@ -23,7 +23,7 @@ from convert.data.calibration import (
     pieces_of,
     poisson_upper,
 )
-from edge_detector.core.decision import Decider, Rule
+from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.params import FRONT_END
 from edge_detector.types import EventStart, Float32
 

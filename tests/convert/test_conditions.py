@@ -9,7 +9,7 @@ from convert.data.augment import rms
 from convert.data.clips import Clip, LoadedClip
 from convert.data.conditions import NOISE_SNR_DB, QUIET_DB, ROOMS, conditions
 from convert.data.contest import Contender, found_in_conditions
-from edge_detector.core.decision import Rule
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 from tests.convert.synthetic import RATE_HZ, sound

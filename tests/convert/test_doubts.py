@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from convert.data.doubts import GENERAL, LIKELY, RIVAL_FROM, RIVALS, Doubts
 from convert.serving import DEFAULT_BUNDLE
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 

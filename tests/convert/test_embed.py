@@ -13,7 +13,7 @@ from convert.data.doubts import Doubts
 from convert.data.records import find_folds, read_classes, read_dataset
 from convert.data.splits import source_of
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
-from edge_detector.core.bundle import EMBEDDER, load_bundle
+from edge_detector.detection.bundle import EMBEDDER, load_bundle
 from tests.convert.labelled_embedder import CLASSES, NAMES, made_readout, write_classes, write_embedder
 from tests.convert.recorded import RATE_HZ, codes, embed, record, write_kitchen
 from tests.convert.synthetic import LABELS, write_clips

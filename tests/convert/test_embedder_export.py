@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.data.probes import probe_patches
-from edge_detector.core.embedding import Pca, quantise
+from edge_detector.detection.embedding import Pca, quantise
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
 

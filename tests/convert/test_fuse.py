@@ -12,8 +12,8 @@ from convert.commands.fuse import OFFSET
 from convert.files import read_arrays, read_json, write_arrays
 from convert.readout import FILE
 from convert.serving import CodeEmbedder
-from edge_detector.core.bundle import EMBEDDER
-from edge_detector.core.embedding import dequantise
+from edge_detector.detection.bundle import EMBEDDER
+from edge_detector.detection.embedding import dequantise
 from edge_detector.types import Float32
 from tests.convert.labelled_embedder import AUDIOSET, NAMES, made_readout, write_embedder
 from tests.convert.tiny_recipe import convert

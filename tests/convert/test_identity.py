@@ -11,7 +11,7 @@ import pytest
 from convert.files import read_json
 from convert.identity import identity_of, made_by, require_same
 from convert.serving import CodeEmbedder
-from edge_detector.core.bundle import EMBEDDER, EmbedderId, embedder_digest, load_bundle
+from edge_detector.detection.bundle import EMBEDDER, EmbedderId, embedder_digest, load_bundle
 from edge_detector.errors import BundleError, UsageError
 from tests.convert.labelled_embedder import write_classes, write_embedder
 from tests.convert.synthetic import write_clips

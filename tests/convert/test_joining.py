@@ -6,7 +6,7 @@ import pytest
 from convert.commands.export import stream_codes
 from convert.serving import DEFAULT_BUNDLE
 from convert.steps import Step
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import EdgeDetectorError
 
 pytest.importorskip("tensorflow")

@@ -7,7 +7,7 @@ import pytest
 from convert.data.classes import slug_of
 from convert.data.kinds import FIRST_LABELS, KINDS, OTHER, folder_names, kind_of
 from convert.serving import DEFAULT_BUNDLE
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError
 
 LABELS = tuple(label.name for label in load_bundle(DEFAULT_BUNDLE).manifest.named_outputs.audioset)

@@ -16,8 +16,8 @@ from convert.files import read_json
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from convert.steps import Step
 from edge_detector.cli.main import main as edge_detector
-from edge_detector.core.bundle import EMBEDDER, SEQUENCE, Evidence, Outputs, load_bundle
-from edge_detector.core.classes import UNTESTED_RULE
+from edge_detector.detection.bundle import EMBEDDER, SEQUENCE, Evidence, Outputs, load_bundle
+from edge_detector.detection.classes import UNTESTED_RULE
 from tests.convert.labelled_embedder import AUDIOSET, CLASSES, NAMES, bundle_command, made_readout
 from tests.convert.synthetic import EXAMPLE_LABELS, LABELS, RATE_HZ, examples, sound
 from tests.convert.tiny_recipe import convert

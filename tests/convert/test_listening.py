@@ -20,7 +20,7 @@ from convert.data.listening import (
     sounds_by_label,
 )
 from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.types import Float32
 from tests.convert.synthetic import RATE_HZ, sound
 

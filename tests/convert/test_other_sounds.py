@@ -41,9 +41,9 @@ from convert.data.other_sounds import (
 from convert.data.peer import Peer, by_identifier
 from convert.measures.intervals import wilson_interval
 from convert.serving import DEFAULT_BUNDLE, enabled_classes
-from edge_detector.core.bundle import Bundle, load_bundle
-from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
+from edge_detector.detection.bundle import Bundle, load_bundle
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.types import EventStart, Float32
 

@@ -11,7 +11,7 @@ from convert.data.records import write_dataset
 from convert.files import read_json
 from convert.serving import DEFAULT_BUNDLE
 from edge_detector.cli.main import main as edge_detector
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from tests.convert.synthetic import EXAMPLE_LABELS, LABELS, examples, write_recordings
 
 pytest.importorskip("tensorflow")

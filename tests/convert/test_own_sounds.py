@@ -8,7 +8,7 @@ import soundfile
 
 from convert.data.clips import NO_CLASS, Clip, LoadedClip
 from convert.data.own_sounds import halved_background, made_sounds, parted, told_from_room
-from edge_detector.core.soundscape import VOICINGS
+from edge_detector.demo.soundscape import VOICINGS
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 

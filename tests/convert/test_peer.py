@@ -22,8 +22,8 @@ from convert.data.peer import (
 from convert.data.scoring import accuracy
 from convert.data.yamnet_labels import LABELS, read_labels
 from convert.serving import DEFAULT_BUNDLE
-from edge_detector.core.bundle import SoundClass, load_bundle
-from edge_detector.core.decision import Rule
+from edge_detector.detection.bundle import SoundClass, load_bundle
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 from tests.convert.test_yamnet_labels import without_archive

@@ -15,7 +15,7 @@ from convert.data.projection import (
     fit_readout,
     label_weights,
 )
-from edge_detector.core.embedding import CODES_PER_UNIT, Pca, dequantise, quantise
+from edge_detector.detection.embedding import CODES_PER_UNIT, Pca, dequantise, quantise
 from edge_detector.params import CODE_LIMIT, EMBEDDING_SIZE
 from edge_detector.types import Float32
 

@@ -26,7 +26,7 @@ from convert.data.records import (
     read_dataset,
     write_dataset,
 )
-from edge_detector.core.embedding import dequantise
+from edge_detector.detection.embedding import dequantise
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 

@@ -13,7 +13,7 @@ from convert.data.records import (
     read_dataset,
     write_dataset,
 )
-from edge_detector.core.embedding import dequantise
+from edge_detector.detection.embedding import dequantise
 
 
 @pytest.mark.data

@@ -12,7 +12,7 @@ from convert.data.clips import Clip, LoadedClip
 from convert.data.contest import Contender, found_at, on_scene
 from convert.data.scenes import CLIPS_TOGETHER, FRAME_SAMPLES, SceneComposer
 from convert.measures.events import SoundEvent
-from edge_detector.core.decision import Rule
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 from tests.convert.synthetic import LABELS, RATE_HZ, loaded

@@ -22,8 +22,8 @@ from convert.files import read_json, write_json
 from convert.measures.events import EventCounts
 from convert.score_tables import AMONG, accuracy_text, for_manifest, parts_table
 from convert.serving import DEFAULT_BUNDLE
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.soundscape import INT16_SCALE, make_soundscape
+from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
+from edge_detector.detection.bundle import load_bundle
 from tests.convert.synthetic import sound
 
 RATE_HZ = 16_000

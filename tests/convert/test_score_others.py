@@ -17,8 +17,8 @@ from convert.data.other_figures import OtherSounds, added_other_sounds
 from convert.data.other_sounds import BUNDLE, PEER_IDENTIFIERS, PEER_LABELS, SHIFTS
 from convert.score_tables import OTHER_SOUNDS, card_sections, cross_validation_card, for_manifest, score_text
 from convert.serving import DEFAULT_BUNDLE, stream_probabilities
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.soundscape import INT16_SCALE, make_soundscape
+from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.types import Float32
 from tests.convert.test_score import RATE_HZ, cross_validate, score, write_clips, write_scores
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from convert.data.smoke import resampled_sine_patches, sine_patches, smoke_test
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.embedding import Pca
 
 
 def test_the_smoke_signal_is_the_published_one() -> None:

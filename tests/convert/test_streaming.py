@@ -8,8 +8,8 @@ import pytest
 
 from convert.commands.export import stream_codes
 from convert.steps import Step
-from edge_detector.core.bank import Bank
-from edge_detector.core.bundle import SEQUENCE_KINDS
+from edge_detector.detection.bundle import SEQUENCE_KINDS
+from edge_detector.detection.state_bank import Bank
 from edge_detector.errors import EdgeDetectorError
 
 tf = pytest.importorskip("tensorflow")

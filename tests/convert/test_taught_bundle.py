@@ -7,7 +7,7 @@ from convert.data.calibration import FINEST, Limits, Stream
 from convert.data.classes import ClassName
 from convert.serving import DEFAULT_BUNDLE
 from convert.taught_bundle import Taught, calibrated, rules_of
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from edge_detector.params import HOPS_PER_PATCH
 
 BASE = load_bundle(DEFAULT_BUNDLE)

@@ -17,7 +17,7 @@ from convert.identity import identity_of
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
 from convert.steps import Step
 from edge_detector.cli.main import main as edge_detector
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 from tests.convert.synthetic import LABELS, RATE_HZ, sound, write_recordings
 
 pytest.importorskip("tensorflow")

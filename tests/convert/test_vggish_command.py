@@ -14,7 +14,7 @@ from convert.data.probes import probe_patches
 from convert.data.resume import ReleasedFile
 from convert.data.smoke import Statistics, sine_patches
 from convert.serving import read_pca
-from edge_detector.edges.tflite import TfliteEmbedder
+from edge_detector.detection.tflite import TfliteEmbedder
 from tests.convert.synthetic import write_clips
 from tests.convert.vggish_reference import embedding, write_checkpoint
 

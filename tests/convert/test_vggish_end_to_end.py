@@ -15,7 +15,7 @@ import soundfile
 from convert.data.records import find_embedder, read_dataset
 from convert.files import read_json
 from convert.identity import identity_of
-from edge_detector.core.bundle import EMBEDDER, PCA, load_bundle
+from edge_detector.detection.bundle import EMBEDDER, PCA, load_bundle
 from tests.convert.synthetic import LABELS, RATE_HZ, sound, write_clips
 from tests.convert.tiny_recipe import convert
 from tests.convert.vggish_reference import random_weights, write_checkpoint

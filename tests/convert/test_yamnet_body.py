@@ -8,9 +8,9 @@ import pytest
 from convert.data.audio import read_16khz
 from convert.data.clips import find_clips
 from convert.data.projection import POOLED_SIZE, Projection
-from edge_detector.core.embedding import Pca
-from edge_detector.core.logmel import log_mel
-from edge_detector.edges.tflite import Graph, TfliteEmbedder
+from edge_detector.detection.embedding import Pca
+from edge_detector.detection.logmel import log_mel
+from edge_detector.detection.tflite import Graph, TfliteEmbedder
 from edge_detector.errors import UsageError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Float32

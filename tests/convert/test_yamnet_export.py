@@ -13,8 +13,8 @@ from convert.data.clips import find_clips
 from convert.files import read_json
 from convert.readout import read_readout
 from convert.serving import CodeEmbedder
-from edge_detector.core.bundle import EMBEDDER, load_bundle
-from edge_detector.core.embedding import quantise
+from edge_detector.detection.bundle import EMBEDDER, load_bundle
+from edge_detector.detection.embedding import quantise
 from tests.convert.recorded import record
 from tests.convert.tiny_recipe import convert
 

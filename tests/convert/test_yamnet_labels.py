@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from convert.data.yamnet_labels import LABELS, labelled, read_labels
-from edge_detector.core.bundle import AudioSetLabel
+from edge_detector.detection.bundle import AudioSetLabel
 from edge_detector.errors import UsageError
 
 

@@ -1,7 +1,7 @@
 from collections import Counter
 from random import Random
 
-from edge_detector.core.backoff import Backoff
+from edge_detector.backoff import Backoff
 
 
 def test_delays_double_up_to_the_longest_and_begin_anew_after_a_success() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.bank import Bank
+from edge_detector.detection.state_bank import Bank
 
 
 def count_frames(bank: Bank) -> Bank:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_detector.core.bounded import arrays_of, parse_json, read_regular
+from edge_detector.bounded_files import arrays_of, parse_json, read_regular
 
 
 def npz(**arrays: np.ndarray) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_detector.core.bundle import (
+from edge_detector.detection.bundle import (
     EMBEDDER,
     FILES,
     MANIFEST,
@@ -30,8 +30,8 @@ from edge_detector.core.bundle import (
     parse_manifest,
     render_manifest,
 )
-from edge_detector.core.decision import Rule
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.embedding import Pca
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError
 
 RULES = {1: Rule(0.6, 0.3), 2: Rule(0.7, 0.3), 4: Rule(0.8, 0.3, min_seconds=0.5)}

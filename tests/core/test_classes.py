@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import AudioSetLabel, Manifest, Outputs, SequenceSpec, SoundClass, StateTensor, load_bundle
-from edge_detector.core.classes import (
+from edge_detector.config import Config, default_config, load_config, parse_config, rules
+from edge_detector.detection.bundle import AudioSetLabel, Manifest, Outputs, SequenceSpec, SoundClass, StateTensor, load_bundle
+from edge_detector.detection.classes import (
     NEWEST_CLASS_LIST,
     UNTESTED_RULE,
     ClassDefinition,
@@ -19,10 +19,10 @@ from edge_detector.core.classes import (
     enabled_indices,
     resolve_classes,
 )
-from edge_detector.core.config import Config, default_config, load_config, parse_config, rules
-from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.service.factory import DEFAULT_BUNDLE
 from tests.rigs.labelled_bundle import TWELVE, labelled_manifest
 
 BEFORE = Path(__file__).parent / "edge_before_class_lists.toml"

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from edge_detector.core.clock import Observation, SampleClock
+from edge_detector.audio.sample_clock import Observation, SampleClock
 
 RATE_HZ = 16_000
 BLOCK_SECONDS = 0.1

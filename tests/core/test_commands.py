@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.commands import (
+from edge_detector.detection.hysteresis import Rule
+from edge_detector.mqtt.commands import (
     MAX_PAYLOAD_BYTES,
     Command,
     MuteCommand,
@@ -12,7 +13,6 @@ from edge_detector.core.commands import (
     command_filters,
     parse_command,
 )
-from edge_detector.core.decision import Rule
 from edge_detector.types import Message
 
 BASE = "edge_detector/nursery"

@@ -6,9 +6,9 @@ from types import MappingProxyType
 
 import pytest
 
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.config import Config, HomeAssistantConfig, OutboxConfig, load_config, parse_config, rules
-from edge_detector.core.decision import STRICTNESS_LOG_ODDS, Rule, shifted
+from edge_detector.config import Config, HomeAssistantConfig, OutboxConfig, load_config, parse_config, rules
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.types import Strictness

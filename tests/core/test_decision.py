@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.decision import RISE_SECONDS, STRICTNESS_LOG_ODDS, Decider, Rule, shifted
+from edge_detector.detection.hysteresis import RISE_SECONDS, STRICTNESS_LOG_ODDS, Decider, Rule, shifted
 from edge_detector.types import Detection, EventEnd, EventStart, Scores
 
 HOP, PATCH = 15_360, 15_600

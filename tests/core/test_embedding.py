@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.embedding import Pca, dequantise, quantise
+from edge_detector.detection.embedding import Pca, dequantise, quantise
 
 IDENTITY = Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32))
 

@@ -1,4 +1,4 @@
-from edge_detector.core.environment import SOUND_VARIABLES, WEB_VARIABLES, child_environment
+from edge_detector.audio.programs.environment import SOUND_VARIABLES, WEB_VARIABLES, child_environment
 
 OURS = {
     "PATH": "/bin",

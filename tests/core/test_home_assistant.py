@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.home_assistant import (
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.mqtt.home_assistant import (
     REDISCOVERY_SECONDS,
     Rediscovery,
     birth_topic,

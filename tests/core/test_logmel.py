@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_detector.core.logmel import LogMelStream, level_dbfs, log_mel, mel_matrix, patches
+from edge_detector.detection.logmel import LogMelStream, log_mel, mel_matrix, patches
+from edge_detector.levels import level_dbfs
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.types import Block, Float32
 

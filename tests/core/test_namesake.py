@@ -2,7 +2,7 @@
 
 import json
 
-from edge_detector.core.namesake import REMEMBER_SECONDS, Namesake
+from edge_detector.mqtt.name_conflict import REMEMBER_SECONDS, Namesake
 from edge_detector.types import Message
 
 BASE = "edge_detector/nursery"

@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from edge_detector.core.outgoing import (
+from edge_detector.mqtt.message_store import Change, MemoryShelf, ShelfError
+from edge_detector.mqtt.outbox import (
     FORGET_SECONDS,
     HANG_SECONDS,
     IN_FLIGHT,
@@ -15,8 +16,7 @@ from edge_detector.core.outgoing import (
     PROVE_EVERY_SECONDS,
     Outbox,
 )
-from edge_detector.core.shelf import Change, MemoryShelf, ShelfError
-from edge_detector.core.turns import Run, at_once
+from edge_detector.mqtt.store_thread import Run, at_once
 from edge_detector.types import Message
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-from edge_detector.core.overload import LoadShedder
+from edge_detector.detection.load_shedding import LoadShedder
 
 SECOND = 16_000
 

@@ -1,6 +1,6 @@
 import pytest
 
-from edge_detector.core.repetition import BURST, EVERY_SECONDS, REMEMBERED, RepeatLimit, gist
+from edge_detector.repeat_limit import BURST, EVERY_SECONDS, REMEMBERED, RepeatLimit, gist
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.signal import SignalMonitor, first_nonsense
-from edge_detector.core.wire import Signal
-from edge_detector.edges.resampler import StreamResampler
-from edge_detector.types import Block, Float32
+from edge_detector.audio.resampler import StreamResampler
+from edge_detector.audio.signal_quality import SignalMonitor, first_nonsense
+from edge_detector.types import Block, Float32, SignalQuality
 
 RATE_HZ = 16_000
 
@@ -19,9 +18,9 @@ def constant(seconds: float, value: float) -> Float32:
     return np.full(round(seconds * RATE_HZ), value, np.float32)
 
 
-def states(monitor: SignalMonitor, samples: Float32, *, block_samples: int = 480) -> list[Signal]:
+def states(monitor: SignalMonitor, samples: Float32, *, block_samples: int = 480) -> list[SignalQuality]:
     """The state after each whole second."""
-    found: list[Signal] = []
+    found: list[SignalQuality] = []
     for start in range(0, len(samples), block_samples):
         signal = monitor.push(Block(samples[start : start + block_samples], start))
         found += [signal] * ((start + block_samples) // RATE_HZ - start // RATE_HZ)

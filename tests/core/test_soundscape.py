@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_detector.core.soundscape import PROGRAMME, VOICINGS, Soundscape, make_soundscape
+from edge_detector.demo.soundscape import PROGRAMME, VOICINGS, Soundscape, make_soundscape
 from edge_detector.types import Float32
 from tests.conftest import DATA
 

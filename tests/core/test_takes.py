@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_detector.core.takes import Take, TakeCutter
+from edge_detector.audio.segmenter import Take, TakeCutter
 from edge_detector.types import Block, Float32
 
 RATE_HZ = 16_000

@@ -1,6 +1,6 @@
 import pytest
 
-from edge_detector.core.troubles import MOST_CHARACTERS, NO_TROUBLES, Troubles
+from edge_detector.mqtt.troubles import MOST_CHARACTERS, NO_TROUBLES, Troubles
 
 
 def test_nothing_is_said_where_nothing_is_wrong() -> None:

@@ -5,24 +5,24 @@ import json
 import numpy as np
 import pytest
 
-from edge_detector.core import wire
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.clock import Anchor
-from edge_detector.core.commands import SourceDefaults
-from edge_detector.core.controls import Controls, Settings
-from edge_detector.core.decision import Rule
-from edge_detector.core.troubles import Troubles
-from edge_detector.core.vitals import Period, SourceVitals, Vitals
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.detection.hysteresis import Rule
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.commands import SourceDefaults
+from edge_detector.mqtt.runtime_settings import Controls, Settings
+from edge_detector.mqtt.telemetry import Period, SourceVitals, Vitals
+from edge_detector.mqtt.troubles import Troubles
 from edge_detector.types import EventEnd, EventStart, Message, Scores
 
-NAMES = wire.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de")
+NAMES = messages.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de")
 CLASSES = (SoundClass("baby_cry", "Baby cry", "/t/dd00002", {}), SoundClass("rain", "Régen", None, {}))
 ANCHOR = Anchor(0, 1_767_225_600.0, "system")
 
 
 def test_probabilities() -> None:
     scores = Scores(np.array([0.25, 1.0], np.float32), 3, 7, 107_520, 123_120, 5, -31.26)
-    message = wire.probabilities(NAMES, CLASSES, scores, ANCHOR, ANCHOR.at(123_120) + 0.0321)
+    message = messages.probabilities(NAMES, CLASSES, scores, ANCHOR, ANCHOR.at(123_120) + 0.0321)
     assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/cot/probabilities", 0, False)
     assert json.loads(message.payload) == {
         "v": 1,
@@ -39,7 +39,7 @@ def test_probabilities() -> None:
 
 
 def test_the_start_of_an_event() -> None:
-    message = wire.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
+    message = messages.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
     assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/cot/event", 1, False)
     identity = "nursery/cot/5f2a9c01b3de/16000/baby_cry"
     assert json.loads(message.payload) == {
@@ -65,7 +65,7 @@ def test_the_start_of_an_event() -> None:
 
 def test_the_end_of_an_event_has_the_id_of_its_start() -> None:
     end = EventEnd(1, 16_000, 47_200, 0.875, "gap", lost_samples=320)
-    payload = json.loads(wire.event(NAMES, CLASSES, end, Anchor(0, 0.0, "file"), 9.0).payload)
+    payload = json.loads(messages.event(NAMES, CLASSES, end, Anchor(0, 0.0, "file"), 9.0).payload)
     assert payload["message_id"] == payload["id"] + "/end" == "nursery/cot/5f2a9c01b3de/16000/rain/end"
     assert (payload["event_type"], payload["end_reason"], payload["lost_samples"]) == ("end", "gap", 320)
     assert (payload["end"], payload["duration_seconds"]) == ("1970-01-01T00:00:02.950Z", 1.95)
@@ -74,34 +74,34 @@ def test_the_end_of_an_event_has_the_id_of_its_start() -> None:
 
 def test_a_recording_has_no_latency() -> None:
     scores = Scores(np.array([0.0, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
-    message = wire.probabilities(NAMES, CLASSES, scores, Anchor(0, 0.0, "file"), 99.0)
+    message = messages.probabilities(NAMES, CLASSES, scores, Anchor(0, 0.0, "file"), 99.0)
     assert json.loads(message.payload)["latency_ms"] is None
 
 
 @pytest.mark.parametrize(
     ("message", "topic", "payload", "qos"),
     [
-        (wire.status("edge_detector/nursery", online=True), "edge_detector/nursery/status", b"online", 1),
-        (wire.status("edge_detector/nursery", online=False), "edge_detector/nursery/status", b"offline", 1),
-        (wire.availability(NAMES, online=False), "edge_detector/nursery/cot/availability", b"offline", 1),
-        (wire.class_state(NAMES, "rain", on=True), "edge_detector/nursery/cot/class/rain", b"ON", 1),
-        (wire.class_state(NAMES, "rain", on=False), "edge_detector/nursery/cot/class/rain", b"OFF", 1),
-        (wire.level(NAMES, -31.26), "edge_detector/nursery/cot/level", b"-31.3", 0),
-        (wire.top_class(NAMES, "rain"), "edge_detector/nursery/cot/top_class", b"rain", 0),
-        (wire.top_class(NAMES, None), "edge_detector/nursery/cot/top_class", b"none", 0),
+        (messages.status("edge_detector/nursery", online=True), "edge_detector/nursery/status", b"online", 1),
+        (messages.status("edge_detector/nursery", online=False), "edge_detector/nursery/status", b"offline", 1),
+        (messages.availability(NAMES, online=False), "edge_detector/nursery/cot/availability", b"offline", 1),
+        (messages.class_state(NAMES, "rain", on=True), "edge_detector/nursery/cot/class/rain", b"ON", 1),
+        (messages.class_state(NAMES, "rain", on=False), "edge_detector/nursery/cot/class/rain", b"OFF", 1),
+        (messages.level(NAMES, -31.26), "edge_detector/nursery/cot/level", b"-31.3", 0),
+        (messages.top_class(NAMES, "rain"), "edge_detector/nursery/cot/top_class", b"rain", 0),
+        (messages.top_class(NAMES, None), "edge_detector/nursery/cot/top_class", b"none", 0),
         (
-            wire.health(NAMES, "healthy", "silent", 0.0),
+            messages.health(NAMES, "healthy", "silent", 0.0),
             "edge_detector/nursery/cot/health",
             b'{"v":1,"state":"healthy","signal":"silent","since":"1970-01-01T00:00:00.000Z","troubles":[]}',
             1,
         ),
         (
-            wire.health(NAMES, "stalled", "ok", 0.0, Troubles("the disk is full", ("no",))),
+            messages.health(NAMES, "stalled", "ok", 0.0, Troubles("the disk is full", ("no",))),
             "edge_detector/nursery/cot/health",
             b'{"v":1,"state":"stalled","signal":"ok","since":"1970-01-01T00:00:00.000Z","troubles":["the disk is full","no"]}',
             1,
         ),
-        (wire.forgotten("edge_detector/nursery/cot/health"), "edge_detector/nursery/cot/health", b"", 1),
+        (messages.forgotten("edge_detector/nursery/cot/health"), "edge_detector/nursery/cot/health", b"", 1),
     ],
 )
 def test_retained_topics(message: Message, topic: str, payload: bytes, qos: int) -> None:
@@ -111,12 +111,12 @@ def test_retained_topics(message: Message, topic: str, payload: bytes, qos: int)
 def test_no_payload_ever_holds_nan() -> None:
     scores = Scores(np.array([np.nan, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
     with pytest.raises(ValueError, match="not JSON compliant"):
-        wire.probabilities(NAMES, CLASSES, scores, ANCHOR, 0.0)
+        messages.probabilities(NAMES, CLASSES, scores, ANCHOR, 0.0)
 
 
 def test_an_interrupted_event_ends_with_the_identity_of_its_start() -> None:
-    start = wire.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
-    message = wire.interrupted(start, ANCHOR.at(160_000))
+    start = messages.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
+    message = messages.interrupted(start, ANCHOR.at(160_000))
     end = json.loads(message.payload)
     assert (message.topic, message.message_id) == (start.topic, end["message_id"])
     assert end["id"] == json.loads(start.payload)["id"]
@@ -139,7 +139,7 @@ def test_telemetry() -> None:
         sources={"cot": SourceVitals("healthy", "system", 3.5, 960_000, 0, 0, 6)},
         troubles=Troubles(refused_topics={"edge_detector/nursery/cot/level": "Not authorized"}),
     )
-    message = wire.telemetry("edge_detector/nursery", vitals, 0.0)
+    message = messages.telemetry("edge_detector/nursery", vitals, 0.0)
     assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/telemetry", 0, True)
     assert json.loads(message.payload) == {
         "v": 1,
@@ -174,11 +174,11 @@ def test_telemetry() -> None:
 
 def test_every_topic_of_a_source_that_the_broker_keeps_is_known() -> None:
     told = [
-        wire.availability(NAMES, online=True),
-        wire.health(NAMES, "healthy", "ok", 0.0),
-        wire.level(NAMES, 0.0),
-        wire.top_class(NAMES, None),
-        wire.class_state(NAMES, "rain", on=False),
+        messages.availability(NAMES, online=True),
+        messages.health(NAMES, "healthy", "ok", 0.0),
+        messages.level(NAMES, 0.0),
+        messages.top_class(NAMES, None),
+        messages.class_state(NAMES, "rain", on=False),
         *Controls(NAMES.base, {"cot": SourceDefaults({"rain": Rule(0.5, 0.3)})}, Settings()).answers(),
     ]
-    assert {message.topic for message in told} == set(wire.retained_topics(NAMES.base, "cot", ["rain"]))
+    assert {message.topic for message in told} == set(messages.retained_topics(NAMES.base, "cot", ["rain"]))

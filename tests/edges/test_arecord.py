@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_detector.edges.programs import ArecordMicrophone
+from edge_detector.audio.programs import ArecordMicrophone
 from edge_detector.errors import SourceError
 from edge_detector.types import Block
 from tests.rigs.fake_microphone import DEVICE_NAME, FakeMicrophone

@@ -9,8 +9,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.gaps import Gap, format_gaps, gaps_path, parse_gaps
-from edge_detector.edges.audio_file import AudioFile, read_mono
+from edge_detector.audio.file import AudioFile, read_mono
+from edge_detector.audio.gaps import Gap, format_gaps, gaps_path, parse_gaps
 from edge_detector.errors import SourceError
 from edge_detector.types import Block, Float32
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.cli.credentials import broker_of, broker_warnings, with_url
-from edge_detector.core.config import MqttConfig, SourceConfig, parse_config
-from edge_detector.edges.mqtt import Publisher, subscription
-from edge_detector.edges.tls import describe_connect_error
+from edge_detector.config import MqttConfig, SourceConfig, parse_config
 from edge_detector.errors import BrokerError, UsageError
+from edge_detector.mqtt.client import subscription
+from edge_detector.mqtt.credentials import broker_of, broker_warnings, with_url
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.certificates import Authority

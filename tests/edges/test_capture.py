@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_detector.edges.microphone import InputDevice, Microphone, alsa_name, choose_device
-from edge_detector.edges.microphone.portaudio import CONTINUE, INPUT_OVERFLOW
+from edge_detector.audio.microphone import InputDevice, Microphone, alsa_name, choose_device
+from edge_detector.audio.microphone.portaudio import CONTINUE, INPUT_OVERFLOW
 from edge_detector.errors import SourceError, UnknownDeviceError
 from edge_detector.types import Block
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_detector.edges.audio_file import AudioFile, read_mono
+from edge_detector.audio.file import AudioFile, read_mono
 from edge_detector.errors import SourceError
 from edge_detector.types import Float32
 

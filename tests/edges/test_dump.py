@@ -7,10 +7,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_detector.core.gaps import gaps_path
-from edge_detector.edges import dump as dump_module
-from edge_detector.edges.audio_file import AudioFile
-from edge_detector.edges.dump import Dump
+from edge_detector.audio import dump as dump_module
+from edge_detector.audio.dump import Dump
+from edge_detector.audio.file import AudioFile
+from edge_detector.audio.gaps import gaps_path
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Block, Float32
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_detector.edges.programs import UrlSource
-from edge_detector.edges.programs.ffmpeg import check_url, without_secrets
-from edge_detector.edges.programs.pace import BURST_SECONDS, RATE
+from edge_detector.audio.programs import UrlSource
+from edge_detector.audio.programs.ffmpeg import check_url, without_secrets
+from edge_detector.audio.programs.pace import BURST_SECONDS, RATE
 from edge_detector.errors import SourceError, UsageError
 
 RATE_HZ = 16_000

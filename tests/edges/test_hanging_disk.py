@@ -4,9 +4,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from edge_detector.edges.mqtt import Publisher
-from edge_detector.edges.storage.outbox import SqliteShelf, open_outbox
-from edge_detector.edges.worker import Worker
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.sqlite_store import SqliteShelf, open_outbox
+from edge_detector.threads import Worker
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.disks import card

@@ -1,8 +1,8 @@
 """How much may be under way on a link, by a clock of its own; and which message a broker hangs up at."""
 
-from edge_detector.edges.mqtt.link import Link
-from edge_detector.edges.mqtt.pulse import PROGRESS_SECONDS, Pulse
-from edge_detector.edges.mqtt.suspicion import Suspicion, Verdict
+from edge_detector.heartbeat import PROGRESS_SECONDS, Pulse
+from edge_detector.mqtt.flow_control import Link
+from edge_detector.mqtt.hang_ups import Suspicion, Verdict
 
 
 class Clock:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_detector.edges.microphone import Microphone, UnseenDeviceError, list_devices, portaudio
+from edge_detector.audio.microphone import Microphone, UnseenDeviceError, list_devices, portaudio
 from edge_detector.errors import SourceError, UnknownDeviceError
 from edge_detector.types import Block, Float32
 from tests.rigs.fake_microphone import DEVICE_NAME, FakeMicrophone

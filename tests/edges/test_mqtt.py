@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import Publisher, subscription
-from edge_detector.edges.mqtt.inbox import INBOX_MESSAGES
 from edge_detector.errors import BrokerError
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import subscription
+from edge_detector.mqtt.inbox import INBOX_MESSAGES
+from edge_detector.mqtt.publisher import Publisher
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.inbox import subscriber

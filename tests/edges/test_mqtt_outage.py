@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.edges.mqtt import PENDING_EVENTS, Publisher, subscription
-from edge_detector.edges.mqtt import Broker as Address
 from edge_detector.errors import BrokerError
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import subscription
+from edge_detector.mqtt.publisher import PENDING_EVENTS, Publisher
 from edge_detector.types import Message
 from tests.rigs.broker import Broker, free_port
 from tests.rigs.inbox import Inbox, subscriber

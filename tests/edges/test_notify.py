@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.edges.notify import Notifier
+from edge_detector.service.systemd import Notifier
 
 
 @contextmanager

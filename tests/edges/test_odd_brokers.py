@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import Publisher, publisher
-from edge_detector.edges.mqtt.client import Connection
-from edge_detector.edges.mqtt.inbox import Notice
-from edge_detector.edges.mqtt.refusals import refused
+from edge_detector.mqtt import publisher
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import Connection
+from edge_detector.mqtt.inbox import Notice
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.refusals import refused
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.inbox import Inbox, subscriber

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.core.outgoing import MEND_EVERY_SECONDS, Outbox
-from edge_detector.core.shelf import DEAD_LETTERS
-from edge_detector.edges.storage.outbox import SCHEMA_VERSION, open_outbox
+from edge_detector.mqtt.message_store import DEAD_LETTERS
+from edge_detector.mqtt.outbox import MEND_EVERY_SECONDS, Outbox
+from edge_detector.mqtt.sqlite_store import SCHEMA_VERSION, open_outbox
 from edge_detector.types import Message
 from tests.rigs.disks import fill, remount, small_disk
 
@@ -380,7 +380,7 @@ def test_looking_for_what_is_too_old_reads_no_more_than_goes(tmp_path: Path) -> 
 
 
 def test_importing_the_outbox_is_all_that_needs_sqlite() -> None:
-    code = "import sys, edge_detector.core.outgoing, edge_detector.edges.mqtt; print('sqlite3' in sys.modules)"
+    code = "import sys, edge_detector.mqtt.outbox, edge_detector.mqtt; print('sqlite3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 

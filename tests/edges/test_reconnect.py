@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import Publisher
-from edge_detector.edges.mqtt.client import Connection
-from edge_detector.edges.mqtt.inbox import Acknowledged, Notice
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import Connection
+from edge_detector.mqtt.inbox import Acknowledged, Notice
+from edge_detector.mqtt.publisher import Publisher
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.publisher import HELLO, WILL

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_detector.edges.resampler import StreamResampler
+from edge_detector.audio.resampler import StreamResampler
 from edge_detector.types import Block, Float32
 
 RATES_HZ = (8_000, 44_100, 48_000)

@@ -3,7 +3,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.edges.microphone.ring import CaptureRing, Chunk
+from edge_detector.audio.microphone.ring import CaptureRing, Chunk
 
 MONO_16_BIT = 2
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.edges.secrets import MAX_SECRET_BYTES, exposure, find_password, read_secret, secret_path
 from edge_detector.errors import UsageError
+from edge_detector.mqtt.secrets import MAX_SECRET_BYTES, exposure, find_password, read_secret, secret_path
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:

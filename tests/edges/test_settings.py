@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.core.controls import Settings
-from edge_detector.edges.storage.settings import (
+from edge_detector.mqtt.runtime_settings import Settings
+from edge_detector.service.settings_file import (
     HANG_SECONDS,
     MAX_FILE_BYTES,
     SAVE_AGAIN_SECONDS,
@@ -18,7 +18,7 @@ from edge_detector.edges.storage.settings import (
     parse_settings,
     render_settings,
 )
-from edge_detector.edges.worker import Worker
+from edge_detector.threads import Worker
 from tests.rigs.waiting import wait_until
 
 SETTINGS = Settings(

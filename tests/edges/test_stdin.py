@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_detector.edges.stdin import Stdin
+from edge_detector.audio.stdin import Stdin
 from edge_detector.errors import SourceError
 from edge_detector.types import Block
 

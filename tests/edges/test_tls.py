@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.edges.tls import client_context, describe_connect_error, probe
 from edge_detector.errors import BrokerError, UsageError
+from edge_detector.mqtt.tls import client_context, describe_connect_error, probe
 from tests.rigs.broker import HOST, free_port
 from tests.rigs.certificates import Authority, Certificate, encrypted_copy
 

@@ -17,16 +17,16 @@ import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from edge_detector.core.bundle import MANIFEST, PCA, SoundClass, load_bundle, parse_manifest, render_manifest
-from edge_detector.core.commands import Refusal, SourceDefaults
-from edge_detector.core.config import load_config, parse_config, rules
-from edge_detector.core.controls import Accepted, Controls, Settings
-from edge_detector.core.decision import Rule
-from edge_detector.core.gaps import Gap, format_gaps, gaps_path
-from edge_detector.core.home_assistant import Rediscovery
-from edge_detector.edges.audio_file import AudioFile
-from edge_detector.edges.storage.settings import parse_settings, render_settings
+from edge_detector.audio.file import AudioFile
+from edge_detector.audio.gaps import Gap, format_gaps, gaps_path
+from edge_detector.config import load_config, parse_config, rules
+from edge_detector.detection.bundle import MANIFEST, PCA, SoundClass, load_bundle, parse_manifest, render_manifest
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError, EdgeDetectorError, SourceError, UsageError
+from edge_detector.mqtt.commands import Refusal, SourceDefaults
+from edge_detector.mqtt.home_assistant import Rediscovery
+from edge_detector.mqtt.runtime_settings import Accepted, Controls, Settings
+from edge_detector.service.settings_file import parse_settings, render_settings
 from edge_detector.types import Message
 from tests.core.test_bundle import contents, manifest
 from tests.core.test_config import CONFIGS

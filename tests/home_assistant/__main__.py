@@ -3,7 +3,7 @@
 import json
 import sys
 
-from edge_detector.core.home_assistant import removal
+from edge_detector.mqtt.home_assistant import removal
 from tests.home_assistant.box import ROOT_VARIABLE, box_root, judge
 from tests.home_assistant.nursery import CAPTURED, DEVICE, NODE, PAST, RULES, announcements, captured
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.commands import SourceDefaults
-from edge_detector.core.decision import Rule
-from edge_detector.core.home_assistant import Device, discovery
-from edge_detector.core.wire import Names
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.detection.hysteresis import Rule
+from edge_detector.mqtt.commands import SourceDefaults
+from edge_detector.mqtt.home_assistant import Device, discovery
+from edge_detector.mqtt.messages import Names
 from edge_detector.types import Message
 
 FOLDER = Path(__file__).parent

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.core import wire
-from edge_detector.core.clock import Anchor
-from edge_detector.core.controls import Accepted, Controls, Settings
-from edge_detector.core.home_assistant import (
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.home_assistant import (
     REDISCOVERY_SECONDS,
     Rediscovery,
     birth_topic,
@@ -19,8 +19,8 @@ from edge_detector.core.home_assistant import (
     platforms,
     removal,
 )
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import Publisher
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.runtime_settings import Accepted, Controls, Settings
 from edge_detector.types import EventEnd, EventStart, Message
 from tests.home_assistant.box import HomeAssistant, home_assistant, judge
 from tests.home_assistant.nursery import (
@@ -48,12 +48,12 @@ ANCHOR = Anchor(0, 1_767_225_600.0, "system")
 def node(broker: Broker) -> Iterator[Publisher]:
     publisher = Publisher(
         Address(broker.host, broker.port, "nursery"),
-        last_will=wire.status(BASE, online=False),
-        greeting=wire.status(BASE, online=True),
+        last_will=messages.status(BASE, online=False),
+        greeting=messages.status(BASE, online=True),
     )
     publisher.start()
     yield publisher
-    publisher.close(wire.status(BASE, online=False), 5.0)
+    publisher.close(messages.status(BASE, online=False), 5.0)
 
 
 def publish_states(node: Publisher, controls: Controls) -> None:
@@ -64,12 +64,12 @@ def publish_states(node: Publisher, controls: Controls) -> None:
 
 def publish_states_of_sources(node: Publisher, controls: Controls) -> None:
     for names in (COT, DOOR):
-        node.publish(wire.availability(names, online=True))
-        node.publish(wire.health(names, "healthy", "ok", 0.0))
-        node.publish(wire.level(names, -31.26))
-        node.publish(wire.top_class(names, None))
+        node.publish(messages.availability(names, online=True))
+        node.publish(messages.health(names, "healthy", "ok", 0.0))
+        node.publish(messages.level(names, -31.26))
+        node.publish(messages.top_class(names, None))
         for sound in DEVICE.sources[names.source]:
-            node.publish(wire.class_state(names, sound.slug, on=False))
+            node.publish(messages.class_state(names, sound.slug, on=False))
     for message in controls.answers():
         node.publish(message)
 
@@ -111,14 +111,14 @@ def test_entities_appear_and_follow_what_is_heard(home: HomeAssistant, node: Pub
     )
     assert home.attributes["binary_sensor.nursery_cot_808_kick"]["friendly_name"] == 'Nursery Cot "Kick" {{ 808 }}'
     assert not any(entity.startswith(("number.", "switch.")) for entity in home.states), "knobs are off by default"
-    node.publish(wire.event(COT, CLASSES, EventStart(0, 16_000, 0.75), ANCHOR, 0.0))
-    node.publish(wire.class_state(COT, "baby_cry", on=True))
-    node.publish(wire.top_class(COT, "baby_cry"))
+    node.publish(messages.event(COT, CLASSES, EventStart(0, 16_000, 0.75), ANCHOR, 0.0))
+    node.publish(messages.class_state(COT, "baby_cry", on=True))
+    node.publish(messages.top_class(COT, "baby_cry"))
     home.wait_for(binary_sensor__nursery_cot_baby_cry="on", sensor__nursery_cot_top_class="baby_cry")
     home.wait_until(lambda: home.attributes["event.nursery_cot_event"]["event_type"] == "start", "the start of the event")
     event = home.attributes["event.nursery_cot_event"]
     assert (event["event_type"], event["label"], event["peak_probability"]) == ("start", "Baby crying", 0.75)
-    node.publish(wire.event(COT, CLASSES, EventEnd(0, 16_000, 32_000, 0.75, "ended"), ANCHOR, 0.0))
+    node.publish(messages.event(COT, CLASSES, EventEnd(0, 16_000, 32_000, 0.75, "ended"), ANCHOR, 0.0))
     home.wait_until(lambda: home.attributes["event.nursery_cot_event"]["event_type"] == "end", "the end of the event")
     assert "binary_sensor.nursery_front_door_baby_cry" in home.states
     assert ("binary_sensor.nursery_front_door_baby_cry", "on") not in home.history, "what the cot hears, the door does not"
@@ -127,8 +127,8 @@ def test_entities_appear_and_follow_what_is_heard(home: HomeAssistant, node: Pub
 def test_a_dead_microphone_is_unavailable_and_says_why_while_the_other_goes_on(home: HomeAssistant, node: Publisher) -> None:
     publish_states(node, Controls(BASE, DEFAULTS, Settings()))
     home.wait_for(binary_sensor__nursery_cot_rain="off", binary_sensor__nursery_front_door_rain="off")
-    node.publish(wire.availability(COT, online=False))
-    node.publish(wire.health(COT, "reconnecting", "ok", 0.0))
+    node.publish(messages.availability(COT, online=False))
+    node.publish(messages.health(COT, "reconnecting", "ok", 0.0))
     home.wait_for(
         binary_sensor__nursery_cot_rain="unavailable",
         event__nursery_cot_event="unavailable",
@@ -137,9 +137,9 @@ def test_a_dead_microphone_is_unavailable_and_says_why_while_the_other_goes_on(h
         binary_sensor__nursery_front_door_rain="off",
         sensor__nursery_front_door_level="-31.3",
     )
-    node.publish(wire.availability(COT, online=True))
+    node.publish(messages.availability(COT, online=True))
     home.wait_for(binary_sensor__nursery_cot_rain="off")
-    node.publish(wire.status(BASE, online=False))
+    node.publish(messages.status(BASE, online=False))
     home.wait_for(
         binary_sensor__nursery_cot_rain="unavailable",
         binary_sensor__nursery_front_door_rain="unavailable",

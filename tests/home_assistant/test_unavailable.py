@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from tests.home_assistant.box import HomeAssistant
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone

@@ -7,8 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge_detector.errors import SourceError
-from edge_detector.pipeline.keeper import SourceKeeper
-from edge_detector.pipeline.news import Kept, SourceChange
+from edge_detector.service.supervisor import Kept, SourceChange, SourceKeeper
 from edge_detector.types import Block
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge_detector.core import wire
 from edge_detector.errors import SourceError
-from edge_detector.pipeline.listener import Listener
-from edge_detector.pipeline.reporter import Reporter
-from edge_detector.pipeline.station import Station
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.reporter import Reporter
+from edge_detector.service.source_worker import Station
+from edge_detector.service.stream import Listener
 from edge_detector.types import Block, Message, Scores
 from tests.pipeline.stub_world import StubSource, World
 
@@ -41,8 +41,8 @@ def test_an_error_of_a_source_is_its_state_and_no_end_of_the_service(
     live: bool,  # noqa: FBT001 - parameters of the test
 ) -> None:
     world = World(live=live)
-    messages: list[Message] = []
-    names = wire.Names("edge_detector/node", "node", "cot", "none")
+    published: list[Message] = []
+    names = messages.Names("edge_detector/node", "node", "cot", "none")
     reporter = Reporter(names, (), (), "hop", lambda: 0.0)
 
     def listen(source: object, _rules: object) -> Listener:
@@ -55,7 +55,7 @@ def test_an_error_of_a_source_is_its_state_and_no_end_of_the_service(
         listen,
         reporter,
         rules=(),
-        publish=messages.append,
+        publish=published.append,
         heard=lambda _scores, _anchor: None,
     )
     for _ in range(4):

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_detector.core.bundle import SequenceSpec, StateTensor
-from edge_detector.core.decision import Decider, Rule
-from edge_detector.core.embedding import Pca
+from edge_detector.detection.bundle import SequenceSpec, StateTensor
+from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.embedding import Pca
+from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.errors import BundleError
-from edge_detector.pipeline.hearing import Hearing, Model
 from edge_detector.types import Block, Codes, Detection, EventEnd, EventStart, Float32, Scores
 
 R = 4

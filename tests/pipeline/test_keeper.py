@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from edge_detector.errors import SourceError
-from edge_detector.pipeline.keeper import SourceKeeper
-from edge_detector.pipeline.news import Opened, SourceChange
+from edge_detector.service.supervisor import Opened, SourceChange, SourceKeeper
 from edge_detector.types import Block
 from tests.pipeline.stub_world import World, drain, words
 

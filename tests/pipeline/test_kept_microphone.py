@@ -7,11 +7,10 @@ from random import Random
 
 import pytest
 
-from edge_detector.edges.microphone import Microphone
-from edge_detector.edges.worker import in_thread
-from edge_detector.pipeline.keeper import SourceKeeper
-from edge_detector.pipeline.news import Kept, Opened, SourceChange
-from edge_detector.pipeline.protocols import Source
+from edge_detector.audio.microphone import Microphone
+from edge_detector.audio.source import Source
+from edge_detector.service.supervisor import Kept, Opened, SourceChange, SourceKeeper
+from edge_detector.threads import in_thread
 from tests.pipeline.stub_world import words
 from tests.rigs.fake_microphone import FakeMicrophone
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.core import wire
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.clock import Anchor
-from edge_detector.core.decision import Rule
-from edge_detector.core.troubles import NO_TROUBLES, Troubles
-from edge_detector.pipeline.reporter import Reporter
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.detection.hysteresis import Rule
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.reporter import Reporter
+from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
 from edge_detector.types import Detection, EventEnd, EventStart, Message, Scores
 
-NAMES = wire.Names("edge_detector/nursery", "nursery", "cot", "none")
+NAMES = messages.Names("edge_detector/nursery", "nursery", "cot", "none")
 FULL = Troubles(outbox="the disk is full")
 
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from edge_detector.core.bundle import SequenceSpec, SoundClass, StateTensor
-from edge_detector.core.decision import Decider, Rule
-from edge_detector.core.embedding import Pca
-from edge_detector.core.wire import Names
-from edge_detector.edges.resampler import StreamResampler
-from edge_detector.pipeline.hearing import Hearing, Model
-from edge_detector.pipeline.listener import Listener
-from edge_detector.pipeline.protocols import Source
-from edge_detector.pipeline.reporter import Reporter
-from edge_detector.pipeline.station import Station
+from edge_detector.audio.resampler import StreamResampler
+from edge_detector.audio.source import Source
+from edge_detector.detection.bundle import SequenceSpec, SoundClass, StateTensor
+from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.embedding import Pca
+from edge_detector.detection.hysteresis import Decider, Rule
+from edge_detector.mqtt.messages import Names
+from edge_detector.mqtt.reporter import Reporter
+from edge_detector.service.source_worker import Station
+from edge_detector.service.stream import Listener
 from edge_detector.types import Codes, Float32, Message
 from tests.pipeline.stub_world import RATE_HZ, World
 

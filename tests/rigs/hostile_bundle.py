@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import FILES, MANIFEST, SEQUENCE
-from edge_detector.edges.tflite import interpreter_class
+from edge_detector.detection.bundle import FILES, MANIFEST, SEQUENCE
+from edge_detector.detection.tflite import interpreter_class
+from edge_detector.service.factory import DEFAULT_BUNDLE
 
 LEAST_WEIGHTS = 32
 

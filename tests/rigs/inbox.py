@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import subscription
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import subscription
 from edge_detector.types import Message
 
 DEADLINE_SECONDS = 30.0

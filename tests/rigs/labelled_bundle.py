@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edge_detector.cli.build import DEFAULT_BUNDLE
-from edge_detector.core.bundle import (
+from edge_detector.detection.bundle import (
     FILES,
     MANIFEST,
     AudioSetLabel,
@@ -21,8 +20,9 @@ from edge_detector.core.bundle import (
     load_bundle,
     render_manifest,
 )
-from edge_detector.core.decision import Rule
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.service.factory import DEFAULT_BUNDLE
 
 TWELVE = (
     "baby_cry", "chainsaw", "clock_tick", "dog_bark", "fire_crackling", "helicopter", "music", "person_sneeze", "rain", "rooster",

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from edge_detector.edges.storage.outbox import SqliteShelf
+from edge_detector.mqtt.sqlite_store import SqliteShelf
 
 # A trigger belongs to the transaction that sets it off: a key is in the ledger if and only if its row has been committed.
 _LEDGER = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from tests.rigs.broker import Broker
 from tests.rigs.fake_microphone import FakeMicrophone
 

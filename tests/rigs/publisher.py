@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
-from edge_detector.core.outgoing import Outbox
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import Publisher
-from edge_detector.edges.storage.outbox import open_outbox
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.outbox import Outbox
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.sqlite_store import open_outbox
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 

@@ -25,7 +25,7 @@ from convert.data.calibration import at_hop, starts_in
 from convert.data.clips import LoadedClip, find_clips, load_clips
 from convert.data.listening import Levels, alarms_by_hop, continuous_streams, ear_of, hear_clips, sounds_by_label
 from convert.serving import detector_model
-from edge_detector.core.bundle import load_bundle
+from edge_detector.detection.bundle import load_bundle
 
 TAUGHT_CLIPS = 10
 GOAL, MOST_SECONDS = 0.85, 300.0

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from convert.data.audio import read_16khz
 from convert.data.clips import find_clips
-from edge_detector.core.logmel import patches as patches_of
-from edge_detector.edges.tflite import TfliteEmbedder
+from edge_detector.detection.logmel import patches as patches_of
+from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.types import Float32
 from tests.convert.vggish_reference import centred_cosine, embedding, random_weights, write_checkpoint
 

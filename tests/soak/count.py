@@ -4,7 +4,8 @@ import json
 import sys
 import threading
 
-from edge_detector.edges.mqtt import Broker, subscription
+from edge_detector.mqtt.address import Broker
+from edge_detector.mqtt.client import subscription
 from edge_detector.types import Message
 
 

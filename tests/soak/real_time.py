@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
-from edge_detector.core.soundscape import PROGRAMME, make_soundscape
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.mqtt import subscription
+from edge_detector.demo.soundscape import PROGRAMME, make_soundscape
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.client import subscription
 from edge_detector.params import FRONT_END
 from edge_detector.types import Message
 from tests.rigs.broker import Broker

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import psutil
 
-from edge_detector.cli.build import load_ears
-from edge_detector.cli.service import Service
-from edge_detector.cli.state import State
-from edge_detector.core.config import Config, MqttConfig, SourceConfig
-from edge_detector.core.outgoing import Outbox
-from edge_detector.core.soundscape import make_soundscape
-from edge_detector.edges.mqtt import Broker as Address
-from edge_detector.edges.storage.outbox import SqliteShelf
-from edge_detector.edges.storage.settings import SettingsFile
+from edge_detector.config import Config, MqttConfig, SourceConfig
+from edge_detector.demo.soundscape import make_soundscape
+from edge_detector.mqtt.address import Broker as Address
+from edge_detector.mqtt.outbox import Outbox
+from edge_detector.mqtt.sqlite_store import SqliteShelf
 from edge_detector.params import FRONT_END
+from edge_detector.service.factory import load_ears
+from edge_detector.service.service import Service
+from edge_detector.service.settings_file import SettingsFile
+from edge_detector.service.state import State
 from edge_detector.types import Block, Message
 from tests.rigs.broker import Broker
 from tests.soak.report import Reading, disagreement, growth

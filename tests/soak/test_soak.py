@@ -1,4 +1,4 @@
-from edge_detector.core.soundscape import PROGRAMME
+from edge_detector.demo.soundscape import PROGRAMME
 from tests.soak import real_time, replayed
 
 

@@ -24,7 +24,7 @@ from convert.data.contest import Contender
 from convert.files import read_json
 from convert.progress import Progress
 from convert.serving import detector_model, stream_probabilities
-from edge_detector.core.bundle import Bundle, hop_key, load_bundle
+from edge_detector.detection.bundle import Bundle, hop_key, load_bundle
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 
 NAMED = Path(convert.__file__).parent / "recipes" / "default_evidence.json"

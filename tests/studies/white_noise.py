@@ -33,8 +33,8 @@ from convert.data.splits import Split, share_of
 from convert.evaluation import Measuring, evaluate_model, open_model
 from convert.files import write_bytes, write_json
 from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
-from edge_detector.core.bundle import load_bundle
-from edge_detector.core.embedding import CODES_PER_UNIT, dequantise
+from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.embedding import CODES_PER_UNIT, dequantise
 from edge_detector.params import CODE_LIMIT, FRONT_END
 from edge_detector.types import Codes, Float32
 

@@ -28,7 +28,7 @@ Environment=ALSA_CONFIG_PATH={_MICROPHONE_IN_BOX}/box.conf PULSE_SERVER=unix:{_M
 # Python runs this before the program: an inference that never returns, whenever /srv/hang/now is there.
 _HANGING = """\
 import os, time
-from edge_detector.edges import tflite
+from edge_detector.detection import tflite
 embed = tflite.TfliteEmbedder.embed
 def hanging(self, log_mel):
     while os.path.exists("/srv/hang/now"):

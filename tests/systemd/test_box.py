@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
 from tests.rigs.inbox import Inbox, subscriber

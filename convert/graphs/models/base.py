@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from edge_detector.core.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
+from edge_detector.detection.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
 from edge_detector.types import Codes, Float32
 
 Tensor: TypeAlias = Any

@@ -9,8 +9,8 @@ import tensorflow as tf
 from convert.graphs.models.base import SequenceModel, Tensor
 from convert.graphs.tflite import Precision, to_tflite
 from convert.steps import Step
-from edge_detector.core.bank import Bank
-from edge_detector.edges.tflite import TfliteSequenceStep
+from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32

@@ -9,15 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_detector.cli.build import Ears, load_ears_of
 from edge_detector.cli.doctor.broker import examine_broker
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.cli.doctor.sound import examine_source
 from edge_detector.cli.doctor.speed import judge_speed, measure
-from edge_detector.core.classes import enabled_classes
-from edge_detector.core.config import Config, default_config, load_config, rules
-from edge_detector.core.strict import shown
+from edge_detector.config import Config, default_config, load_config, rules
+from edge_detector.detection.classes import enabled_classes
 from edge_detector.errors import BundleError
+from edge_detector.schema import shown
+from edge_detector.service.factory import Ears, load_ears_of
 
 __all__ = ["Finding", "run"]
 

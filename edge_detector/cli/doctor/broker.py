@@ -5,12 +5,14 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from edge_detector.cli.credentials import broker_of, broker_warnings, passing_client_id
 from edge_detector.cli.doctor.finding import Finding
-from edge_detector.core.config import Config, MqttConfig
-from edge_detector.edges.mqtt import Broker, Publisher, subscription
-from edge_detector.edges.tls import describe_connect_error, probe
+from edge_detector.config import Config, MqttConfig
 from edge_detector.errors import BrokerError, UsageError
+from edge_detector.mqtt.address import Broker
+from edge_detector.mqtt.client import subscription
+from edge_detector.mqtt.credentials import broker_of, broker_warnings, passing_client_id
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.tls import describe_connect_error, probe
 from edge_detector.types import Message
 
 LOGIN_SECONDS = 10.0

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.cli.build import Ears, build_listener, open_source
+from edge_detector.audio.signal_quality import WINDOW_SAMPLES, judge
+from edge_detector.audio.source import Source
 from edge_detector.cli.doctor.finding import Finding
-from edge_detector.core.bundle import SoundClass
-from edge_detector.core.config import SourceConfig
-from edge_detector.core.decision import Rule
-from edge_detector.core.signal import WINDOW_SAMPLES, judge
-from edge_detector.core.wire import Signal
-from edge_detector.edges.worker import in_thread
+from edge_detector.config import SourceConfig
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.pipeline.protocols import Source
-from edge_detector.types import Block, Float32, Scores
+from edge_detector.service.factory import Ears, build_listener, open_source
+from edge_detector.threads import in_thread
+from edge_detector.types import Block, Float32, Scores, SignalQuality
 
 OPEN_SECONDS = 25.0
 POLL_SECONDS = 0.25
@@ -28,7 +27,7 @@ QUIET_DBFS = -65.0
 """Quieter than a quiet room through a microphone that is turned up."""
 LIVE_KINDS = ("mic", "arecord")
 
-_SIGNALS: Mapping[Signal, tuple[str, str]] = {
+_SIGNALS: Mapping[SignalQuality, tuple[str, str]] = {
     "silent": (
         "digital silence: every sample is 0",
         "it is muted, switched off or the wrong one: alsamixer (F4, F6), or another device",
@@ -133,7 +132,7 @@ def judge_sound(config: SourceConfig, heard: Heard, classes: Sequence[SoundClass
     return found
 
 
-def _signal(samples: Float32) -> Signal:
+def _signal(samples: Float32) -> SignalQuality:
     """One verdict on all of it: clipped at any time, or silent or flat all the time."""
     seconds = max(1, len(samples) // WINDOW_SAMPLES)
     verdicts = {judge(part) for part in np.array_split(samples, seconds)}

@@ -6,14 +6,14 @@ from statistics import median
 
 import numpy as np
 
-from edge_detector.cli.build import Ears
+from edge_detector.audio.resampler import StreamResampler
 from edge_detector.cli.doctor.finding import Finding
-from edge_detector.core.bundle import hop_key
-from edge_detector.core.config import SourceConfig
-from edge_detector.core.decision import Decider
-from edge_detector.edges.resampler import StreamResampler
+from edge_detector.config import SourceConfig
+from edge_detector.detection.bundle import hop_key
+from edge_detector.detection.detector import Hearing
+from edge_detector.detection.hysteresis import Decider
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.pipeline.hearing import Hearing
+from edge_detector.service.factory import Ears
 from edge_detector.types import Block
 
 STEP_SECONDS = FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz

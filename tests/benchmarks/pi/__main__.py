@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.core.soundscape import make_soundscape
+from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
 from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH
 from tests.conftest import DATA

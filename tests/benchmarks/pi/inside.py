@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.cli.build import load_ears
 from edge_detector.params import FRONT_END
+from edge_detector.service.factory import load_ears
 from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH, blocks_of, decided_events, front_end, yamnet
 
 

@@ -1,0 +1,386 @@
+"""The daemon's configuration: TOML, read strictly, every default written down."""
+
+import codecs
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key, read_rule
+from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
+from edge_detector.errors import UsageError
+from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.plain_text import is_plain
+from edge_detector.schema import MAX_SLUG_CHARACTERS, SLUG, Table, shown
+from edge_detector.types import ProbabilityRate, Strictness
+
+TOPIC_WORDS = (
+    *("status", "telemetry", "availability", "probabilities", "event", "class", "health", "level", "top_class"),
+    *("threshold", "mute", "doctor"),
+)  # fmt: skip
+_RATES: tuple[ProbabilityRate, ...] = ("hop", "second", "off")
+SOURCE_KINDS = ("mic", "arecord", "file", "url")
+URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
+"""What ffmpeg may be asked for: sound from a network. Its other protocols read files, or join several things."""
+MAX_TOPIC_CHARACTERS = 200
+PLAIN_PORT, TLS_PORT = 1_883, 8_883
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One [[source]].
+
+    Attributes:
+        name: slug, part of its topics.
+        kind: "mic" (PortAudio), "arecord" (its own process, ALSA), "file" or "url" (through ffmpeg).
+        device: microphone name or index, or ALSA's name of it for arecord, or None for the default one; a file's path; a URL.
+        device_file: a file that holds the URL, for one with a password in it.
+        channel: channel of the microphone that is listened to, from 0.
+        hops_per_patch: k of hop = 0.96 s / k.
+        real_time: a file is played at the speed of sound, as a microphone would deliver it.
+
+    """
+
+    name: str
+    kind: str = "mic"
+    device: str | None = None
+    channel: int = 0
+    hops_per_patch: int = 1
+    real_time: bool = False
+    device_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    """The broker and what it is sent.
+
+    Attributes:
+        port: 1883, or 8883 with TLS, unless given.
+        password_file: holds the password and nothing else; in a systemd unit, a credential of the same name comes first.
+        probabilities: "hop", "second" or "off".
+        tls: encrypt, and verify the broker's certificate; there is no setting that skips the verification.
+        ca_file: certificates to trust instead of the system's.
+        cert_file, key_file: this machine's own certificate, for a broker that asks for one.
+        commands: whether thresholds and mutes may be set over MQTT.
+
+    """
+
+    host: str = "localhost"
+    port: int = PLAIN_PORT
+    protocol: str = "5"
+    username: str | None = None
+    password_file: Path | None = None
+    keepalive_seconds: int = 15
+    base_topic: str = "edge_detector"
+    probabilities: ProbabilityRate = "hop"
+    tls: bool = False
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    commands: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxConfig:
+    """Where events wait for the broker, and how many and how long.
+
+    Attributes:
+        path: the database; None for outbox.sqlite in the state directory.
+        max_messages, max_age_seconds: beyond these the oldest is dropped, and counted.
+
+    """
+
+    path: Path | None = None
+    max_messages: int = 10_000
+    max_age_seconds: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAssistantConfig:
+    """Whether Home Assistant is told of this device, and under which topic it looks for such news."""
+
+    enabled: bool = True
+    prefix: str = "homeassistant"
+
+
+def read_source(table: Table) -> SourceConfig:
+    """One [[source]]. Raises UsageError."""
+    hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
+    hop_seconds = table.number("hop", 0.96)
+    if hop_seconds not in hops:
+        raise table.fail("hop", f"must be one of {', '.join(f'{hop:g}' for hop in hops)} (seconds)")
+    table.text("context", "sliding", choices=("sliding",))
+    kind = table.text("kind", "mic", choices=SOURCE_KINDS)
+    source = SourceConfig(
+        name=table.slug("name", refused=TOPIC_WORDS),
+        kind=kind,
+        device=_url(table) if kind == "url" else table.optional_text("device"),
+        channel=table.integer("channel", 0, low=0, high=63),
+        hops_per_patch=hops[hop_seconds],
+        real_time=table.flag("real_time", default=False),
+        device_file=_path(table, "device_file"),
+    )
+    if source.kind == "file" and source.device is None:
+        raise table.fail("device", "must be the path of an audio file where kind is file")
+    if source.kind != "url" and source.device_file is not None:
+        raise table.fail("device_file", 'is only for kind = "url"')
+    table.done()
+    return source
+
+
+def _url(table: Table) -> str | None:
+    """The URL of a source, None where a file holds it. It may have a password in it, so no error shows it."""
+    url = table.optional_text("device")
+    if table.has("device_file") != (url is None):
+        raise table.refuse("a source of kind url needs either device, the URL, or device_file, the name of a file that holds it")
+    if url is not None:
+        problem = problem_of_url(url)
+        if problem is not None:
+            raise table.refuse(problem)
+    return url
+
+
+def problem_of_url(url: str) -> str | None:
+    """Why this is no URL of sound on a network, in words that do not show it: it may hold a password. None if it is one."""
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in URL_SCHEMES and rest and url.isprintable() and " " not in url:
+        return None
+    return f"the URL must begin with one of {', '.join(f'{scheme}://' for scheme in URL_SCHEMES)} and have no spaces"
+
+
+def _path(table: Table, key: str) -> Path | None:
+    text = table.optional_text(key)
+    return Path(text) if text else None
+
+
+def _rate(table: Table, default: ProbabilityRate) -> ProbabilityRate:
+    text = table.text("probabilities", default, choices=_RATES)
+    return next(rate for rate in _RATES if rate == text)
+
+
+def _topic(table: Table, key: str, default: str) -> str:
+    topic = table.text(key, default)
+    if any(character in topic for character in "+#") or topic.startswith(("/", "$")) or topic.endswith("/"):
+        raise table.fail(key, "must have neither + nor #, not begin with / or $, nor end with /")
+    if not topic.isprintable() or len(topic) > MAX_TOPIC_CHARACTERS:
+        raise table.fail(key, f"must be printable, and of {MAX_TOPIC_CHARACTERS} characters at most")
+    return topic
+
+
+def read_mqtt(table: Table) -> MqttConfig:
+    """The table [mqtt]. Raises UsageError."""
+    default = MqttConfig()
+    if table.has("password"):
+        raise table.refuse('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
+    host = table.text("host", default.host)
+    if "/" in host or not host.isprintable() or " " in host:
+        raise table.fail("host", "must be a name or an address, such as broker.local; port and tls are settings of their own")
+    tls = table.flag("tls", default=False)
+    mqtt = MqttConfig(
+        host=host,
+        port=table.integer("port", TLS_PORT if tls else PLAIN_PORT, low=1, high=65_535),
+        protocol=table.text("protocol", default.protocol, choices=("5", "3.1.1")),
+        username=table.optional_text("username"),
+        password_file=_path(table, "password_file"),
+        keepalive_seconds=table.integer("keepalive_seconds", default.keepalive_seconds, low=1, high=3_600),
+        base_topic=_topic(table, "base_topic", default.base_topic),
+        probabilities=_rate(table, default.probabilities),
+        tls=tls,
+        ca_file=_path(table, "ca_file"),
+        cert_file=_path(table, "cert_file"),
+        key_file=_path(table, "key_file"),
+        commands=table.flag("commands", default=False),
+    )
+    _refuse_half_security(mqtt, table)
+    table.done()
+    return mqtt
+
+
+def _refuse_half_security(mqtt: MqttConfig, table: Table) -> None:
+    """What looks protected must be: a certificate that is never used, or a password that is never sent, is a mistake."""
+    if not mqtt.tls:
+        for key in ("ca_file", "cert_file", "key_file"):
+            if table.has(key):
+                raise table.fail(key, "is only used with tls = true")
+    if mqtt.cert_file is None and mqtt.key_file is not None:
+        raise table.fail("key_file", "needs cert_file, the certificate that belongs to the key")
+    if mqtt.password_file is not None and mqtt.username is None:
+        raise table.fail("password_file", "needs username, whose password it is")
+
+
+def read_outbox(table: Table) -> OutboxConfig:
+    """The table [outbox]. Raises UsageError."""
+    default = OutboxConfig()
+    outbox = OutboxConfig(
+        path=_path(table, "path"),
+        max_messages=table.integer("max_messages", default.max_messages, low=1, high=10_000_000),
+        max_age_seconds=table.number("max_age_seconds", default.max_age_seconds, low=1.0, high=10 * 365 * 86_400.0),
+    )
+    table.done()
+    return outbox
+
+
+def read_home_assistant(table: Table) -> HomeAssistantConfig:
+    """The table [home_assistant]. Raises UsageError."""
+    default = HomeAssistantConfig()
+    home_assistant = HomeAssistantConfig(
+        enabled=table.flag("enabled", default=default.enabled), prefix=_topic(table, "prefix", default.prefix)
+    )
+    table.done()
+    return home_assistant
+
+
+MAX_CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `run` is told.
+
+    Attributes:
+        overrides: what [class.<slug>] changes of a class's rule, checked against a bundle by `rules`.
+        definitions: classes that [class.<slug>] makes of AudioSet labels.
+        class_list: classes of later lists are off unless [class.<slug>] switches them on.
+        strictness: shifts every threshold that [class.<slug>] does not give.
+
+    """
+
+    node: str
+    bundle: Path | None
+    sources: tuple[SourceConfig, ...]
+    mqtt: MqttConfig
+    overrides: Mapping[str, Mapping[str, object]]
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
+    home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
+    definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
+    class_list: int = NEWEST_CLASS_LIST
+    strictness: Strictness = "balanced"
+
+
+def default_config() -> Config:
+    """What holds without a configuration file: every default, and the newest list of classes."""
+    return parse_config({"detection": {"class_list": NEWEST_CLASS_LIST}}, "defaults")
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file. Raises UsageError naming the key, the value and what is allowed."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise UsageError(f"{path} is larger than {MAX_CONFIG_BYTES >> 20} MiB; this is no configuration")
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(f"{path} is UTF-16, and TOML is UTF-8; save it as UTF-8")
+        data = tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
+    except OSError as error:
+        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+    return parse_config(data, str(path))
+
+
+def parse_config(data: Mapping[str, object], where: str) -> Config:
+    """A configuration from its parsed TOML. Raises UsageError."""
+    table = Table(data, where, UsageError)
+    node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
+    overrides = {slug: dict(override.raw()) for slug, override in table.named_tables("class").items()}
+    bundle_path = bundle.optional_text("path")
+    config = Config(
+        node=node.slug("name", "edge"),
+        bundle=Path(bundle_path) if bundle_path else None,
+        sources=tuple(read_source(source) for source in table.tables("source")) or (SourceConfig("mic"),),
+        mqtt=read_mqtt(table.table("mqtt")),
+        definitions=_definitions(overrides, where),
+        overrides=overrides,
+        outbox=read_outbox(table.table("outbox")),
+        home_assistant=read_home_assistant(table.table("home_assistant")),
+        # A file from before there were lists goes on with the classes it was written for.
+        class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
+        strictness=_strictness(detection),
+    )
+    for part in (node, bundle, detection, table):
+        part.done()
+    names = [source.name for source in config.sources]
+    if len(set(names)) != len(names):
+        raise UsageError(f"{where}: two sources have the same name; each of {', '.join(names)} must differ")
+    return config
+
+
+def differences(before: Config, after: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a reload takes over, and what waits for the next restart, each by its place in the file."""
+    defined = {*before.definitions, *after.definitions}
+    # A class that was not there at the start has no thresholds yet that could be changed.
+    ruled = {*before.overrides, *after.overrides} - (set(after.definitions) - set(before.definitions))
+    taken: list[tuple[str, object, object]] = [
+        ("strictness", before.strictness, after.strictness),
+        *((f"[class.{slug}]", before.overrides.get(slug), after.overrides.get(slug)) for slug in sorted(ruled)),
+    ]
+    waiting: list[tuple[str, object, object]] = [
+        ("[node]", before.node, after.node),
+        ("[[source]]", before.sources, after.sources),
+        ("[mqtt]", before.mqtt, after.mqtt),
+        ("[outbox]", before.outbox, after.outbox),
+        ("[home_assistant]", before.home_assistant, after.home_assistant),
+        ("bundle", before.bundle, after.bundle),
+        ("class_list", before.class_list, after.class_list),
+        *(
+            (f"what [class.{slug}] is made of", before.definitions.get(slug), after.definitions.get(slug))
+            for slug in sorted(defined)
+        ),
+    ]
+
+    def changed(parts: list[tuple[str, object, object]]) -> tuple[str, ...]:
+        return tuple(name for name, old, new in parts if old != new)
+
+    return changed(taken), changed(waiting)
+
+
+def _strictness(table: Table) -> Strictness:
+    text = table.text("strictness", "balanced", choices=tuple(STRICTNESS_LOG_ODDS))
+    return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)
+
+
+def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict[str, ClassDefinition]:
+    """The classes made of AudioSet labels; what says so is taken out of `overrides`, so that rules are left."""
+    found = {}
+    for slug, values in overrides.items():
+        if not {"audioset", "label"} & set(values):
+            continue
+        table = Table(values, f"{where} [class.{shown(slug)}]", UsageError)
+        if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
+            raise table.refuse(
+                f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
+            )
+        labels = table.texts("audioset")
+        if not labels:
+            raise table.refuse('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
+        label = table.optional_text("label")
+        if label is not None and not is_plain(label):
+            raise table.fail("label", "must be printable")
+        found[slug] = ClassDefinition(labels, label)
+        values.pop("audioset")
+        values.pop("label", None)
+    return found
+
+
+def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) -> tuple[Rule, ...]:
+    """Each class's rule at this hop: the bundle's, shifted by the strictness, changed by the class's table. Raises UsageError.
+
+    A class that is off is switched on by its table, unless that says enabled = false.
+    """
+    slugs = [sound.slug for sound in classes]
+    for slug in config.overrides:
+        if slug not in slugs:
+            raise UsageError(f"[class.{shown(slug)}]: the bundle has no such class; it has {', '.join(slugs)}")
+    log_odds = STRICTNESS_LOG_ODDS[config.strictness]
+    return tuple(
+        _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), f"[class.{sound.slug}]")
+        for sound in classes
+    )
+
+
+def _rule(default: Rule, override: Mapping[str, object] | None, where: str) -> Rule:
+    if override is None:
+        return default
+    return read_rule(Table(override, where, UsageError), replace(default, enabled=True))

@@ -1,1 +1,0 @@
-"""Pure functions and objects: no thread, clock, socket or logger. Only `bundle` and `config` open files."""

@@ -1,1 +1,0 @@
-"""One outside library per file, and nothing else: these modules never import each other."""

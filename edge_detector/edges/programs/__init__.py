@@ -1,6 +1,0 @@
-"""Sound from programs that run beside this one and write raw samples: whatever hangs in them can be killed."""
-
-from edge_detector.edges.programs.arecord import ArecordMicrophone
-from edge_detector.edges.programs.ffmpeg import UrlSource
-
-__all__ = ["ArecordMicrophone", "UrlSource"]

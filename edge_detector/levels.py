@@ -1,0 +1,11 @@
+"""Levels in dB relative to full scale."""
+
+import numpy as np
+
+LEVEL_FLOOR_DBFS = -120.0
+
+
+def level_dbfs(mean_square: float) -> float:
+    """RMS level in dB relative to full scale, never below -120."""
+    floor = 10.0 ** (LEVEL_FLOOR_DBFS / 10.0)
+    return float(10.0 * np.log10(max(mean_square, floor)))

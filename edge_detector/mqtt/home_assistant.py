@@ -1,0 +1,264 @@
+"""Home Assistant's device discovery: for each source one retained message that names its entities, and when to send it again.
+
+A source's entities are available only while the node's status *and* the source's own availability say so: a dead microphone is
+unavailable, never "all quiet". What says why it is dead (its state and its signal) stays available as long as the node does.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.mqtt.commands import MAX_THRESHOLD, MIN_THRESHOLD, OFF, ON
+from edge_detector.mqtt.messages import ONLINE
+from edge_detector.types import Message
+
+DEFAULT_PREFIX = "homeassistant"
+REDISCOVERY_SECONDS = (1.0, 10.0)
+"""After its start Home Assistant hears from each node within these, at random, so that a fleet does not answer at once."""
+
+STATES = ("starting", "healthy", "stalled", "reconnecting", "failed")
+SIGNALS = ("ok", "silent", "flat", "clipped")
+NO_CLASS = "none"
+
+Entity: TypeAlias = dict[str, Any]
+"""One component of the payload, in Home Assistant's abbreviated keys."""
+
+_OF_THE_NODE = ("health", "telemetry")
+_DIAGNOSTIC = {"ent_cat": "diagnostic"}
+_HIDDEN = {"en": False}
+_MEASURED = {"stat_cla": "measurement"}
+_COUNTED = {"stat_cla": "total_increasing"}
+_SECONDS = {"dev_cla": "duration", "unit_of_meas": "s"}
+_MILLISECONDS = {"dev_cla": "duration", "unit_of_meas": "ms"}
+_TELEMETRY: tuple[tuple[str, str, Entity], ...] = (
+    ("uptime_seconds", "Uptime", {**_SECONDS, **_MEASURED}),
+    ("real_time_factor", "Real-time factor", {**_MEASURED, "sug_dsp_prc": 4}),
+    ("cpu_percent", "CPU", {"unit_of_meas": "%", **_MEASURED, "sug_dsp_prc": 1}),
+    ("rss_bytes", "Memory", {"dev_cla": "data_size", "unit_of_meas": "B", **_MEASURED}),
+    ("latency_ms_p50", "Median latency", {**_MILLISECONDS, **_MEASURED}),
+    ("latency_ms_p99", "99th percentile of latency", {**_MILLISECONDS, **_MEASURED}),
+    ("outbox_depth", "Events waiting", _MEASURED),
+    ("dropped_messages", "Dropped messages", _COUNTED),
+    ("dropped_events", "Dropped events", _COUNTED),
+    ("refused_messages", "Refused messages", _COUNTED),
+    ("reconnects", "Reconnects", _COUNTED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What Home Assistant is told about a node.
+
+    Attributes:
+        node: its name, a slug.
+        base: its topic, edge_detector/<node>.
+        version: of this program.
+        bundle: name and version of the bundle.
+        sources: each source's name, with the classes that are enabled for it.
+        commands: whether it takes thresholds and mutes over MQTT; they are entities only then.
+
+    """
+
+    node: str
+    base: str
+    version: str
+    bundle: str
+    sources: Mapping[str, Sequence[SoundClass]]
+    commands: bool = True
+
+
+def emptied(device: Device, *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """What to publish before `discovery`: it empties the message in which earlier versions named the entities of all sources.
+
+    And that of each source that is gone, by the keys of entities announced earlier. Home Assistant needs a moment to take
+    entities away, and would refuse the same ones from elsewhere meanwhile.
+    """
+    gone = dict.fromkeys(source for source in map(_source_of, past) if source is not None and source not in device.sources)
+    return [_forgotten(device.node, prefix, source) for source in (None, *gone)]
+
+
+def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """The messages that make, rename and remove the node's entities: one for each source, the node's own with the first.
+
+    All name the same device. `past` are the entities announced earlier, `platforms` of then: those that a source no longer has
+    are taken away by name, since Home Assistant keeps what a payload merely leaves out.
+    """
+    first = next(iter(device.sources))
+    messages = []
+    for source in device.sources:
+        owners = (source, None) if source == first else (source,)
+        components = dict(_entities_of(device, source))
+        if source == first:
+            components |= dict(_node_entities(device))
+        left = {key: platform for key, platform in (past or {}).items() if key not in components and _source_of(key) in owners}
+        gone = {key: {"p": platform} for key, platform in left.items()}
+        messages.append(_config(device, source, {**components, **gone}, prefix))
+    return messages
+
+
+def _config(device: Device, source: str, components: Mapping[str, Entity], prefix: str) -> Message:
+    payload = {
+        "dev": {
+            "ids": [f"edge_detector_{device.node}"],
+            "name": _title(device.node),
+            "mf": "edge-detector",
+            "mdl": f"bundle {device.bundle}",
+            "sw": device.version,
+        },
+        "o": {"name": "edge-detector", "sw": device.version},
+        "qos": 1,
+        "cmps": components,
+    }
+    content = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return Message(_topic(device.node, prefix, source), content, qos=1, retained=True)
+
+
+def removal(node: str, sources: Iterable[str], *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """The messages that take the node out of Home Assistant. `past` are the keys of entities announced earlier."""
+    known = dict.fromkeys((*sources, *filter(None, map(_source_of, past))))
+    return [_forgotten(node, prefix, source) for source in (None, *known)]
+
+
+def platforms(device: Device) -> dict[str, str]:
+    """The node's entities by their keys, and the platform of each: what a later `discovery` needs as `past`."""
+    return {key: entity["p"] for key, entity in _entities(device)}
+
+
+def birth_topic(prefix: str = DEFAULT_PREFIX) -> str:
+    """Where Home Assistant says that it has started."""
+    return f"{prefix}/status"
+
+
+@dataclass(slots=True)
+class Rediscovery:
+    """Says once, after a random delay, that Home Assistant has started and wants to hear of the node again.
+
+    Attributes:
+        random: a number in [0, 1) each time, from whoever may roll dice.
+        prefix: Home Assistant's discovery prefix.
+
+    """
+
+    random: Callable[[], float]
+    prefix: str = DEFAULT_PREFIX
+    _due_at_seconds: float | None = field(default=None, init=False)
+
+    def hear(self, message: Message, now_seconds: float) -> None:
+        """Take note of a message, if it is Home Assistant's birth. Several before the delay is over count as one."""
+        if message.topic == birth_topic(self.prefix) and message.payload == ONLINE.encode() and self._due_at_seconds is None:
+            first, last = REDISCOVERY_SECONDS
+            self._due_at_seconds = now_seconds + first + (last - first) * self.random()
+
+    def due(self, now_seconds: float) -> bool:
+        """Whether to publish discovery now; true once for each birth."""
+        if self._due_at_seconds is None or now_seconds < self._due_at_seconds:
+            return False
+        self._due_at_seconds = None
+        return True
+
+
+def _topic(node: str, prefix: str, source: str | None = None) -> str:
+    """Of one source's entities; without one, where earlier versions named the entities of all."""
+    return f"{prefix}/device/{node}/config" if source is None else f"{prefix}/device/{node}/{source}/config"
+
+
+def _forgotten(node: str, prefix: str, source: str | None) -> Message:
+    return Message(_topic(node, prefix, source), b"", qos=1, retained=True)
+
+
+def _source_of(key: str) -> str | None:
+    """The source an entity belongs to; None for the node's own. '-' is in no slug."""
+    source = key.partition("-")[0]
+    return None if source in _OF_THE_NODE else source
+
+
+def _title(slug: str) -> str:
+    return slug.replace("_", " ").strip().capitalize() or slug
+
+
+def _entities(device: Device) -> Iterator[tuple[str, Entity]]:
+    for source in device.sources:
+        yield from _entities_of(device, source)
+    yield from _node_entities(device)
+
+
+def _entities_of(device: Device, source: str) -> Iterator[tuple[str, Entity]]:
+    """Each entity of a source with its key; '-' is in no slug, so no two names can meet in one key."""
+    for leaf, platform, name, options in _source_entities(f"{device.base}/{source}", device.sources[source], device):
+        yield _entity(device, f"{source}-{leaf}", platform, _named(device, source, name), options)
+
+
+def _node_entities(device: Device) -> Iterator[tuple[str, Entity]]:
+    node_available = {"avty": [{"t": f"{device.base}/status"}]}
+    # No source is called health, nor telemetry: the topics refuse those names.
+    problem = {**_problem(f"{device.base}/{next(iter(device.sources))}/health"), **_DIAGNOSTIC, **node_available}
+    yield _entity(device, "health-problem", "binary_sensor", "Problem", problem)
+    for key, name, options in _TELEMETRY:
+        reading = {"stat_t": f"{device.base}/telemetry", "val_tpl": f"{{{{ value_json.get('{key}') }}}}"}
+        yield _entity(
+            device, f"telemetry-{key}", "sensor", name, {**reading, **options, **_DIAGNOSTIC, **_HIDDEN, **node_available}
+        )
+
+
+def _problem(health: str) -> Entity:
+    """What is wrong with the node: every source's health says it, and any of them at once, as telemetry does not."""
+    troubles = "value_json.get('troubles', [])"
+    return {
+        "stat_t": health,
+        "val_tpl": f"{{{{ 'ON' if {troubles} else 'OFF' }}}}",
+        "json_attr_t": health,
+        "json_attr_tpl": f"{{{{ {{'troubles': {troubles}}} | tojson }}}}",
+        "dev_cla": "problem",
+    }
+
+
+def _named(device: Device, source: str, name: str) -> str:
+    return name if len(device.sources) == 1 else f"{_title(source)} {name}"
+
+
+def _entity(device: Device, key: str, platform: str, name: str, options: Entity) -> tuple[str, Entity]:
+    identity = f"edge_detector-{device.node}-{key}"
+    # Entity ids come from the slugs: a label may be in any script, and change.
+    entity_id = f"{platform}.{device.node}_{key.replace('-class-', '_').replace('-', '_')}"
+    return key, {"p": platform, "uniq_id": identity, "def_ent_id": entity_id, "name": name, **options}
+
+
+def _source_entities(base: str, classes: Sequence[SoundClass], device: Device) -> Iterator[tuple[str, str, str, Entity]]:
+    status = {"t": f"{device.base}/status"}
+    hears = {"avty": [status, {"t": f"{base}/availability"}], "avty_mode": "all"}
+    for sound in classes:
+        state = {"stat_t": f"{base}/class/{sound.slug}", "dev_cla": "sound"}
+        yield f"class-{sound.slug}", "binary_sensor", sound.label, {**state, **hears}
+    yield "event", "event", "Event", {"stat_t": f"{base}/event", "evt_typ": ["start", "end"], "ic": "mdi:ear-hearing", **hears}
+    tops = {"stat_t": f"{base}/top_class", "dev_cla": "enum", "ops": [*(sound.slug for sound in classes), NO_CLASS]}
+    yield "top_class", "sensor", "Top class", {**tops, **hears}
+    level = {"stat_t": f"{base}/level", "unit_of_meas": "dBFS", "ic": "mdi:volume-high", "sug_dsp_prc": 1, **_MEASURED}
+    yield "level", "sensor", "Level", {**level, **_DIAGNOSTIC, **hears}
+    knows = {**_DIAGNOSTIC, "avty": [status]}
+    for key, name, options in (("state", "Microphone", STATES), ("signal", "Signal", SIGNALS)):
+        reading = {"stat_t": f"{base}/health", "val_tpl": f"{{{{ value_json.{key} }}}}", "json_attr_t": f"{base}/health"}
+        yield key, "sensor", name, {**reading, "dev_cla": "enum", "ops": list(options), **knows}
+    source = base.rpartition("/")[2]
+    lost = {
+        "stat_t": f"{device.base}/telemetry",
+        "val_tpl": f"{{{{ value_json.get('sources', {{}}).get('{source}', {{}}).get('lost_samples') }}}}",
+    }
+    yield "lost_samples", "sensor", "Lost samples", {**lost, **_COUNTED, **_HIDDEN, **knows}
+    if device.commands:
+        yield from _controls(base, classes, {"ent_cat": "config", **_HIDDEN, **hears})
+
+
+def _controls(base: str, classes: Sequence[SoundClass], common: Entity) -> Iterator[tuple[str, str, str, Entity]]:
+    mute = {"stat_t": f"{base}/mute", "cmd_t": f"{base}/mute/set", "pl_on": ON, "pl_off": OFF, "ic": "mdi:volume-off"}
+    yield "mute", "switch", "Mute", {**mute, **common}
+    scale = {"min": MIN_THRESHOLD, "max": MAX_THRESHOLD, "step": 0.01, "mode": "box"}
+    for sound in classes:
+        topic = f"{base}/threshold/{sound.slug}"
+        yield (
+            f"threshold-{sound.slug}",
+            "number",
+            f"{sound.label} threshold",
+            {"stat_t": topic, "cmd_t": f"{topic}/set", **scale, **common},
+        )

@@ -1,0 +1,184 @@
+"""What stands on the wire: topics, payloads and times, each a pure function of what was heard. README lists the contract."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.bounded_files import parse_json
+from edge_detector.detection.bundle import SoundClass
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.mqtt.telemetry import Vitals
+from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
+from edge_detector.params import FRONT_END
+from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality, SourceState
+
+PAYLOAD_VERSION = 1
+_ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+ONLINE, OFFLINE = "online", "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who speaks: `base` is the node's topic, edge_detector/<node>; `instance` tells two processes of one node's name apart."""
+
+    base: str
+    node: str
+    source: str
+    stream_id: str
+    instance: str | None = None
+
+    def topic(self, leaf: str) -> str:
+        """A topic of this source."""
+        return f"{self.base}/{self.source}/{leaf}"
+
+    def event_id(self, first_sample: int, slug: str) -> str:
+        """Names one event for ever: the same recording replayed gives the same id."""
+        return f"{self.node}/{self.source}/{self.stream_id}/{first_sample}/{slug}"
+
+
+def rfc3339(utc_seconds: float) -> str:
+    """UTC with milliseconds, 2026-01-31T23:59:59.999Z."""
+    return datetime.fromtimestamp(utc_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def status(base: str, *, online: bool) -> Message:
+    """The node's own status; its offline form is also the last will."""
+    return Message(f"{base}/status", _word(online).encode(), qos=1, retained=True)
+
+
+def availability(names: Names, *, online: bool) -> Message:
+    """Whether this source hears."""
+    return Message(names.topic("availability"), _word(online).encode(), qos=1, retained=True)
+
+
+def health(
+    names: Names, state: SourceState, signal: SignalQuality, since_utc_seconds: float, troubles: Troubles = NO_TROUBLES
+) -> Message:
+    """The state of the source and of its signal, since when; and what is wrong with the node as a whole."""
+    payload = {
+        "v": PAYLOAD_VERSION,
+        "state": state,
+        "signal": signal,
+        "since": rfc3339(since_utc_seconds),
+        "troubles": troubles.sentences,
+        **({} if names.instance is None else {"instance": names.instance}),
+    }
+    return Message(names.topic("health"), _json(payload), qos=1, retained=True)
+
+
+def probabilities(names: Names, classes: Sequence[SoundClass], scores: Scores, anchor: Anchor, now_utc_seconds: float) -> Message:
+    """All probabilities of one hop. A file has no latency: it was captured long ago."""
+    end_utc_seconds = anchor.at(scores.end_sample)
+    latency_ms = round(1_000 * (now_utc_seconds - end_utc_seconds), 1) if anchor.clock != "file" else None
+    payload = {
+        "v": PAYLOAD_VERSION,
+        "time": rfc3339(end_utc_seconds),
+        "seq": scores.sequence_number,
+        "first_sample": scores.first_sample,
+        "window_seconds": FRONT_END.patch_samples / FRONT_END.sample_rate_hz,
+        "state_age_frames": scores.state_age_frames,
+        "lost_samples": scores.lost_samples,
+        "latency_ms": latency_ms,
+        "level_dbfs": round(scores.level_dbfs, 1),
+        "probabilities": {
+            sound.slug: round(float(probability), 6) for sound, probability in zip(classes, scores.probabilities, strict=True)
+        },
+    }
+    return Message(names.topic("probabilities"), _json(payload), qos=0, retained=False)
+
+
+def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anchor: Anchor, now_utc_seconds: float) -> Message:
+    """The start or the end of an event; both carry the same id."""
+    sound = classes[detection.class_index]
+    identity = names.event_id(detection.first_sample, sound.slug)
+    ended = detection if isinstance(detection, EventEnd) else None
+    event_type = "end" if ended else "start"
+    payload = {
+        "v": PAYLOAD_VERSION,
+        "message_id": f"{identity}/{event_type}",
+        "id": identity,
+        "event_type": event_type,
+        "label": sound.label,
+        "slug": sound.slug,
+        "mid": sound.mid,
+        "start": rfc3339(anchor.at(detection.first_sample)),
+        "end": rfc3339(anchor.at(ended.end_sample)) if ended else None,
+        "duration_seconds": round((ended.end_sample - ended.first_sample) / FRONT_END.sample_rate_hz, 3) if ended else None,
+        "peak_probability": round(detection.peak_probability, 6),
+        "end_reason": ended.end_reason if ended else None,
+        "source": names.source,
+        "node": names.node,
+        "lost_samples": detection.lost_samples,
+        "clock": anchor.clock,
+        "published": rfc3339(now_utc_seconds),
+    }
+    return Message(names.topic("event"), _json(payload), qos=1, retained=False, message_id=f"{identity}/{event_type}")
+
+
+def interrupted(started: Message, now_utc_seconds: float) -> Message:
+    """The end of an event whose start was published by a run that then crashed: when it really ended nobody knows.
+
+    Raises EdgeDetectorError for a start that cannot be read: a worn-out card flips bits.
+    """
+    try:
+        start = dict(parse_json(started.payload))
+    except (ValueError, TypeError) as error:
+        raise EdgeDetectorError(
+            f"the stored start of event {started.message_id} cannot be read ({error}); it is forgotten"
+        ) from error
+    event = (started.message_id or "").removesuffix("/start")
+    end = {
+        "message_id": f"{event}/end",
+        "event_type": "end",
+        "end_reason": "interrupted",
+        "published": rfc3339(now_utc_seconds),
+    }
+    return replace(started, payload=_json({**start, **end}), message_id=end["message_id"])
+
+
+def telemetry(base: str, vitals: Vitals, now_utc_seconds: float) -> Message:
+    """How the service is doing."""
+    figures = asdict(vitals)
+    period = figures.pop("period")
+    troubles = {"troubles": vitals.troubles.sentences}
+    payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures, **troubles}
+    return Message(f"{base}/telemetry", _json(payload), qos=0, retained=True)
+
+
+def class_state(names: Names, slug: str, *, on: bool) -> Message:
+    """Whether one class is being heard now."""
+    return Message(names.topic(f"class/{slug}"), b"ON" if on else b"OFF", qos=1, retained=True)
+
+
+def level(names: Names, level_dbfs: float) -> Message:
+    """The level of the newest window in dBFS."""
+    return Message(names.topic("level"), f"{level_dbfs:.1f}".encode(), qos=0, retained=True)
+
+
+def top_class(names: Names, slug: str | None) -> Message:
+    """The loudest of the classes that are being heard, or "none"."""
+    return Message(names.topic("top_class"), (slug or "none").encode(), qos=0, retained=True)
+
+
+def retained_topics(base: str, source: str, slugs: Iterable[str]) -> Iterator[str]:
+    """Every topic of a source on which the broker keeps the last message."""
+    for leaf in ("availability", "health", "level", "top_class", "mute"):
+        yield f"{base}/{source}/{leaf}"
+    for slug in slugs:
+        yield f"{base}/{source}/class/{slug}"
+        yield f"{base}/{source}/threshold/{slug}"
+
+
+def forgotten(topic: str) -> Message:
+    """Makes the broker forget what it keeps on a topic."""
+    return Message(topic, b"", qos=1, retained=True)
+
+
+def _word(online: bool) -> str:  # noqa: FBT001 - private, and the only argument
+    return ONLINE if online else OFFLINE
+
+
+def _json(payload: Mapping[str, object]) -> bytes:
+    return _ENCODER.encode(payload).encode()

@@ -1,0 +1,385 @@
+"""The outbox on disk, in SQLite: committed means synced, and neither a killed process nor a cut of power takes it back."""
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from edge_detector.files import name_aside, not_a_file, sync_folder
+from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, Row, ShelfError, ended, started
+from edge_detector.mqtt.outbox import Outbox
+from edge_detector.mqtt.salvage import checksum, is_sound, salvage
+from edge_detector.mqtt.store_thread import Run, at_once
+from edge_detector.types import Message
+
+LOG = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 1
+# The checks are for integrity_check, which finds by them what a flipped bit has made of a row.
+_MESSAGE = """
+key TEXT NOT NULL CHECK (typeof(key) = 'text'), topic TEXT NOT NULL CHECK (typeof(topic) = 'text'),
+payload BLOB NOT NULL CHECK (typeof(payload) = 'blob')
+"""
+_BORN = "born_seconds REAL NOT NULL, checksum INTEGER"
+_SCHEMA = (
+    f"CREATE TABLE message (number INTEGER PRIMARY KEY, {_MESSAGE}, {_BORN}, UNIQUE (key))",
+    f"CREATE TABLE open_event (number INTEGER PRIMARY KEY, event TEXT NOT NULL UNIQUE, {_MESSAGE}, {_BORN})",
+    f"CREATE TABLE dead_letter (number INTEGER PRIMARY KEY, {_MESSAGE}, reason TEXT NOT NULL)",
+    "CREATE TABLE life (age_seconds REAL NOT NULL)",
+    "INSERT INTO life VALUES (0.0)",
+)
+_ADD = "INSERT OR IGNORE INTO message (key, topic, payload, born_seconds, checksum) VALUES (?, ?, ?, ?, ?)"
+_OPEN = "INSERT OR REPLACE INTO open_event (event, key, topic, payload, born_seconds, checksum) VALUES (?, ?, ?, ?, ?, ?)"
+_BURY = """
+INSERT INTO dead_letter (key, topic, payload, reason) SELECT key, topic, payload, ? FROM message WHERE key = ?
+"""
+_FORGET_LETTERS = "DELETE FROM dead_letter WHERE number <= (SELECT max(number) FROM dead_letter) - ?"
+_OLDEST = "SELECT number, key, topic, payload, born_seconds, checksum FROM message ORDER BY number LIMIT ?"
+_BUSY_SECONDS = 1.0
+_PAGE_BYTES = 1_024
+"""SQLite writes whole pages, several for each message of about 600 bytes: small ones spare the flash card."""
+_MOST_REPAGED_BYTES = 4 << 20
+_CHECKPOINT_PAGES = 400
+_AGE_SECONDS = 60.0
+"""A change writes the outbox's age along with it if it has grown by so much."""
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
+_PRIMARY_CODE = 0xFF
+
+
+def open_outbox(
+    path: Path, clock: Callable[[], float], *, max_messages: int, max_age_seconds: float, run: Run = at_once
+) -> Outbox:
+    """The outbox in the file `path`, or in memory, with its `trouble` set, for as long as that cannot be had."""
+    return Outbox(lambda: SqliteShelf(path), clock, max_messages=max_messages, max_age_seconds=max_age_seconds, run=run)
+
+
+class SqliteShelf:
+    """Rows in a SQLite file that belongs to one process at a time. Of a damaged file all that can be read goes into a new one.
+
+    Attributes:
+        age_seconds: the outbox's age as of the last change.
+        damage: what became of a damaged or deleted file, in a sentence; None where there was none.
+        lost: messages that this has cost since it was last set to 0, as far as is known.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.age_seconds = 0.0
+        self.damage: str | None = None
+        self.lost = 0
+        self._count = 0
+        with self._gate():
+            _make_folder(path.parent)
+            _finish_salvage(path)
+            try:
+                self._database = _connect(path)
+            except _FAILURES as error:
+                if _code(error) not in _DAMAGED:
+                    raise
+                self._salvage(error)
+                self._database = _connect(path)
+            self._learn()
+
+    def apply(self, change: Change) -> None:
+        """As Shelf says; on disk when it returns."""
+        self._see_whether_it_is_there()
+        count = self._count
+        with self._transaction() as database:
+            for row in change.add:
+                count += database.execute(_ADD, _values(row)).rowcount
+                self._open(row)
+                if event := ended(row.key):
+                    database.execute("DELETE FROM open_event WHERE event = ?", (event,))
+            for row in change.keep_open:
+                self._open(row)
+            database.executemany("DELETE FROM open_event WHERE event = ?", [(event,) for event in change.close])
+            letters = [(reason, key) for key, reason in change.bury.items()]
+            database.executemany(_BURY, letters)
+            if letters:
+                database.execute(_FORGET_LETTERS, (DEAD_LETTERS,))
+            gone = [(key,) for key in (*change.remove, *change.bury)]
+            count -= max(0, database.executemany("DELETE FROM message WHERE key = ?", gone).rowcount)
+            ages = change.age_seconds >= self.age_seconds + _AGE_SECONDS or change == Change(age_seconds=change.age_seconds)
+            if ages:
+                database.execute("UPDATE life SET age_seconds = ?", (change.age_seconds,))
+        self._count = count
+        if ages:
+            self.age_seconds = change.age_seconds
+
+    def trim(self, max_messages: int, born_before_seconds: float, keep: Collection[str]) -> int:
+        """As Shelf says. What is older has the lower number, so that no more is read than goes."""
+        excess = self._count - max_messages
+        gone: list[tuple[int]] = []
+        query = "SELECT number, key, born_seconds FROM message ORDER BY number"
+        with self._gate(), closing(self._database.execute(query)) as rows:
+            for number, key, born_seconds in rows:
+                if key in keep:
+                    continue
+                if len(gone) == TRIM_MESSAGES or not (len(gone) < excess or born_seconds < born_before_seconds):
+                    break
+                gone.append((number,))
+        if gone:
+            with self._transaction() as database:
+                database.executemany("DELETE FROM message WHERE number = ?", gone)
+            self._count -= len(gone)
+        return len(gone)
+
+    def oldest(self, limit: int) -> list[Row]:
+        """As Shelf says. A row that is not what was put there becomes a dead letter, and counts as lost."""
+        while True:
+            with self._gate():
+                found = self._database.execute(_OLDEST, (limit,)).fetchall()
+            damaged = [number for number, *values in found if not is_sound(*values)]
+            if not damaged:
+                return [_row(*values[:-1]) for _, *values in found]
+            self._put_rows_aside(damaged)
+
+    def count(self) -> int:
+        """As Shelf says."""
+        return self._count
+
+    def open_events(self) -> list[Row]:
+        """As Shelf says. One that is not what was put there is forgotten, and logged."""
+        query = "SELECT number, key, topic, payload, born_seconds, checksum FROM open_event ORDER BY number"
+        with self._gate():
+            found = self._database.execute(query).fetchall()
+        damaged = [(number, key) for number, key, *rest in found if rest[-1] is not None and not is_sound(key, *rest)]
+        for _, key in damaged:
+            LOG.error("%s cannot be read, it is damaged on the disk; its event is forgotten", key)
+        numbers = {number for number, _ in damaged}
+        if numbers:
+            with self._transaction() as database:
+                database.executemany("DELETE FROM open_event WHERE number = ?", [(number,) for number in numbers])
+        return [_row(*values[:-1]) for number, *values in found if number not in numbers]
+
+    def dead_letters(self) -> list[tuple[Message, str]]:
+        """As Shelf says."""
+        query = "SELECT key, topic, payload, reason FROM dead_letter ORDER BY number"
+        with self._gate():
+            return [
+                (_row(key, topic, payload, 0.0).message, str(reason))
+                for key, topic, payload, reason in self._database.execute(query)
+            ]
+
+    def close(self) -> None:
+        """Let go of the file; a failure to tidy it up is of no consequence, since the next opening does that too."""
+        _close(self._database)
+
+    def _learn(self) -> None:
+        (self.age_seconds,) = self._database.execute("SELECT coalesce(max(age_seconds), 0.0) FROM life").fetchone()
+        (self._count,) = self._database.execute("SELECT count(*) FROM message").fetchone()
+        self._files = _files(self._path)
+
+    def _open(self, row: Row) -> None:
+        if event := started(row.key):
+            self._database.execute(_OPEN, (event, *_values(row)))
+
+    def _put_rows_aside(self, numbers: list[int]) -> None:
+        query = (
+            "INSERT INTO dead_letter (key, topic, payload, reason) SELECT key, topic, payload, ? FROM message WHERE number = ?"
+        )
+        with self._transaction() as database:
+            database.executemany(query, [("damaged on the disk", number) for number in numbers])
+            database.executemany("DELETE FROM message WHERE number = ?", [(number,) for number in numbers])
+        self._count -= len(numbers)
+        self._lose(len(numbers), f"{len(numbers)} events in the outbox {self._path} were damaged on the disk and are not sent")
+
+    def _salvage(self, error: Exception) -> None:
+        scratch = _scratch(self._path)
+        _remove(scratch)
+        with closing(_connect(scratch)) as new:
+            found = salvage(self._path, new)
+        aside = name_aside(self._path)
+        self._path.replace(aside)
+        if _wal(self._path).exists():
+            _wal(self._path).replace(_wal(aside))
+        _finish_salvage(self._path)
+        known = "nobody knows how many" if found.lost is None else f"{found.lost}"
+        sentence = f"the outbox {self._path} is damaged ({error}): {found.saved} events could be read, {known} are lost"
+        self._lose(found.lost or 0, f"{sentence}; it is now {aside.name}, look after the card or disk")
+
+    def _lose(self, lost: int, sentence: str) -> None:
+        self.lost += lost
+        self.damage = sentence
+        LOG.error("%s", sentence)
+
+    def _see_whether_it_is_there(self) -> None:
+        """What is written to a deleted file is gone with the process: begin a new one with all that is in the old."""
+        files = _files(self._path)
+        if files == self._files:
+            return
+        with self._gate():
+            if files[0] == self._files[0]:
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                raise ShelfError(f"{_wal(self._path)} was deleted while in use; leave it alone", reopen=True)
+            try:
+                _make_folder(self._path.parent)
+                new = _connect(self._path)
+            except (*_FAILURES, OSError, ShelfError) as error:
+                problem = f"{self._path} was deleted while in use, and no new one can be made ({error}); make its folder writable"
+                raise ShelfError(problem, reopen=False) from error
+            try:
+                salvage(self._database, new)
+            except BaseException:
+                _close(new)
+                raise
+            _close(self._database)
+            self._database = new
+            self._learn()
+        self._lose(0, f"the outbox {self._path} was deleted while in use; its {self._count} events are in a new one")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._gate():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:  # SQLite has rolled some failures back by itself
+                    self._database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_FAILURES, OSError) as error:
+            full = _code(error) == sqlite3.SQLITE_FULL
+            advice = "make room" if full else "make it writable, for one service alone"
+            raise ShelfError(f"{self._path} cannot be used ({error}); {advice}", reopen=not full) from error
+
+
+def _code(error: Exception) -> int:
+    default = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
+    code: int = getattr(error, "sqlite_errorcode", default)
+    return code & _PRIMARY_CODE
+
+
+def _row(key: str, topic: str, payload: bytes, born_seconds: float) -> Row:
+    return Row(key, Message(topic, payload, 1, retained=False, message_id=key), born_seconds)
+
+
+def _values(row: Row) -> tuple[object, ...]:
+    values = row.key, row.message.topic, row.message.payload, row.born_seconds
+    return (*values, checksum(*values))
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _scratch(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def _files(path: Path) -> list[tuple[int, int] | None]:
+    """What the database's names stand for now."""
+    found: list[tuple[int, int] | None] = []
+    for file in (path, _wal(path)):
+        try:
+            status = file.stat()
+            found.append((status.st_dev, status.st_ino))
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ShelfError(f"the folder {folder} cannot be made ({error}); name another", reopen=True) from error
+
+
+def _remove(path: Path) -> None:
+    for file in (path, _wal(path)):
+        file.unlink(missing_ok=True)
+
+
+def _finish_salvage(path: Path) -> None:
+    """Put what was salvaged in the damaged file's place: here, or, after a crash right then, at the next start."""
+    if os.path.lexists(path) or not _scratch(path).exists():
+        return
+    _wal(path).unlink(missing_ok=True)  # the damaged file's
+    _scratch(path).replace(path)
+    sync_folder(path.parent)
+
+
+def _close(database: sqlite3.Connection) -> None:
+    try:
+        database.close()
+    except sqlite3.Error as error:
+        LOG.debug("closing the outbox: %s", error)
+
+
+def _prepare(path: Path) -> None:
+    """See that there is a file, and that it is one: nobody else's business, for it says what was heard."""
+    for file in (path, _wal(path)):
+        if kind := not_a_file(file):
+            raise ShelfError(f"{file} is {kind}, and the outbox needs a file; move it away", reopen=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    elif path.stat().st_mode & 0o077:
+        with contextlib.suppress(OSError):  # another's file, or a read-only disk: others may read it then
+            path.chmod(0o600)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    _prepare(path)
+    # One thread uses it after another: it may be closed on another one than it was opened on.
+    database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    database.text_factory = lambda raw: raw.decode(errors="replace")  # no byte on a worn-out card may end the service
+    try:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # also: no shared memory file, and no second service
+        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        _check(path, database)
+        _use_small_pages(path, database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check(path: Path, database: sqlite3.Connection) -> None:
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise ShelfError(f"{path} is of version {version}, but this program knows {SCHEMA_VERSION}; move it away", reopen=True)
+    (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        damage = sqlite3.DatabaseError(" ".join(verdict.split()))
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
+    # A write even where there is nothing to do shows at once whether there may be one.
+    database.execute("BEGIN IMMEDIATE")
+    if version == 0:
+        for statement in _SCHEMA:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    for table in ("message", "open_event"):  # files of before have none; an older program goes on not knowing it
+        if not any(name == "checksum" for _, name, *_ in database.execute(f"PRAGMA table_info({table})")):
+            database.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+    database.execute("UPDATE life SET age_seconds = age_seconds")
+    database.execute("COMMIT")
+
+
+def _use_small_pages(path: Path, database: sqlite3.Connection) -> None:
+    (page_bytes,), (pages,) = (database.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count"))
+    if page_bytes == _PAGE_BYTES or page_bytes * pages > _MOST_REPAGED_BYTES:
+        return
+    try:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        database.execute("VACUUM")
+    except sqlite3.OperationalError as error:  # such as no room for a copy: large pages do as well
+        LOG.debug("%s keeps its large pages: %s", path, error)
+    finally:
+        database.execute("PRAGMA journal_mode = WAL")

@@ -1,0 +1,51 @@
+"""Says in the log what is being lost and refused, without flooding it."""
+
+import logging
+from collections.abc import Container
+
+from edge_detector.mqtt.troubles import cure
+
+LOG = logging.getLogger(__name__)
+
+
+class TroubleLog:
+    """Remembers what has been said, so that only news is.
+
+    Attributes:
+        refused_topics: what the broker would not take, or not send, at the last try, with its reasons. Replaced as a whole.
+
+    """
+
+    def __init__(self) -> None:
+        self._trouble: str | None = None
+        self._dropped = 0
+        self.refused_topics: dict[str, str] = {}
+
+    def say(self, trouble: str | None, dropped_messages: int, dropped_events: int) -> None:
+        """Log the outbox's trouble when it begins, changes or ends, and losses each time they have doubled."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble is None:
+                LOG.info("the outbox is on disk again")
+            else:
+                LOG.error("%s", trouble)
+        if dropped_messages.bit_length() > self._dropped.bit_length():
+            self._dropped = dropped_messages
+            LOG.warning(
+                "the broker is away or slow: %d messages dropped so far, %d of them events", dropped_messages, dropped_events
+            )
+
+    def refuse(self, topic: str, reason: str, what: str = "the broker refused a message on") -> None:
+        """Take note of a refusal, and log it where it is news."""
+        if topic not in self.refused_topics:
+            LOG.error("%s %s (%s); %s", what, topic, reason, cure(reason))
+        self.refused_topics = {**self.refused_topics, topic: reason}
+
+    def take(self, topic: str) -> None:
+        """The broker has taken a message on this topic."""
+        if topic in self.refused_topics:
+            self.refused_topics = {refused: reason for refused, reason in self.refused_topics.items() if refused != topic}
+
+    def start_anew(self, tried_again: Container[str]) -> None:
+        """After a connect, only those topics are known to be refused of which the broker will be asked again at once."""
+        self.refused_topics = {topic: reason for topic, reason in self.refused_topics.items() if topic in tried_again}

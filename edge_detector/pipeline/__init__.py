@@ -1,1 +1,0 @@
-"""Joins the stages. Knows protocols and the pure core, no outside library."""

@@ -1,0 +1,109 @@
+"""Tells Home Assistant of this node, again when it has started anew, and takes the node away when that is switched off."""
+
+import random
+from collections.abc import Callable, Iterable
+
+from edge_detector import __version__
+from edge_detector.config import Config
+from edge_detector.detection.classes import enabled_classes
+from edge_detector.mqtt import home_assistant
+from edge_detector.mqtt.runtime_settings import Controls
+from edge_detector.service.factory import Ears
+from edge_detector.types import Message
+
+EMPTYING_SECONDS = 3.0
+
+
+class Discovery:
+    """Publishes the node's discovery; what Home Assistant was told of is kept with the controls' settings.
+
+    Args:
+        config: node, topics, and whether Home Assistant is to know at all.
+        ears: the bundle, and the classes.
+        controls: know which classes are on, and remember the entities.
+        publish, save: take a message; keep the controls' settings.
+        published: whether the broker has the latest of these retained topics.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        ears: Ears,
+        controls: Controls,
+        *,
+        publish: Callable[[Message], None],
+        save: Callable[[], None],
+        published: Callable[[Iterable[str]], bool],
+    ) -> None:
+        self._config = config
+        self._ears = ears
+        self._controls = controls
+        self._publish = publish
+        self._save = save
+        self._published = published
+        self._emptying: tuple[str, ...] = ()
+        self._prepared_at_seconds = 0.0
+        self._rediscovery = home_assistant.Rediscovery(random.random, config.home_assistant.prefix)
+
+    def hear(self, message: Message, now_seconds: float) -> None:
+        """Take note of a message, if it is Home Assistant's birth."""
+        self._rediscovery.hear(message, now_seconds)
+
+    def due(self, now_seconds: float) -> bool:
+        """Whether to announce now; true once for each birth."""
+        return self._rediscovery.due(now_seconds)
+
+    def forget_removed(self) -> bool:
+        """The broker has everything that was published: was the node taken away, Home Assistant has it no more.
+
+        Returns whether that is news, to be saved.
+        """
+        if self._config.home_assistant.enabled or not self._controls.settings.entities:
+            return False
+        self._controls.forget_entities()
+        return True
+
+    def announce(self) -> None:
+        """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
+        past, prefix = self._controls.settings.entities, self._config.home_assistant.prefix
+        if not self._config.home_assistant.enabled:
+            sources = [source.name for source in self._config.sources]
+            for message in home_assistant.removal(self._config.node, sources, past=past, prefix=prefix) if past else ():
+                self._publish(message)
+            return
+        device = self._device()
+        for message in home_assistant.discovery(device, past=past, prefix=prefix):
+            self._publish(message)
+        if self._controls.remember_entities(home_assistant.platforms(device)):
+            self._save()
+
+    def prepare(self) -> None:
+        """Empty what was announced in another way; once `prepared`, the node may be announced."""
+        past, prefix = self._controls.settings.entities, self._config.home_assistant.prefix
+        if not self._config.home_assistant.enabled:
+            return
+        emptied = home_assistant.emptied(self._device(), past=past, prefix=prefix)
+        for message in emptied:
+            self._publish(message)
+        if past:  # a node that was never announced leaves nothing for Home Assistant to take away
+            self._emptying = tuple(message.topic for message in emptied)
+
+    def prepared(self, now_seconds: float) -> bool:
+        """Whether the broker has all that is emptied, and Home Assistant has had a moment to see it."""
+        if self._emptying:
+            if not self._published(self._emptying):
+                return False
+            self._emptying, self._prepared_at_seconds = (), now_seconds + EMPTYING_SECONDS
+        return now_seconds >= self._prepared_at_seconds
+
+    def _device(self) -> home_assistant.Device:
+        classes, manifest = self._ears.classes, self._ears.manifest
+        return home_assistant.Device(
+            node=self._config.node,
+            base=f"{self._config.mqtt.base_topic}/{self._config.node}",
+            version=__version__,
+            bundle=f"{manifest.name} {manifest.version}",
+            sources={source.name: enabled_classes(classes, self._controls.rules(source.name)) for source in self._config.sources},
+            commands=self._config.mqtt.commands,
+        )

@@ -1,0 +1,177 @@
+"""Builds listeners out of sources, bundles and settings. Heavy modules are imported here, only when they are used."""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from edge_detector.audio.resampler import StreamResampler
+from edge_detector.audio.source import Source
+from edge_detector.config import Config, SourceConfig
+from edge_detector.detection.bundle import Manifest, SoundClass, load_bundle
+from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition, ClassMap, resolve_classes
+from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.hysteresis import Decider, Rule
+from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
+from edge_detector.errors import SourceError
+from edge_detector.mqtt.credentials import with_url
+from edge_detector.params import FRONT_END
+from edge_detector.service.process import sound_devices
+from edge_detector.service.stream import BlockSink, Listener
+from edge_detector.service.supervisor import KeeperTimes, SourceKeeper
+from edge_detector.threads import in_thread
+from edge_detector.types import Block
+
+STREAM_TIMES = KeeperTimes(stall=12.0)
+"""A playlist's stream comes a segment at a time, several seconds each; ffmpeg itself gives up after ten without sound."""
+
+DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """A loaded bundle: its manifest, the classes to detect, enabled or not, and its networks ready to run."""
+
+    manifest: Manifest
+    classes: tuple[SoundClass, ...]
+    model: Model
+
+
+def load_ears_of(config: Config) -> Ears:
+    """Load the bundle that a configuration names, with the classes that it makes. Raises BundleError or UsageError."""
+    return load_ears(config.bundle, config.definitions, config.class_list)
+
+
+def load_ears(
+    folder: Path | None,
+    definitions: Mapping[str, ClassDefinition] = MappingProxyType({}),
+    class_list: int = NEWEST_CLASS_LIST,
+) -> Ears:
+    """Load and check a bundle, the default one for None, and try it on silence and on noise. Raises BundleError or UsageError."""
+    bundle = load_bundle(folder or DEFAULT_BUNDLE)
+    spec = bundle.manifest.sequence
+    outputs = bundle.manifest.named_outputs
+    classes = resolve_classes(bundle.manifest, definitions, class_list)
+    model = Model(
+        embedder=TfliteEmbedder(bundle.embedder),
+        pca=bundle.pca,
+        sequence=TfliteSequenceStep(
+            bundle.sequence,
+            rows=spec.context_frames,
+            states={state.name: state.shape for state in spec.states},
+            classes=outputs.count,
+        ),
+        spec=spec,
+        classes=ClassMap.of(classes, outputs),
+        log_offset=bundle.manifest.log_offset,
+    )
+    ears = Ears(bundle.manifest, classes, model)
+    _warm_up(ears)
+    return ears
+
+
+def _warm_up(ears: Ears) -> None:
+    import numpy as np  # noqa: PLC0415 - used here only
+
+    # What is not finite on silence or on loud noise would end sources later. The second follows in the states of the first.
+    noise = np.random.default_rng(0).uniform(-1.0, 1.0, FRONT_END.patch_step_samples)
+    sound = np.concatenate([np.zeros(FRONT_END.patch_samples), noise]).astype(np.float32)
+    for _ in Hearing(ears.model, Decider(())).push(Block(sound, first_sample=0)):
+        pass
+
+
+def open_source(config: SourceConfig, block_samples: int | None = None) -> Source:
+    """Open what a [[source]] names. Raises SourceError."""
+    match config.kind:
+        case "mic":
+            from edge_detector.audio.microphone import Microphone, UnseenDeviceError  # noqa: PLC0415 - PortAudio only where needed
+
+            try:
+                return Microphone(config.device, channel=config.channel)
+            except UnseenDeviceError as error:
+                # PortAudio sees no new device while another microphone is open in this process; arecord does.
+                return _arecord(error.alsa_device, config.channel)
+        case "arecord":
+            return _arecord(config.device, config.channel)
+        case "url":
+            from edge_detector.audio.programs import UrlSource  # noqa: PLC0415 - as above
+
+            return UrlSource(with_url(config).device or "")
+        case _:
+            from edge_detector.audio.file import AudioFile  # noqa: PLC0415 - libsndfile only where there is a file
+
+            path = Path(config.device or "")
+            return AudioFile(path, block_samples=block_samples or 4_096, real_time=config.real_time)
+
+
+def _arecord(device: str | None, channel: int) -> Source:
+    from edge_detector.audio.programs import ArecordMicrophone  # noqa: PLC0415 - as in open_source
+
+    return ArecordMicrophone(device, channel=channel)
+
+
+def parse_source(text: str, *, hops_per_patch: int, real_time: bool) -> SourceConfig:
+    """The SOURCE argument of `listen`: mic, mic:NAME-or-index, arecord:PCM, a URL, or an audio file."""
+    if "://" in text:
+        return SourceConfig("url", "url", text, hops_per_patch=hops_per_patch)
+    kind, _, device = text.partition(":")
+    if kind in ("mic", "arecord"):
+        return SourceConfig("mic", kind, device or None, hops_per_patch=hops_per_patch)
+    return SourceConfig("file", "file", text, hops_per_patch=hops_per_patch, real_time=real_time)
+
+
+def open_argument(text: str, *, hops_per_patch: int = 1, real_time: bool = False, block_samples: int | None = None) -> Source:
+    """Open the SOURCE argument of a command, - being standard input, and say what its user should know. Raises SourceError."""
+    if text == STDIN:
+        from edge_detector.audio.stdin import Stdin  # noqa: PLC0415 - as in open_source
+
+        if sys.stdin is None:
+            raise SourceError("standard input is closed; pipe raw s16le mono samples at 16 kHz into it, or give a file")
+        return Stdin(sys.stdin.buffer)
+    source = open_source(parse_source(text, hops_per_patch=hops_per_patch, real_time=real_time), block_samples)
+    warn(source)
+    return source
+
+
+def warn(source: Source, told: Sequence[str] = ()) -> tuple[str, ...]:
+    """Tell the user of a command what a recording or a pipe is found to lack, without what was `told` before; returns all."""
+    warnings = tuple(getattr(source, "warnings", ()))
+    for warning in warnings:
+        if warning not in told:
+            sys.stderr.write(f"edge-detector: warning: {warning}\n")
+    return warnings
+
+
+def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) -> SourceKeeper:
+    """Keeps a source of the service open; a recording is read once, everything else is opened again when it is lost."""
+    return SourceKeeper(
+        config.name,
+        open_it,
+        in_thread,
+        clock=time.monotonic,
+        pause=time.sleep,
+        random=random.random,
+        reopens=config.kind != "file",
+        devices=sound_devices,
+        times=STREAM_TIMES if config.kind == "url" else KeeperTimes(),
+    )
+
+
+def build_listener(
+    source: Source,
+    ears: Ears,
+    *,
+    hops_per_patch: int,
+    rules: Sequence[Rule],
+    dump: BlockSink | None = None,
+) -> Listener:
+    """Join a source to the ears. The ears may be shared by listeners that run on one thread."""
+    decider = Decider(rules, minimum_age_frames=ears.manifest.sequence.minimum_age_frames)
+    hearing = Hearing(ears.model, decider, hops_per_patch=hops_per_patch)
+    return Listener(
+        source, StreamResampler(source.rate_hz), hearing, utc_clock=time.time, monotonic_clock=time.monotonic, dump=dump
+    )

@@ -1,0 +1,103 @@
+"""What the node says of itself: telemetry each minute, and what is wrong with it as soon as that changes."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.name_conflict import Namesake
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.telemetry import Vitals, VitalsWindow
+from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
+from edge_detector.service.process import cpu_seconds, rss_bytes
+from edge_detector.service.source_worker import Station
+from edge_detector.service.state import State
+from edge_detector.service.systemd import notify
+
+
+class Wellbeing:
+    """Looks after the service, on its main thread; what other threads own there is only read, and replaced as a whole by them.
+
+    Args:
+        base: the node's topic.
+        bundle: name and version.
+        stations: each tells the node's troubles with its source's health.
+        publisher: takes the telemetry; its outbox and the broker's refusals are looked at.
+        state: whose settings are saved again where that failed.
+        refused_commands: how many there were.
+        namesake: knows of another client that publishes as this node.
+
+    Attributes:
+        refused_configuration: why the file was not reread when that was last asked for; None if it was.
+
+    """
+
+    def __init__(
+        self,
+        base: str,
+        bundle: str,
+        *,
+        stations: Sequence[Station],
+        publisher: Publisher,
+        state: State,
+        refused_commands: Callable[[], int],
+        namesake: Namesake,
+    ) -> None:
+        self._base = base
+        self._bundle = bundle
+        self._stations = stations
+        self._publisher = publisher
+        self._settings = state.settings
+        self._refused_commands = refused_commands
+        self._lack = state.lack
+        self._namesake = namesake
+        self._troubles = NO_TROUBLES
+        self.refused_configuration: str | None = None
+        self.window = VitalsWindow(time.monotonic(), cpu_seconds())
+
+    @property
+    def status(self) -> str:
+        """One line for systemd."""
+        healthy = sum(station.state.state == "healthy" for station in self._stations)
+        hearing = f"{healthy} of {len(self._stations)} sources hear; bundle {self._bundle}"
+        away = filter(None, [self._publisher.last_error])
+        return "; ".join((hearing, *away, *self._troubles.sentences))
+
+    def look(self) -> None:
+        """To be called often: says what is due."""
+        if self._settings is not None:
+            self._settings.tend()
+        self._look_for_trouble()
+        if self.window.due(time.monotonic()):
+            self.report()
+
+    def report(self) -> None:
+        """Publish telemetry now."""
+        publisher = self._publisher
+        vitals = Vitals(
+            period=self.window.close(time.monotonic(), cpu_seconds()),
+            rss_bytes=rss_bytes(),
+            outbox_depth=publisher.outbox.depth,
+            dropped_messages=publisher.dropped_messages,
+            dropped_events=publisher.dropped_events,
+            refused_messages=publisher.refused_messages,
+            refused_commands=self._refused_commands(),
+            reconnects=publisher.reconnects,
+            bundle=self._bundle,
+            sources={station.name: station.vitals for station in self._stations},
+            troubles=self._troubles,
+        )
+        publisher.publish(messages.telemetry(self._base, vitals, time.time()))
+        notify(f"STATUS={self.status}")
+
+    def _look_for_trouble(self) -> None:
+        settings = self._settings.troubles if self._settings is not None else ()
+        service = tuple(filter(None, [self._lack, self.refused_configuration]))
+        publisher = self._publisher
+        broker = (*publisher.troubles, *filter(None, [self._namesake.trouble(time.monotonic())]))
+        outbox = publisher.outbox
+        troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker)
+        if troubles != self._troubles:
+            self._troubles = troubles
+            for station in self._stations:
+                station.trouble(troubles)
+            notify(f"STATUS={self.status}")

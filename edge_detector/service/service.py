@@ -1,0 +1,321 @@
+"""The service: stations, publisher and controls around one loop. It runs in the main thread, as does all inference."""
+
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.audio.source import Source
+from edge_detector.config import Config, SourceConfig, differences, rules
+from edge_detector.detection.hysteresis import Rule
+from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
+from edge_detector.mqtt import messages
+from edge_detector.mqtt.address import Broker
+from edge_detector.mqtt.commands import Refusal, SourceDefaults, command_filters
+from edge_detector.mqtt.home_assistant import birth_topic
+from edge_detector.mqtt.name_conflict import Namesake, own_filters
+from edge_detector.mqtt.publisher import Publisher
+from edge_detector.mqtt.reporter import Reporter
+from edge_detector.mqtt.runtime_settings import Controls, Settings
+from edge_detector.mqtt.telemetry import SourceVitals
+from edge_detector.mqtt.tls import describe_connect_error
+from edge_detector.params import FRONT_END
+from edge_detector.service.discovery import Discovery
+from edge_detector.service.factory import Ears, build_listener, build_station_keeper, open_source
+from edge_detector.service.health_monitor import Wellbeing
+from edge_detector.service.source_worker import Station
+from edge_detector.service.state import State
+from edge_detector.service.stream import Listener
+from edge_detector.service.systemd import notify
+from edge_detector.types import Message, Scores
+
+LOG = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+SHARED_POLL_SECONDS = 0.02
+"""With several sources one waits no longer than this for all of them: a microphone gives 30 ms of sound at each turn."""
+DRAIN_SECONDS = 2.5
+"""For what the broker still has to acknowledge when the service stops."""
+RELEASE_SECONDS = 0.5
+"""For all sound devices together, after that."""
+WAITING_COMMANDS = 200
+PATIENT_MESSAGES = 1_000
+"""More than this many messages on their way: a recording, which has time, is not heard further."""
+
+OpenSource = Callable[[SourceConfig], Source]
+
+
+class Service:
+    """Everything between the sources and the broker. `run` returns when `stop` is set or every source has ended."""
+
+    def __init__(
+        self, config: Config, ears: Ears, broker: Broker, state: State, *, open_source: OpenSource = open_source
+    ) -> None:
+        self._config = config
+        self._ears = ears
+        self._state = state
+        self._base = f"{config.mqtt.base_topic}/{config.node}"
+        settings = state.settings.load() if state.settings is not None else Settings()
+        self._controls = Controls(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
+        self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
+        self._flooded = 0
+        self._unforeseen = 0
+        self._hung: str | None = None
+        self._namesake = Namesake(self._base, secrets.token_hex(4))
+        filters = command_filters(self._base) if config.mqtt.commands else ()
+        if config.home_assistant.enabled:
+            filters = (*filters, birth_topic(config.home_assistant.prefix))
+        self._publisher = Publisher(
+            broker,
+            last_will=messages.status(self._base, online=False),
+            greeting=messages.status(self._base, online=True),
+            outbox=state.outbox,
+            subscriptions=filters,
+            on_message=self._receive,
+            own_filters=own_filters(self._base),
+            on_own=self._hear_own,
+            explain=describe_connect_error,
+        )
+        self._discovery = Discovery(
+            config,
+            ears,
+            self._controls,
+            publish=self._publisher.publish,
+            save=self._save,
+            published=self._publisher.has_published,
+        )
+        self._told = False
+        self._stations = [self._station(source, open_source) for source in config.sources]
+        self._wellbeing = Wellbeing(
+            self._base,
+            f"{ears.manifest.name} {ears.manifest.version}",
+            stations=self._stations,
+            publisher=self._publisher,
+            state=state,
+            refused_commands=lambda: self._controls.refused_commands + self._flooded,
+            namesake=self._namesake,
+        )
+
+    def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
+        """Serve. `reload` is asked each turn for a new configuration, of which thresholds and what is enabled take effect.
+
+        It raises EdgeDetectorError for one that is wrong.
+
+        Returns the number of sources that failed for good.
+        """
+        self._announce()
+        stations = self._stations
+        notify("READY=1", f"STATUS={self._wellbeing.status}")
+        wait_seconds = POLL_SECONDS if len(stations) == 1 else SHARED_POLL_SECONDS / len(stations)
+        try:
+            while not stop.is_set() and any(station.active for station in stations):
+                for station in stations:
+                    if station.active and self._may_go_on(station):
+                        station.step(wait_seconds)
+                with self._contained("a command"):
+                    self._obey()
+                self._reread(reload)
+                with self._contained("the state of the node"):
+                    self._wellbeing.look()
+                self._feed_watchdog()
+        finally:
+            self._close()
+        return sum(station.state.state == "failed" for station in stations)
+
+    def _feed_watchdog(self) -> None:
+        """Only while every thread makes progress: a hung sound device or a hung thread is cured by a new process alone."""
+        if not self._publisher.alive:
+            raise BrokerError("a thread of the publisher has ended, as the log says; the service ends, to be started again")
+        hung = self._publisher.hung
+        if hung != self._hung and (hung is None or self._hung is None):
+            LOG.error("%s", hung or "every thread makes progress again")
+            self._hung = hung
+        if hung is None and not any(station.overdue for station in self._stations):
+            notify("WATCHDOG=1")
+
+    @property
+    def dropped_messages(self) -> int:
+        """Messages that were dropped since the start."""
+        return self._publisher.dropped_messages
+
+    def vitals_of(self, source: str) -> SourceVitals:
+        """The counters of one source."""
+        return next(station.vitals for station in self._stations if station.name == source)
+
+    @contextmanager
+    def _contained(self, what: str) -> Iterator[None]:
+        """Keep an error that nobody has foreseen from ending what the sources hear; it is counted and, at times, named."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - one message must not end the others
+            self._unforeseen += 1
+            if self._unforeseen.bit_count() == 1:
+                LOG.error("%s: %s; %d such errors so far", what, unforeseen(error), self._unforeseen)  # noqa: TRY400 - one line
+
+    def _may_go_on(self, station: Station) -> bool:
+        """A recording waits for the broker; what is live cannot."""
+        if station.live or self._publisher.backlog <= PATIENT_MESSAGES:
+            return True
+        time.sleep(SHARED_POLL_SECONDS)
+        return False
+
+    def _defaults(self, config: Config) -> dict[str, SourceDefaults]:
+        classes = self._ears.classes
+        found = {}
+        for source in config.sources:
+            values = rules(classes, source.hops_per_patch, config)
+            found[source.name] = SourceDefaults({sound.slug: rule for sound, rule in zip(classes, values, strict=True)})
+        return found
+
+    def _station(self, source: SourceConfig, open_source: OpenSource) -> Station:
+        names = messages.Names(self._base, self._config.node, source.name, "none", self._namesake.instance)
+        rules_now = self._controls.rules(source.name)
+        reporter = Reporter(names, self._ears.classes, rules_now, self._config.mqtt.probabilities, time.time)
+
+        def listen(opened: Source, rules: Sequence[Rule]) -> Listener:
+            return build_listener(opened, self._ears, hops_per_patch=source.hops_per_patch, rules=rules)
+
+        reporter.muted = self._controls.muted(source.name)
+        return Station(
+            source.name,
+            build_station_keeper(source, lambda: open_source(source)),
+            listen,
+            reporter,
+            rules=rules_now,
+            publish=self._publisher.publish,
+            heard=self._heard,
+        )
+
+    def _announce(self) -> None:
+        for message in self._state.interrupted(time.time()):
+            self._publisher.publish(message)
+        if self._controls.remember_announced():
+            self._save()
+        self._wellbeing.look()
+        for station in self._stations:
+            station.start()
+        self._discovery.prepare()
+        self._tell()
+        self._tell_home_assistant()
+        # Not before: what an earlier run has left with the broker must be put right before it says that the node is there.
+        self._publisher.start()
+
+    def _tell(self) -> None:
+        """What holds now, to whoever looks, or may change it."""
+        for message in self._controls.answers():
+            self._publisher.publish(message)
+        self._told = False
+
+    def _tell_home_assistant(self) -> None:
+        """What there is now, and what is not any more; as soon as it may be told."""
+        if not self._told and self._discovery.prepared(time.monotonic()):
+            self._tell_home_assistant_now()
+
+    def _tell_home_assistant_now(self) -> None:
+        self._told = True
+        self._discovery.announce()
+        # After Home Assistant has been told that their entities are gone: to an empty state it would object.
+        for topic in self._controls.gone():
+            self._publisher.publish(messages.forgotten(topic))
+
+    def _receive(self, message: Message) -> None:
+        try:
+            self._received.put_nowait(message)
+        except queue.Full:
+            self._flooded += 1
+            if self._flooded.bit_count() == 1:  # at 1, 2, 4, 8…: a flood of commands is not to become one of the log
+                LOG.warning("more commands arrive than can be obeyed; %d dropped so far", self._flooded)
+
+    def _hear_own(self, message: Message) -> None:
+        if self._namesake.hear(message, time.monotonic()):
+            self._publisher.contest()
+
+    def _obey(self) -> None:
+        now = time.monotonic()
+        while not self._received.empty():
+            message = self._received.get_nowait()
+            self._discovery.hear(message, now)
+            match self._controls.hear(message, now):
+                case Refusal(sentence):
+                    LOG.warning("%s", sentence)
+                case None:
+                    pass
+                case accepted:
+                    self._save()
+                    self._use_controls()
+                    self._publisher.publish(accepted.answer)
+        if self._discovery.due(now):
+            self._told = False
+        self._tell_home_assistant()
+
+    def _reread(self, reload: Callable[[], Config | None]) -> None:
+        try:
+            if (config := reload()) is not None:
+                self._take(config)
+                self._wellbeing.refused_configuration = None
+        except EdgeDetectorError as error:
+            sentence = f"the configuration was not reread, and the one of before holds: {error}"
+            LOG.error("%s", sentence)  # noqa: TRY400 - the sentence is for people
+            self._wellbeing.refused_configuration = sentence
+
+    def _take(self, config: Config) -> None:
+        taken, waiting = differences(self._config, config)
+        # A class that was not there at the start has no rule yet that could be changed.
+        not_yet = set(config.definitions) - {sound.slug for sound in self._ears.classes}
+        overrides = {slug: values for slug, values in config.overrides.items() if slug not in not_yet}
+        changed = replace(self._config, overrides=overrides, strictness=config.strictness)
+        defaults = self._defaults(changed)
+        self._config = changed
+        self._controls.reload(defaults)
+        if self._controls.remember_announced():
+            self._save()
+        self._use_controls()
+        self._tell()
+        LOG.info(
+            "the configuration was reread; taken over: %s", ", ".join(taken) or "nothing, for nothing that can be has changed"
+        )
+        if waiting:
+            LOG.warning("of the configuration that was reread, this waits for the next restart: %s", ", ".join(waiting))
+
+    def _use_controls(self) -> None:
+        for station in self._stations:
+            station.use(self._controls.rules(station.name), muted=self._controls.muted(station.name))
+
+    def _save(self) -> None:
+        if self._state.settings is not None:
+            self._state.settings.save(self._controls.settings)
+
+    def _heard(self, scores: Scores, anchor: Anchor) -> None:
+        latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
+        self._wellbeing.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
+
+    def _close(self) -> None:
+        notify("STOPPING=1")
+        let_go_by = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
+        for station in self._stations:
+            station.close()
+        if not self._told:
+            self._tell_home_assistant_now()
+        self._wellbeing.report()
+        if not self._publisher.close(messages.status(self._base, online=False), DRAIN_SECONDS):
+            LOG.warning("stopped before the broker had acknowledged everything")
+        elif self._controls.forget_gone() | self._discovery.forget_removed():
+            self._save()
+        if self._state.settings is not None:
+            self._state.settings.close()
+        self._close_outbox()
+        for station in self._stations:
+            station.wait_closed(max(0.0, let_go_by - time.monotonic()))
+
+    def _close_outbox(self) -> None:
+        outbox = self._state.outbox
+        if outbox is None:
+            return
+        outbox.close()
+        if outbox.trouble is not None and outbox.depth:
+            LOG.error("up to %d events are lost: %s", outbox.depth, outbox.trouble)

@@ -1,0 +1,190 @@
+"""One source in the service: from sound to messages, through every loss and return of the source."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+
+from edge_detector.audio.sample_clock import Anchor
+from edge_detector.audio.source import Source
+from edge_detector.detection.hysteresis import Rule
+from edge_detector.errors import BundleError, SourceError, unforeseen
+from edge_detector.mqtt.reporter import Reporter
+from edge_detector.mqtt.telemetry import SourceVitals
+from edge_detector.mqtt.troubles import Troubles
+from edge_detector.service.stream import Listener
+from edge_detector.service.supervisor import Opened, SourceChange, SourceKeeper
+from edge_detector.types import Block, Detection, EndReason, Message, Scores
+
+LOG = logging.getLogger(__name__)
+
+
+class Station:
+    """Joins a kept source to a reporter. A new listener, with fresh states, hears each stream.
+
+    Args:
+        name: the source's name.
+        keeper: keeps the source open.
+        listen: makes the listener of a stream that has just been opened, with these rules.
+        reporter: turns what is heard into messages.
+        publish: takes the messages.
+        heard: is told of each hop: its scores, and where samples stand in UTC.
+
+    """
+
+    def __init__(
+        self,
+        name: str,
+        keeper: SourceKeeper,
+        listen: Callable[[Source, Sequence[Rule]], Listener],
+        reporter: Reporter,
+        *,
+        rules: Sequence[Rule],
+        publish: Callable[[Message], None],
+        heard: Callable[[Scores, Anchor], None],
+    ) -> None:
+        self.name = name
+        self._keeper = keeper
+        self._listen = listen
+        self._reporter = reporter
+        self._rules = tuple(rules)
+        self._publish = publish
+        self._heard = heard
+        self._listener: Listener | None = None
+        self._warned: tuple[str, ...] = ()
+        self._heard_samples = self._lost_samples = self._skipped_phases = self._overflows = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether sound may still come."""
+        return not self._keeper.ended
+
+    @property
+    def live(self) -> bool:
+        """Whether sound is lost where it is not heard in time."""
+        return self._listener is None or self._listener.source.live
+
+    @property
+    def overdue(self) -> bool:
+        """Whether opening or closing the source hangs: only a new process can cure that."""
+        return self._keeper.overdue
+
+    @property
+    def state(self) -> SourceChange:
+        """The source's state now."""
+        return self._keeper.change
+
+    @property
+    def vitals(self) -> SourceVitals:
+        """Counters over all streams so far."""
+        listener = self._listener
+        anchor = listener.anchor if listener is not None else None
+        return SourceVitals(
+            state=self._keeper.change.state,
+            clock=anchor.clock if anchor is not None else "system",
+            drift_ppm=round(listener.drift_ppm, 1) if listener is not None else 0.0,
+            heard_samples=self._heard_samples + (listener.heard_samples if listener is not None else 0),
+            lost_samples=self._lost_samples + (listener.lost_samples if listener is not None else 0),
+            skipped_phases=self._skipped_phases + (listener.hearing.skipped_phases if listener is not None else 0),
+            overflows=self._overflows + (listener.source.overflows if listener is not None else 0),
+        )
+
+    def start(self) -> None:
+        """Announce the source, before its first sound."""
+        self._send(self._reporter.opening())
+
+    def step(self, timeout_seconds: float) -> None:
+        """Hear the next block, or learn what became of the source. Whatever goes wrong with it is its loss, and no other's."""
+        try:
+            self._step(timeout_seconds)
+        except (SourceError, BundleError) as error:
+            # A network that gives NaN for some sound ends the stream too: with the next one all its states start anew.
+            self._keeper.fail(str(error))
+        except Exception as error:
+            # No error of one source may end the others. What nobody has foreseen is named with its place in this program.
+            LOG.debug("%s: unforeseen", self.name, exc_info=True)
+            self._keeper.fail(unforeseen(error))
+
+    def _step(self, timeout_seconds: float) -> None:
+        match self._keeper.step(timeout_seconds):
+            case Block() as block if self._listener is not None:
+                self._hear(self._listener, block)
+            case Opened(source):
+                self._reporter.stream(source.stream_id)
+                self._listener = self._listen(source, self._rules)
+                LOG.info("%s: listening at %d Hz", self.name, source.rate_hz)
+                self._warned = ()
+                self._warn(source)
+            case SourceChange() as change:
+                self._take(change)
+            case None if not self.active and self._listener is not None:
+                LOG.info("%s: heard to its end", self.name)
+                self._warn(self._listener.source)
+                self._end("ended")
+                self._send(self._reporter.ended())
+
+    def _hear(self, listener: Listener, block: Block) -> None:
+        self._report(listener, listener.push(block))
+        self._send(self._reporter.condition(self._keeper.change.state, listener.signal))
+
+    def trouble(self, troubles: Troubles) -> None:
+        """Tell what is wrong with the node as a whole."""
+        self._send(self._reporter.trouble(troubles))
+
+    def use(self, rules: Sequence[Rule], *, muted: bool) -> None:
+        """Decide by other rules, or without publishing, from now on; no sound is missed. Classes may be on and off by them."""
+        self._rules = tuple(rules)
+        self._reporter.muted = muted
+        if self._listener is not None:
+            self._report(self._listener, self._listener.hearing.use_rules(self._rules))
+        # Not before: an event of a class that is off now has its end first.
+        self._send(self._reporter.use(self._rules))
+
+    def close(self) -> None:
+        """End what is open and announce that nobody listens. May be called again."""
+        self._end("shutdown")
+        self._send(self._reporter.ended())
+        self._keeper.close()
+
+    def wait_closed(self, timeout_seconds: float) -> bool:
+        """After `close`: whether the device was let go in time."""
+        return self._keeper.wait_closed(timeout_seconds)
+
+    def _warn(self, source: Source) -> None:
+        """Say what is to be known about a recording, each thing once."""
+        warnings = tuple(getattr(source, "warnings", ()))
+        for warning in warnings:
+            if warning not in self._warned:
+                LOG.warning("%s: %s", self.name, warning)
+        self._warned = warnings
+
+    def _take(self, change: SourceChange) -> None:
+        if change.reason is not None:
+            LOG.warning("%s: %s: %s", self.name, change.state, change.reason)
+        if change.stream_is_over:
+            self._end("source_lost")
+        self._send(self._reporter.condition(change.state, self._listener.signal if self._listener is not None else "ok"))
+
+    def _end(self, end_reason: EndReason) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        try:
+            self._report(listener, listener.finish(end_reason))
+        except BundleError as error:
+            LOG.warning("%s: %s", self.name, error)
+        self._heard_samples += listener.heard_samples
+        self._lost_samples += listener.lost_samples
+        self._skipped_phases += listener.hearing.skipped_phases
+        self._overflows += listener.source.overflows
+
+    def _report(self, listener: Listener, items: Iterable[Scores | Detection]) -> None:
+        for item in items:
+            anchor = listener.anchor
+            if anchor is None:
+                continue
+            if isinstance(item, Scores):
+                self._heard(item, anchor)
+            self._send(self._reporter.report(item, anchor))
+
+    def _send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._publish(message)

@@ -1,0 +1,70 @@
+"""What outlives the process: the outbox and the settings, in the state directory."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_detector.config import OutboxConfig
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.mqtt.messages import interrupted
+from edge_detector.mqtt.outbox import Outbox
+from edge_detector.mqtt.sqlite_store import open_outbox
+from edge_detector.service.settings_file import SettingsFile
+from edge_detector.threads import Worker
+from edge_detector.types import Message
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What outlives the process, in the state directory; both in memory only where there is none."""
+
+    outbox: Outbox | None
+    settings: SettingsFile | None
+
+    @property
+    def lack(self) -> str | None:
+        """What does not survive a restart for want of a place on disk, in a sentence; None if everything does."""
+        lost = [
+            *(["events that wait for the broker"] if self.outbox is None else []),
+            *(["thresholds and mutes set over MQTT"] if self.settings is None else []),
+        ]
+        if not lost:
+            return None
+        remedy = "run the service under systemd, or name a folder in STATE_DIRECTORY"
+        return f"there is no state directory, so {' and '.join(lost)} do not survive a restart; {remedy}"
+
+    def interrupted(self, now_utc_seconds: float) -> Iterator[Message]:
+        """The ends of events that a crash left open. One whose start cannot be read any more is forgotten, and logged."""
+        for started in self.outbox.open_events() if self.outbox is not None else ():
+            try:
+                yield interrupted(started, now_utc_seconds)
+            except EdgeDetectorError as error:
+                LOG.error("%s", error)  # noqa: TRY400 - the sentence is for people
+                if self.outbox is not None:
+                    self.outbox.forget(started)
+
+
+def open_state(folder: Path | None, limits: OutboxConfig) -> State:
+    """The outbox and the settings in `folder`, each with a thread for its disk, which may hang."""
+    path = limits.path or (folder / "outbox.sqlite" if folder is not None else None)
+    outbox = None
+    if path is not None:
+        outbox = open_outbox(
+            path,
+            time.monotonic,
+            max_messages=limits.max_messages,
+            max_age_seconds=limits.max_age_seconds,
+            run=Worker("outbox"),
+        )
+    return State(outbox, SettingsFile(folder / "settings.json", run=Worker("settings")) if folder is not None else None)
+
+
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Where systemd says that state belongs; without systemd nothing outlives the process."""
+    folder = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(folder) if folder else None

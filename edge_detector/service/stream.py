@@ -1,0 +1,147 @@
+"""One source from its blocks to scores and detections, and the tie between its samples and UTC."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from edge_detector.audio.resampler import StreamResampler
+from edge_detector.audio.sample_clock import Anchor, Observation, SampleClock
+from edge_detector.audio.signal_quality import SignalMonitor, first_nonsense, within_full_scale
+from edge_detector.audio.source import Source
+from edge_detector.detection.detector import Hearing
+from edge_detector.errors import BundleError, SourceError
+from edge_detector.params import FRONT_END
+from edge_detector.types import Block, Detection, EndReason, Scores, SignalQuality
+
+
+class BlockSink(Protocol):
+    """Keeps the blocks a source delivered, for replay."""
+
+    def write(self, block: Block) -> None:
+        """Keep one block."""
+
+
+class Listener:
+    """Hears one stream of one source: `step` and `close` read from it, `push` and `finish` are for whoever reads it himself.
+
+    Args:
+        source: where sound comes from.
+        resampler: to 16 kHz.
+        hearing: from 16 kHz to scores and detections.
+        utc_clock: the current Unix time in seconds.
+        monotonic_clock: seconds that never jump; with it the rate of a live source is measured.
+        dump: gets every block exactly as the source delivered it.
+
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        resampler: StreamResampler,
+        hearing: Hearing,
+        *,
+        utc_clock: Callable[[], float],
+        monotonic_clock: Callable[[], float],
+        dump: BlockSink | None = None,
+    ) -> None:
+        self.source = source
+        self.hearing = hearing
+        self._resampler = resampler
+        self._utc_clock = utc_clock
+        self._monotonic_clock = monotonic_clock
+        self._dump = dump
+        self._finished = False
+        self._file_anchor: Anchor | None = None
+        self._sample_clock: SampleClock | None = None
+        self._signal_monitor = SignalMonitor()
+        self.signal: SignalQuality = "ok"
+        self._beyond_samples = self._counted_samples = 0
+        self.heard_samples = 0
+        self.lost_samples = 0
+
+    @property
+    def anchor(self) -> Anchor | None:
+        """Where the samples stand in UTC; None before the first block."""
+        return self._sample_clock.anchor if self._sample_clock is not None else self._file_anchor
+
+    @property
+    def drift_ppm(self) -> float:
+        """How fast the source's crystal is, in millionths; 0 until it has been measured."""
+        return self._sample_clock.drift_ppm if self._sample_clock is not None else 0.0
+
+    @property
+    def ended(self) -> bool:
+        """True once a finite source has been heard to its end."""
+        return self._finished
+
+    def step(self, timeout_seconds: float) -> Iterator[Scores | Detection]:
+        """Wait for the next block and yield what it completes; nothing, if none came in time. Raises SourceError."""
+        block = self.source.read(timeout_seconds)
+        if block is not None:
+            yield from self.push(block)
+        elif self.source.ended and not self._finished:
+            yield from self.finish("ended")
+
+    def close(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
+        """Hear what was held back, end what is open and let go of the source. May be called again."""
+        self.source.close()
+        yield from self.finish(end_reason)
+
+    def finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
+        """Hear what was held back and end what is open: the stream is over. May be called again.
+
+        Raises BundleError where a network fails at the very end, after the ends of what was open.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        if (last := self._resampler.finish()) is not None:
+            try:
+                yield from self.hearing.push(last)
+            except BundleError:
+                yield from self.hearing.close(end_reason)
+                raise
+        yield from self.hearing.close(end_reason)
+
+    def push(self, block: Block) -> Iterator[Scores | Detection]:
+        """Yield what the stream's next block completes. Raises SourceError where it holds what no sound can be."""
+        block, beyond_samples = self._checked(block)
+        self._keep_time(block)
+        self.heard_samples += len(block.samples)
+        self.lost_samples += block.lost_samples
+        if self._dump is not None:
+            self._dump.write(block)
+        resampled = self._resampler.push(block)
+        if resampled is not None:
+            self.signal = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
+            yield from self.hearing.push(resampled)
+
+    def _checked(self, block: Block) -> tuple[Block, int]:
+        """The block within full scale, and how many samples had to be cut for that, counted at 16 kHz."""
+        if (bad := first_nonsense(block.samples)) is not None:
+            raise SourceError(
+                f"sample {block.first_sample + bad} of the source is {block.samples[bad]:g}, not a number between -1 and 1; "
+                f"see to the form in which it gives sound"
+            )
+        if self.source.live:
+            samples, beyond = within_full_scale(block.samples)
+            self._beyond_samples += beyond
+            block = block if not beyond else replace(block, samples=samples)
+        else:
+            # A recording is cut by its reader, which knows whether it is one of floating-point numbers.
+            self._beyond_samples = getattr(self.source, "clipped_samples", 0)
+        new, self._counted_samples = self._beyond_samples - self._counted_samples, self._beyond_samples
+        return block, new * FRONT_END.sample_rate_hz // self.source.rate_hz
+
+    def _keep_time(self, block: Block) -> None:
+        sample = (block.first_sample + len(block.samples)) * FRONT_END.sample_rate_hz // self.source.rate_hz
+        if not self.source.live:
+            if self._file_anchor is None:
+                self._file_anchor = Anchor(0, self._utc_clock(), "file")
+            return
+        observation = Observation(sample, self._monotonic_clock(), self._utc_clock())
+        if self._sample_clock is None:
+            self._sample_clock = SampleClock(observation)
+        else:
+            self._sample_clock.observe(observation, open_events=self.hearing.open_events)
+        self.hearing.shed_load(self.source.waiting_seconds, sample)

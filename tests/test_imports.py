@@ -23,6 +23,35 @@ MAY_IMPORT = {
         "cli": {BASE, "detection", "audio", "config", "mqtt", "service", "demo"},
         "__main__": {"cli"},
     },
+    "convert": {
+        BASE: set(),
+        "tf": {BASE},
+        "metrics": {BASE},
+        "records": {BASE},
+        "download": {BASE},
+        "audio": {BASE, "metrics", "records"},
+        "embedder": {BASE, "tf", "records", "download", "audio"},
+        "sequence": {BASE, "tf", "metrics", "records", "audio", "embedder"},
+        "evaluation": {BASE, "metrics", "records", "audio", "embedder", "sequence"},
+        "bundling": {BASE, "records", "embedder", "evaluation"},
+        "few_shot": {BASE, "records", "audio", "embedder", "sequence", "evaluation", "bundling"},
+        "commands": {
+            *(
+                BASE,
+                "tf",
+                "metrics",
+                "records",
+                "download",
+                "audio",
+                "embedder",
+                "sequence",
+                "evaluation",
+                "bundling",
+                "few_shot",
+            ),
+        },
+        "__main__": {BASE, "commands"},
+    },
 }
 """What each domain may import beside itself; modules that lie beside the folders are the base, unless they are named."""
 CONVERT_MAY_IMPORT = {BASE, "detection"}
@@ -138,10 +167,23 @@ def test_convert_imports_only_what_training_and_serving_share() -> None:
                 assert domain(target) in CONVERT_MAY_IMPORT or target in CONVERT_MAY_ALSO_IMPORT, f"{name} imports {target}"
 
 
+def test_no_command_imports_another() -> None:
+    for name, tree in modules("convert/commands"):
+        others = {target for target in imported(tree) if target.startswith("convert.commands.")} - {name}
+        # compare is made of train and export, and gives them words as a person would.
+        assert not others or name == "convert.commands.compare", f"{name} imports {others}"
+
+
 def test_tensorflow_lives_only_where_graphs_are_built() -> None:
     holders = {name for name, tree in modules("convert") if outside(imported(tree)) & TRAINING}
-    assert holders, "something trains"
-    assert {name for name in holders if not name.startswith("convert.graphs.")} == set()
+    assert {domain(name) for name in holders} == {"embedder", "sequence", "tf"}
+
+
+def test_commands_load_tensorflow_only_when_they_need_it() -> None:
+    names = [name for name, _ in modules("convert/commands")]
+    code = f"import sys, convert.__main__, {', '.join(names)}; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {name.partition(".")[0] for name in result.stdout.split()} & TRAINING
 
 
 @pytest.mark.parametrize("module", ["edge_detector.cli.main", "edge_detector.cli.demo"])

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from convert.data.audio import read_16khz
-from convert.data.material import BY_KIND, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
-from convert.data.sorting import KindSorter
+from convert.audio.background_plan import BY_KIND, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
+from convert.audio.samples import read_16khz
+from convert.embedder.sorting import KindSorter
 from convert.files import read_json, write_bytes, write_json
 from convert.progress import Progress
 from edge_detector.demo.soundscape import INT16_SCALE

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds
-from convert.begun import digest_of_files
-from convert.bundled_embedder import BundledEmbedder, export_errors, file_content
-from convert.bundling import created, write_bundle
-from convert.data.classes import ClassName, from_json
-from convert.data.clips import find_clips, load_clips
-from convert.data.listening import (
+from convert.audio.clips import find_clips, load_clips
+from convert.bundling.embedder import BundledEmbedder, export_errors, file_content
+from convert.bundling.writer import created, write_bundle
+from convert.embedder.runtime import DEFAULT_BUNDLE, detector_model, stream_probabilities
+from convert.evaluation.score_streams import (
     Levels,
     alarms_by_hop,
     continuous_streams,
@@ -22,11 +21,12 @@ from convert.data.listening import (
     hear_clips,
     sounds_by_label,
 )
-from convert.data.scoring import score_clips
+from convert.evaluation.scoring import score_clips
+from convert.evaluation.tables import for_manifest, read_score
 from convert.files import read_json
-from convert.identity import identity_of, require_same
-from convert.score_tables import for_manifest, read_score
-from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
+from convert.fingerprint import digest_of_files
+from convert.records.classes import ClassName, from_json
+from convert.records.identity import identity_of, require_same
 from edge_detector.detection import bundle as format_
 from edge_detector.detection.classes import UNTESTED_RULE
 from edge_detector.detection.embedding import Pca

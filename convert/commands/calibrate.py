@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds, positive_float
-from convert.data.calibration import Stream, hours
-from convert.data.clips import find_clips, load_clips
-from convert.data.listening import Levels, calibration_set, doubts_of, ear_of, hear_clips, labelled_by
-from convert.data.thresholds import Costs, Threshold, cheapest
+from convert.audio.clips import find_clips, load_clips
+from convert.embedder.runtime import detector_model
+from convert.evaluation.calibration import Stream, hours
+from convert.evaluation.score_streams import Levels, calibration_set, doubts_of, ear_of, hear_clips, labelled_by
+from convert.evaluation.thresholds import Costs, Threshold, cheapest
 from convert.files import write_json
 from convert.progress import Progress
-from convert.serving import detector_model
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH

@@ -7,7 +7,7 @@ from typing import Any
 
 from convert.arguments import folds, positive_int, seeds, share
 from convert.commands import export, train
-from convert.comparison import (
+from convert.evaluation.comparison import (
     BASELINE,
     Command,
     Contender,
@@ -18,12 +18,12 @@ from convert.comparison import (
     table,
     train_and_measure,
 )
-from convert.data.batches import MAX_FRAMES
-from convert.data.damage import Damage
-from convert.data.splits import Parting, write_splits
-from convert.evaluation import Measuring, log, open_model
+from convert.evaluation.records import Measuring, log, open_model
 from convert.files import write_bytes, write_json
-from convert.measures.tally import TOP_K
+from convert.metrics.multilabel import TOP_K
+from convert.records.batches import MAX_FRAMES
+from convert.records.damage import Damage
+from convert.sequence.splits import Parting, write_splits
 from edge_detector.errors import UsageError
 
 MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from convert.data.figures import added_accuracy, added_alarms, added_events, added_found
-from convert.data.other_figures import OtherSounds, added_other_sounds
+from convert.evaluation.figures import added_accuracy, added_alarms, added_events, added_found
+from convert.evaluation.other_figures import OtherSounds, added_other_sounds
+from convert.evaluation.other_sounds_tables import draw_other_sounds
+from convert.evaluation.tables import AMONG, OTHER_SOUNDS, read_score, score_text
 from convert.files import write_bytes
-from convert.other_sounds_tables import draw_other_sounds
-from convert.score_tables import AMONG, OTHER_SOUNDS, read_score, score_text
 from edge_detector.errors import UsageError
 
 Json = dict[str, Any]

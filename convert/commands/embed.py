@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, positive_int, share
-from convert.data.classes import ClassName, from_json
-from convert.data.clips import NO_CLASS, Clip, LoadedClip
-from convert.data.corpus import FRAME_SECONDS, Recording, embedded, labelled, loaded, recordings_of, unlabelled
-from convert.data.damage import Damage
-from convert.data.doubts import Doubts
-from convert.data.records import Record
-from convert.data.shards import Shard, Work, make_all, planned
-from convert.data.soundscape import Composer, split_by_source
+from convert.audio.clips import NO_CLASS, Clip, LoadedClip
+from convert.audio.training_mixtures import Composer, split_by_source
+from convert.embedder.corpus import FRAME_SECONDS, Recording, embedded, labelled, loaded, recordings_of, unlabelled
+from convert.embedder.pseudo_labels import Doubts
+from convert.embedder.readout import Readout, read_readout
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from convert.files import read_json
 from convert.progress import Progress
-from convert.readout import Readout, read_readout
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
+from convert.records.classes import ClassName, from_json
+from convert.records.damage import Damage
+from convert.records.files import Record
+from convert.records.shards import Shard, Work, make_all, planned
 from edge_detector import __version__
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError

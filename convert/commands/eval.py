@@ -10,10 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from convert.arguments import positive_float, positive_int
-from convert.checkpoints import Checkpoint, newest_checkpoint, trained_model
-from convert.data.batches import MAX_FRAMES
-from convert.data.damage import Damage
-from convert.evaluation import (
+from convert.evaluation.records import (
     Log,
     Measuring,
     Predictor,
@@ -25,7 +22,10 @@ from convert.evaluation import (
     require_embedder,
 )
 from convert.files import read_arrays
-from convert.measures.tally import TOP_K
+from convert.metrics.multilabel import TOP_K
+from convert.records.batches import MAX_FRAMES
+from convert.records.damage import Damage
+from convert.sequence.checkpoints import Checkpoint, newest_checkpoint, trained_model
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 SCORE_ROWS = 4_096

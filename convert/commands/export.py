@@ -1,23 +1,14 @@
 """export: a trained sequence model to the streaming TFLite step, with its error measured and written beside it."""
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from convert.arguments import positive_int
-from convert.begun import digest_of_files
-from convert.data.projection import CLIP
-from convert.data.records import read_dataset
 from convert.files import write_bytes, write_json
+from convert.fingerprint import digest_of_files
+from convert.sequence.probe_codes import spread_of, stream_codes
 from edge_detector.detection.bundle import SEQUENCE
-from edge_detector.params import CODE_LIMIT
-from edge_detector.types import Codes
-
-SPREAD = 1.18
-"""Standard deviation of the components of AudioSet's embeddings."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Export, measure, and write only what is finite and equal."""
-    from convert.graphs.models import load_model, read_facts, streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.models import load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     model, facts = load_model(arguments.source), read_facts(arguments.source)
     content = streaming.export_step(model, arguments.precision)
@@ -54,19 +46,3 @@ def describe(result: dict[str, Any]) -> str:
         f"{result['output']}: {result['bytes']:,} bytes, {result['precision']}; over {result['frames']} frames at most "
         f"{result['largest_difference_bank']:.1e} from the offline graph"
     )
-
-
-def spread_of(readout_labels: int) -> float:
-    """The spread of the codes that a model is for: AudioSet's, or with a read-out that of YAMNet's body, which is smaller."""
-    return CODE_LIMIT / CLIP if readout_labels else SPREAD
-
-
-def stream_codes(frames: int, seed: int, records: Path | None = None, spread: float = SPREAD) -> Codes:
-    """A stream of codes uint8 (frames, 128): records end to end, or random with this spread."""
-    rng = np.random.default_rng([seed, 79])
-    codes = np.clip((rng.normal(0.0, spread, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)
-    if records is not None:
-        every = itertools.chain.from_iterable(record.codes for record in read_dataset(records))
-        for index, frame in enumerate(itertools.islice(every, frames)):
-            codes[index] = frame
-    return codes

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds, positive_int
-from convert.data.probes import probe_patches
-from convert.data.smoke import tflite_smoke_test
-from convert.embedder_checks import yamnet_file
+from convert.audio.probe_signals import probe_patches
+from convert.embedder.checks import yamnet_file
+from convert.embedder.readout import write_readout
+from convert.embedder.smoke_test import tflite_smoke_test
 from convert.files import write_bytes, write_json
-from convert.readout import write_readout
 from edge_detector.detection.embedding import Pca
 from edge_detector.errors import EdgeDetectorError, UsageError
 
@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     arguments.precision = arguments.precision or "dynamic"
     if arguments.precision == "int8" and arguments.clips is None:
         raise UsageError("int8 finds the ranges of its activations on real recordings; give some with --clips")
-    from convert.graphs import embedder_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs import embedder_source as sources  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.embedder import source as sources  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.embedder import vggish_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     source = sources.load_source(arguments.source, arguments.pca)
     sources.refuse_foreign_folder(arguments.output, str(source.facts["name"]))
@@ -81,8 +81,8 @@ def _export_body(yamnet: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(
             "YAMNet's 1,024 numbers are projected to 128 by what they are on real recordings; give folders of some with --fit"
         )
-    from convert.graphs import embedder_source as sources  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs.yamnet_export import NAME, export_yamnet  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.embedder import source as sources  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.embedder.yamnet_export import NAME, export_yamnet  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     sources.refuse_foreign_folder(arguments.output, NAME)
     exported = export_yamnet(yamnet, arguments.fit, arguments.fit_windows, arguments.seed)

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from convert.arguments import positive_float, positive_int
-from convert.data import released
-from convert.data.download import copy_checked, download, sha256_of
-from convert.data.resume import Patience, ReleasedFile
+from convert.download import released
+from convert.download.download import copy_checked, download, sha256_of
+from convert.download.resume import Patience, ReleasedFile
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import share
-from convert.bundled_embedder import BundledEmbedder
-from convert.data.classes import from_json
+from convert.bundling.embedder import BundledEmbedder
+from convert.embedder.readout import BIAS, KERNEL, Readout, read_readout
 from convert.files import read_json, write_arrays, write_json
-from convert.identity import identity_of, require_same
-from convert.readout import BIAS, KERNEL, Readout, read_readout
+from convert.records.classes import from_json
+from convert.records.identity import identity_of, require_same
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 
@@ -47,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Join and write."""
-    from convert.graphs.models import FACTS, WEIGHTS, Options, build_model, load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.models import FACTS, WEIGHTS, build_model, load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     embedder, readout = BundledEmbedder.of_file(arguments.embedder), read_readout(arguments.embedder)
     labels = len(readout.labels)

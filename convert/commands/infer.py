@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import positive_int
-from convert.checkpoints import FACTS, trained_model
-from convert.data.batches import MAX_FRAMES, batches
-from convert.data.damage import Damage
-from convert.data.records import Form, read_dataset
-from convert.evaluation import Predictor, log, open_model, predicted, require_embedder
+from convert.evaluation.records import Predictor, log, open_model, predicted, require_embedder
 from convert.files import atomic_path, read_json
-from convert.measures.rows import ranked_classes
-from convert.measures.tally import TOP_K
+from convert.metrics.multilabel import TOP_K
+from convert.metrics.rows import ranked_classes
 from convert.progress import Progress
+from convert.records.batches import MAX_FRAMES, batches
+from convert.records.damage import Damage
+from convert.records.files import Form, read_dataset
+from convert.sequence.checkpoints import FACTS, trained_model
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
 

@@ -38,20 +38,20 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int
-from convert.data.clips import BACKGROUND_CLASSES, Clip, LoadedClip, find_clips, load_clips, load_unlabelled
-from convert.data.conditions import conditions
-from convert.data.contenders import CALIBRATED, FRIGATE, calibrated, in_frigate, ours
-from convert.data.contest import Contender, alarms, found_at, found_clips, found_in_conditions, on_scenes
-from convert.data.may_hold import MAY_HOLD, MayHold, read_may_hold
-from convert.data.other_sounds import kept_clips, measure, of_bundle, of_peer, peer_clips, require_ten
-from convert.data.peer import Peer
-from convert.data.scenes import SceneComposer
-from convert.data.scoring import accuracy, clip_probabilities
-from convert.data.signals import signals
+from convert.audio.clips import BACKGROUND_CLASSES, Clip, LoadedClip, find_clips, load_clips, load_unlabelled
+from convert.audio.evaluation_soundscapes import SceneComposer
+from convert.audio.false_alarm_signals import signals
+from convert.embedder.runtime import enabled_classes
+from convert.embedder.yamnet import Peer
+from convert.evaluation.baselines import CALIBRATED, FRIGATE, calibrated, in_frigate, ours
+from convert.evaluation.benchmark import Contender, alarms, found_at, found_clips, found_in_conditions, on_scenes
+from convert.evaluation.conditions import conditions
+from convert.evaluation.may_hold import MAY_HOLD, MayHold, read_may_hold
+from convert.evaluation.other_sounds import kept_clips, measure, of_bundle, of_peer, peer_clips, require_ten
+from convert.evaluation.other_sounds_tables import draw_other_sounds
+from convert.evaluation.scoring import accuracy, clip_probabilities
+from convert.evaluation.tables import AMONG, OTHER_SOUNDS, score_text
 from convert.files import write_bytes
-from convert.other_sounds_tables import draw_other_sounds
-from convert.score_tables import AMONG, OTHER_SOUNDS, score_text
-from convert.serving import enabled_classes
 from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import positive_float, positive_int
-from convert.bundled_embedder import BundledEmbedder
-from convert.bundling import require_bundle_place, write_bundle
-from convert.commands.verify import detector_checks
-from convert.data.calibration import MARGIN, Limits, Stream
-from convert.data.clips import Clip, LoadedClip, classes_of, find_clips, labels_of, load_clips
-from convert.data.listening import hear
-from convert.data.own_sounds import halved_background, made_sounds
-from convert.data.probes import probe_stream
-from convert.data.records import find_embedder
-from convert.identity import identity_of, require_same
+from convert.audio.clips import Clip, LoadedClip, classes_of, find_clips, labels_of, load_clips
+from convert.audio.probe_signals import probe_stream
+from convert.bundling.embedder import BundledEmbedder
+from convert.bundling.writer import require_bundle_place, write_bundle
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
+from convert.evaluation.calibration import MARGIN, Limits, Stream
+from convert.evaluation.detector_checks import detector_checks
+from convert.evaluation.score_streams import hear
+from convert.few_shot.bundle import FEW, RECORD_THE_ROOM, Taught, calibrated, hear_quiet, manifest_of, measured, rules_of
+from convert.few_shot.sounds import halved_background, made_sounds
+from convert.few_shot.training import Lesson, Recipe, School, exported
 from convert.progress import Progress
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
-from convert.taught_bundle import FEW, RECORD_THE_ROOM, Taught, calibrated, hear_quiet, manifest_of, measured, rules_of
-from convert.teaching import Lesson, Recipe, School, exported
+from convert.records.files import find_embedder
+from convert.records.identity import identity_of, require_same
 from edge_detector.detection import bundle as format_
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from convert.arguments import folds, positive_int
-from convert.begun import BEGUN, begin_or_go_on, digest_of_files
-from convert.data.batches import MAX_FRAMES
-from convert.data.classes import ClassName, as_json, numbered, read_class_names
-from convert.data.records import find_classes, find_embedder, find_folds, record_files
-from convert.data.training_set import SHUFFLED_RECORDS, Target, TrainingSet
 from convert.files import write_arrays, write_json
-from convert.identity import identity_of, require_same
-from convert.training_options import MODELS, add_options, chosen
+from convert.fingerprint import BEGUN, begin_or_go_on, digest_of_files
+from convert.records.batches import MAX_FRAMES
+from convert.records.classes import ClassName, as_json, numbered, read_class_names
+from convert.records.files import find_classes, find_embedder, find_folds, record_files
+from convert.records.identity import identity_of, require_same
+from convert.records.training_set import SHUFFLED_RECORDS, Target, TrainingSet
+from convert.sequence.options import MODELS, add_options, chosen
 from edge_detector.errors import UsageError
 
 CHECKPOINT = "checkpoint.npz"
@@ -77,9 +77,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     held_out = validation.examples if validation else 0
 
-    from convert.graphs.models import FACTS, WEIGHTS, Options, build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs.models.plan import Plan  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs.models.training import CHECKPOINTS, Training  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.models import FACTS, WEIGHTS, build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.plan import Plan  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.training import CHECKPOINTS, Training  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     if not arguments.resume:
         for name in OF_A_TRAINING:

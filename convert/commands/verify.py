@@ -4,27 +4,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from convert.arguments import positive_float
-from convert.commands.export import spread_of, stream_codes
-from convert.data.probes import probe_stream
-from convert.embedder_checks import embedder_checks
+from convert.audio.probe_signals import probe_stream
+from convert.embedder.checks import embedder_checks
+from convert.evaluation.detector_checks import detector_checks, precision_of
 from convert.files import read_json
-from convert.serving import detector_model, stream_probabilities
+from convert.sequence.probe_codes import spread_of, stream_codes
 from edge_detector.detection.bundle import Bundle, load_bundle
-from edge_detector.detection.embedding import quantise
-from edge_detector.detection.logmel import patches
-from edge_detector.detection.state_bank import Bank
-from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
-from edge_detector.types import Codes, Float32
-
-LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
-"""Between the detector's sliding bank and one fresh state per window, through the same file.
-
-In dynamic precision a row's activations are quantised by the file at run time, alone or among ten."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +45,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"--seconds {arguments.seconds:g} is shorter than a window; give 1 or more")
     checks: dict[str, Any] = {"detector": detector_checks(bundle, samples)}
     if arguments.embedder_source:
-        precision = _precision(bundle, "embedder")
+        precision = precision_of(bundle, "embedder")
         checks |= embedder_checks(arguments, bundle.embedder, precision, bundle.pca)
     if arguments.sequence_source:
         checks["sequence"] = _sequence_checks(bundle, arguments.sequence_source, arguments.seed)
@@ -97,52 +85,12 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"{what}: {'passed' if result['passed'] else 'failed'}"])
 
 
-def _precision(bundle: Bundle, part: str) -> str:
-    facts = bundle.manifest.parity.get(part)
-    return str(facts.get("precision", "float32")) if isinstance(facts, dict) else "float32"
-
-
-def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
-    """The detector's path against the same files run window by window, each from a fresh state."""
-    model = detector_model(bundle)
-    streamed = stream_probabilities(model, samples, block_samples=1_000)
-    whole = stream_probabilities(model, samples)
-    codes = np.stack(
-        [quantise(model.embedder.embed(patch), model.pca) for patch in patches(samples, log_offset=model.log_offset)]
-    )
-    windowed = _window_by_window(bundle, codes)
-    finite = bool(np.isfinite(streamed).all() and np.isfinite(windowed).all())
-    difference = float(np.abs(streamed - windowed).max()) if finite else None
-    allowed = LARGEST_STREAM_DIFFERENCE[_precision(bundle, "sequence")]
-    same = bool(np.array_equal(streamed, whole))
-    return {
-        "frames": len(codes),
-        "finite": finite,
-        "same_for_any_block_size": same,
-        "largest_difference": difference,
-        "allowed": allowed,
-        "passed": finite and same and difference is not None and difference <= allowed,
-    }
-
-
-def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
-    spec = bundle.manifest.sequence
-    shapes = {state.name: state.shape for state in spec.states}
-    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=bundle.manifest.named_outputs.count)
-    found = []
-    for end in range(1, len(codes) + 1):
-        states = Bank.empty(1, list(shapes.values())).states
-        for frame in codes[max(end - spec.context_frames, 0) : end]:
-            probabilities, states = step.step(frame, 0, states)
-        found.append(probabilities)
-    return np.stack(found)
-
-
 def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
-    from convert.graphs.models import load_model, streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.sequence.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     model = load_model(source)
-    precision = _precision(bundle, "sequence")
+    precision = precision_of(bundle, "sequence")
     codes = stream_codes(300, seed, spread=spread_of(model.options.readout_labels))
     errors = streaming.step_errors(bundle.sequence, model, bundle.manifest.sequence.context_frames, codes)
     allowed = streaming.allowed_difference(precision, model.options.readout_labels)

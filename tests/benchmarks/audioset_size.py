@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from convert.data.record_forms import Record
-from convert.data.records import write_dataset
+from convert.records.files import write_dataset
+from convert.records.forms import Record
 
 SEGMENTS, CLASSES, FRAMES, CELLS = 22_000, 527, 10, 256
 FLAT = 1.02

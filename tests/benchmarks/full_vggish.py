@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from convert.__main__ import main as convert
-from convert.data.records import Record, write_dataset
-from convert.graphs.vggish import VGGISH
-from convert.serving import CodeEmbedder
+from convert.embedder.runtime import CodeEmbedder
+from convert.embedder.vggish import VGGISH
+from convert.records.files import Record, write_dataset
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.state_bank import Bank

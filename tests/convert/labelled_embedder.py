@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from convert.embedder.readout import Readout, write_readout
+from convert.embedder.runtime import DEFAULT_BUNDLE, EMBEDDER_FACTS
 from convert.files import write_arrays, write_json
-from convert.readout import Readout, write_readout
-from convert.serving import DEFAULT_BUNDLE, EMBEDDER_FACTS
 from edge_detector.detection.bundle import EMBEDDER, PCA, AudioSetLabel, load_bundle
 from tests.convert.synthetic import write_clips
 from tests.convert.tiny_recipe import convert

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data import released
-from convert.graphs import embedder_source
-from convert.graphs.embedder_export import whitening
-from convert.graphs.vggish import Layout, Vggish
+from convert.download import released
+from convert.embedder import source
+from convert.embedder.vggish import Layout, Vggish
+from convert.embedder.vggish_export import whitening
 from edge_detector.detection.logmel import patches
 from edge_detector.types import Float32
 from tests.convert.vggish_reference import Weights, random_weights, write_checkpoint
@@ -29,7 +29,7 @@ def weights() -> Weights:
 def taken_for_vggish() -> Iterator[None]:
     """The commands take a narrow checkpoint for VGGish's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedder_source, "load_source", functools.partial(embedder_source.load_source, layout=NARROW))
+        patch.setattr(source, "load_source", functools.partial(source.load_source, layout=NARROW))
         yield
 
 

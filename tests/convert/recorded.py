@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 
 from convert.__main__ import main
-from convert.data.records import read_dataset
+from convert.records.files import read_dataset
 
 RATE_HZ = 16_000
 

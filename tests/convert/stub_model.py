@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.records import Record, write_dataset
 from convert.files import write_arrays, write_json
+from convert.records.files import Record, write_dataset
 from edge_detector.types import Codes, Float32
 
 CLASSES = ("a", "b", "c")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.data.augment import DRIVEN_SHARE, TELEPHONE_HZ, in_room, of_telephone, recorded, reverberant, rms
-from convert.data.background import Backgrounds
+from convert.audio.augment import DRIVEN_SHARE, TELEPHONE_HZ, in_room, of_telephone, recorded, reverberant, rms
+from convert.audio.noise import Backgrounds
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000

@@ -10,14 +10,14 @@ import soundfile
 
 import convert
 from convert.__main__ import main
-from convert.data.audio import read_16khz
-from convert.data.augment import band_limited, rms
-from convert.data.clips import NO_CLASS, Clip, LoadedClip, find_clips
-from convert.data.corpus import labelled
-from convert.data.kinds import kind_of
-from convert.data.material import BY_KIND, pieces, read_parts
-from convert.data.sorting import KindSorter
-from convert.data.soundscape import Composer
+from convert.audio.augment import band_limited, rms
+from convert.audio.background_plan import BY_KIND, pieces, read_parts
+from convert.audio.clips import NO_CLASS, Clip, LoadedClip, find_clips
+from convert.audio.kinds import kind_of
+from convert.audio.samples import read_16khz
+from convert.audio.training_mixtures import Composer
+from convert.embedder.corpus import labelled
+from convert.embedder.sorting import KindSorter
 from tests.convert.synthetic import RATE_HZ, loaded, sound, write_clips
 
 PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}

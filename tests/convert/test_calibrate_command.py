@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from convert.commands import calibrate as command
-from convert.data.listening import Labelled
+from convert.evaluation.score_streams import Labelled
 from convert.files import read_json, write_json
 from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.types import Float32

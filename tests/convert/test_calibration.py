@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convert.data.calibration import (
+from convert.evaluation.calibration import (
     HIGHEST_ON,
     LASTING_SECONDS,
     LOWEST_ON,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from convert.data.classes import ClassName, as_json, from_json, named, read_class_names
-from convert.data.yamnet_labels import AUDIOSET_LABELS
+from convert.embedder.yamnet_labels import AUDIOSET_LABELS
+from convert.records.classes import ClassName, as_json, from_json, named, read_class_names
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 HEAD = "index,mid,display_name\n"

@@ -11,7 +11,7 @@ import pytest
 
 from convert.__main__ import main
 from convert.commands import compare as command
-from convert.comparison import Steps, summary, table
+from convert.evaluation.comparison import Steps, summary, table
 from convert.files import read_json
 from edge_detector.errors import EdgeDetectorError, UsageError
 from tests.convert.stub_model import CLASSES, StubModel, many, says, write_model, written

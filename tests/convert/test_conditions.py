@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.augment import rms
-from convert.data.clips import Clip, LoadedClip
-from convert.data.conditions import NOISE_SNR_DB, QUIET_DB, ROOMS, conditions
-from convert.data.contest import Contender, found_in_conditions
+from convert.audio.augment import rms
+from convert.audio.clips import Clip, LoadedClip
+from convert.evaluation.benchmark import Contender, found_in_conditions
+from convert.evaluation.conditions import NOISE_SNR_DB, QUIET_DB, ROOMS, conditions
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
-from convert.curve import MarkedLine, draw_marked_lines
+from convert.svg_curve import MarkedLine, draw_marked_lines
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.data import protobuf, tfrecord
-from convert.data.damage import Damage, DamagedRecordError
-from convert.data.records import Form, Record, encode_record, read_dataset, write_dataset
+from convert.records import protobuf, tfrecord
+from convert.records.damage import Damage, DamagedRecordError
+from convert.records.files import Form, Record, encode_record, read_dataset, write_dataset
 from edge_detector.errors import EdgeDetectorError
 
 

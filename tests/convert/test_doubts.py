@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convert.data.doubts import GENERAL, LIKELY, RIVAL_FROM, RIVALS, Doubts
-from convert.serving import DEFAULT_BUNDLE
+from convert.embedder.pseudo_labels import GENERAL, LIKELY, RIVAL_FROM, RIVALS, Doubts
+from convert.embedder.runtime import DEFAULT_BUNDLE
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32

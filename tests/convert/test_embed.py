@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.data.audio import blocks_16khz, read_16khz
-from convert.data.doubts import Doubts
-from convert.data.records import find_folds, read_classes, read_dataset
-from convert.data.splits import source_of
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
+from convert.audio.samples import blocks_16khz, read_16khz
+from convert.embedder.pseudo_labels import Doubts
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
+from convert.records.files import find_folds, read_classes, read_dataset
+from convert.sequence.splits import source_of
 from edge_detector.detection.bundle import EMBEDDER, load_bundle
 from tests.convert.labelled_embedder import CLASSES, NAMES, made_readout, write_classes, write_embedder
 from tests.convert.recorded import RATE_HZ, codes, embed, record, write_kitchen

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from convert.data import corpus
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
+from convert.embedder import corpus
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from tests.convert.recorded import codes, embed, record, write_kitchen
 
 

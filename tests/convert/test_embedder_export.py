@@ -5,16 +5,16 @@ from functools import cache
 import numpy as np
 import pytest
 
-from convert.data.probes import probe_patches
+from convert.audio.probe_signals import probe_patches
 from edge_detector.detection.embedding import Pca, quantise
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs import embedder_export as export
-from convert.graphs.tflite import Precision
-from convert.graphs.vggish import Vggish
+from convert.embedder import vggish_export as export
+from convert.embedder.vggish import Vggish
+from convert.tf.tflite import Precision
 from tests.convert.narrow_vggish import weights
 
 LAST = "vggish/fc2"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from convert.checkpoints import Checkpoint, newest_checkpoint, trained_model
 from convert.commands import eval as command
-from convert.data.records import write_dataset
+from convert.records.files import write_dataset
+from convert.sequence.checkpoints import Checkpoint, newest_checkpoint, trained_model
 from edge_detector.errors import EdgeDetectorError, UsageError
 from tests.convert.stub_model import StubModel, many, says, write_model, write_three
 from tests.convert.test_metrics import golden_2

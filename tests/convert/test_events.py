@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from convert.measures.events import EventCounts, SoundEvent, count_events, joined, latency_figures, matches, mean_f1
-from convert.measures.intervals import wilson_interval
+from convert.metrics.events import EventCounts, SoundEvent, count_events, joined, latency_figures, matches, mean_f1
+from convert.metrics.intervals import wilson_interval
 
 RATE_HZ = 16_000
 TRUE = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data import released
-from convert.data.download import copy_checked, download
-from convert.data.resume import Patience, ReleasedFile
+from convert.download import released
+from convert.download.download import copy_checked, download
+from convert.download.resume import Patience, ReleasedFile
 from edge_detector.errors import EdgeDetectorError
 from tests.rigs.bad_web import Answer, BadWeb
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from convert.__main__ import main
-from convert.data import released, resume
-from convert.data.resume import ReleasedFile
-from convert.data.yamnet_labels import read_labels
+from convert.download import released, resume
+from convert.download.resume import ReleasedFile
+from convert.embedder.yamnet_labels import read_labels
 from tests.convert.test_fetch import CONTENT, FILE, OTHER, names
 from tests.rigs.bad_web import BadWeb
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.embedder.runtime import read_pca
 from convert.files import read_arrays, read_json, write_arrays
-from convert.serving import read_pca
 from edge_detector.errors import EdgeDetectorError
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.commands.export import stream_codes
 from convert.commands.fuse import OFFSET
+from convert.embedder.readout import FILE
+from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_arrays, read_json, write_arrays
-from convert.readout import FILE
-from convert.serving import CodeEmbedder
+from convert.sequence.probe_codes import stream_codes
 from edge_detector.detection.bundle import EMBEDDER
 from edge_detector.detection.embedding import dequantise
 from edge_detector.types import Float32
@@ -20,7 +20,9 @@ from tests.convert.tiny_recipe import convert
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs.models import Options, build_model, load_model, streaming
+from convert.sequence import streaming
+from convert.sequence.base import Options
+from convert.sequence.models import build_model, load_model
 
 LABELS_OF = {"dog_bark": ["Beep, bleep", "Knock", "Hiss"], "gong": [], "sneeze": ["Thump, thud"]}
 LSTM = Options(layers=1, cells=6, head="logistic")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_json
-from convert.identity import identity_of, made_by, require_same
-from convert.serving import CodeEmbedder
+from convert.records.identity import identity_of, made_by, require_same
 from edge_detector.detection.bundle import EMBEDDER, EmbedderId, embedder_digest, load_bundle
 from edge_detector.errors import BundleError, UsageError
 from tests.convert.labelled_embedder import write_classes, write_embedder

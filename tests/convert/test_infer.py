@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from convert.commands import infer as command
-from convert.data import protobuf, tfrecord
-from convert.data.records import write_dataset
+from convert.records import protobuf, tfrecord
+from convert.records.files import write_dataset
 from edge_detector.errors import EdgeDetectorError
 from tests.convert.stub_model import StubModel, says, write_model, write_three
 

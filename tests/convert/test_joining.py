@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
-from convert.commands.export import stream_codes
-from convert.serving import DEFAULT_BUNDLE
-from convert.steps import Step
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.sequence.probe_codes import stream_codes
+from convert.sequence.steps import Step
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import EdgeDetectorError
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs import joining
-from convert.graphs.models import Options, build_model
-from convert.graphs.models.streaming import export_step
-from convert.graphs.tflite import Precision
+from convert.sequence import merge_tflite
+from convert.sequence.base import Options
+from convert.sequence.models import build_model
+from convert.sequence.streaming import export_step
+from convert.tf.tflite import Precision
 
 ROWS = 4
 CODES = stream_codes(12, 5)
@@ -32,41 +33,41 @@ FIRST = step(classes=4, seed=1)
 @pytest.mark.parametrize("kind", ["lstm", "dbof", "frame-logistic"])
 def test_every_kind_and_precision_says_beside_another_what_it_says_alone(kind: str, precision: Precision) -> None:
     second = step(kind, precision=precision)
-    both = joining.joined(FIRST, second, (0, 1, 2, 3), ROWS, CODES)
+    both = merge_tflite.joined(FIRST, second, (0, 1, 2, 3), ROWS, CODES)
     found = both.in_a_bank(ROWS, CODES)
     assert np.array_equal(found[:, :4], FIRST.in_a_bank(ROWS, CODES))
     assert np.array_equal(found[:, 4:], second.in_a_bank(ROWS, CODES))
 
 
 def test_classes_can_be_left_out() -> None:
-    both = joining.joined(FIRST, step(), (3, 1), ROWS, CODES)
+    both = merge_tflite.joined(FIRST, step(), (3, 1), ROWS, CODES)
     assert both.classes == 5
     assert np.array_equal(both.in_a_bank(ROWS, CODES)[:, :2], FIRST.in_a_bank(ROWS, CODES)[:, [3, 1]])
 
 
 def test_what_was_joined_can_be_joined_again() -> None:
     third = step(seed=7)
-    both = joining.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
-    three = joining.joined(both, third, tuple(range(7)), ROWS, CODES)
+    both = merge_tflite.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
+    three = merge_tflite.joined(both, third, tuple(range(7)), ROWS, CODES)
     assert sorted(three.states) == sorted(f"{name}{end}" for name in ("h0", "c0", "h1", "c1") for end in ("", "_2", "_3"))
     assert np.array_equal(three.in_a_bank(ROWS, CODES)[:, 7:], third.in_a_bank(ROWS, CODES))
 
 
 def test_the_shipped_bundle_can_be_joined() -> None:
     shipped = Step.of_bundle(load_bundle(DEFAULT_BUNDLE))
-    both = joining.joined(shipped, step(), tuple(range(shipped.classes)), 10, CODES)
+    both = merge_tflite.joined(shipped, step(), tuple(range(shipped.classes)), 10, CODES)
     assert both.classes == shipped.classes + 3
 
 
 def test_a_join_that_changes_what_a_part_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    join = joining._join_files  # noqa: SLF001 - to give it other weights than were asked for
+    join = merge_tflite._join_files  # noqa: SLF001 - to give it other weights than were asked for
     other = step(seed=9)
-    monkeypatch.setattr(joining, "_join_files", lambda first, _, names, kept: join(first, other.content, names, kept))
+    monkeypatch.setattr(merge_tflite, "_join_files", lambda first, _, names, kept: join(first, other.content, names, kept))
     with pytest.raises(EdgeDetectorError, match="do not give what each gives by itself"):
-        joining.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
+        merge_tflite.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
 
 
 def test_a_file_that_is_no_step_is_refused() -> None:
     embedder = load_bundle(DEFAULT_BUNDLE).embedder
     with pytest.raises(EdgeDetectorError, match="cannot stand beside another"):
-        joining.joined(FIRST, Step(embedder, {"h0": (6,)}, 3), (0,), ROWS, CODES)
+        merge_tflite.joined(FIRST, Step(embedder, {"h0": (6,)}, 3), (0,), ROWS, CODES)

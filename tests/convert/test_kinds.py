@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from convert.data.classes import slug_of
-from convert.data.kinds import FIRST_LABELS, KINDS, OTHER, folder_names, kind_of
-from convert.serving import DEFAULT_BUNDLE
+from convert.audio.kinds import FIRST_LABELS, KINDS, OTHER, folder_names, kind_of
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.records.classes import slug_of
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert import taught_bundle
-from convert.commands.export import stream_codes
-from convert.data.records import write_dataset
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
+from convert.few_shot import bundle
 from convert.files import read_json
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
-from convert.steps import Step
+from convert.records.files import write_dataset
+from convert.sequence.probe_codes import stream_codes
+from convert.sequence.steps import Step
 from edge_detector.cli.main import main as edge_detector
 from edge_detector.detection.bundle import EMBEDDER, SEQUENCE, Evidence, Outputs, load_bundle
 from edge_detector.detection.classes import UNTESTED_RULE
@@ -63,8 +63,8 @@ def test_the_detector_gives_a_class_of_labels_the_highest_of_them(labelled: Path
     samples, _ = soundfile.read(recording, dtype="float32")
     codes = CodeEmbedder.load(labelled / "embedder" / EMBEDDER).codes(samples)
     read_out = made_readout().probabilities(codes)
-    for bundle in ("bundle", "labels-bundle"):
-        assert edge_detector(["listen", str(recording), "--bundle", str(labelled / bundle), "--json"]) == 0
+    for name in ("bundle", "labels-bundle"):
+        assert edge_detector(["listen", str(recording), "--bundle", str(labelled / name), "--json"]) == 0
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         found = [line["probabilities"] for line in lines if line["type"] == "probabilities"]
         assert set(found[0]) == {"beep", "thump", "whistle"}, "classes that are off are not computed"
@@ -187,7 +187,7 @@ def taught(labelled: Path) -> Path:
     for take in range(3):
         soundfile.write(own / "kettle" / f"{take}.wav", sound("hiss", 70 + take), RATE_HZ)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(taught_bundle, "NOISE_MINUTES", 1.0)
+        patch.setattr(bundle, "NOISE_MINUTES", 1.0)
         for name, more in (("labels-bundle", None), ("bundle", "engine")):
             if more is not None:
                 shutil.copytree(labelled / "clips" / "thump", own / more)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.data.augment import rms
-from convert.data.calibration import FINEST
-from convert.data.doubts import Doubts
-from convert.data.listening import (
+from convert.audio.augment import rms
+from convert.embedder.pseudo_labels import Doubts
+from convert.embedder.runtime import DEFAULT_BUNDLE, detector_model, stream_probabilities
+from convert.evaluation.calibration import FINEST
+from convert.evaluation.score_streams import (
     Labelled,
     Levels,
     continuous_streams,
@@ -19,7 +20,6 @@ from convert.data.listening import (
     recording_streams,
     sounds_by_label,
 )
-from convert.serving import DEFAULT_BUNDLE, detector_model, stream_probabilities
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.types import Float32
 from tests.convert.synthetic import RATE_HZ, sound

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from convert.data.may_hold import DEFAULT_CLASSES, MAY_HOLD, MayHold, read_may_hold
-from convert.data.other_sounds import TEN
+from convert.evaluation.may_hold import DEFAULT_CLASSES, MAY_HOLD, MayHold, read_may_hold
+from convert.evaluation.other_sounds import TEN
 from edge_detector.errors import UsageError
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from convert.measures.curve import d_prime
-from convert.measures.tally import Figures, MapOver, Tally
+from convert.metrics.curve import d_prime
+from convert.metrics.multilabel import Figures, MapOver, Tally
 from edge_detector.errors import EdgeDetectorError, UsageError
 from tests.convert.counting import (
     counted_area,

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.commands.export import stream_codes
+from convert.sequence.probe_codes import stream_codes
 from edge_detector.errors import EdgeDetectorError
 from tests.convert import reference
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.graphs.models import MODELS, Options, SequenceModel, build_model, load_model  # noqa: E402 - after TensorFlow was found
+from convert.sequence.base import Options, SequenceModel  # noqa: E402 - after TensorFlow was found
+from convert.sequence.models import MODELS, build_model, load_model  # noqa: E402 - after TensorFlow was found
 
 LENGTHS = np.array([7, 1, 5, 10], np.int32)
 CODES = stream_codes(40, seed=3).reshape(4, 10, 128)

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.data.calibration import as_scores
-from convert.data.clips import Clip, LoadedClip
-from convert.data.may_hold import MayHold
-from convert.data.other_figures import (
+from convert.audio.clips import Clip, LoadedClip
+from convert.embedder.runtime import DEFAULT_BUNDLE, enabled_classes
+from convert.embedder.yamnet import Peer, by_identifier
+from convert.evaluation.calibration import as_scores
+from convert.evaluation.may_hold import MayHold
+from convert.evaluation.other_figures import (
     Curve,
     FalseCount,
     Material,
@@ -22,7 +24,7 @@ from convert.data.other_figures import (
     added_other_sounds,
     found_where_false,
 )
-from convert.data.other_sounds import (
+from convert.evaluation.other_sounds import (
     BUNDLE,
     PEER_IDENTIFIERS,
     PEER_LABELS,
@@ -38,9 +40,7 @@ from convert.data.other_sounds import (
     peer_clips,
     require_ten,
 )
-from convert.data.peer import Peer, by_identifier
-from convert.measures.intervals import wilson_interval
-from convert.serving import DEFAULT_BUNDLE, enabled_classes
+from convert.metrics.intervals import wilson_interval
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Decider, Rule, shifted

@@ -1,7 +1,7 @@
 """Tables of other sounds show each figure in its place, with its interval."""
 
-from convert.data.other_figures import Curve, FalseCount, Mark, Material, OtherSounds, Point
-from convert.other_sounds_tables import other_sounds_section, other_sounds_text
+from convert.evaluation.other_figures import Curve, FalseCount, Mark, Material, OtherSounds, Point
+from convert.evaluation.other_sounds_tables import other_sounds_section, other_sounds_text
 
 FOUND = OtherSounds(
     hop_seconds=0.96,

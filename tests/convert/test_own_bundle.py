@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from convert.__main__ import main
-from convert.data.records import write_dataset
+from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.files import read_json
-from convert.serving import DEFAULT_BUNDLE
+from convert.records.files import write_dataset
 from edge_detector.cli.main import main as edge_detector
 from edge_detector.detection.bundle import load_bundle
 from tests.convert.synthetic import EXAMPLE_LABELS, LABELS, examples, write_recordings

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.data.clips import NO_CLASS, Clip, LoadedClip
-from convert.data.own_sounds import halved_background, made_sounds, parted, told_from_room
+from convert.audio.clips import NO_CLASS, Clip, LoadedClip
+from convert.few_shot.sounds import halved_background, made_sounds, parted, told_from_room
 from edge_detector.demo.soundscape import VOICINGS
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.classes import ClassName
-from convert.data.clips import find_clips, load_clips
-from convert.data.contest import Contender, found_at
-from convert.data.peer import (
+from convert.audio.clips import find_clips, load_clips
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.embedder.yamnet import (
     EXAMPLE_STEP_SAMPLES,
     FRIGATE_RULE,
     FRIGATE_STEP_SAMPLES,
@@ -19,9 +18,10 @@ from convert.data.peer import (
     columns_of,
     windows,
 )
-from convert.data.scoring import accuracy
-from convert.data.yamnet_labels import LABELS, read_labels
-from convert.serving import DEFAULT_BUNDLE
+from convert.embedder.yamnet_labels import LABELS, read_labels
+from convert.evaluation.benchmark import Contender, found_at
+from convert.evaluation.scoring import accuracy
+from convert.records.classes import ClassName
 from edge_detector.detection.bundle import SoundClass, load_bundle
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.data import projection as module
-from convert.data.projection import (
+from convert.embedder import projection as module
+from convert.embedder.projection import (
     CLIP,
     POOLED_SIZE,
     Projection,

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from convert.__main__ import COMMANDS
-from convert.card import model_card
-from convert.data.records import read_dataset
-from convert.serving import DEFAULT_BUNDLE
+from convert.bundling.model_card import model_card
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.records.files import read_dataset
 from edge_detector.detection.bundle import EMBEDDER, PCA, SEQUENCE, load_bundle
 from tests.convert.synthetic import LABELS, RATE_HZ, loaded, sound
 from tests.convert.tiny_recipe import bundle_command, convert

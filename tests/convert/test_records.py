@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.data import protobuf, tfrecord
-from convert.data.batches import batches
-from convert.data.classes import ClassName
-from convert.data.records import (
+from convert.records import protobuf, tfrecord
+from convert.records.batches import batches
+from convert.records.classes import ClassName
+from convert.records.files import (
     Form,
     Record,
     decode_record,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data import protobuf
-from convert.data.records import (
+from convert.records import protobuf
+from convert.records.files import (
     Form,
     decode_record,
     encode_record,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.data.augment import gain_of_db, rms
-from convert.data.background import PAUSE_SAMPLES, TONE_OF_ROOM_SHARE, Backgrounds, room_tone, room_tones
+from convert.audio.augment import gain_of_db, rms
+from convert.audio.noise import PAUSE_SAMPLES, TONE_OF_ROOM_SHARE, Backgrounds, room_tone, room_tones
 from edge_detector.types import Float32
 from tests.convert.synthetic import RATE_HZ
 

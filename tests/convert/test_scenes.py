@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.augment import gain_of_db, rms
-from convert.data.clips import Clip, LoadedClip
-from convert.data.contest import Contender, found_at, on_scene
-from convert.data.scenes import CLIPS_TOGETHER, FRAME_SAMPLES, SceneComposer
-from convert.measures.events import SoundEvent
+from convert.audio.augment import gain_of_db, rms
+from convert.audio.clips import Clip, LoadedClip
+from convert.audio.evaluation_soundscapes import CLIPS_TOGETHER, FRAME_SAMPLES, SceneComposer
+from convert.evaluation.benchmark import Contender, found_at, on_scene
+from convert.metrics.events import SoundEvent
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

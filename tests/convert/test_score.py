@@ -12,16 +12,16 @@ import pytest
 import soundfile
 
 from convert.__main__ import main
-from convert.card import model_card
-from convert.data.clips import Clip, LoadedClip
-from convert.data.conditions import conditions
-from convert.data.figures import added_alarms, added_events, added_found, alarms_json, events_json
-from convert.data.listening import NOISE
-from convert.data.scoring import accuracy
+from convert.audio.clips import Clip, LoadedClip
+from convert.bundling.model_card import model_card
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.evaluation.conditions import conditions
+from convert.evaluation.figures import added_alarms, added_events, added_found, alarms_json, events_json
+from convert.evaluation.score_streams import NOISE
+from convert.evaluation.scoring import accuracy
+from convert.evaluation.tables import AMONG, accuracy_text, for_manifest, parts_table
 from convert.files import read_json, write_json
-from convert.measures.events import EventCounts
-from convert.score_tables import AMONG, accuracy_text, for_manifest, parts_table
-from convert.serving import DEFAULT_BUNDLE
+from convert.metrics.events import EventCounts
 from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from tests.convert.synthetic import sound

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import soundfile
 
-from convert.card import model_card
-from convert.data import other_sounds
-from convert.data.other_figures import OtherSounds, added_other_sounds
-from convert.data.other_sounds import BUNDLE, PEER_IDENTIFIERS, PEER_LABELS, SHIFTS
-from convert.score_tables import OTHER_SOUNDS, card_sections, cross_validation_card, for_manifest, score_text
-from convert.serving import DEFAULT_BUNDLE, stream_probabilities
+from convert.bundling.model_card import model_card
+from convert.embedder.runtime import DEFAULT_BUNDLE, stream_probabilities
+from convert.evaluation import other_sounds
+from convert.evaluation.other_figures import OtherSounds, added_other_sounds
+from convert.evaluation.other_sounds import BUNDLE, PEER_IDENTIFIERS, PEER_LABELS, SHIFTS
+from convert.evaluation.tables import OTHER_SOUNDS, card_sections, cross_validation_card, for_manifest, score_text
 from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.types import Float32

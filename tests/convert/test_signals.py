@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from convert.data.augment import rms
-from convert.data.signals import QUIET_ROOM, QUIET_ROOM_TIMES, signals
+from convert.audio.augment import rms
+from convert.audio.false_alarm_signals import QUIET_ROOM, QUIET_ROOM_TIMES, signals
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000

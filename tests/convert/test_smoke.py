@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.data.smoke import resampled_sine_patches, sine_patches, smoke_test
+from convert.embedder.smoke_test import resampled_sine_patches, sine_patches, smoke_test
 from edge_detector.detection.embedding import Pca
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from convert.data.damage import Damage
-from convert.data.records import Record, read_classes, read_dataset
-from convert.data.splits import Parting, Split, share_of, source_of, write_splits
+from convert.records.damage import Damage
+from convert.records.files import Record, read_classes, read_dataset
+from convert.sequence.splits import Parting, Split, share_of, source_of, write_splits
 from edge_detector.errors import UsageError
 from tests.convert.stub_model import many, says, written
 

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.commands.export import stream_codes
-from convert.steps import Step
+from convert.sequence.probe_codes import stream_codes
+from convert.sequence.steps import Step
 from edge_detector.detection.bundle import SEQUENCE_KINDS
 from edge_detector.detection.state_bank import Bank
 from edge_detector.errors import EdgeDetectorError
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.graphs.models import MODELS, Options, SequenceModel, build_model, streaming  # noqa: E402 - after TensorFlow was found
-from convert.graphs.tflite import Precision  # noqa: E402
+from convert.sequence import streaming  # noqa: E402 - after TensorFlow was found
+from convert.sequence.base import Options, SequenceModel  # noqa: E402 - after TensorFlow was found
+from convert.sequence.models import MODELS, build_model  # noqa: E402 - after TensorFlow was found
+from convert.tf.tflite import Precision  # noqa: E402
 
 ROWS = 10
 CODES = stream_codes(300, seed=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.tagger import Tagger
+from convert.embedder.tagger import Tagger
 from edge_detector.errors import UsageError
 
 

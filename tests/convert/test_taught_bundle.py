@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from convert.data.calibration import FINEST, Limits, Stream
-from convert.data.classes import ClassName
-from convert.serving import DEFAULT_BUNDLE
-from convert.taught_bundle import Taught, calibrated, rules_of
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.evaluation.calibration import FINEST, Limits, Stream
+from convert.few_shot.bundle import Taught, calibrated, rules_of
+from convert.records.classes import ClassName
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.params import HOPS_PER_PATCH
 

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 
 from convert.__main__ import main
-from convert.commands.export import stream_codes
 from convert.commands.teach import DEFAULT_NEGATIVES
-from convert.data.records import find_embedder, read_classes
-from convert.identity import identity_of
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
-from convert.steps import Step
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
+from convert.records.files import find_embedder, read_classes
+from convert.records.identity import identity_of
+from convert.sequence.probe_codes import stream_codes
+from convert.sequence.steps import Step
 from edge_detector.cli.main import main as edge_detector
 from edge_detector.detection.bundle import load_bundle
 from tests.convert.synthetic import LABELS, RATE_HZ, sound, write_recordings

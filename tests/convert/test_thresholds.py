@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.data.calibration import Stream, at_hop, event_starts
-from convert.data.thresholds import CalibrationSet, Costs, Threshold, cheapest
+from convert.evaluation.calibration import Stream, at_hop, event_starts
+from convert.evaluation.thresholds import CalibrationSet, Costs, Threshold, cheapest
 from edge_detector.params import HOPS_PER_PATCH
 
 COSTS = Costs()

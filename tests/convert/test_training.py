@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from convert.data.record_forms import Record
-from convert.data.records import write_dataset
-from convert.data.training_set import TrainingSet
+from convert.records.files import write_dataset
+from convert.records.forms import Record
+from convert.records.training_set import TrainingSet
 from tests.convert.synthetic import EXAMPLE_LABELS, examples
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs.models import load_model
+from convert.sequence.models import load_model
 
 CLASSES = len(EXAMPLE_LABELS)
 DROPS = ("--keep", 0.6, "--keep-inputs", 0.6)

@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.data.records import write_dataset
-from convert.data.training_set import TrainingSet
+from convert.records.files import write_dataset
+from convert.records.training_set import TrainingSet
 from edge_detector.params import EMBEDDING_SIZE
 from tests.convert import reference
 from tests.convert.synthetic import EXAMPLE_LABELS, examples
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.graphs.models import Options, build_model  # noqa: E402 - after TensorFlow was found
-from convert.graphs.models.losses import LOSSES  # noqa: E402
-from convert.graphs.models.plan import Plan  # noqa: E402
-from convert.graphs.models.training import Training  # noqa: E402
-from convert.graphs.optimiser import Trainer  # noqa: E402
+from convert.sequence.base import Options  # noqa: E402 - after TensorFlow was found
+from convert.sequence.losses import LOSSES  # noqa: E402
+from convert.sequence.models import build_model  # noqa: E402 - after TensorFlow was found
+from convert.sequence.plan import Plan  # noqa: E402
+from convert.sequence.training import Training  # noqa: E402
+from convert.tf.optimiser import Trainer  # noqa: E402
 
 CLASSES = len(EXAMPLE_LABELS)
 TINY = {"layers": 2, "cells": 3, "clusters": 4, "hidden": 3, "iterations": 9}

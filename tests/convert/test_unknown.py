@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.data.record_forms import Record
-from convert.data.records import write_dataset
-from convert.data.training_set import Target, TrainingSet
+from convert.records.files import write_dataset
+from convert.records.forms import Record
+from convert.records.training_set import Target, TrainingSet
 from tests.convert.synthetic import EXAMPLE_LABELS, examples
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.graphs.models import Options, build_model  # noqa: E402 - after TensorFlow was found
-from convert.graphs.models.losses import LOSSES, LossName  # noqa: E402
-from convert.graphs.models.plan import Plan  # noqa: E402
-from convert.graphs.models.training import Training  # noqa: E402
-from convert.graphs.models.validation import validate  # noqa: E402
+from convert.sequence.base import Options  # noqa: E402 - after TensorFlow was found
+from convert.sequence.losses import LOSSES, LossName  # noqa: E402
+from convert.sequence.models import build_model  # noqa: E402 - after TensorFlow was found
+from convert.sequence.plan import Plan  # noqa: E402
+from convert.sequence.training import Training  # noqa: E402
+from convert.sequence.validation import validate  # noqa: E402
 
 CLASSES = len(EXAMPLE_LABELS)
 UNKNOWN: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convert.data.audio import read_16khz
-from convert.data.probes import probe_patches
+from convert.audio.probe_signals import probe_patches
+from convert.audio.samples import read_16khz
 from edge_detector.detection.logmel import patches as patches_of
 from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.errors import EdgeDetectorError
@@ -21,10 +21,10 @@ from tests.convert.vggish_reference import centred_cosine, embedding, write_chec
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.graphs.embedder_export import embedder_errors, export_embedder, require_equal  # noqa: E402
-from convert.graphs.tflite import Precision  # noqa: E402
-from convert.graphs.vggish import VGGISH, Vggish  # noqa: E402
-from convert.graphs.vggish_checkpoint import read_checkpoint  # noqa: E402
+from convert.embedder.vggish import VGGISH, Vggish  # noqa: E402
+from convert.embedder.vggish_checkpoint import read_checkpoint  # noqa: E402
+from convert.embedder.vggish_export import embedder_errors, export_embedder, require_equal  # noqa: E402
+from convert.tf.tflite import Precision  # noqa: E402
 from tests.convert.narrow_vggish import NARROW, weights  # noqa: E402 - after TensorFlow was found
 
 LARGEST_SHARE = 1e-4

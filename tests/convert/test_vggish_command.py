@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from convert.__main__ import main
-from convert.data import released, smoke
-from convert.data.download import sha256_of
-from convert.data.probes import probe_patches
-from convert.data.resume import ReleasedFile
-from convert.data.smoke import Statistics, sine_patches
-from convert.serving import read_pca
+from convert.audio.probe_signals import probe_patches
+from convert.download import released
+from convert.download.download import sha256_of
+from convert.download.resume import ReleasedFile
+from convert.embedder import smoke_test
+from convert.embedder.runtime import read_pca
+from convert.embedder.smoke_test import Statistics, sine_patches
 from edge_detector.detection.tflite import TfliteEmbedder
 from tests.convert.synthetic import write_clips
 from tests.convert.vggish_reference import embedding, write_checkpoint
@@ -160,7 +161,7 @@ def test_googles_own_weights_take_the_published_test(
     assert list(tmp_path.iterdir()) == []
 
     raw = embedding(weights(), sine_patches())
-    monkeypatch.setattr(smoke, "NOW", Statistics(float(raw.mean()), float(raw.std()), 126.0, 89.3))
+    monkeypatch.setattr(smoke_test, "NOW", Statistics(float(raw.mean()), float(raw.std()), 126.0, 89.3))
     assert convert(*command) == 0
     assert "published smoke test: passed" in capsys.readouterr().out
     assert convert("verify", "--embedder-source", checkpoint) == 0

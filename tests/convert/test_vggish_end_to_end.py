@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.data.records import find_embedder, read_dataset
 from convert.files import read_json
-from convert.identity import identity_of
+from convert.records.files import find_embedder, read_dataset
+from convert.records.identity import identity_of
 from edge_detector.detection.bundle import EMBEDDER, PCA, load_bundle
 from tests.convert.synthetic import LABELS, RATE_HZ, sound, write_clips
 from tests.convert.tiny_recipe import convert
@@ -24,7 +24,7 @@ from tests.rigs.inbox import subscriber
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs.vggish import VGGISH
+from convert.embedder.vggish import VGGISH
 
 PARAMETERS = 72_141_184
 BASE = "edge_detector/nursery/tape"

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.data.audio import read_16khz
-from convert.data.clips import find_clips
-from convert.data.projection import POOLED_SIZE, Projection
+from convert.audio.clips import find_clips
+from convert.audio.samples import read_16khz
+from convert.embedder.projection import POOLED_SIZE, Projection
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.logmel import log_mel
 from edge_detector.detection.tflite import Graph, TfliteEmbedder
@@ -17,8 +17,8 @@ from edge_detector.types import Float32
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs.yamnet_body import classifier, cut_body, parameters, read_file, with_inner_outputs
-from convert.graphs.yamnet_export import LOG_OFFSET, compare_bodies
+from convert.embedder.yamnet_body import classifier, cut_body, parameters, read_file, with_inner_outputs
+from convert.embedder.yamnet_export import LOG_OFFSET, compare_bodies
 
 PARAMETERS_OF_THE_BODY = 3_200_000
 PROJECTION = Projection(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.data.audio import read_16khz
-from convert.data.clips import find_clips
+from convert.audio.clips import find_clips
+from convert.audio.samples import read_16khz
+from convert.embedder.readout import read_readout
+from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_json
-from convert.readout import read_readout
-from convert.serving import CodeEmbedder
 from edge_detector.detection.bundle import EMBEDDER, load_bundle
 from edge_detector.detection.embedding import quantise
 from tests.convert.recorded import record
@@ -20,8 +20,8 @@ from tests.convert.tiny_recipe import convert
 
 pytest.importorskip("tensorflow")
 
-from convert.graphs.yamnet_body import read_file
-from convert.graphs.yamnet_export import LOG_OFFSET, compare_bodies
+from convert.embedder.yamnet_body import read_file
+from convert.embedder.yamnet_export import LOG_OFFSET, compare_bodies
 
 FIT_WINDOWS = 2_400
 CLASSES = {

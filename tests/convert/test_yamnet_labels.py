@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from convert.data.yamnet_labels import LABELS, labelled, read_labels
+from convert.embedder.yamnet_labels import LABELS, labelled, read_labels
 from edge_detector.detection.bundle import AudioSetLabel
 from edge_detector.errors import UsageError
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from convert.data.calibration import at_hop, starts_in
-from convert.data.clips import LoadedClip, find_clips, load_clips
-from convert.data.listening import Levels, alarms_by_hop, continuous_streams, ear_of, hear_clips, sounds_by_label
-from convert.serving import detector_model
+from convert.audio.clips import LoadedClip, find_clips, load_clips
+from convert.embedder.runtime import detector_model
+from convert.evaluation.calibration import at_hop, starts_in
+from convert.evaluation.score_streams import Levels, alarms_by_hop, continuous_streams, ear_of, hear_clips, sounds_by_label
 from edge_detector.detection.bundle import load_bundle
 
 TAUGHT_CLIPS = 10

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.data.audio import read_16khz
-from convert.data.clips import find_clips
+from convert.audio.clips import find_clips
+from convert.audio.samples import read_16khz
 from edge_detector.detection.logmel import patches as patches_of
 from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.types import Float32
@@ -140,8 +140,8 @@ def main() -> int:
 
 def run(work: Path, clips: Path) -> int:
     """All four precisions."""
-    from convert.graphs.vggish import VGGISH  # noqa: PLC0415 - TensorFlow takes seconds to load
-    from convert.graphs.vggish_checkpoint import read_checkpoint  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.embedder.vggish import VGGISH  # noqa: PLC0415 - TensorFlow takes seconds to load
+    from convert.embedder.vggish_checkpoint import read_checkpoint  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     weights = random_weights(VGGISH.shapes())
     checkpoint = write_checkpoint(work / "vggish_model.ckpt", weights)

@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 
 import convert
-from convert.data.audio import read_16khz
-from convert.data.clips import find_clips
-from convert.data.contest import Contender
+from convert.audio.clips import find_clips
+from convert.audio.samples import read_16khz
+from convert.embedder.runtime import detector_model, stream_probabilities
+from convert.evaluation.benchmark import Contender
 from convert.files import read_json
 from convert.progress import Progress
-from convert.serving import detector_model, stream_probabilities
 from edge_detector.detection.bundle import Bundle, hop_key, load_bundle
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 

@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, seeds
+from convert.audio.augment import gain_of_db, rms
+from convert.audio.clips import LoadedClip, classes_of, find_clips, labels_of, load_clips
 from convert.commands import train
 from convert.commands.compare import command_of
-from convert.comparison import Contender, Steps, train_and_measure
-from convert.data.augment import gain_of_db, rms
-from convert.data.classes import ClassName
-from convert.data.clips import LoadedClip, classes_of, find_clips, labels_of, load_clips
-from convert.data.damage import Damage
-from convert.data.records import Record, write_dataset
-from convert.data.splits import Split, share_of
-from convert.evaluation import Measuring, evaluate_model, open_model
+from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
+from convert.evaluation.comparison import Contender, Steps, train_and_measure
+from convert.evaluation.records import Measuring, evaluate_model, open_model
 from convert.files import write_bytes, write_json
-from convert.serving import DEFAULT_BUNDLE, CodeEmbedder
+from convert.records.classes import ClassName
+from convert.records.damage import Damage
+from convert.records.files import Record, write_dataset
+from convert.sequence.splits import Split, share_of
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.embedding import CODES_PER_UNIT, dequantise
 from edge_detector.params import CODE_LIMIT, FRONT_END

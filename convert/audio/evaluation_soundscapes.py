@@ -1,0 +1,188 @@
+"""Soundscapes to be scored on: clips nobody has trained on, in background, minutes long like a real stream, and what is true.
+
+Every clip is placed once in a round. A scene is the same at every signal-to-noise ratio, but for the level of its background:
+the same clips at the same places, in the same rooms, before the same background. The rules:
+
+- The clips of a scene are all as loud, measured where they sound (see below), and the background is as far below as the ratio
+  says. Sounds overlap now and then, mostly a few seconds pass between them, sometimes many.
+- The background changes every 15 to 45 s: silence, made noise of three colours, or real sound of the folders given.
+- A share of the clips is heard with a room's echo.
+- A class sounds in a stretch of 50 ms when its clip is there within 25 dB of the clip's own loudest stretch and no more than
+  10 dB below everything else together: clips hold pauses and end in silence, and what is buried nobody can be asked to hear.
+- Stretches of one class that are closer than `measures.events` says are one event.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.audio.augment import gain_of_db, reverberant, rms
+from convert.audio.clips import LoadedClip
+from convert.metrics.events import SoundEvent, joined
+from edge_detector.demo.synthesis import band, noise, tilted
+from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
+
+CLIPS_TOGETHER = 16
+FRAME_SAMPLES = FRONT_END.sample_rate_hz // 20
+ACTIVE_RANGE_DB = 25.0
+BURIED_DB = 10.0
+
+EVENTS_DBFS = (-28.0, -18.0)
+"""Loud enough to be over the volume below which Frigate does not listen."""
+
+LEAD_SECONDS = 5.0
+PAUSES_SECONDS, LONG_PAUSES_SECONDS = (1.0, 8.0), (20.0, 40.0)
+LONG_PAUSE_SHARE, OVERLAP_SHARE, ECHO_SHARE = 0.08, 0.2, 0.4
+ECHO_SECONDS = 0.5
+BACKGROUND_SECONDS = (15.0, 45.0)
+FADE_SECONDS = 0.02
+SILENCE = "silence"
+COLOURS_DB_PER_OCTAVE = {"white noise": 0.0, "pink noise": -3.0, "brown noise": -6.0}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredScene:
+    """A soundscape and what is true of it.
+
+    Attributes:
+        samples: float32, 16 kHz mono.
+        events: what sounds and should be heard, in order of onset, none of a class closer to the next than makes them one.
+        labels: the classes of all scenes.
+
+    """
+
+    samples: Float32
+    events: tuple[SoundEvent, ...]
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A clip's sound at RMS 1 where it is active."""
+
+    label: str
+    first_sample: int
+    samples: Float32
+
+
+class SceneComposer:
+    """Composes scenes from clips and background. Equal arguments give equal scenes.
+
+    Args:
+        clips: what is to be heard.
+        backgrounds: real background by its label, 16 kHz mono; what is called like a class to be heard is left out.
+        rounds: how often each clip is placed.
+        seed: of everything that is drawn.
+
+    """
+
+    def __init__(self, clips: Sequence[LoadedClip], backgrounds: Mapping[str, Float32], rounds: int, seed: int) -> None:
+        rng = np.random.default_rng([seed, 0])
+        deck = [clips[index] for _ in range(rounds) for index in rng.permutation(len(clips))]
+        self._hands = [deck[first : first + CLIPS_TOGETHER] for first in range(0, len(deck), CLIPS_TOGETHER)]
+        self._labels = frozenset(clip.clip.label for clip in clips)
+        self._backgrounds, self._seed = backgrounds, seed
+        self._kinds = (SILENCE, *COLOURS_DB_PER_OCTAVE, *sorted(set(backgrounds) - self._labels))
+
+    def __len__(self) -> int:
+        """How many scenes it takes to place every clip."""
+        return len(self._hands)
+
+    def compose(self, number: int, snr_db: float) -> ScoredScene:
+        """Scene `number` with its background this far below its sounds."""
+        rng = np.random.default_rng([self._seed, 1, number])
+        level_dbfs = float(rng.uniform(*EVENTS_DBFS))
+        placed = _place(self._hands[number], rng)
+        length = max(each.first_sample + len(each.samples) for each in placed) + _samples(LEAD_SECONDS)
+        background = self._background(rng, length) * gain_of_db(-snr_db)
+        mix = background.copy()
+        for each in placed:
+            mix[each.first_sample : each.first_sample + len(each.samples)] += each.samples
+        true = joined(event for each in placed for event in _audible(each, mix))
+        return ScoredScene(np.clip(mix * gain_of_db(level_dbfs), -1.0, 1.0), tuple(true), self._labels)
+
+    def _background(self, rng: np.random.Generator, length: int) -> Float32:
+        """At RMS 1 wherever it is not silent."""
+        samples = np.zeros(length, np.float32)
+        first = 0
+        while first < length:
+            kind = self._kinds[int(rng.integers(0, len(self._kinds)))]
+            end = min(first + _samples(float(rng.uniform(*BACKGROUND_SECONDS))), length)
+            samples[first:end] = faded(self._stretch(kind, rng, end - first))
+            first = end
+        return samples
+
+    def _stretch(self, kind: str, rng: np.random.Generator, length: int) -> Float32:
+        if kind == SILENCE:
+            return np.zeros(length, np.float32)
+        if kind in COLOURS_DB_PER_OCTAVE:
+            colour = tilted(band(20.0, 8_000.0), COLOURS_DB_PER_OCTAVE[kind])
+            return noise(rng, length, colour).astype(np.float32)
+        material = self._backgrounds[kind]
+        first = int(rng.integers(0, len(material)))
+        cut = np.take(material, np.arange(first, first + length), mode="wrap")
+        return np.asarray(cut / np.float32(max(rms(cut), 1e-6)), np.float32)
+
+
+def _place(hand: Sequence[LoadedClip], rng: np.random.Generator) -> list[_Placed]:
+    placed: list[_Placed] = []
+    at = _samples(LEAD_SECONDS)
+    for clip in hand:
+        samples = _sound(clip.samples, rng)
+        before = len(placed[-1].samples) if placed else 0
+        drawn = rng.random()
+        if drawn < OVERLAP_SHARE:
+            first = at - round(float(rng.uniform(0.2, 0.8)) * min(before, len(samples)))
+        else:
+            pauses = LONG_PAUSES_SECONDS if drawn < OVERLAP_SHARE + LONG_PAUSE_SHARE else PAUSES_SECONDS
+            first = at + _samples(float(rng.uniform(*pauses)))
+        placed.append(_Placed(clip.clip.label, first, samples))
+        at = max(at, first + len(samples))
+    return placed
+
+
+def _sound(samples: Float32, rng: np.random.Generator) -> Float32:
+    """A clip without the silence around it, perhaps in a room, at RMS 1 where it is active."""
+    sounding = np.flatnonzero(samples)
+    samples = faded(samples[sounding[0] : sounding[-1] + 1])
+    if rng.random() < ECHO_SHARE:
+        samples = reverberant(np.pad(samples, (0, _samples(ECHO_SECONDS))), rng)
+    energy = _energy(samples)
+    return samples / np.float32(np.sqrt(energy[_active(energy)].mean()))
+
+
+def faded(samples: Float32) -> Float32:
+    """Without the clicks of a cut."""
+    ramp = np.linspace(0.0, 1.0, min(_samples(FADE_SECONDS), len(samples)), dtype=np.float32)
+    out = samples.copy()
+    out[: len(ramp)] *= ramp
+    out[len(out) - len(ramp) :] *= ramp[::-1]
+    return out
+
+
+def _audible(placed: _Placed, mix: Float32) -> list[SoundEvent]:
+    """The stretches of a sound that count as heard in the mix."""
+    end = placed.first_sample + len(placed.samples)
+    energy = _energy(placed.samples)
+    rest = _energy(mix[placed.first_sample : end] - placed.samples)
+    heard = _active(energy) & (energy >= rest * 10.0 ** (-BURIED_DB / 10.0))
+    starts = placed.first_sample + FRAME_SAMPLES * np.flatnonzero(heard)
+    return [SoundEvent(int(start), min(int(start) + FRAME_SAMPLES, end), int(start), placed.label) for start in starts]
+
+
+def _active(energy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(energy >= energy.max() * 10.0 ** (-ACTIVE_RANGE_DB / 10.0), np.bool_)
+
+
+def _energy(samples: Float32) -> NDArray[np.float64]:
+    """Mean square of each stretch; the last may be shorter."""
+    first = np.arange(0, len(samples), FRAME_SAMPLES)
+    lengths = np.diff(np.append(first, len(samples)))
+    return np.asarray(np.add.reduceat(np.square(samples, dtype=np.float64), first) / lengths, np.float64)
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * FRONT_END.sample_rate_hz)

@@ -1,0 +1,135 @@
+"""Sound that belongs to no class: noises of several colours, the tone of rooms, hum, tones, and silence."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from convert.audio.activity import window_energy
+from convert.audio.augment import equalised, fast_length, gain_of_db, rms
+from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
+
+POOL_SECONDS = 30
+EXPONENTS = (0.0, 0.5, 1.0, 1.5)
+MAINS_HZ = (50.0, 60.0)
+MAINS_SHARE = 0.5
+TONE_SHARE = 0.25
+TONES_HZ = (60.0, 7_000.0)
+DRIVEN_SHARE = 0.25
+DRIVE_DB = (6.0, 30.0)
+
+
+PAUSE_SAMPLES = FRONT_END.sample_rate_hz * 2 // 5
+PAUSE_PARTS = 8
+PAUSE_BELOW_LOUDEST_DB = 20.0
+PAUSE_LOWEST_RMS = 10.0 ** (-85.0 / 20.0)
+"""Below it, in any part of a pause, there is digital silence and what a codec leaves of it, not a room."""
+
+TONE_OF_ROOM_SHARE = 0.4
+
+
+def room_tone(samples: Float32) -> Float32 | None:
+    """The magnitude spectrum (n,) of a recording's quietest 0.4 s: of the room and the microphone, where nothing else sounds.
+
+    None where it has no pause 20 dB below its loudest stretch, or digital silence there.
+    """
+    starts = np.arange(0, len(samples) - PAUSE_SAMPLES + 1, PAUSE_SAMPLES // 2, dtype=np.int64)
+    if not len(starts):
+        return None
+    energy = window_energy(samples, PAUSE_SAMPLES, starts)
+    size = PAUSE_SAMPLES // PAUSE_PARTS
+    parts = [window_energy(samples, size, starts + part * size) for part in range(PAUSE_PARTS)]
+    # Of a pause half silent, the other half would be the end of a sound.
+    candidates = np.flatnonzero(np.min(parts, axis=0) >= PAUSE_LOWEST_RMS**2)
+    if not len(candidates):
+        return None
+    quietest = int(candidates[energy[candidates].argmin()])
+    if energy[quietest] > energy.max() * 10.0 ** (-PAUSE_BELOW_LOUDEST_DB / 10.0):
+        return None
+    pause = samples[int(starts[quietest]) :][:PAUSE_SAMPLES]
+    return np.abs(np.fft.rfft(pause * np.hanning(PAUSE_SAMPLES))).astype(np.float32)
+
+
+def room_tones(recordings: Iterable[Float32]) -> tuple[Float32, ...]:
+    """Of every recording that has one."""
+    return tuple(tone for tone in map(room_tone, recordings) if tone is not None)
+
+
+class Backgrounds:
+    """Draws backgrounds of any length at RMS 1. The noises are cut from pools made once, from one seed.
+
+    Args:
+        seed: of the pools.
+        tones: magnitude spectra of rooms; noise is given their colour.
+
+    """
+
+    def __init__(self, seed: int, tones: Sequence[Float32] = ()) -> None:
+        rng = np.random.default_rng(seed)
+        self._pools = [_coloured_noise(rng, exponent) for exponent in EXPONENTS]
+        self._tones = tuple(tones)
+
+    def draw(self, rng: np.random.Generator, length_samples: int) -> Float32:
+        """One to two layers, filtered at random, RMS 1."""
+        if self._tones and rng.random() < TONE_OF_ROOM_SHARE:
+            noise = _in_room(self._tones[int(rng.integers(len(self._tones)))], rng, length_samples)
+            return _normalised(equalised(noise, rng, depth_db=5.0))
+        total = np.zeros(length_samples, np.float32)
+        for _ in range(rng.integers(1, 3)):
+            kind = int(rng.integers(0, len(self._pools) + 1))
+            layer = _steady(rng, length_samples) if kind == len(self._pools) else self._cut(rng, kind, length_samples)
+            total += layer * np.float32(rng.uniform(0.2, 1.0))
+        return _normalised(equalised(total, rng, depth_db=10.0))
+
+    def _cut(self, rng: np.random.Generator, kind: int, length_samples: int) -> Float32:
+        pool = self._pools[kind]
+        start = int(rng.integers(0, len(pool)))
+        return np.asarray(np.take(pool, np.arange(start, start + length_samples), mode="wrap"), np.float32)
+
+
+def _in_room(tone: Float32, rng: np.random.Generator, length_samples: int) -> Float32:
+    """Noise with the spectrum of a room."""
+    padded = fast_length(length_samples)
+    bins = padded // 2 + 1
+    magnitude = np.interp(np.linspace(0.0, len(tone) - 1.0, bins), np.arange(len(tone)), tone)
+    spectrum = magnitude * (rng.standard_normal(bins) + 1j * rng.standard_normal(bins))
+    return np.fft.irfft(spectrum, padded)[:length_samples].astype(np.float32)
+
+
+def _normalised(samples: Float32) -> Float32:
+    return np.asarray(samples / np.float32(max(rms(samples), 1e-9)), np.float32)
+
+
+def _coloured_noise(rng: np.random.Generator, exponent: float) -> Float32:
+    """Noise whose amplitude falls as 1 / f^exponent: 0 white, 0.5 pink, 1 brown, 1.5 the rumble of a building."""
+    length = POOL_SECONDS * FRONT_END.sample_rate_hz
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    frequency = np.fft.rfftfreq(length, 1.0 / FRONT_END.sample_rate_hz)
+    spectrum *= np.maximum(frequency, 20.0) ** -exponent
+    noise = np.fft.irfft(spectrum, length)
+    return np.asarray(noise / noise.std(), np.float32)
+
+
+def _steady(rng: np.random.Generator, length_samples: int) -> Float32:
+    """A tone or a hum, now and then driven so far into an amplifier's limits that it buzzes."""
+    if rng.random() < TONE_SHARE:
+        frequency_hz = float(np.exp(rng.uniform(*np.log(TONES_HZ))))
+        phase = 2.0 * np.pi * frequency_hz / FRONT_END.sample_rate_hz
+        steady = (np.sqrt(2.0) * np.sin(phase * np.arange(length_samples))).astype(np.float32)
+    else:
+        steady = _hum(rng, length_samples)
+    if rng.random() < DRIVEN_SHARE:
+        steady = np.clip(steady * gain_of_db(float(rng.uniform(*DRIVE_DB))), -1.0, 1.0)
+        steady /= np.float32(max(rms(steady), 1e-9))
+    return np.asarray(steady, np.float32)
+
+
+def _hum(rng: np.random.Generator, length_samples: int) -> Float32:
+    """Mains or a small motor: a few harmonics of a steady tone."""
+    base_hz = float(rng.choice(MAINS_HZ)) if rng.random() < MAINS_SHARE else float(rng.uniform(40.0, 400.0))
+    phase = 2.0 * np.pi * base_hz * np.arange(length_samples) / FRONT_END.sample_rate_hz
+    harmonics = int(rng.integers(1, 9))
+    total = np.zeros(length_samples)
+    for harmonic in range(1, harmonics + 1):
+        total += rng.uniform(0.0, 1.0) / harmonic * np.sin(harmonic * phase + rng.uniform(0.0, 2.0 * np.pi))
+    return (total / max(float(total.std()), 1e-9)).astype(np.float32)

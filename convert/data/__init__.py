@@ -1,1 +1,0 @@
-"""Sound and records as NumPy arrays. Nothing here imports TensorFlow."""

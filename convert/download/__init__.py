@@ -1,0 +1,1 @@
+"""Released files, kept only if their checksum is right."""

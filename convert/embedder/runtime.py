@@ -1,0 +1,143 @@
+"""The detector's own parts, put together for files instead of streams: what is trained and scored here is what runs there."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+import edge_detector
+from convert.files import read_json
+from convert.records.identity import UNNAMED, made_by
+from edge_detector.bounded_files import read_regular
+from edge_detector.detection.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
+from edge_detector.detection.classes import ClassMap
+from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.embedding import Pca, quantise
+from edge_detector.detection.hysteresis import Decider
+from edge_detector.detection.logmel import LogMelStream, patches
+from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
+from edge_detector.errors import EdgeDetectorError, UsageError
+from edge_detector.params import EMBEDDING_SIZE, FRONT_END
+from edge_detector.types import Block, Codes, Float32, Scores
+
+DEFAULT_BUNDLE = Path(edge_detector.__file__).parent / "bundles" / "default"
+"""The one that ships."""
+
+EMBEDDER_FACTS = "embedder.json"
+"""Beside an exported embedder: its name, its log-mel offset, and what it was made from."""
+
+
+def read_pca(path: Path) -> Pca:
+    """PCA parameters from an npz file, ours or Google's, of any float type, the means as row or column."""
+    try:
+        return pca_of(read_regular(path, MAX_FILE_BYTES[PCA]))
+    except FileNotFoundError as error:
+        message = f"{path} does not exist; run the command that makes it first"
+        raise UsageError(message) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} is not an npz file of numbers, or does not hold PCA parameters: {reason}"
+        raise EdgeDetectorError(message) from error
+
+
+def pca_beside(embedder: Path) -> Path:
+    """The PCA parameters that export-embedder put beside an embedder. Raises UsageError where it was given none."""
+    path = embedder.with_name(PCA)
+    if not path.exists():
+        raise UsageError(
+            f"{embedder} has no {PCA} beside it, and its codes need PCA parameters; export the embedder again with --pca FILE"
+        )
+    return path
+
+
+class CodeEmbedder:
+    """The detector's own path from samples to codes.
+
+    Attributes:
+        made_of: what its codes depend on; codes of another one are of another space.
+
+    """
+
+    def __init__(self, content: bytes, pca: Pca, *, name: str = UNNAMED, log_offset: float = FRONT_END.log_offset) -> None:
+        self._embedder, self._pca, self._log_offset = TfliteEmbedder(content), pca, log_offset
+        self.made_of = made_by(content, pca, name)
+
+    @classmethod
+    def load(cls, embedder: Path, pca: Path | None = None) -> "CodeEmbedder":
+        """From the file that export-embedder wrote, what is said of it beside it, and its PCA there or in another file."""
+        facts = embedder.with_name(EMBEDDER_FACTS)
+        said = read_json(facts) if facts.exists() else {}
+        try:
+            content = read_regular(embedder, MAX_FILE_BYTES[EMBEDDER])
+        except OSError as error:
+            message = f"{embedder} cannot be read: {error.strerror}; make it with export-embedder"
+            raise UsageError(message) from error
+        return cls(
+            content,
+            read_pca(pca or pca_beside(embedder)),
+            name=str(said.get("name", UNNAMED)),
+            log_offset=float(said.get("log_offset", FRONT_END.log_offset)),
+        )
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> "CodeEmbedder":
+        """Of a bundle."""
+        manifest = bundle.manifest
+        name = manifest.embedder.name if manifest.embedder else UNNAMED
+        return cls(bundle.embedder, bundle.pca, name=name, log_offset=manifest.log_offset)
+
+    def codes(self, samples: Float32) -> Codes:
+        """Codes uint8 (n, 128), one row each 0.96 s."""
+        return self._codes(patches(samples, log_offset=self._log_offset))
+
+    def codes_of_stream(self, blocks: Iterable[Block]) -> Codes:
+        """The same of 16 kHz blocks, with only one in memory."""
+        stream = LogMelStream(log_offset=self._log_offset)
+        return self._codes(patch.log_mel for block in blocks for patch in stream.push(block))
+
+    def _codes(self, log_mels: Iterable[Float32]) -> Codes:
+        rows = [quantise(self._embedder.embed(patch), self._pca) for patch in log_mels]
+        return np.stack(rows) if rows else np.zeros((0, EMBEDDING_SIZE), np.uint8)
+
+
+def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) -> Model:
+    """Both networks of a bundle, as the detector runs them: one probability of each of these classes, or of every output."""
+    manifest = bundle.manifest
+    spec, outputs = manifest.sequence, manifest.named_outputs
+    step = TfliteSequenceStep(
+        bundle.sequence,
+        rows=spec.context_frames,
+        states={state.name: state.shape for state in spec.states},
+        classes=outputs.count,
+    )
+    return Model(
+        TfliteEmbedder(bundle.embedder),
+        bundle.pca,
+        step,
+        spec,
+        classes=None if classes is None else ClassMap.of(classes, outputs),
+        log_offset=manifest.log_offset,
+    )
+
+
+def enabled_classes(bundle: Bundle) -> tuple[SoundClass, ...]:
+    """The classes that a bundle detects unless a configuration says otherwise."""
+    return tuple(sound for sound in bundle.manifest.classes if sound.enabled)
+
+
+def stream_probabilities(model: Model, samples: Float32, hops_per_patch: int = 1, block_samples: int | None = None) -> Float32:
+    """Probabilities float32 (hops, classes) that the detector gives over a whole recording, in blocks of any size.
+
+    A recording shorter than a window is heard with silence after it, in one: a microphone does not stop with the sound.
+    """
+    if len(samples) < FRONT_END.patch_samples:
+        samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
+    hearing = Hearing(model, Decider(()), hops_per_patch=hops_per_patch)
+    size = block_samples or len(samples)
+    found = [
+        scores.probabilities
+        for first in range(0, len(samples), size)
+        for scores in hearing.push(Block(samples[first : first + size], first_sample=first))
+        if isinstance(scores, Scores)
+    ]
+    return np.stack(found)

@@ -1,0 +1,1 @@
+"""What a detector finds and what it detects falsely: thresholds, figures, tables."""

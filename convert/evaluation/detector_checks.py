@@ -1,0 +1,60 @@
+"""The path of the detector against the files of its bundle, run window by window."""
+
+from typing import Any
+
+import numpy as np
+
+from convert.embedder.runtime import detector_model, stream_probabilities
+from edge_detector.detection.bundle import Bundle
+from edge_detector.detection.embedding import quantise
+from edge_detector.detection.logmel import patches
+from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.tflite import TfliteSequenceStep
+from edge_detector.types import Codes, Float32
+
+LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
+"""Between the detector's sliding bank and one fresh state per window, through the same file.
+
+In dynamic precision a row's activations are quantised by the file at run time, alone or among ten."""
+
+
+def precision_of(bundle: Bundle, part: str) -> str:
+    """Precision that the manifest names for a part, "float32" where it names none."""
+    facts = bundle.manifest.parity.get(part)
+    return str(facts.get("precision", "float32")) if isinstance(facts, dict) else "float32"
+
+
+def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
+    """The detector's path against the same files run window by window, each from a fresh state."""
+    model = detector_model(bundle)
+    streamed = stream_probabilities(model, samples, block_samples=1_000)
+    whole = stream_probabilities(model, samples)
+    codes = np.stack(
+        [quantise(model.embedder.embed(patch), model.pca) for patch in patches(samples, log_offset=model.log_offset)]
+    )
+    windowed = _window_by_window(bundle, codes)
+    finite = bool(np.isfinite(streamed).all() and np.isfinite(windowed).all())
+    difference = float(np.abs(streamed - windowed).max()) if finite else None
+    allowed = LARGEST_STREAM_DIFFERENCE[precision_of(bundle, "sequence")]
+    same = bool(np.array_equal(streamed, whole))
+    return {
+        "frames": len(codes),
+        "finite": finite,
+        "same_for_any_block_size": same,
+        "largest_difference": difference,
+        "allowed": allowed,
+        "passed": finite and same and difference is not None and difference <= allowed,
+    }
+
+
+def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
+    spec = bundle.manifest.sequence
+    shapes = {state.name: state.shape for state in spec.states}
+    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=bundle.manifest.named_outputs.count)
+    found = []
+    for end in range(1, len(codes) + 1):
+        states = Bank.empty(1, list(shapes.values())).states
+        for frame in codes[max(end - spec.context_frames, 0) : end]:
+            probabilities, states = step.step(frame, 0, states)
+        found.append(probabilities)
+    return np.stack(found)

@@ -1,0 +1,169 @@
+"""A trained model against records: what it predicts batch by batch, YouTube-8M's log lines (spec 5.8), and all figures."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.files import read_json
+from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, Tally
+from convert.records.batches import MAX_FRAMES, Batch, batches
+from convert.records.damage import Damage
+from convert.records.files import Form, find_embedder, read_dataset
+from convert.records.identity import identity_of, require_same
+from convert.sequence.checkpoints import FACTS
+from edge_detector.errors import UsageError
+from edge_detector.types import Codes, Float32
+
+Log = Callable[[str], None]
+
+
+class Predictor(Protocol):
+    """What is asked of a model: convert.sequence.models has them."""
+
+    @property
+    def classes(self) -> int:
+        """V."""
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers."""
+
+    @property
+    def macs_per_frame(self) -> int:
+        """Multiplications of one streaming step."""
+
+    def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
+        """Probabilities float32 (n, V) of a batch's codes (n, T, 128) with `frames` frames each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """How to measure.
+
+    Attributes:
+        top_k: predictions of each example that enter GAP and MAP.
+        map_over: classes that MAP averages over.
+        batch: examples of a batch.
+        max_frames: frames of an example that count.
+
+    """
+
+    top_k: int = TOP_K
+    map_over: MapOver = "labelled"
+    batch: int = 1_024
+    max_frames: int = MAX_FRAMES
+
+
+def require_embedder(folder: Path, records: Path) -> None:
+    """Refuse records of another embedder than that of the model's own. Raises UsageError with both names."""
+    require_same(
+        identity_of(read_json(folder / FACTS).get("made_of", {})),
+        f"the model in {folder}",
+        identity_of(find_embedder(records) or {}),
+        str(records),
+        "embed the recordings again with the model's embedder",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnClasses:
+    """A fused model's own classes, which the records' labels are numbered by, without the AudioSet labels before them."""
+
+    model: Predictor
+    audioset_labels: int
+
+    @property
+    def classes(self) -> int:
+        """V."""
+        return self.model.classes - self.audioset_labels
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers."""
+        return self.model.parameters
+
+    @property
+    def macs_per_frame(self) -> int:
+        """Multiplications of one streaming step, those of the labels among them."""
+        return self.model.macs_per_frame
+
+    def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
+        """Probabilities float32 (n, V)."""
+        return self.model.predict(codes, frames)[:, self.audioset_labels :]
+
+
+def open_model(folder: Path) -> Predictor:
+    """The model that train or fuse left in a folder, without AudioSet's labels. Raises UsageError if it has nothing else."""
+    from convert.sequence.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    model = load_model(folder)
+    labels = model.options.readout_labels
+    if labels and labels == model.classes:
+        raise UsageError(f"{folder} holds a read-out of AudioSet's labels and no trained class; measure it with score")
+    return OwnClasses(model, labels) if labels else model
+
+
+def log(line: str) -> None:
+    """To stderr, so that stdout stays the result."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def predicted(model: Predictor, source: Iterable[Batch]) -> Iterator[tuple[Batch, Float32]]:
+    """Yield each batch with its probabilities."""
+    for batch in source:
+        yield batch, model.predict(batch.codes, batch.frames)
+
+
+def evaluate(
+    predictions: Iterable[tuple[NDArray[Any], NDArray[Any]]], measuring: Measuring, step: int = 0, say: Log = log
+) -> Figures:
+    """All figures over batches of probabilities and labels, both (n, V), with a line for each batch and one at the end."""
+    tally = Tally(measuring.top_k)
+    started = time.monotonic()
+    for probabilities, labels in predictions:
+        figures = tally.add(probabilities, labels)
+        elapsed = max(time.monotonic() - started, 1e-9)
+        say(batch_line(tally.examples, step, figures, len(labels) / elapsed))
+        started = time.monotonic()
+    say("Done with batched inference. Now calculating global performance metrics.")
+    result = tally.figures(measuring.map_over)
+    say(end_line(step, result, measuring.map_over))
+    return result
+
+
+def evaluate_model(
+    model: Predictor, records: Path, measuring: Measuring, damage: Damage, *, step: int = 0, say: Log = log
+) -> Figures:
+    """All figures of a model on a file of labelled records, or a folder of them."""
+    source = read_dataset(records, Form(classes=model.classes, min_frames=1), damage)
+    found = predicted(model, batches(source, model.classes, measuring.batch, measuring.max_frames))
+    return evaluate(((probabilities, batch.labels) for batch, probabilities in found), measuring, step, say)
+
+
+def batch_line(examples: int, step: int, figures: BatchFigures, examples_per_second: float) -> str:
+    """YouTube-8M's line after each batch."""
+    return (
+        f"examples_processed: {examples} | global_step {step} | Batch Hit@1: {figures.hit_at_1:.3f} | "
+        f"Batch PERR: {figures.perr:.3f} | Batch Loss: {figures.loss:.3f} | Examples_per_sec: {examples_per_second:.3f}"
+    )
+
+
+def end_line(step: int, figures: Figures, map_over: MapOver) -> str:
+    """YouTube-8M's line at the end. Its version that averages over labelled classes adds how many there were."""
+    line = (
+        f"epoch/eval number {step} | Avg_Hit@1: {figures.hit_at_1:.3f} | Avg_PERR: {figures.perr:.3f} | "
+        f"MAP: {figures.map:.3f} | GAP: {figures.gap:.3f} | Avg_Loss: {figures.loss:3f}"
+    )
+    return line if map_over == "all" else f"{line} | num_classes: {figures.labelled_classes}"
+
+
+def as_json(figures: Figures, measuring: Measuring) -> dict[str, Any]:
+    """Figures at full precision, and how they were measured."""
+    return {**asdict(figures), "top_k": measuring.top_k, "map_over": measuring.map_over}

@@ -1,0 +1,154 @@
+"""Thresholds for each class and hop that cost least: what they miss of its sounds, and what else they take for it.
+
+Which costs are weighed against each other:
+
+- the share of the class's recordings without an event,
+- of recordings of other sounds, the share with one: the mean over kinds of sound, so that no kind outweighs the others by length,
+- in sound that goes on for hours (speech, music), the events of an hour.
+
+Each is smoothed over the threshold: a few recordings do not say where between two of them it should lie.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.evaluation.calibration import FINEST, OFF_SHARE, PIECE_HOPS, Stream, at_hop, hours, starts_in
+from edge_detector.detection.hysteresis import Rule
+
+SMOOTHING = 0.4
+"""Log-odds: the width of the logistic function that each recording counts with, in place of a step."""
+
+LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS, STEP = -3.0, 4.0, 0.05
+SURE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What errors cost, in shares of a class's recordings missed.
+
+    Attributes:
+        recordings: an event in every recording of other sound.
+        hour: an event in each hour of speech or of music.
+        untried: no threshold of a class without recordings of its own is lower.
+        tolerated: cost of other sounds that such a class may have at it.
+
+    """
+
+    recordings: float = 1.0
+    hour: float = 0.3
+    untried: float = 0.3
+    tolerated: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSet:
+    """What a detector gives for sound of which it is known what sounds in it.
+
+    Attributes:
+        recordings: by kind, each a stream; whatever class is not in `true` does not sound in it.
+        continuous: hours of speech and music, by name.
+        clips: recordings of the classes; those of a class are the ones that have it in `true`.
+
+    """
+
+    recordings: Mapping[str, Sequence[Stream]]
+    continuous: Mapping[str, Sequence[Stream]]
+    clips: Sequence[Stream]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A rule and what it does on the material, by the detector's own decider.
+
+    Attributes:
+        rule: the thresholds.
+        found, clips: recordings of the class with an event, and all of them.
+        false_recordings: by kind, other recordings with an event, and all of them.
+        false_per_hour: by name of continuous sound.
+
+    """
+
+    rule: Rule
+    found: int
+    clips: int
+    false_recordings: Mapping[str, tuple[int, int]]
+    false_per_hour: Mapping[str, float]
+
+    @property
+    def false_share(self) -> float:
+        """The mean over kinds of the share of recordings with an event."""
+        shares = [count / every for count, every in self.false_recordings.values() if every]
+        return sum(shares) / len(shares) if shares else 0.0
+
+
+def cheapest(material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs) -> Threshold:
+    """The threshold that costs least; of a class without recordings, the lowest that other sounds allow."""
+    sounding = np.array(
+        [_highest(stream, class_index, hops_per_patch) for stream in material.clips if class_index in stream.true]
+    )
+    candidates = np.arange(LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS + STEP / 2.0, STEP)
+    others = _cost_of_others(material, class_index, hops_per_patch, costs, candidates)
+    if len(sounding):
+        on = candidates[int(np.argmin(1.0 - _share_above(sounding, candidates) + others))]
+    else:
+        allowed = candidates[(others <= costs.tolerated) & (candidates >= _log_odds(np.array(costs.untried)))]
+        on = allowed[0] if len(allowed) else HIGHEST_LOG_ODDS
+    probability = round(float(1.0 / (1.0 + np.exp(-on))), 3)
+    return _measured(Rule(on=probability, off=round(OFF_SHARE * probability, 3)), material, class_index, hops_per_patch)
+
+
+def _cost_of_others(
+    material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs, candidates: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    shares = [
+        _share_above(np.array(highest), candidates)
+        for streams in material.recordings.values()
+        if (highest := [_highest(stream, class_index, hops_per_patch) for stream in streams if class_index not in stream.true])
+    ]
+    cost = costs.recordings * np.mean(shares, axis=0) if shares else np.zeros_like(candidates)
+    for streams in material.continuous.values():
+        quiet = [stream for stream in streams if class_index not in stream.true]
+        if quiet:
+            segments = np.concatenate([_segments(stream, class_index, hops_per_patch) for stream in quiet])
+            cost = cost + costs.hour * _share_above(segments, candidates) * len(segments) / hours(quiet)
+    return np.asarray(cost)
+
+
+def _share_above(highest: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of recordings with these highest log-odds (n,), the share above each candidate (m,), smoothed."""
+    return np.asarray((1.0 / (1.0 + np.exp((candidates - highest[:, np.newaxis]) / SMOOTHING))).mean(axis=0), np.float64)
+
+
+def _highest(stream: Stream, class_index: int, hops_per_patch: int) -> float:
+    return float(_log_odds(at_hop(stream.probabilities, hops_per_patch)[:, class_index].max()))
+
+
+def _segments(stream: Stream, class_index: int, hops_per_patch: int) -> NDArray[np.float64]:
+    """The highest log-odds of each ten seconds of a stream: they count as one event, if there is any in them."""
+    column = at_hop(stream.probabilities, hops_per_patch)[:, class_index]
+    starts = np.arange(0, len(column), max(PIECE_HOPS * hops_per_patch // FINEST, 1))
+    return _log_odds(np.maximum.reduceat(column, starts))
+
+
+def _log_odds(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    share = np.clip(np.asarray(probabilities, np.float64), SURE, 1.0 - SURE)
+    return np.asarray(np.log(share / (1.0 - share)))
+
+
+def _measured(rule: Rule, material: CalibrationSet, class_index: int, hops_per_patch: int) -> Threshold:
+    def events(stream: Stream) -> int:
+        return starts_in(stream, class_index, rule, hops_per_patch)
+
+    sounding = [stream for stream in material.clips if class_index in stream.true]
+    false_recordings = {}
+    for kind, streams in material.recordings.items():
+        quiet = [stream for stream in streams if class_index not in stream.true]
+        false_recordings[kind] = (sum(events(stream) > 0 for stream in quiet), len(quiet))
+    false_per_hour = {}
+    for name, streams in material.continuous.items():
+        if quiet := [stream for stream in streams if class_index not in stream.true]:
+            false_per_hour[name] = sum(map(events, quiet)) / hours(quiet)
+    return Threshold(rule, sum(events(stream) > 0 for stream in sounding), len(sounding), false_recordings, false_per_hour)

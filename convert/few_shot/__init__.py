@@ -1,0 +1,1 @@
+"""New classes from a few recordings of each, on the embedder of a bundle."""

@@ -1,0 +1,125 @@
+"""Recordings that people make themselves: the sound told from the room around it, and what is none of their sounds."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.audio.activity import window_energy
+from convert.audio.clips import AUDIO_SUFFIXES, NO_CLASS, NO_FOLD, Clip, LoadedClip
+from convert.audio.samples import read_16khz
+from edge_detector.demo.soundscape import VOICINGS, make_soundscape
+from edge_detector.errors import UsageError
+from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
+
+WINDOW_SAMPLES = FRONT_END.sample_rate_hz // 20
+FLOOR_SHARE = 0.1
+"""A clip's room is as loud as the quietest tenth of it."""
+
+STEADY_RANGE_DB = 15.0
+"""A clip whose loudest part is not this far above its quietest is the sound from end to end: a fan, rain."""
+
+ABOVE_ROOM_DB = 6.0
+TAIL_SECONDS = 0.2
+"""So long before and after what is louder than the room, the sound is still taken to be there."""
+
+SHORTEST_ROOM_SECONDS = 0.5
+FADE_SAMPLES = FRONT_END.sample_rate_hz // 100
+SHORTEST_HALVED_SECONDS = 20.0
+PIECE_SECONDS = 10.0
+MADE_SEEDS, MADE_SECONDS = 3, 5.0
+
+
+def parted(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
+    """The clips in parts, a share of every class in each; takes of one original stay together."""
+    found: list[list[LoadedClip]] = [[] for _ in range(parts)]
+    for label in sorted({clip.clip.label for clip in clips}):
+        of_label = [clip for clip in clips if clip.clip.label == label]
+        # Dealt in the order of the hashes of their names: the same in every run, and in no order that anybody chose.
+        sources = sorted({clip.clip.source for clip in of_label}, key=lambda name: hashlib.sha256(name.encode()).digest())
+        for clip in of_label:
+            found[sources.index(clip.clip.source) % parts].append(clip)
+    return found
+
+
+def told_from_room(clips: Sequence[LoadedClip]) -> tuple[list[LoadedClip], list[LoadedClip]]:
+    """Each clip's sound with digital silence where only the room was, and the rooms as sound of no class.
+
+    The frames of a training sequence are labelled by energy, and a recording made at home is never silent: a frame of nothing
+    but the room would be learnt as the sound.
+    """
+    sounds, rooms = [], []
+    for clip in clips:
+        sound, room = _told(clip.samples)
+        sounds.append(LoadedClip(clip.clip, clip.class_index, sound))
+        if len(room) >= FRONT_END.patch_samples:
+            rooms.append(of_no_class("room", room))
+    return sounds, rooms
+
+
+def _told(samples: Float32) -> tuple[Float32, Float32]:
+    energy = window_energy(samples, WINDOW_SAMPLES, np.arange(0, len(samples), WINDOW_SAMPLES, dtype=np.int64))
+    floor, loudest = float(np.quantile(energy, FLOOR_SHARE)), float(energy.max())
+    if loudest <= floor * 10.0 ** (STEADY_RANGE_DB / 10.0):
+        return samples, np.zeros(0, np.float32)
+    sounding = _widened(energy > floor * 10.0 ** (ABOVE_ROOM_DB / 10.0))
+    here = np.repeat(sounding, WINDOW_SAMPLES)[: len(samples)].astype(np.float32)
+    # Faded, since a step to silence is a click.
+    fade = np.convolve(here, np.full(FADE_SAMPLES, 1.0 / FADE_SAMPLES, np.float32), mode="same")
+    return (samples * fade).astype(np.float32), samples[here == 0.0]
+
+
+def _widened(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """With what lies close to the sound, and with pauses too short to be told from it."""
+    seconds = WINDOW_SAMPLES / FRONT_END.sample_rate_hz
+    wide = np.convolve(sounding, np.ones(2 * round(TAIL_SECONDS / seconds) + 1), mode="same") > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], wide, [True]])))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        if (end - start) * seconds < SHORTEST_ROOM_SECONDS:
+            wide[start:end] = True
+    return np.asarray(wide, np.bool_)
+
+
+def halved_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[Float32]]:
+    """The sound of all recordings below the folders: one half to learn from, in pieces, the other to choose thresholds by.
+
+    A long recording is cut in its middle; short ones take turns. Raises UsageError for a folder without recordings.
+    """
+    halves: tuple[list[Float32], list[Float32]] = ([], [])
+    for folder in folders:
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != ".")
+        if not paths:
+            raise UsageError(f"{folder} holds no recordings (wav, ogg, opus, flac, mp3, aiff); record the room into it")
+        for number, path in enumerate(paths):
+            samples = read_16khz(path)
+            if len(samples) >= SHORTEST_HALVED_SECONDS * FRONT_END.sample_rate_hz:
+                halves[0].append(samples[: len(samples) // 2])
+                halves[1].append(samples[len(samples) // 2 :])
+            else:
+                halves[number % 2].append(samples)
+    return [of_no_class("background", piece) for samples in halves[0] for piece in _pieces(samples)], halves[1]
+
+
+def _pieces(samples: Float32) -> list[Float32]:
+    size = round(PIECE_SECONDS * FRONT_END.sample_rate_hz)
+    cut = [samples[first : first + size] for first in range(0, len(samples), size)]
+    return [piece for piece in cut if len(piece) >= FRONT_END.patch_samples]
+
+
+def made_sounds(labels: Sequence[str]) -> list[LoadedClip]:
+    """Everyday sounds by formula, of no class; but for those that these labels mean."""
+    found = []
+    for slug in VOICINGS:
+        for seed in range(MADE_SEEDS if slug not in labels else 0):
+            made = make_soundscape(seed, ((slug, MADE_SECONDS),))
+            (event,) = made.events
+            found.append(of_no_class(slug, made.block.samples[event.first_sample : event.end_sample]))
+    return found
+
+
+def of_no_class(name: str, samples: Float32) -> LoadedClip:
+    """Sound that must stay quiet."""
+    return LoadedClip(Clip(Path(name), name, NO_FOLD, name), NO_CLASS, samples)

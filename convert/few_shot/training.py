@@ -1,0 +1,168 @@
+"""New sounds from a few recordings of each: a small LSTM on the embedder of a bundle, which stays as it is."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from convert.audio.clips import LoadedClip
+from convert.audio.training_mixtures import Composer
+from convert.embedder.corpus import FRAME_SECONDS
+from convert.embedder.runtime import CodeEmbedder
+from convert.few_shot.sounds import parted, told_from_room
+from convert.progress import Progress
+from convert.records.files import Record, read_classes, read_dataset, write_dataset
+from convert.records.training_set import TrainingSet
+from convert.sequence.probe_codes import stream_codes
+from convert.sequence.steps import Step
+
+PRECISION: Literal["float32"] = "float32"
+CHECKED_FRAMES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is to be learnt.
+
+    Attributes:
+        labels: slugs of the new sounds.
+        clips: recordings of them; their class indices are those of the labels.
+        negatives: sound that is none of them.
+        negative_records: embeddings of such sound, by the same embedder, or None.
+        context: frames that a sequence is long at most.
+
+    """
+
+    labels: tuple[str, ...]
+    clips: Sequence[LoadedClip]
+    negatives: Sequence[LoadedClip]
+    negative_records: Path | None
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How it is learnt.
+
+    Attributes:
+        sequences: composed to learn from.
+        epochs: passes over them.
+        seed: of everything that is drawn.
+        parts: the recordings are dealt into so many; each is left out once, to be measured on.
+        cells: of the LSTM.
+
+    """
+
+    sequences: int
+    epochs: int
+    seed: int
+    parts: int = 5
+    cells: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the recordings, and sequences composed of them and negatives alone."""
+
+    clips: Sequence[LoadedClip]
+    records: Path
+
+
+class School:
+    """Composes sequences and trains on them, all in one folder.
+
+    Sequences are composed part by part, so that a model can learn from all parts but one without embedding anything twice.
+
+    Attributes:
+        parts: the recordings in parts.
+        negative_sequences: how many of the lesson's records of negatives are learnt from.
+
+    """
+
+    def __init__(self, lesson: Lesson, recipe: Recipe, embedder: CodeEmbedder, folder: Path) -> None:
+        self._lesson, self._recipe, self._folder = lesson, recipe, folder
+        dealt = [part for part in parted(lesson.clips, recipe.parts) if part]
+        progress = Progress("teach: sequence", recipe.sequences // len(dealt) * len(dealt))
+        self.parts = [self._composed(part, number, len(dealt), embedder, progress) for number, part in enumerate(dealt)]
+        progress.close()
+        self._negatives = folder / "negatives.tfrecord"
+        self.negative_sequences = 0
+        if lesson.negative_records is not None:
+            negatives = _without(lesson.negative_records, lesson.labels)
+            self.negative_sequences = write_dataset(self._negatives, negatives, lesson.labels)
+
+    def _composed(self, clips: Sequence[LoadedClip], number: int, parts: int, embedder: CodeEmbedder, progress: Progress) -> Part:
+        lesson, recipe = self._lesson, self._recipe
+        sounds, rooms = told_from_room(clips)
+        # Each part with a seed of its own, or the same places and levels would come in all of them.
+        composer = Composer([*sounds, *rooms, *lesson.negatives], lesson.context, recipe.parts * recipe.seed + number)
+        count = recipe.sequences // parts
+
+        def records() -> Iterator[Record]:
+            for place in range(count):
+                scene = composer.compose(place)
+                codes = embedder.codes(scene.samples)
+                frames = scene.frame_labels[: len(codes)]
+                yield Record(f"scene-{number}-{place}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, frames)
+                progress.update(number * count + place + 1)
+
+        path = self._folder / f"part-{number}.tfrecord"
+        write_dataset(path, records(), lesson.labels)
+        return Part(clips, path)
+
+    def trained(self, left_out: Part | None = None) -> Any:  # noqa: ANN401 - a model of convert.graphs
+        """A model that has learnt from every part but one."""
+        from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
+        from convert.sequence.models import build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
+        from convert.sequence.training import Training  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+        lesson, recipe = self._lesson, self._recipe
+        files = [part.records for part in self.parts if part is not left_out]
+        files += [self._negatives] if self.negative_sequences else []
+        data = TrainingSet(files, len(lesson.labels), lesson.context, "frame")
+        model = build_model("lstm", Options(layers=1, cells=recipe.cells, head="logistic"), len(lesson.labels), recipe.seed)
+        name = "all" if left_out is None else left_out.records.stem
+        facts = {**model.facts, "labels": list(lesson.labels)}
+        training = Training(model, data, None, _plan(recipe), folder=self._folder / name, facts=facts, stream=io.StringIO())
+        model.load(training.run().weights)
+        return model
+
+
+def exported(model: Any, context: int) -> tuple[Step, dict[str, Any]]:  # noqa: ANN401 - as above
+    """The model as a streaming step, and how far it is from its offline graph. Raises EdgeDetectorError if it is too far."""
+    from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    content = streaming.export_step(model, PRECISION)
+    errors = {"precision": PRECISION, **streaming.step_errors(content, model, context, stream_codes(CHECKED_FRAMES, 0))}
+    streaming.require_equal(errors, PRECISION)
+    return Step(content, model.state_shapes, model.classes), errors
+
+
+def _without(records: Path, labels: Sequence[str]) -> Iterator[Record]:
+    """The records in which none of these labels sounds, as ones in which nothing does."""
+    known = [each.slug for each in read_classes(records)]
+    taught = {known.index(label) for label in labels if label in known}
+    for record in read_dataset(records):
+        if not taught & set(record.labels):
+            yield replace(record, labels=(), frame_labels=((),) * len(record.codes))
+
+
+def _plan(recipe: Recipe) -> Any:  # noqa: ANN401 - as above
+    from convert.sequence.plan import Plan  # noqa: PLC0415 - TensorFlow takes seconds to load
+
+    return Plan(
+        target="frame",
+        epochs=recipe.epochs,
+        batch=128,
+        learning_rate=3e-3,
+        schedule="cosine",
+        clip="together",
+        l2=0.0,
+        weight_decay=0.01,
+        weight_average=0.998,
+        keep=0.7,
+        seed=recipe.seed,
+        checkpoint_seconds=3_600.0,
+        checkpoints=1,
+    )

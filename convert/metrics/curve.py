@@ -1,0 +1,45 @@
+"""AudioSet's figures: average precision and area under the ROC curve per class, and d′. They rank every example's score.
+
+Scores are probabilities in any float dtype (n, V), labels bool (n, V).
+"""
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.metrics.ranking import precision_sum
+from convert.metrics.rows import Labels, Scores
+
+
+def class_precisions(scores: NDArray[Any], labels: Labels) -> Scores:
+    """Average precision of each class (V,) over all examples, equal scores by row; 0 for a class without positives."""
+    columns = zip(scores.T, labels.T, strict=True)
+    return np.array([precision_sum(truth[np.argsort(-column, kind="stable")]) / max(truth.sum(), 1) for column, truth in columns])
+
+
+def class_areas(scores: NDArray[Any], labels: Labels) -> Scores:
+    """Area under the ROC curve of each class (V,); NaN for a class that is in all examples (n, V) or in none.
+
+    It is the chance that an example with the class is scored above one without it; equal scores count half.
+    """
+    return np.array([_area(column, truth) for column, truth in zip(scores.T, labels.T, strict=True)])
+
+
+def _area(scores: NDArray[Any], labels: Labels) -> float:
+    positives = int(labels.sum())
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        return math.nan
+    # A positive's score stands above the negatives left of it, and level with those between both sides.
+    without = np.sort(scores[~labels])
+    above = np.searchsorted(without, scores[labels], side="left")
+    level = np.searchsorted(without, scores[labels], side="right") - above
+    return float((above.sum() + 0.5 * level.sum()) / (positives * negatives))
+
+
+def d_prime(area: float) -> float | None:
+    """How far apart two normal distributions of equal width lie that give this area; None where that is infinite."""
+    return math.sqrt(2.0) * NormalDist().inv_cdf(area) if 0.0 < area < 1.0 else None

@@ -1,0 +1,125 @@
+"""All figures of an evaluation, gathered batch by batch."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.metrics.curve import class_areas, class_precisions, d_prime
+from convert.metrics.ranking import Pool, class_average_precisions, global_average_precision
+from convert.metrics.rows import checked, ranked_classes, row_figures
+from edge_detector.errors import UsageError
+
+TOP_K = 20
+"""Predictions of each example that enter GAP and MAP, as in YouTube-8M."""
+
+MapOver = Literal["labelled", "all"]
+"""Classes that MAP averages over: those with an example (YouTube-8M since 2019), or all, the others giving 0 (before)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFigures:
+    """Means over one batch; GAP over the batch alone."""
+
+    hit_at_1: float
+    perr: float
+    gap: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """An evaluation's result.
+
+    Attributes:
+        hit_at_1, perr, loss: means over examples.
+        gap, map: from each example's best `top_k` predictions, by class for `map`.
+        map_all_scores: mean over labelled classes of the average precision with every score ranked, as AudioSet's papers have it.
+        auc: mean over classes that are in some examples and not in others; None where there is no such class.
+        d_prime: of that mean; None where it is infinite or there is none.
+        examples, classes, labelled_classes: how many.
+
+    """
+
+    hit_at_1: float
+    perr: float
+    gap: float
+    map: float
+    loss: float
+    map_all_scores: float
+    auc: float | None
+    d_prime: float | None
+    examples: int
+    classes: int
+    labelled_classes: int
+
+
+class Tally:
+    """Takes batches, gives their figures at once and those of all at the end; how they were cut into batches is all the same.
+
+    It keeps every score in the precision it came in, because AUC needs them all: 46 MB for AudioSet's 22,000 segments in float32.
+
+    Args:
+        top_k: predictions of each example that enter GAP and MAP; more than there are classes means all.
+
+    """
+
+    def __init__(self, top_k: int = TOP_K) -> None:
+        self._top_k = top_k
+        self._rows: list[NDArray[np.float64]] = []
+        self._pools: list[Pool] = []
+        self._scores: list[NDArray[Any]] = []
+        self._labels: list[NDArray[np.bool_]] = []
+        self.examples = 0
+
+    def add(self, predictions: NDArray[Any], labels: NDArray[Any]) -> BatchFigures:
+        """Count a batch: probabilities (n, V), labels 0 or 1 (n, V). Raises EdgeDetectorError for anything else."""
+        scores, truth = checked(predictions, labels)
+        if not len(scores):
+            raise UsageError("there is no example to measure; give records or arrays that hold some")
+        if self._scores and self._scores[0].shape[1] != scores.shape[1]:
+            raise UsageError(
+                f"a batch has {scores.shape[1]} classes, the one before {self._scores[0].shape[1]}; give all the same"
+            )
+        ranking = ranked_classes(scores)
+        rows = row_figures(scores, truth, ranking)
+        pool = Pool.best(scores, truth, ranking, self._top_k)
+        self._rows.append(np.stack([rows.hit_at_1, rows.perr, rows.loss]))
+        self._pools.append(pool)
+        self._scores.append(predictions if np.issubdtype(predictions.dtype, np.floating) else scores)
+        self._labels.append(truth)
+        self.examples += len(scores)
+        gap = global_average_precision(pool, int(truth.sum()))
+        return BatchFigures(float(rows.hit_at_1.mean()), float(rows.perr.mean()), gap, float(rows.loss.mean()))
+
+    def figures(self, map_over: MapOver = "labelled") -> Figures:
+        """Everything over all batches so far. Raises UsageError when there was none."""
+        if not self.examples:
+            raise UsageError("there is no example to measure; give records or arrays that hold some")
+        hit_at_1, perr, loss = np.concatenate(self._rows, axis=1).mean(axis=1)
+        labels = np.concatenate(self._labels)
+        scores = np.concatenate(self._scores)
+        positives = labels.sum(axis=0)
+        labelled = positives > 0
+        areas = class_areas(scores, labels)
+        auc = float(np.nanmean(areas)) if np.isfinite(areas).any() else None
+        pool = Pool.joined(self._pools)
+        precisions = class_average_precisions(pool, positives)
+        return Figures(
+            hit_at_1=float(hit_at_1),
+            perr=float(perr),
+            gap=global_average_precision(pool, int(positives.sum())),
+            map=_mean(precisions if map_over == "all" else precisions[labelled]),
+            loss=float(loss),
+            map_all_scores=_mean(class_precisions(scores, labels)[labelled]),
+            auc=auc,
+            d_prime=None if auc is None else d_prime(auc),
+            examples=self.examples,
+            classes=len(positives),
+            labelled_classes=int(labelled.sum()),
+        )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,198 @@
+"""One embedding record to and from bytes: AudioSet's, and YouTube-8M's at frame and at video level (spec 7.1 to 7.3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from convert.records import protobuf
+from edge_detector.detection.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
+from edge_detector.params import EMBEDDING_SIZE
+from edge_detector.types import Codes, Float32
+
+RGB_SIZE = 1_024
+FRAME_SIZES = {"audio_embedding": EMBEDDING_SIZE, "audio": EMBEDDING_SIZE, "rgb": RGB_SIZE}
+"""Bytes of a frame, by the name of its list."""
+
+MEAN_SIZES = {"mean_audio": EMBEDDING_SIZE, "mean_rgb": RGB_SIZE}
+"""Numbers of a video-level feature, by its name."""
+
+AUDIO_NAMES = ("audio_embedding", "audio", "mean_audio")
+ID_NAMES = ("video_id", "id")
+"""AudioSet and YouTube-8M of 2016 and 2017; YouTube-8M since 2018."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One recording or composed sequence as embeddings.
+
+    Attributes:
+        video_id: AudioSet's name for it; ours are clip names or sequence numbers.
+        start_seconds, end_seconds: the part of the recording that it covers.
+        labels: class indices that sound somewhere in it.
+        codes: uint8 (frames, 128), or as wide as the features that were asked for.
+        frame_labels: class indices that sound in each frame, or None where only the whole is labelled.
+        frame_unknown: class indices that may sound in each frame, which nothing is learnt of there; None where that is none.
+        folds: folds of the clips that it was made from.
+        means: float32, what a video-level record holds in place of frames; `codes` is then one frame, rounded from it.
+
+    """
+
+    video_id: str
+    start_seconds: float
+    end_seconds: float
+    labels: tuple[int, ...]
+    codes: Codes
+    frame_labels: tuple[tuple[int, ...], ...] | None = None
+    frame_unknown: tuple[tuple[int, ...], ...] | None = None
+    folds: tuple[int, ...] = ()
+    means: Float32 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a record must hold to be used.
+
+    Attributes:
+        classes: every label is below it; None for any.
+        labelled: it has an id and labels. Inference needs neither.
+        min_frames: frames at least.
+        features: which ones to take, side by side in this order; empty for the audio, whatever its name.
+
+    """
+
+    classes: int | None = None
+    labelled: bool = True
+    min_frames: int = 0
+    features: tuple[str, ...] = ()
+
+
+ANY_FORM = Form()
+
+
+def encode_record(record: Record) -> bytes:
+    """To the bytes of AudioSet's SequenceExample, or of YouTube-8M's Example where the record has means in place of frames."""
+    if record.means is not None:
+        means = tuple(float(value) for value in record.means)
+        video: dict[str, protobuf.Feature] = {"id": (_id_bytes(record),), "labels": record.labels, "mean_audio": means}
+        return protobuf.encode(protobuf.SequenceExample(video))
+    lists: dict[str, Sequence[protobuf.Feature]] = {"audio_embedding": [(frame.tobytes(),) for frame in record.codes]}
+    if record.frame_labels is not None:
+        lists["frame_labels"] = record.frame_labels
+    if record.frame_unknown is not None:
+        lists["frame_unknown"] = record.frame_unknown
+    context: dict[str, protobuf.Feature] = {
+        "video_id": (_id_bytes(record),),
+        "start_time_seconds": (float(record.start_seconds),),
+        "end_time_seconds": (float(record.end_seconds),),
+        "labels": record.labels,
+        **({"folds": record.folds} if record.folds else {}),
+    }
+    return protobuf.encode(protobuf.SequenceExample(context, lists))
+
+
+def _id_bytes(record: Record) -> bytes:
+    """A recording is called as its file is, and the name of a file may be any bytes."""
+    return record.video_id.encode(errors="surrogateescape")
+
+
+def decode_record(content: bytes, form: Form = ANY_FORM) -> Record:
+    """From bytes of any of the forms. Raises protobuf.WireError when it is none of them or not as `form` wants it."""
+    example = protobuf.decode(content)
+    codes, means = _features(example, form.features)
+    if len(codes) < form.min_frames:
+        raise protobuf.WireError(f"it has {len(codes)} frames, at least {form.min_frames} are needed", "too few frames")
+    frame_labels, frame_unknown = (
+        _by_frame(example, name, len(codes), form.classes) for name in ("frame_labels", "frame_unknown")
+    )
+    context = example.context
+    if form.labelled:
+        _required(context, ID_NAMES)
+        _required(context, ("labels",))
+    name = next((context[key] for key in ID_NAMES if context.get(key)), (b"",))[0]
+    return Record(
+        video_id=name.decode(errors="replace") if isinstance(name, bytes) else str(name),
+        start_seconds=_seconds(context.get("start_time_seconds", ())),
+        end_seconds=_seconds(context.get("end_time_seconds", ())),
+        labels=_labels(context.get("labels", ()), form.classes),
+        codes=codes,
+        frame_labels=frame_labels,
+        frame_unknown=frame_unknown,
+        folds=_labels(context.get("folds", ()), None),
+        means=means,
+    )
+
+
+def _by_frame(
+    example: protobuf.SequenceExample, name: str, frames: int, classes: int | None
+) -> tuple[tuple[int, ...], ...] | None:
+    found = example.feature_lists.get(name)
+    if found is None:
+        return None
+    if len(found) != frames:
+        raise protobuf.WireError(f"it has {frames} frames but labels for {len(found)}", "unequal frames")
+    return tuple(_labels(values, classes) for values in found)
+
+
+def _features(example: protobuf.SequenceExample, names: Sequence[str]) -> tuple[Codes, Float32 | None]:
+    held = [*example.feature_lists, *(name for name in MEAN_SIZES if name in example.context)]
+    wanted = names or [name for name in AUDIO_NAMES if name in held][:1] or AUDIO_NAMES[:1]
+    if missing := [name for name in wanted if name not in held]:
+        has = ", ".join(sorted(held)) or "no embedding at all"
+        raise protobuf.WireError(f"the key {missing[0]} is missing, it has {has}", "missing key")
+    if all(name in MEAN_SIZES for name in wanted):
+        means = np.concatenate([_mean(example.context[name], name) for name in wanted])
+        nearest = np.rint((means - DEQUANTISE_OFFSET) / DEQUANTISE_SCALE)
+        return np.clip(nearest, 0, 255).astype(np.uint8)[np.newaxis], means
+    parts = [_frames(example.feature_lists.get(name, ()), name) for name in wanted]
+    if len({len(part) for part in parts}) > 1:
+        counts = ", ".join(f"{len(part)} of {name}" for name, part in zip(wanted, parts, strict=True))
+        raise protobuf.WireError(f"its features differ in their frames: {counts}", "unequal frames")
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)), None
+
+
+def _frames(values: Sequence[protobuf.Feature], name: str) -> Codes:
+    size = FRAME_SIZES.get(name)
+    if size is None:
+        raise protobuf.WireError(f"{name} is no list of frames; known are {', '.join(FRAME_SIZES)}", "missing key")
+    frames: list[bytes] = []
+    for number, value in enumerate(values):
+        frame = value[0] if len(value) == 1 else b""
+        if not isinstance(frame, bytes) or len(frame) != size:
+            numbers = not value or not isinstance(value[0], bytes)
+            found = f"{len(value)} numbers" if numbers else f"{sum(len(each) for each in value if isinstance(each, bytes))} bytes"
+            advice = "; quantise them as AudioSet does, into one string of bytes" if value and numbers else ""
+            message = f"frame {number} of {name} has {found}, expected {size} bytes{advice}"
+            raise protobuf.WireError(message, "wrong frame size")
+        frames.append(frame)
+    return np.frombuffer(b"".join(frames), np.uint8).reshape(-1, size)
+
+
+def _mean(values: protobuf.Feature, name: str) -> Float32:
+    if len(values) != MEAN_SIZES[name] or not all(isinstance(value, float) for value in values):
+        raise protobuf.WireError(f"{name} has {len(values)} values, expected {MEAN_SIZES[name]} floats", "wrong frame size")
+    mean = np.array(values, np.float32)
+    if not np.isfinite(mean).all():
+        raise protobuf.WireError(f"{name} holds values that are not finite", "unreadable content")
+    return mean
+
+
+def _required(context: Mapping[str, protobuf.Feature], names: Sequence[str]) -> None:
+    if not any(name in context for name in names):
+        has = ", ".join(sorted(context)) or "nothing"
+        raise protobuf.WireError(f"the key {' or '.join(names)} is missing, its context has {has}", "missing key")
+
+
+def _seconds(values: protobuf.Feature) -> float:
+    return float(values[0]) if values else 0.0
+
+
+def _labels(values: protobuf.Feature, classes: int | None) -> tuple[int, ...]:
+    if not all(isinstance(value, int) for value in values):
+        raise protobuf.WireError("its labels are not whole numbers", "unreadable content")
+    labels = tuple(int(value) for value in values)
+    if classes is not None and (outside := [label for label in labels if not 0 <= label < classes]):
+        raise protobuf.WireError(
+            f"it has the label {outside[0]}, but there are {classes} classes (0 to {classes - 1})", "label out of range"
+        )
+    return labels

@@ -1,0 +1,1 @@
+"""The sequence models of YouTube-8M: graphs, training, streaming export."""

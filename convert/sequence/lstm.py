@@ -1,0 +1,136 @@
+"""The LSTM of YouTube-8M (spec 5.4): stacked BasicLSTMCells, the classifier on the top layer's h after the last frame."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, normalised, xavier
+from convert.sequence.heads import make_head, plain_copy
+from convert.sequence.readout import readout_log_odds, readout_macs, readout_variables
+from edge_detector.params import EMBEDDING_SIZE
+from edge_detector.types import Codes, Float32
+
+FORGET_BIAS = 1.0
+
+
+class Lstm(SequenceModel):
+    """One kernel per layer for input and state together, gates in the order i, j, f, o.
+
+    The forget bias is added when run, never stored. One kernel, not two, because each variable's gradient is clipped by itself.
+    Ours, not YouTube-8M's, is the read-out: where there is one, the step gives the probabilities of AudioSet's labels first, and
+    the classifier has the log-odds of each class's labels beside h.
+    """
+
+    kind = "lstm"
+    uses = ("layers", "cells", "head", "mixtures", "readout_labels", "readout_scores")
+
+    def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
+        super().__init__(options, classes)
+        rng = np.random.default_rng(seed)
+        size = EMBEDDING_SIZE
+        for layer in range(options.layers):
+            self.add(f"layer{layer}/kernel", xavier(rng, size + options.cells, 4 * options.cells))
+            self.add(f"layer{layer}/bias", np.zeros(4 * options.cells))
+            size = options.cells
+        own = classes - options.readout_labels
+        self._head = make_head(options.head, self, options.cells + (own if options.readout_labels else 0), own, rng)
+        if options.readout_labels:
+            self.statistics |= readout_variables(options.readout_labels, own, options.readout_scores)
+        self._prefix_graph: Any = None
+
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """h0, c0, h1, c1 and so on."""
+        return {f"{kind}{layer}": (self.options.cells,) for layer in range(self.options.layers) for kind in "hc"}
+
+    @property
+    def macs_per_frame(self) -> int:
+        """All kernels, the head and the read-out."""
+        kernels = [variable for name, variable in self.weights.items() if name.endswith("/kernel") and name.startswith("layer")]
+        labels = self.options.readout_labels
+        readout = readout_macs(labels, self.classes - labels, self.options.readout_scores) if labels else 0
+        return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs + readout
+
+    def outputs(self, codes: Tensor) -> Tensor:
+        """The top layer's h after every frame, (n, frames, cells), from zero states."""
+        values = tf.transpose(normalised(codes), [1, 0, 2])
+        empty = tf.zeros((tf.shape(codes)[0], self.options.cells))
+        no_peephole = tf.zeros(self.options.cells)
+        for layer in range(self.options.layers):
+            # One operator for the whole sequence: five times as fast as a loop over 300 frames.
+            values = tf.raw_ops.BlockLSTM(
+                seq_len_max=tf.cast(tf.shape(values)[0], tf.int64),
+                x=values,
+                cs_prev=empty,
+                h_prev=empty,
+                w=self.weights[f"layer{layer}/kernel"],
+                wci=no_peephole,
+                wcf=no_peephole,
+                wco=no_peephole,
+                b=self.weights[f"layer{layer}/bias"],
+                forget_bias=FORGET_BIAS,
+                cell_clip=-1.0,
+                use_peephole=False,
+            ).h
+        return tf.transpose(values, [1, 0, 2])
+
+    def frame_probabilities(self, codes: Tensor, seed: Tensor = None, keep: float = 1.0) -> Tensor:
+        """Probabilities (n, frames, classes) after every prefix; `keep` below 1 drops part of the top layer's output."""
+        outputs = tf.reshape(_dropped(self.outputs(codes), seed, keep), [-1, self.options.cells])
+        found = self._classified(self.variables_by_name, outputs, tf.reshape(codes, [-1, EMBEDDING_SIZE]))
+        return tf.reshape(found, [tf.shape(codes)[0], tf.shape(codes)[1], self.classes])
+
+    def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
+        """From h after frame number `lengths`; zeros where there is none."""
+        return self.training_probabilities(codes, lengths, None)[0]
+
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The same, with part of h dropped when `keep` is below 1."""
+        ends = counting(lengths, tf.shape(codes)[1]) - counting(lengths - 1, tf.shape(codes)[1])
+        outputs, frames = (tf.reduce_sum(values * ends, axis=1) for values in (self.outputs(codes), dequantised(codes)))
+        return self._classified(self.variables_by_name, _dropped(outputs, seed, keep), frames), {}
+
+    def _classified(self, weights: Mapping[str, Tensor], outputs: Tensor, codes: Tensor) -> Tensor:
+        labels = self.options.readout_labels
+        if not labels:
+            return self._head(weights, outputs)
+        of_labels, of_classes = readout_log_odds(weights, codes, labels, self.classes - labels)
+        return tf.concat([tf.sigmoid(of_labels), self._head(weights, tf.concat([outputs, of_classes], axis=1))], axis=1)
+
+    def prefixes(self, codes: Codes) -> Float32:
+        """Probabilities after every prefix, in one pass."""
+        if self._prefix_graph is None:
+            self._prefix_graph = tf.function(self.frame_probabilities, reduce_retracing=True)
+        found: Float32 = np.clip(self._prefix_graph(tf.constant(codes)).numpy(), 0.0, 1.0)
+        return found
+
+    def frozen(self) -> Arrays:
+        """Kernels in two parts, so that no file carries the cut."""
+        weights = plain_copy(self)
+        size = EMBEDDING_SIZE
+        for layer in range(self.options.layers):
+            kernel = weights.pop(f"layer{layer}/kernel")
+            weights |= {f"layer{layer}/input": kernel[:size], f"layer{layer}/state": kernel[size:]}
+            size = self.options.cells
+        return weights
+
+    def step(
+        self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """One frame: c' = σ(f + 1)·c + σ(i)·tanh(j), h' = σ(o)·tanh(c')."""
+        inputs, after = normalised(embedding), []
+        for layer in range(self.options.layers):
+            hidden, cell = states[2 * layer], states[2 * layer + 1]
+            gates = inputs @ weights[f"layer{layer}/input"] + weights[f"layer{layer}/bias"]
+            gates = gates + hidden @ weights[f"layer{layer}/state"]
+            write, new, forget, show = tf.split(gates, 4, axis=1)
+            cell = tf.sigmoid(forget + FORGET_BIAS) * cell + tf.sigmoid(write) * tf.tanh(new)
+            inputs = tf.sigmoid(show) * tf.tanh(cell)
+            after += [inputs, cell]
+        return self._classified(weights, tf.gather(inputs, row), embedding), after
+
+
+def _dropped(values: Tensor, seed: Tensor, keep: float) -> Tensor:
+    return tf.nn.experimental.stateless_dropout(values, 1.0 - keep, seed) if keep < 1.0 else values

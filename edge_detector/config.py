@@ -12,7 +12,7 @@ from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifte
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
-from edge_detector.schema import MAX_SLUG_CHARACTERS, SLUG, Table, shown
+from edge_detector.schema import MAX_SLUG_CHARACTERS, SLUG, StrictTable, shown
 from edge_detector.types import ProbabilityRate, Strictness
 
 TOPIC_WORDS = (
@@ -104,7 +104,7 @@ class HomeAssistantConfig:
     prefix: str = "homeassistant"
 
 
-def read_source(table: Table) -> SourceConfig:
+def read_source(table: StrictTable) -> SourceConfig:
     """One [[source]]. Raises UsageError."""
     hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
     hop_seconds = table.number("hop", 0.96)
@@ -129,7 +129,7 @@ def read_source(table: Table) -> SourceConfig:
     return source
 
 
-def _url(table: Table) -> str | None:
+def _url(table: StrictTable) -> str | None:
     """The URL of a source, None where a file holds it. It may have a password in it, so no error shows it."""
     url = table.optional_text("device")
     if table.has("device_file") != (url is None):
@@ -149,17 +149,17 @@ def problem_of_url(url: str) -> str | None:
     return f"the URL must begin with one of {', '.join(f'{scheme}://' for scheme in URL_SCHEMES)} and have no spaces"
 
 
-def _path(table: Table, key: str) -> Path | None:
+def _path(table: StrictTable, key: str) -> Path | None:
     text = table.optional_text(key)
     return Path(text) if text else None
 
 
-def _rate(table: Table, default: ProbabilityRate) -> ProbabilityRate:
+def _rate(table: StrictTable, default: ProbabilityRate) -> ProbabilityRate:
     text = table.text("probabilities", default, choices=_RATES)
     return next(rate for rate in _RATES if rate == text)
 
 
-def _topic(table: Table, key: str, default: str) -> str:
+def _topic(table: StrictTable, key: str, default: str) -> str:
     topic = table.text(key, default)
     if any(character in topic for character in "+#") or topic.startswith(("/", "$")) or topic.endswith("/"):
         raise table.fail(key, "must have neither + nor #, not begin with / or $, nor end with /")
@@ -168,7 +168,7 @@ def _topic(table: Table, key: str, default: str) -> str:
     return topic
 
 
-def read_mqtt(table: Table) -> MqttConfig:
+def read_mqtt(table: StrictTable) -> MqttConfig:
     """The table [mqtt]. Raises UsageError."""
     default = MqttConfig()
     if table.has("password"):
@@ -197,7 +197,7 @@ def read_mqtt(table: Table) -> MqttConfig:
     return mqtt
 
 
-def _refuse_half_security(mqtt: MqttConfig, table: Table) -> None:
+def _refuse_half_security(mqtt: MqttConfig, table: StrictTable) -> None:
     """What looks protected must be: a certificate that is never used, or a password that is never sent, is a mistake."""
     if not mqtt.tls:
         for key in ("ca_file", "cert_file", "key_file"):
@@ -209,7 +209,7 @@ def _refuse_half_security(mqtt: MqttConfig, table: Table) -> None:
         raise table.fail("password_file", "needs username, whose password it is")
 
 
-def read_outbox(table: Table) -> OutboxConfig:
+def read_outbox(table: StrictTable) -> OutboxConfig:
     """The table [outbox]. Raises UsageError."""
     default = OutboxConfig()
     outbox = OutboxConfig(
@@ -221,7 +221,7 @@ def read_outbox(table: Table) -> OutboxConfig:
     return outbox
 
 
-def read_home_assistant(table: Table) -> HomeAssistantConfig:
+def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
     """The table [home_assistant]. Raises UsageError."""
     default = HomeAssistantConfig()
     home_assistant = HomeAssistantConfig(
@@ -282,7 +282,7 @@ def load_config(path: Path) -> Config:
 
 def parse_config(data: Mapping[str, object], where: str) -> Config:
     """A configuration from its parsed TOML. Raises UsageError."""
-    table = Table(data, where, UsageError)
+    table = StrictTable(data, where, UsageError)
     node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
     overrides = {slug: dict(override.raw()) for slug, override in table.named_tables("class").items()}
     bundle_path = bundle.optional_text("path")
@@ -336,7 +336,7 @@ def differences(before: Config, after: Config) -> tuple[tuple[str, ...], tuple[s
     return changed(taken), changed(waiting)
 
 
-def _strictness(table: Table) -> Strictness:
+def _strictness(table: StrictTable) -> Strictness:
     text = table.text("strictness", "balanced", choices=tuple(STRICTNESS_LOG_ODDS))
     return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)
 
@@ -347,7 +347,7 @@ def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict
     for slug, values in overrides.items():
         if not {"audioset", "label"} & set(values):
             continue
-        table = Table(values, f"{where} [class.{shown(slug)}]", UsageError)
+        table = StrictTable(values, f"{where} [class.{shown(slug)}]", UsageError)
         if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
             raise table.refuse(
                 f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
@@ -383,4 +383,4 @@ def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) ->
 def _rule(default: Rule, override: Mapping[str, object] | None, where: str) -> Rule:
     if override is None:
         return default
-    return read_rule(Table(override, where, UsageError), replace(default, enabled=True))
+    return read_rule(StrictTable(override, where, UsageError), replace(default, enabled=True))

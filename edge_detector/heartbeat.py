@@ -7,7 +7,7 @@ PROGRESS_SECONDS = 20.0
 """How long one turn of a thread may take where nothing is named that it waits for."""
 
 
-class Pulse:
+class Heartbeat:
     """Beaten by one thread at each turn, looked at by another.
 
     Args:

@@ -50,7 +50,7 @@ def _is_pair(item: object) -> bool:
     return False
 
 
-class Table:
+class StrictTable:
     """A mapping being read. Each method takes one key; `done` refuses whatever nobody asked for."""
 
     def __init__(self, data: object, where: str, error: type[EdgeDetectorError]) -> None:
@@ -146,23 +146,23 @@ class Table:
             raise self.fail(key, "must be true or false")
         return value
 
-    def table(self, key: str) -> "Table":
+    def table(self, key: str) -> "StrictTable":
         """A nested table; empty where the key is absent."""
-        return Table(self._take(key, {}), f"{self._where} [{key}]", self._error)
+        return StrictTable(self._take(key, {}), f"{self._where} [{key}]", self._error)
 
-    def tables(self, key: str) -> list["Table"]:
+    def tables(self, key: str) -> list["StrictTable"]:
         """A list of tables; empty where the key is absent."""
         value = self._take(key, [])
         if not isinstance(value, list):
             raise self.fail(key, "must be a list of tables")
-        return [Table(item, f"{self._where} [{key} {number}]", self._error) for number, item in enumerate(value, 1)]
+        return [StrictTable(item, f"{self._where} [{key} {number}]", self._error) for number, item in enumerate(value, 1)]
 
-    def named_tables(self, key: str) -> dict[str, "Table"]:
+    def named_tables(self, key: str) -> dict[str, "StrictTable"]:
         """A table of tables, by name; empty where the key is absent."""
         value = self._take(key, {})
         if not isinstance(value, Mapping):
             raise self.fail(key, "must be a table of tables")
-        return {str(name): Table(item, f"{self._where} [{key}.{shown(name)}]", self._error) for name, item in value.items()}
+        return {str(name): StrictTable(item, f"{self._where} [{key}.{shown(name)}]", self._error) for name, item in value.items()}
 
     def integers(self, key: str) -> tuple[int, ...]:
         """A list of positive whole numbers."""

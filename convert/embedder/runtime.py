@@ -11,7 +11,7 @@ from convert.records.identity import UNNAMED, made_by
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
 from edge_detector.detection.classes import ClassMap
-from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import Pca, quantise
 from edge_detector.detection.hysteresis import Decider
 from edge_detector.detection.logmel import LogMelStream, patches
@@ -100,7 +100,7 @@ class CodeEmbedder:
         return np.stack(rows) if rows else np.zeros((0, EMBEDDING_SIZE), np.uint8)
 
 
-def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) -> Model:
+def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) -> Networks:
     """Both networks of a bundle, as the detector runs them: one probability of each of these classes, or of every output."""
     manifest = bundle.manifest
     spec, outputs = manifest.sequence, manifest.named_outputs
@@ -110,7 +110,7 @@ def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) 
         states={state.name: state.shape for state in spec.states},
         classes=outputs.count,
     )
-    return Model(
+    return Networks(
         TfliteEmbedder(bundle.embedder),
         bundle.pca,
         step,
@@ -125,19 +125,19 @@ def enabled_classes(bundle: Bundle) -> tuple[SoundClass, ...]:
     return tuple(sound for sound in bundle.manifest.classes if sound.enabled)
 
 
-def stream_probabilities(model: Model, samples: Float32, hops_per_patch: int = 1, block_samples: int | None = None) -> Float32:
+def stream_probabilities(model: Networks, samples: Float32, hops_per_patch: int = 1, block_samples: int | None = None) -> Float32:
     """Probabilities float32 (hops, classes) that the detector gives over a whole recording, in blocks of any size.
 
     A recording shorter than a window is heard with silence after it, in one: a microphone does not stop with the sound.
     """
     if len(samples) < FRONT_END.patch_samples:
         samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
-    hearing = Hearing(model, Decider(()), hops_per_patch=hops_per_patch)
+    detector = StreamDetector(model, Decider(()), hops_per_patch=hops_per_patch)
     size = block_samples or len(samples)
     found = [
         scores.probabilities
         for first in range(0, len(samples), size)
-        for scores in hearing.push(Block(samples[first : first + size], first_sample=first))
+        for scores in detector.push(Block(samples[first : first + size], first_sample=first))
         if isinstance(scores, Scores)
     ]
     return np.stack(found)

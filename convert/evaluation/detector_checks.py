@@ -8,7 +8,7 @@ from convert.embedder.runtime import detector_model, stream_probabilities
 from edge_detector.detection.bundle import Bundle
 from edge_detector.detection.embedding import quantise
 from edge_detector.detection.logmel import patches
-from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.state_bank import StateBank
 from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.types import Codes, Float32
 
@@ -53,7 +53,7 @@ def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
     step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=bundle.manifest.named_outputs.count)
     found = []
     for end in range(1, len(codes) + 1):
-        states = Bank.empty(1, list(shapes.values())).states
+        states = StateBank.empty(1, list(shapes.values())).states
         for frame in codes[max(end - spec.context_frames, 0) : end]:
             probabilities, states = step.step(frame, 0, states)
         found.append(probabilities)

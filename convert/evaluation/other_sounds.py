@@ -25,7 +25,7 @@ from convert.evaluation.other_figures import Curve, FalseCount, Mark, Material, 
 from convert.evaluation.scoring import clip_probabilities
 from convert.progress import Progress
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
-from edge_detector.detection.detector import Model
+from edge_detector.detection.detector import Networks
 from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
@@ -222,7 +222,11 @@ def counted(clips: Sequence[Detected], others: Sequence[Detected], may_hold: May
 
 
 def measure(
-    bundle: Bundle, hops_per_patch: int, runs: Sequence[tuple[Network, Sequence[Kept]]], others: Sequence[Clip], may_hold: MayHold
+    bundle: Bundle,
+    hops_per_patch: int,
+    runs: Sequence[tuple[Network, Sequence[Kept]]],
+    others: Sequence[Clip],
+    may_hold: MayHold,
 ) -> OtherSounds:
     """Every detector at every strictness.
 
@@ -300,5 +304,5 @@ def _false(by_label: Mapping[str, int], material: Material) -> FalseCount:
     return FalseCount(recordings, material.mean_over_labels(by_label))
 
 
-def _streamed(model: Model, samples: Float32, step_samples: int) -> Float32:
+def _streamed(model: Networks, samples: Float32, step_samples: int) -> Float32:
     return stream_probabilities(model, samples, FRONT_END.patch_step_samples // step_samples)

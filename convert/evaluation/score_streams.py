@@ -19,7 +19,7 @@ from convert.evaluation.thresholds import CalibrationSet
 from convert.progress import Progress
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
 from edge_detector.detection.classes import ClassMap
-from edge_detector.detection.detector import Model
+from edge_detector.detection.detector import Networks
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.types import Float32
 
@@ -83,7 +83,7 @@ Ear: TypeAlias = Callable[[Float32], Float32]
 """Sound float32 (n,) at 16 kHz to probabilities float32 (hops, classes) at the finest hop."""
 
 
-def ear_of(model: Model) -> Ear:
+def ear_of(model: Networks) -> Ear:
     """A bundle's."""
     return lambda samples: stream_probabilities(model, samples, FINEST)
 

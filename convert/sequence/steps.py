@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_detector.detection.bundle import Bundle
-from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.state_bank import StateBank
 from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.types import Codes, Float32
 
@@ -28,7 +28,7 @@ class Step:
     def in_a_bank(self, rows: int, codes: Codes) -> Float32:
         """Probabilities float32 (frames, classes) of codes uint8 (frames, 128), through a sliding bank of `rows` rows."""
         runner = TfliteSequenceStep(self.content, rows=rows, states=self.states, classes=self.classes)
-        bank = Bank.empty(rows, list(self.states.values()))
+        bank = StateBank.empty(rows, list(self.states.values()))
         found = []
         for frame in codes:
             bank = bank.with_due_row_zeroed()

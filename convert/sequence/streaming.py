@@ -9,7 +9,7 @@ import tensorflow as tf
 from convert.sequence.base import SequenceModel, Tensor
 from convert.sequence.steps import Step
 from convert.tf.tflite import Precision, to_tflite
-from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.state_bank import StateBank
 from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import EMBEDDING_SIZE
@@ -76,7 +76,7 @@ def open_step(content: bytes, model: SequenceModel, rows: int) -> TfliteSequence
 
 def stream_prefixes(step: TfliteSequenceStep, model: SequenceModel, codes: Codes) -> Float32:
     """Probabilities (frames, classes) of a step with one row that is never reset: it has seen the prefix."""
-    states = Bank.empty(1, list(model.state_shapes.values())).states
+    states = StateBank.empty(1, list(model.state_shapes.values())).states
     found = []
     for frame in codes:
         probabilities, states = step.step(frame, 0, states)

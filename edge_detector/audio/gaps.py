@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_detector.bounded_files import parse_json
 from edge_detector.errors import SourceError
-from edge_detector.schema import Table
+from edge_detector.schema import StrictTable
 
 _SUFFIX = ".gaps.json"
 _VERSION = 1
@@ -44,7 +44,7 @@ def parse_gaps(text: str, where: str) -> tuple[Gap, ...]:
         data = parse_json(text)
     except ValueError as error:
         raise SourceError(f"{where} is not JSON: {error}") from error
-    table = Table(data, where, SourceError)
+    table = StrictTable(data, where, SourceError)
     table.integer("version", low=_VERSION, high=_VERSION)
     gaps = []
     earliest = 0

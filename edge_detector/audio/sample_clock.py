@@ -87,7 +87,7 @@ class SampleClock:
             self._jump(observation, 0.0, ())
         if self._postponed_seconds:
             observation = replace(observation, utc_seconds=observation.utc_seconds - self._postponed_seconds)
-        self._settle(observation)
+        self._on_acknowledged_message(observation)
         self._forbid_the_future(observation, before, events_open=bool(open_events))
         if self._best is self._first or observation.lateness_seconds < self._best.lateness_seconds:
             self._best = observation
@@ -97,7 +97,7 @@ class SampleClock:
         self._minute_ends_sample = observation.sample + self._minute_samples
         self._correct(best, observation.sample, open_events)
 
-    def _settle(self, observation: Observation) -> None:
+    def _on_acknowledged_message(self, observation: Observation) -> None:
         """Measure from another beginning, if the first block came later than any crystal explains."""
         less_late_seconds = self._first.lateness_seconds - observation.lateness_seconds
         elapsed_seconds = max(0.0, observation.monotonic_seconds - self._first.monotonic_seconds)

@@ -35,7 +35,7 @@ SHORTEST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Recording:
     """One recording of the sound, 16 kHz.
 
     Attributes:
@@ -55,7 +55,7 @@ class Take:
         return len(self.samples) / FRONT_END.sample_rate_hz
 
 
-class TakeCutter:
+class Segmenter:
     """Takes 16 kHz blocks, gives takes. A take starts a little before the sound that began it.
 
     Args:
@@ -94,7 +94,7 @@ class TakeCutter:
             self._take = list(self._before)
             self._armed = False
 
-    def push(self, block: Block) -> Iterator[Take]:
+    def push(self, block: Block) -> Iterator[Recording]:
         """Yield the takes that `block` completes, and the one that a gap spoils."""
         if block.lost_samples:
             self._carry = np.zeros(0, np.float32)
@@ -105,16 +105,16 @@ class TakeCutter:
         whole = len(samples) - len(samples) % WINDOW_SAMPLES
         self._carry = samples[whole:]
         for window in samples[:whole].reshape(-1, WINDOW_SAMPLES):
-            self._hear(window)
+            self._push_window(window)
             if self._take is not None and len(self._take) >= self._take_windows:
                 yield self._finished(None)
 
-    def finish(self) -> Iterator[Take]:
+    def finish(self) -> Iterator[Recording]:
         """Yield what there is of the last take, once the source has ended, if it is long enough to be of use."""
         if (self.take_seconds or 0.0) >= SHORTEST_SECONDS:
             yield self._finished(None)
 
-    def _hear(self, window: Float32) -> None:
+    def _push_window(self, window: Float32) -> None:
         self.level_dbfs = _level_dbfs(window)
         settled = len(self._levels) * WINDOW_SECONDS >= SETTLING_SECONDS
         louder_by_db = self.level_dbfs - self.room_dbfs
@@ -129,12 +129,12 @@ class TakeCutter:
         else:
             self._take.append(window)
 
-    def _finished(self, problem: Problem | None) -> Take:
+    def _finished(self, problem: Problem | None) -> Recording:
         windows, self._take = self._take or [], None
         self._before.clear()
         samples = np.concatenate([np.zeros(0, np.float32), *windows])
         peak_dbfs = max(map(_level_dbfs, windows), default=LEVEL_FLOOR_DBFS)
-        return Take(samples, peak_dbfs, problem or _problem(samples, peak_dbfs))
+        return Recording(samples, peak_dbfs, problem or _problem(samples, peak_dbfs))
 
 
 def _level_dbfs(window: Float32) -> float:

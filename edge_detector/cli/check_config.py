@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_detector.config import SourceConfig, load_config, rules
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_classes
-from edge_detector.service.factory import DEFAULT_BUNDLE, load_ears_of
+from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks_of
 
 
 def _device(source: SourceConfig) -> str:
@@ -23,14 +23,14 @@ def _device(source: SourceConfig) -> str:
 def run(path: Path) -> int:
     """Check the file, and the bundle it names, as `run` would; open no microphone and no connection."""
     config = load_config(path)
-    ears = load_ears_of(config)
-    manifest = ears.manifest
+    networks = load_networks_of(config)
+    manifest = networks.manifest
     lines = [f"{path} is right: node {config.node}, broker {config.mqtt.host}:{config.mqtt.port}, MQTT {config.mqtt.protocol}"]
     lines.append(
         f"bundle {manifest.name} {manifest.version} from {config.bundle or DEFAULT_BUNDLE}, strictness {config.strictness}"
     )
     for source in config.sources:
-        enabled = enabled_classes(ears.classes, rules(ears.classes, source.hops_per_patch, config))
+        enabled = enabled_classes(networks.classes, rules(networks.classes, source.hops_per_patch, config))
         detects = ", ".join(sound.slug for sound in enabled) or "nothing: every class is off"
         lines.append(
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"

@@ -19,8 +19,8 @@ from edge_detector.errors import BundleError, SourceError, UsageError
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.reporter import Reporter, top_classes
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.service.factory import Ears, build_listener, load_ears_of, open_argument, warn
-from edge_detector.service.stream import Listener
+from edge_detector.service.factory import LoadedBundle, build_processor, load_networks_of, open_argument, warn
+from edge_detector.service.stream import StreamProcessor
 from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality
 
 POLL_SECONDS = 0.5
@@ -38,32 +38,32 @@ def run(options: argparse.Namespace) -> int:
     if options.block_samples is not None and options.block_samples < 1:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
     config = load_config(options.config) if options.config is not None else default_config()
-    ears = load_ears_of(replace(config, bundle=options.bundle or config.bundle))
+    networks = load_networks_of(replace(config, bundle=options.bundle or config.bundle))
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
-    rules_now = rules(ears.classes, hops_per_patch, config)
+    rules_now = rules(networks.classes, hops_per_patch, config)
     source = open_argument(
         options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
     )
     told = tuple(getattr(source, "warnings", ()))
     with closing(source):
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
-        listener = build_listener(source, ears, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump)
+        processor = build_processor(source, networks, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump)
         name = "mic" if source.live else "file"
-        view = JsonLines(listener, ears, rules_now, name) if options.json else Table(listener, ears, rules_now)
+        view = JsonLines(processor, networks, rules_now, name) if options.json else Table(processor, networks, rules_now)
         try:
             signal: SignalQuality = "ok"
-            for item in _items(listener, options.seconds):
+            for item in _items(processor, options.seconds):
                 view.show(item)
-                if listener.signal not in (signal, "ok"):
-                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[listener.signal]}\n")
-                signal = listener.signal
+                if processor.signal not in (signal, "ok"):
+                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal]}\n")
+                signal = processor.signal
         finally:
             if dump is not None:
                 dump.close()
         view.finish()
         warn(source, told)
         if not view.windows and not source.live and options.seconds is None:
-            heard_seconds = listener.heard_samples / source.rate_hz
+            heard_seconds = processor.heard_samples / source.rate_hz
             raise SourceError(
                 f"{options.source} is too short: {heard_seconds:.3f} s, and one window needs "
                 f"{FRONT_END.patch_samples / FRONT_END.sample_rate_hz:.3f} s"
@@ -71,34 +71,34 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _items(listener: Listener, seconds: float | None) -> Iterator[Scores | Detection]:
-    limit = None if seconds is None else round(seconds * listener.source.rate_hz)
+def _items(processor: StreamProcessor, seconds: float | None) -> Iterator[Scores | Detection]:
+    limit = None if seconds is None else round(seconds * processor.source.rate_hz)
     try:
-        while not listener.ended and (limit is None or listener.heard_samples < limit):
-            yield from listener.step(POLL_SECONDS)
+        while not processor.ended and (limit is None or processor.heard_samples < limit):
+            yield from processor.step(POLL_SECONDS)
     except KeyboardInterrupt:
         pass
     except (BundleError, SourceError):
-        yield from listener.close("source_lost")
+        yield from processor.close("source_lost")
         raise
-    yield from listener.close("shutdown")
+    yield from processor.close("shutdown")
 
 
 class JsonLines:
     """Each probabilities, event and health message as a line: its type, its topic, then its payload."""
 
-    def __init__(self, listener: Listener, ears: Ears, rules: Sequence[Rule], name: str) -> None:
+    def __init__(self, processor: StreamProcessor, networks: LoadedBundle, rules: Sequence[Rule], name: str) -> None:
         self.windows = 0
-        self._listener = listener
-        names = messages.Names("edge_detector/listen", "listen", name, listener.source.stream_id)
-        self._reporter = Reporter(names, ears.classes, rules, "hop", time.time)
+        self._processor = processor
+        names = messages.Names("edge_detector/listen", "listen", name, processor.source.stream_id)
+        self._reporter = Reporter(names, networks.classes, rules, "hop", time.time)
 
     def show(self, item: Scores | Detection) -> None:
         """Print what `item` amounts to."""
         self.windows += isinstance(item, Scores)
-        if self._listener.anchor is not None:
-            healthy = self._reporter.condition("healthy", self._listener.signal)
-            for message in (*healthy, *self._reporter.report(item, self._listener.anchor)):
+        if self._processor.anchor is not None:
+            healthy = self._reporter.condition("healthy", self._processor.signal)
+            for message in (*healthy, *self._reporter.report(item, self._processor.anchor)):
                 _print_json(message)
 
     def finish(self) -> None:
@@ -117,10 +117,10 @@ def _print_json(message: Message) -> None:
 class Table:
     """For people: events as they come, on a terminal with a live line of level and classes below, and a summary."""
 
-    def __init__(self, listener: Listener, ears: Ears, rules: Sequence[Rule]) -> None:
+    def __init__(self, processor: StreamProcessor, networks: LoadedBundle, rules: Sequence[Rule]) -> None:
         self.windows = 0
-        self._listener = listener
-        self._classes = ears.classes
+        self._processor = processor
+        self._classes = networks.classes
         self._enabled = enabled_indices(rules)
         self._sum = np.zeros(len(self._classes))
         self._events = 0
@@ -148,11 +148,11 @@ class Table:
         """Print what was heard on average."""
         if not self.windows:
             return
-        seconds = self._listener.heard_samples / self._listener.source.rate_hz
+        seconds = self._processor.heard_samples / self._processor.source.rate_hz
         order = sorted(self._enabled, key=lambda index: -self._sum[index])[:3]
         means = ", ".join(f"{self._classes[index].label} {self._sum[index] / self.windows:.2f}" for index in order)
         on_average = f"on average: {means}" if means else "every class is off"
-        lost = f", {self._listener.lost_samples} samples lost" if self._listener.lost_samples else ""
+        lost = f", {self._processor.lost_samples} samples lost" if self._processor.lost_samples else ""
         self._write(f"heard {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
 
     def _live_line(self, scores: Scores) -> str:

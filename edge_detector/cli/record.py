@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_detector.audio.resampler import StreamResampler
-from edge_detector.audio.segmenter import SHORTEST_SECONDS, Problem, Take, TakeCutter
+from edge_detector.audio.segmenter import SHORTEST_SECONDS, Problem, Recording, Segmenter
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
 from edge_detector.audio.wav_file import write_clip
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--press-enter needs a terminal to press Enter on; without it, clips begin by themselves")
     collection = Collection(options.output / options.label, options.label, options.count)
     view: View = JsonLines(collection) if options.json else Screen(collection, options, keys=keys)
-    cutter = TakeCutter(options.seconds, None if options.press_enter else options.louder_by)
+    cutter = Segmenter(options.seconds, None if options.press_enter else options.louder_by)
     source = open_argument(options.source)
     told = tuple(getattr(source, "warnings", ()))
     view.begin()
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _takes(source: Source, cutter: TakeCutter, view: "View", *, keys: bool) -> Iterator[Take]:
+def _takes(source: Source, cutter: Segmenter, view: "View", *, keys: bool) -> Iterator[Recording]:
     resampler, monitor = StreamResampler(source.rate_hz), SignalMonitor()
     while not source.ended:
         block = source.read(POLL_SECONDS)
@@ -75,7 +75,7 @@ def _takes(source: Source, cutter: TakeCutter, view: "View", *, keys: bool) -> I
         resampled = None if block is None else resampler.push(block)
         if resampled is not None:
             yield from cutter.push(resampled)
-            view.hear(cutter, monitor.push(resampled))
+            view.update(cutter, monitor.push(resampled))
     if (last := resampler.finish()) is not None:
         yield from cutter.push(last)
     yield from cutter.finish()
@@ -100,7 +100,7 @@ class Collection:
         """Whether as many were kept as were asked for."""
         return self.kept >= self.count
 
-    def add(self, take: Take) -> Path | None:
+    def add(self, take: Recording) -> Path | None:
         """Keep a take if it is fit to learn from; says where. Raises EdgeDetectorError if it cannot be written."""
         if take.problem is not None:
             self.refused[take.problem] += 1
@@ -118,10 +118,10 @@ class View(Protocol):
     def begin(self) -> None:
         """The source is open."""
 
-    def hear(self, cutter: TakeCutter, signal: SignalQuality) -> None:
+    def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Some sound was heard."""
 
-    def show(self, take: Take, path: Path | None) -> None:
+    def show(self, take: Recording, path: Path | None) -> None:
         """A take was kept under `path`, or was not."""
 
     def finish(self) -> None:
@@ -138,10 +138,10 @@ class JsonLines:
         """Say that sound is heard from now on."""
         self._print({"type": "listening", "label": self._collection.label})
 
-    def hear(self, cutter: TakeCutter, signal: SignalQuality) -> None:
+    def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Levels are for people."""
 
-    def show(self, take: Take, path: Path | None) -> None:
+    def show(self, take: Recording, path: Path | None) -> None:
         """Print what became of a take."""
         found = {"kept": path is not None, "path": None if path is None else str(path), "problem": take.problem}
         self._print({"type": "clip", **found, "seconds": round(take.seconds, 3), "peak_dbfs": round(take.peak_dbfs, 1)})
@@ -172,7 +172,7 @@ class Screen:
         when += ["when you press Enter"] if self._keys else []
         self._write(f"Make the sound: {self._options.seconds:g} s of it are kept {' or '.join(when)}. Ctrl-C ends it.")
 
-    def hear(self, cutter: TakeCutter, signal: SignalQuality) -> None:
+    def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Refresh the live line, and say when the microphone begins to give nothing."""
         if signal != self._signal and signal in ("silent", "flat"):
             self._write(f"nothing is heard, {ADVICE[signal]}")
@@ -183,7 +183,7 @@ class Screen:
             meter = f"{'#' * filled:<{METER_CHARACTERS}} {cutter.level_dbfs:6.1f} dBFS, room {cutter.room_dbfs:.0f}"
             self._write(f"{meter}   clip {self._collection.kept + 1} of {self._collection.count}: {taken}", end="")
 
-    def show(self, take: Take, path: Path | None) -> None:
+    def show(self, take: Recording, path: Path | None) -> None:
         """Say what became of a take."""
         if take.problem is not None:
             self._write(f"not kept, {ADVICE[take.problem]}")

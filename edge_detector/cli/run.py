@@ -11,7 +11,7 @@ from types import FrameType
 from edge_detector.config import Config, default_config, load_config, rules
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import broker_of, lasting_client_id
-from edge_detector.service.factory import load_ears_of
+from edge_detector.service.factory import load_networks_of
 from edge_detector.service.service import Service
 from edge_detector.service.state import open_state, state_folder
 
@@ -38,16 +38,16 @@ def run(config_path: Path | None) -> int:
     # Before the configuration is read: what changes from then on is reread.
     signal.signal(signal.SIGHUP, on_hangup)
     config = load_config(config_path) if config_path else default_config()
-    ears = load_ears_of(config)
+    networks = load_networks_of(config)
     for source in config.sources:
-        rules(ears.classes, source.hops_per_patch, config)
+        rules(networks.classes, source.hops_per_patch, config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     state = open_state(state_folder(), config.outbox)
     if state.lack is not None:
         LOG.warning("%s", state.lack)
     broker = broker_of(config.mqtt, lasting_client_id(config.node, state_folder()))
-    service = Service(config, ears, broker, state)
+    service = Service(config, networks, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))
     if failed and not stop.is_set():
         raise SourceError("no source is left to listen to; the log says why")

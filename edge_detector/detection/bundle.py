@@ -16,7 +16,7 @@ from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
-from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, Table
+from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, StrictTable
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
 """1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels among the outputs, and what a class is made of."""
@@ -252,7 +252,7 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
         data = parse_json(content)
     except ValueError as error:
         raise BundleError(f"{where} is not JSON: {error}") from error
-    table = Table(data, where, BundleError)
+    table = StrictTable(data, where, BundleError)
     major, minor = _schema(table)
     if major != SCHEMA_MAJOR or minor > SCHEMA_MINOR:
         raise BundleError(
@@ -330,7 +330,7 @@ def _rule_values(rule: Rule) -> dict[str, float]:
     return {key: value for key, value in asdict(rule).items() if key != "enabled"}
 
 
-def read_rule(table: Table, default: Rule) -> Rule:
+def read_rule(table: StrictTable, default: Rule) -> Rule:
     """A rule from a manifest or a configuration, absent keys taken from `default`."""
     on = table.number("on", default.on, low=0.0, high=1.0)
     rule = Rule(
@@ -349,14 +349,14 @@ def read_rule(table: Table, default: Rule) -> Rule:
     return rule
 
 
-def _schema(table: Table) -> tuple[int, int]:
+def _schema(table: StrictTable) -> tuple[int, int]:
     parts = table.text("schema").split(".")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004 - major.minor
         raise table.fail("schema", "must be written major.minor")
     return int(parts[0][:9]), int(parts[1][:9])
 
 
-def _sequence(table: Table) -> SequenceSpec:
+def _sequence(table: StrictTable) -> SequenceSpec:
     context = table.integer("context_frames", low=1, high=300)
     states = []
     for state in table.tables("states"):
@@ -377,7 +377,7 @@ def _sequence(table: Table) -> SequenceSpec:
     return spec
 
 
-def _log_offset(table: Table) -> float:
+def _log_offset(table: StrictTable) -> float:
     """What is added before the logarithm: VGGish's 0.01 where the manifest does not say. The rest of the front end is fixed."""
     given = dict(table.free("front_end"))
     offset = given.pop("log_offset", FRONT_END.log_offset)
@@ -389,7 +389,7 @@ def _log_offset(table: Table) -> float:
     return float(offset)
 
 
-def _embedder(table: Table, key: str) -> EmbedderId | None:
+def _embedder(table: StrictTable, key: str) -> EmbedderId | None:
     if not table.has(key):
         return None
     embedder = table.table(key)
@@ -398,7 +398,7 @@ def _embedder(table: Table, key: str) -> EmbedderId | None:
     return found
 
 
-def _outputs(table: Table) -> Outputs:
+def _outputs(table: StrictTable) -> Outputs:
     labels = table.pairs("audioset")
     outputs = Outputs(
         audioset=tuple(AudioSetLabel(name, mid) for name, mid in labels),
@@ -415,7 +415,7 @@ def _outputs(table: Table) -> Outputs:
     return outputs
 
 
-def _classes(table: Table) -> tuple[SoundClass, ...]:
+def _classes(table: StrictTable) -> tuple[SoundClass, ...]:
     classes = []
     items = table.tables("classes")
     if not 1 <= len(items) <= MAX_CLASSES:
@@ -446,7 +446,7 @@ def _classes(table: Table) -> tuple[SoundClass, ...]:
     return tuple(classes)
 
 
-def _evidence(table: Table) -> Evidence:
+def _evidence(table: StrictTable) -> Evidence:
     most = 1 << 31
     keys = ("originals", "clips", "found", "others", "false")
     evidence = Evidence(**{key: table.integer(key, low=0, high=most) for key in keys})
@@ -454,7 +454,7 @@ def _evidence(table: Table) -> Evidence:
     return evidence
 
 
-def _require_outputs(table: Table, classes: tuple[SoundClass, ...], outputs: Outputs | None) -> None:
+def _require_outputs(table: StrictTable, classes: tuple[SoundClass, ...], outputs: Outputs | None) -> None:
     """Refuse a class that is made of something the sequence step does not give."""
     names = {label.name for label in outputs.audioset} if outputs else set()
     of_the_model = set(outputs.sequence) if outputs else set()
@@ -469,7 +469,7 @@ def _require_outputs(table: Table, classes: tuple[SoundClass, ...], outputs: Out
             raise table.refuse(f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have")
 
 
-def _require_short(table: Table, text: str) -> None:
+def _require_short(table: StrictTable, text: str) -> None:
     if not is_plain(text) or len(text) > MOST_SHOWN_CHARACTERS:
         allowed = f"one line of at most {MOST_SHOWN_CHARACTERS} characters, without control characters"
         raise table.refuse(f"{text[:MAX_SLUG_CHARACTERS]!r} must be {allowed}")

@@ -12,7 +12,7 @@ from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.detection.load_shedding import LoadShedder
 from edge_detector.detection.logmel import LogMelStream
 from edge_detector.detection.networks import Embedder, SequenceStep
-from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.state_bank import StateBank
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Codes, Detection, Embedding, EndReason, EventEnd, Float32, Patch, Scores
@@ -22,7 +22,7 @@ PROBABILITY_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class Networks:
     """The two networks and what lies around them; shared by all sources of the one thread that runs them.
 
     Attributes:
@@ -44,7 +44,7 @@ class Model:
         """The patch's embedding in AudioSet's form."""
         return Embedding(quantise(self.embedder.embed(patch.log_mel), self.pca))
 
-    def step(self, codes: Codes, bank: Bank) -> tuple[Float32, Bank]:
+    def step(self, codes: Codes, bank: StateBank) -> tuple[Float32, StateBank]:
         """The outputs of the due row, each in [0, 1], and the bank after the step. Raises BundleError for any other output."""
         outputs, states = self.sequence.step(codes, bank.next_row, bank.states)
         # In this form, since no comparison with NaN is true.
@@ -55,12 +55,12 @@ class Model:
             )
         return np.clip(outputs, 0.0, 1.0), bank.stepped(states)
 
-    def empty_bank(self) -> Bank:
+    def empty_bank(self) -> StateBank:
         """A bank as at the start of a stream."""
-        return Bank.empty(self.spec.context_frames, [state.shape for state in self.spec.states])
+        return StateBank.empty(self.spec.context_frames, [state.shape for state in self.spec.states])
 
 
-class Hearing:
+class StreamDetector:
     """Turns the blocks of one source into scores, one each hop, and detections.
 
     Each of the k phases of a hop has a bank of its own, so that every state steps once per 0.96 s, as it was trained.
@@ -70,7 +70,7 @@ class Hearing:
 
     """
 
-    def __init__(self, model: Model, decider: Decider, *, hops_per_patch: int = 1) -> None:
+    def __init__(self, model: Networks, decider: Decider, *, hops_per_patch: int = 1) -> None:
         self._model = model
         self._decider = decider
         self._log_mel = LogMelStream(hops_per_patch, model.log_offset)

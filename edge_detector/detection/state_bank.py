@@ -9,7 +9,7 @@ from edge_detector.types import Float32
 
 
 @dataclass(frozen=True, slots=True)
-class Bank:
+class StateBank:
     """Recurrent states of one phase of one source, before or after a step.
 
     Attributes:
@@ -22,7 +22,7 @@ class Bank:
     steps: int = 0
 
     @classmethod
-    def empty(cls, rows: int, row_shapes: Sequence[tuple[int, ...]]) -> "Bank":
+    def empty(cls, rows: int, row_shapes: Sequence[tuple[int, ...]]) -> "StateBank":
         """All-zero states with `rows` = R rows, each of the given shape."""
         return cls(tuple(np.zeros((rows, *shape), np.float32) for shape in row_shapes))
 
@@ -41,7 +41,7 @@ class Bank:
         """Frames that the row read last has seen: 1 to R, 0 before the first step."""
         return min(self.steps, self.rows)
 
-    def with_due_row_zeroed(self) -> "Bank":
+    def with_due_row_zeroed(self) -> "StateBank":
         """The bank as it must enter the next step: the row whose turn it is starts anew."""
         due = self.steps % self.rows
         fresh = tuple(state.copy() for state in self.states)
@@ -49,6 +49,6 @@ class Bank:
             state[due] = 0.0
         return replace(self, states=fresh)
 
-    def stepped(self, states: tuple[Float32, ...]) -> "Bank":
+    def stepped(self, states: tuple[Float32, ...]) -> "StateBank":
         """The bank after a step that returned `states`."""
-        return Bank(states, self.steps + 1)
+        return StateBank(states, self.steps + 1)

@@ -28,9 +28,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_detector.backoff import Backoff
 from edge_detector.errors import BrokerError
-from edge_detector.heartbeat import Pulse
+from edge_detector.heartbeat import Heartbeat
 from edge_detector.mqtt.address import Broker
-from edge_detector.mqtt.inbox import Acknowledged, Answered, Connected, Disconnected, Notice, Unheard
+from edge_detector.mqtt.inbox import Acknowledged, Answered, Connected, Disconnected, Notice, SubscriptionRefused
 from edge_detector.mqtt.outbox import IN_FLIGHT
 from edge_detector.mqtt.refusals import TAKEN_OVER, lost, no_answer, refused
 from edge_detector.mqtt.troubles import OVERLONG
@@ -176,14 +176,14 @@ class Network:
     def __init__(
         self,
         client: Client,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         *,
         failed: Callable[[Exception], None],
         broken: Callable[[Exception], None],
         wait_seconds: Callable[[], float],
     ) -> None:
         self._client = client
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._failed = failed
         self._broken = broken
         self._wait_seconds = wait_seconds
@@ -199,7 +199,7 @@ class Network:
 
     def start(self) -> None:
         """Begin to connect."""
-        self._pulse.beat("start")
+        self._heartbeat.beat("start")
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
@@ -216,7 +216,7 @@ class Network:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._pulse.beat("connect", CONNECT_SECONDS)
+            self._heartbeat.beat("connect", CONNECT_SECONDS)
             try:
                 self._client.reconnect()
             except Exception as error:  # noqa: BLE001 - whatever it fails of is said, and it is tried again
@@ -225,12 +225,12 @@ class Network:
                 self._serve()
             self._hang_up()
             self._wait(self._wait_seconds())
-        self._pulse.end()
+        self._heartbeat.end()
 
     def _serve(self) -> None:
         try:
             while self._client.loop(TURN_SECONDS) == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._pulse.beat("exchange with the broker")
+                self._heartbeat.beat("exchange with the broker")
                 if self._cut.is_set() or (self._stopping.is_set() and time.monotonic() >= self._stop_by_seconds):
                     break
         except Exception as error:  # noqa: BLE001 - whatever a packet leads to ends its connection, never this thread
@@ -249,7 +249,7 @@ class Network:
     def _wait(self, seconds: float) -> None:
         ends_at = time.monotonic() + seconds
         while not self._stopping.is_set() and (left := ends_at - time.monotonic()) > 0:
-            self._pulse.beat("pause before the next attempt")
+            self._heartbeat.beat("pause before the next attempt")
             self._stopping.wait(min(left, TURN_SECONDS))
 
 
@@ -345,9 +345,13 @@ class Connection:
         self._contest = Backoff(*CONTEST_SECONDS, dice)
         self._unread_messages = 0
         self.retry_seconds = 0.0
-        self.pulse = Pulse("network")
+        self.heartbeat = Heartbeat("network")
         self._network = Network(
-            self._client, self.pulse, failed=self._fail_to_connect, broken=self._break, wait_seconds=lambda: self.retry_seconds
+            self._client,
+            self.heartbeat,
+            failed=self._fail_to_connect,
+            broken=self._break,
+            wait_seconds=lambda: self.retry_seconds,
         )
         self._client.will_set(last_will.topic, last_will.payload, last_will.qos, last_will.retained)
         self._client.acknowledged = self._on_acknowledged
@@ -412,7 +416,7 @@ class Connection:
             return
         if self._overlong >= MOST_OVERLONG:
             for each in filters:
-                self._notice(Unheard(each, OVERLONG))
+                self._notice(SubscriptionRefused(each, OVERLONG))
             return
         self._asked.append(filters)  # before: the answer may be here before the call is back
         if self._broker.protocol == "5":
@@ -497,7 +501,7 @@ class Connection:
     def _on_subscribe(self, _client: paho.Client, _data: object, _mid: int, reasons: list[Any], _more: object) -> None:
         for topic_filter, reason in zip(self._asked.popleft() if self._asked else (), reasons, strict=False):
             if reason.is_failure:
-                self._notice(Unheard(topic_filter, str(reason)))
+                self._notice(SubscriptionRefused(topic_filter, str(reason)))
 
     def _on_message(self, _client: paho.Client, _data: object, got: paho.MQTTMessage) -> None:
         message = _received(got)

@@ -8,7 +8,7 @@ SLOW_SECONDS = 2.0
 QUICK_SECONDS = 1.0
 
 
-class Link:
+class FlowControl:
     """One connection's flow. A slow link queues what is sent to it, unseen; an event must never wait behind that.
 
     Args:

@@ -20,7 +20,7 @@ class Verdict:
     limit: int | None
 
 
-class Suspicion:
+class HangUpTracker:
     """Learns from cut connections. After one, everything goes alone until the broker has taken what was unanswered.
 
     What is cut three times while it is alone on its way, each time after others had been taken, is given up. An event is only

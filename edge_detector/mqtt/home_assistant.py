@@ -145,7 +145,7 @@ class Rediscovery:
     prefix: str = DEFAULT_PREFIX
     _due_at_seconds: float | None = field(default=None, init=False)
 
-    def hear(self, message: Message, now_seconds: float) -> None:
+    def handle(self, message: Message, now_seconds: float) -> None:
         """Take note of a message, if it is Home Assistant's birth. Several before the delay is over count as one."""
         if message.topic == birth_topic(self.prefix) and message.payload == ONLINE.encode() and self._due_at_seconds is None:
             first, last = REDISCOVERY_SECONDS

@@ -41,7 +41,7 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
+class SubscriptionRefused:
     """The broker will not send us what is published under a topic filter."""
 
     topic_filter: str
@@ -65,7 +65,7 @@ class Overwritten:
     topic: str
 
 
-Notice: TypeAlias = Connected | Disconnected | Acknowledged | Unheard | Answered | Overwritten | Stored
+Notice: TypeAlias = Connected | Disconnected | Acknowledged | SubscriptionRefused | Answered | Overwritten | Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Inbox:
         """Take what must not be missed."""
         self._queue.put(item)
 
-    def hear(self, timeout_seconds: float) -> Iterator[Item]:
+    def receive(self, timeout_seconds: float) -> Iterator[Item]:
         """What is there, waiting for the first of it if need be."""
         try:
             yield self._queue.get(timeout=max(0.0, timeout_seconds))

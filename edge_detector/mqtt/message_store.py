@@ -28,7 +28,7 @@ class ShelfError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredMessage:
     """A message, the name it is known by, and the outbox's age in seconds when it was put there."""
 
     key: str
@@ -60,15 +60,15 @@ class Change:
 
     """
 
-    add: Sequence[Row] = ()
-    keep_open: Sequence[Row] = ()
+    add: Sequence[StoredMessage] = ()
+    keep_open: Sequence[StoredMessage] = ()
     close: Collection[str] = ()
     remove: Collection[str] = ()
-    bury: Mapping[str, str] = field(default_factory=dict)
+    to_dead_letters: Mapping[str, str] = field(default_factory=dict)
     age_seconds: float = 0.0
 
 
-class Shelf(Protocol):
+class MessageStore(Protocol):
     """Where rows lie. Every method may raise ShelfError.
 
     Attributes:
@@ -89,7 +89,7 @@ class Shelf(Protocol):
         """Take away the oldest rows beyond `max_messages` and those too old, none of `keep`; how many, at most TRIM_MESSAGES."""
         ...
 
-    def oldest(self, limit: int) -> list[Row]:
+    def oldest(self, limit: int) -> list[StoredMessage]:
         """The first rows in the order they were put there."""
         ...
 
@@ -97,7 +97,7 @@ class Shelf(Protocol):
         """Number of rows."""
         ...
 
-    def open_events(self) -> list[Row]:
+    def open_events(self) -> list[StoredMessage]:
         """The start messages of events that no end has closed, in order."""
         ...
 
@@ -109,15 +109,15 @@ class Shelf(Protocol):
         """Let go of it."""
 
 
-class MemoryShelf:
+class MemoryStore:
     """Rows that last as long as the process."""
 
     def __init__(self) -> None:
         self.age_seconds = 0.0
         self.damage: str | None = None
         self.lost = 0
-        self._rows: dict[str, Row] = {}
-        self._open: dict[str, Row] = {}
+        self._rows: dict[str, StoredMessage] = {}
+        self._open: dict[str, StoredMessage] = {}
         self._dead: deque[tuple[Message, str]] = deque(maxlen=DEAD_LETTERS)
 
     def apply(self, change: Change) -> None:
@@ -133,7 +133,7 @@ class MemoryShelf:
             self._open.pop(event, None)
         for key in change.remove:
             self._rows.pop(key, None)
-        for key, reason in change.bury.items():
+        for key, reason in change.to_dead_letters.items():
             if letter := self._rows.pop(key, None):
                 self._dead.append((letter.message, reason))
         self.age_seconds = change.age_seconds
@@ -147,7 +147,7 @@ class MemoryShelf:
             del self._rows[key]
         return len(gone)
 
-    def oldest(self, limit: int) -> list[Row]:
+    def oldest(self, limit: int) -> list[StoredMessage]:
         """As Shelf says."""
         return [row for row, _ in zip(self._rows.values(), range(limit), strict=False)]
 
@@ -155,7 +155,7 @@ class MemoryShelf:
         """As Shelf says."""
         return len(self._rows)
 
-    def open_events(self) -> list[Row]:
+    def open_events(self) -> list[StoredMessage]:
         """As Shelf says."""
         return list(self._open.values())
 

@@ -9,7 +9,7 @@ from edge_detector.audio.sample_clock import Anchor
 from edge_detector.bounded_files import parse_json
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.mqtt.telemetry import Vitals
+from edge_detector.mqtt.telemetry import Telemetry
 from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
 from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality, SourceState
@@ -138,11 +138,11 @@ def interrupted(started: Message, now_utc_seconds: float) -> Message:
     return replace(started, payload=_json({**start, **end}), message_id=end["message_id"])
 
 
-def telemetry(base: str, vitals: Vitals, now_utc_seconds: float) -> Message:
+def telemetry(base: str, telemetry: Telemetry, now_utc_seconds: float) -> Message:
     """How the service is doing."""
-    figures = asdict(vitals)
+    figures = asdict(telemetry)
     period = figures.pop("period")
-    troubles = {"troubles": vitals.troubles.sentences}
+    troubles = {"troubles": telemetry.troubles.sentences}
     payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures, **troubles}
     return Message(f"{base}/telemetry", _json(payload), qos=0, retained=True)
 

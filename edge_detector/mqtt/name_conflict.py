@@ -15,7 +15,7 @@ def own_filters(base: str) -> tuple[str, ...]:
     return (f"{base}/status", f"{base}/+/availability", f"{base}/+/class/+", f"{base}/+/health")
 
 
-class Namesake:
+class NameConflict:
     """Hears the node's own health topics. `hear` belongs to one thread; `trouble` may be asked for by any.
 
     Args:
@@ -30,7 +30,7 @@ class Namesake:
         self._ours: set[str] = set()
         self._heard_at_seconds: float | None = None
 
-    def hear(self, message: Message, now_seconds: float) -> bool:
+    def handle(self, message: Message, now_seconds: float) -> bool:
         """Take note of a message. Returns whether somebody else has published it as this node.
 
         What the broker had retained is an earlier process's, until our own has been there.

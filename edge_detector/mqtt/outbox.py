@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from edge_detector.mqtt.message_store import TRIM_MESSAGES, Change, MemoryShelf, Row, Shelf, ended, started
+from edge_detector.mqtt.message_store import TRIM_MESSAGES, Change, MemoryStore, MessageStore, StoredMessage, ended, started
 from edge_detector.mqtt.store_thread import Disk, Pending, Report, Run, Trim, Turn, at_once
 from edge_detector.types import Message
 
@@ -71,24 +71,24 @@ class Outbox:
 
     def __init__(
         self,
-        open_shelf: Callable[[], Shelf] | None,
+        open_store: Callable[[], MessageStore] | None,
         clock: Callable[[], float],
         *,
         max_messages: int = 10_000,
         max_age_seconds: float = 7 * 86_400.0,
         run: Run = at_once,
     ) -> None:
-        self._disk = None if open_shelf is None else Disk(open_shelf)
+        self._disk = None if open_store is None else Disk(open_store)
         self._run = run
         self._clock = clock
         self._max_messages = max_messages
-        self._max_memory = max_messages if open_shelf is None else min(max_messages, MEMORY_MESSAGES)
+        self._max_memory = max_messages if open_store is None else min(max_messages, MEMORY_MESSAGES)
         self._max_age_seconds = max_age_seconds
-        self._memory = MemoryShelf()  # what the disk has not got yet
+        self._memory = MemoryStore()  # what the disk has not got yet
         self._turn: _Outstanding | None = None
         self._hangs = False
         self._is_open = False
-        self._rows: list[Row] = []  # the oldest on disk
+        self._rows: list[StoredMessage] = []  # the oldest on disk
         self._on_disk = 0
         self._in_flight: set[str] = set()
         self._owed: set[str] = set()  # settled, but the disk has not been told
@@ -110,8 +110,8 @@ class Outbox:
 
     def open_events(self) -> list[Message]:
         """The start messages of events that no end has closed; before anything is published, those that a crash interrupted."""
-        on_disk: list[Row] = []
-        return [row.message for row in self._ask(lambda shelf: shelf.open_events(), on_disk) + self._memory.open_events()]
+        on_disk: list[StoredMessage] = []
+        return [row.message for row in self._ask(lambda store: store.open_events(), on_disk) + self._memory.open_events()]
 
     def forget(self, start: Message) -> None:
         """Take the event of this start message for ended, although nobody says so."""
@@ -123,12 +123,12 @@ class Outbox:
     def dead_letters(self) -> list[tuple[Message, str]]:
         """The newest messages that the broker refused, with its reasons. They are not tried again."""
         on_disk: list[tuple[Message, str]] = []
-        return self._ask(lambda shelf: shelf.dead_letters(), on_disk) + self._memory.dead_letters()
+        return self._ask(lambda store: store.dead_letters(), on_disk) + self._memory.dead_letters()
 
     def commit(self, added: Sequence[Message], delivered: Collection[str] = (), refused: Mapping[str, str] | None = None) -> None:
         """Keep new events, which can be taken once they are on disk, and take out delivered and refused ones, by message id."""
-        self._add([Row(message.message_id or "", message, self._age_seconds) for message in added])
-        self._settle(delivered, refused or {})
+        self._add([StoredMessage(message.message_id or "", message, self._age_seconds) for message in added])
+        self._on_acknowledged_message(delivered, refused or {})
         self._go_on()
         if self._memory.count() > self._max_memory:
             self._trim_memory()
@@ -152,7 +152,7 @@ class Outbox:
         """Whether the disk has something to do: `tend` is then to be called each second."""
         return self._turn is not None
 
-    def tend(self) -> None:
+    def run_maintenance(self) -> None:
         """To be called every few seconds: tries the disk, often while it fails and else seldom, and drops what is too old."""
         if self._clock() >= self._next_aging_seconds and (self._disk is None or self.trouble is not None):
             self._next_aging_seconds = self._clock() + AGE_EVERY_SECONDS
@@ -173,7 +173,7 @@ class Outbox:
     def _age_seconds(self) -> float:
         return self._clock() + self._age_offset_seconds
 
-    def _add(self, rows: list[Row]) -> None:
+    def _add(self, rows: list[StoredMessage]) -> None:
         for row in rows:
             event = ended(row.key)
             # The start of such an event may be open on disk, where it would look interrupted for ever.
@@ -181,7 +181,7 @@ class Outbox:
                 self._ended.add(event)
         self._memory.apply(Change(add=rows, age_seconds=self._age_seconds))
 
-    def _settle(self, delivered: Collection[str], refused: Mapping[str, str]) -> None:
+    def _on_acknowledged_message(self, delivered: Collection[str], refused: Mapping[str, str]) -> None:
         if not self._owed:
             self._forget_by_seconds = self._clock() + FORGET_SECONDS
         for key in (*delivered, *refused):
@@ -193,13 +193,13 @@ class Outbox:
                 self._buried[key] = refused[key]
             elif self._disk is not None:
                 self._owed.add(key)
-        self._memory.apply(Change(remove=delivered, bury=refused, age_seconds=self._age_seconds))
+        self._memory.apply(Change(remove=delivered, to_dead_letters=refused, age_seconds=self._age_seconds))
         self.refused_messages += len(refused)
 
     def _is_handed(self, key: str) -> bool:
         return self._turn is not None and key in self._turn.keys
 
-    def _free(self) -> Iterator[Row]:
+    def _free(self) -> Iterator[StoredMessage]:
         """What may be taken, in order."""
         # Deliveries that the disk cannot be told of are bounded: a crash would send as many again.
         if len(self._owed) < MEMORY_MESSAGES:
@@ -207,19 +207,19 @@ class Outbox:
         if self._disk is None or self.trouble is not None:
             yield from (row for row in self._memory.oldest(IN_FLIGHT + len(self._in_flight)) if row.key not in self._in_flight)
 
-    def _free_on_disk(self) -> Iterator[Row]:
+    def _free_on_disk(self) -> Iterator[StoredMessage]:
         gone = self._in_flight, self._owed, self._doubtful, self._buried
         return (row for row in self._rows if not any(row.key in keys for keys in gone))
 
     def _go_on(self) -> None:
         """Hear what the disk has done, and give it its next turn."""
-        self._hear()
+        self._collect()
         for _ in range(3):  # a disk without a thread does it at once: is opened, written and read
             turn = self._next_turn() if self._disk is not None and self._turn is None else None
             if turn is None:
                 break
-            self._give(turn)
-            self._hear()
+            self._hand_over(turn)
+            self._collect()
         on_disk = self._on_disk - len(self._owed) - len(self._buried)
         self.depth = max(0, on_disk) + self._memory.count()
 
@@ -258,7 +258,7 @@ class Outbox:
             self._memory.hand_over(age_seconds),
             close=frozenset(self._ended),
             remove=frozenset(self._owed),
-            bury=dict(self._buried),
+            to_dead_letters=dict(self._buried),
             age_seconds=age_seconds,
         )
 
@@ -274,14 +274,14 @@ class Outbox:
         self.dropped_messages += self._memory.trim(self._max_memory, self._age_seconds - self._max_age_seconds, keep)
         self._go_on()
 
-    def _give(self, turn: Turn) -> None:
+    def _hand_over(self, turn: Turn) -> None:
         disk, change = self._disk, turn.change
         if disk is None:
             return
         keys = frozenset(row.key for row in (*change.add, *change.keep_open)) if change is not None else frozenset()
         self._turn = _Outstanding(change, keys, turn.limit, self._clock(), self._run(lambda: disk.do(turn), self.wake))
 
-    def _hear(self) -> None:
+    def _collect(self) -> None:
         turn = self._turn
         if turn is None:
             return
@@ -289,7 +289,7 @@ class Outbox:
             self._turn = None
             self._learn(turn, turn.answer.result())
         elif self._clock() - turn.since_seconds >= HANG_SECONDS:
-            self._hang()
+            self._note_hang()
 
     def _learn(self, turn: _Outstanding, report: Report) -> None:
         if self._hangs:
@@ -320,21 +320,21 @@ class Outbox:
         self._owed |= self._doubtful
         self._doubtful.clear()
         self._ended.difference_update(change.close)
-        for key in change.bury:
+        for key in change.to_dead_letters:
             self._buried.pop(key, None)
 
     def _fail(self, reason: str) -> None:
         self.trouble = f"events wait in memory and would not survive a restart: {reason}"
         self._next_mend_seconds = self._clock() + MEND_EVERY_SECONDS
 
-    def _hang(self) -> None:
+    def _note_hang(self) -> None:
         self._hangs = True
         self._fail(_HANGS)
 
     def _wait(self, seconds: float) -> None:
         """Give the disk so long to do its turn."""
         if self._turn is not None and not self._answer(self._turn.answer, seconds):
-            self._hang()
+            self._note_hang()
         self._go_on()
 
     def _answer(self, pending: Pending[object], seconds: float) -> bool:
@@ -344,7 +344,7 @@ class Outbox:
             return False
         return True
 
-    def _ask(self, question: Callable[[Shelf], Answer], otherwise: Answer) -> Answer:
+    def _ask(self, question: Callable[[MessageStore], Answer], otherwise: Answer) -> Answer:
         disk = self._disk
         self._wait(OPEN_SECONDS)
         if disk is None or self._turn is not None:

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from edge_detector.heartbeat import Pulse
+from edge_detector.heartbeat import Heartbeat
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.client import Connection, Explain, matches, packet_bytes
-from edge_detector.mqtt.flow_control import Link
-from edge_detector.mqtt.hang_ups import Suspicion
+from edge_detector.mqtt.flow_control import FlowControl
+from edge_detector.mqtt.hang_ups import HangUpTracker
 from edge_detector.mqtt.inbox import (
     Acknowledged,
     Answered,
@@ -23,7 +23,7 @@ from edge_detector.mqtt.inbox import (
     Item,
     Overwritten,
     Stored,
-    Unheard,
+    SubscriptionRefused,
     is_event,
 )
 from edge_detector.mqtt.outbox import Outbox
@@ -108,8 +108,8 @@ class Publisher:
         self._in_flight: dict[int, Message] = {}
         self._online = threading.Event()
         self._connects = self._stale = self._refused_states = self._corrections = self._turns = 0
-        self._link = Link(time.monotonic)
-        self._suspicion = Suspicion()
+        self._flow_control = FlowControl(time.monotonic)
+        self._hang_ups = HangUpTracker()
         self._longest_packet: int | None = None
         self._aside: list[Message] = []
         self._loose: dict[str, int] = {}
@@ -119,14 +119,14 @@ class Publisher:
         self._losses: deque[float] = deque(maxlen=MANY_LOSSES)
         self._shed_at_seconds: float | None = None
         self._online_at_seconds = 0.0
-        self._pulse = Pulse("publisher")
+        self._heartbeat = Heartbeat("publisher")
         self.troubles: tuple[str, ...] = ()
         self._troubles = TroubleLog()
         self._closing: Close | None = None
         self._said_farewell = False
         self._delivered_all = False
         self._worker = threading.Thread(target=self._work, name="publisher", daemon=True)
-        self._connection = Connection(broker, last_will, self._inbox.put, self._hear, explain)
+        self._connection = Connection(broker, last_will, self._inbox.put, self._on_message_received, explain)
 
     @property
     def dropped_events(self) -> int:
@@ -171,7 +171,7 @@ class Publisher:
     @property
     def hung(self) -> str | None:
         """Which thread makes no progress although it waits for nothing that could take so long, in a sentence."""
-        return self._pulse.overdue or self._connection.pulse.overdue
+        return self._heartbeat.overdue or self._connection.heartbeat.overdue
 
     def contest(self) -> None:
         """Another client has our id, or our name: stay away for longer where the connection is lost."""
@@ -184,7 +184,7 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to connect, in the background; a broker that is not there yet is tried again for ever."""
-        self._pulse.beat("start")
+        self._heartbeat.beat("start")
         self._worker.start()
         self._connection.start()
 
@@ -225,20 +225,20 @@ class Publisher:
             LOG.critical("the publisher has failed (%s: %s)", type(error).__name__, error)
         else:
             self._delivered_all = self._said_farewell and self._quiet and not self.outbox.depth
-        self._pulse.end()
+        self._heartbeat.end()
 
     def _turn(self) -> None:
-        self._pulse.beat("wait for messages")
-        for item in self._inbox.hear(self._patience_seconds):
+        self._heartbeat.beat("wait for messages")
+        for item in self._inbox.receive(self._patience_seconds):
             self._handle(item)
-        self._pulse.beat("exchange with the broker")
+        self._heartbeat.beat("exchange with the broker")
         self._commit()
         self._correct()
         self._say_farewell_in_time()
-        self._pump()
-        self.outbox.tend()
+        self._send_pending()
+        self.outbox.run_maintenance()
         self._troubles.say(self.outbox.trouble, self.dropped_messages, self.dropped_events)
-        self._look_for_trouble()
+        self._poll_troubles()
 
     @property
     def _quiet(self) -> bool:
@@ -263,17 +263,17 @@ class Publisher:
             case Message():
                 self._accept(item)
             case Acknowledged():
-                self._settle(item)
+                self._on_acknowledged_message(item)
             case Answered():
-                self._link.answered()
+                self._flow_control.answered()
                 self._loose.clear()
             case Overwritten(topic):
                 self._overwritten.setdefault(topic, None)
-            case Unheard(topic_filter, refusal):
+            case SubscriptionRefused(topic_filter, refusal):
                 if topic_filter not in self._own_filters:
                     self._troubles.refuse(topic_filter, refusal, "the broker will not send us")
             case Connected():
-                self._greet(item)
+                self._on_connected(item)
             case Disconnected():
                 self._end_connection()
             case Close():
@@ -290,9 +290,9 @@ class Publisher:
             self._retained[message.topic] = self._due[message.topic] = message
         elif not self._online.is_set():
             self._stale += 1
-        elif self._suspicion.suspects(message.topic, packet_bytes(message)):
+        elif self._hang_ups.suspects(message.topic, packet_bytes(message)):
             self._due[message.topic] = replace(message, qos=1)  # only so is it known whether the broker takes it
-        elif self._link.takes_loose:
+        elif self._flow_control.takes_loose:
             self._send(message)
         else:
             self._stale += 1
@@ -303,9 +303,9 @@ class Publisher:
             self.outbox.commit(self._decided, self._delivered, self._refused)
             self._decided, self._delivered, self._refused = [], [], {}
 
-    def _greet(self, connected: Connected) -> None:
-        self._link.begin(connected.window)
-        self._suspicion.begin()
+    def _on_connected(self, connected: Connected) -> None:
+        self._flow_control.begin(connected.window)
+        self._hang_ups.begin()
         self._longest_packet = connected.longest_packet
         self._online.set()
         self._online_at_seconds = time.monotonic()
@@ -326,16 +326,16 @@ class Publisher:
         self._in_flight.clear()
         self._loose.clear()
         self._aside.clear()
-        self._link.begin(0)
+        self._flow_control.begin(0)
         self.outbox.release()
 
     def _blame(self) -> None:
         unanswered = {_key(message): packet_bytes(message) for message in self._in_flight.values()}
         by_key = {_key(message): message for message in self._in_flight.values()}
-        unanswered.update({topic: size for topic, size in self._loose.items() if size > self._suspicion.proven})
+        unanswered.update({topic: size for topic, size in self._loose.items() if size > self._hang_ups.proven})
         events = [key for key, message in by_key.items() if message.message_id is not None]
-        verdict = self._suspicion.cut(unanswered, events)
-        self._connection.patient = self._suspicion.careful
+        verdict = self._hang_ups.cut(unanswered, events)
+        self._connection.patient = self._hang_ups.careful
         if verdict is not None and verdict.key in by_key:
             message = by_key[verdict.key]
             reason = HANGS_UP if verdict.limit is None else f"{TOO_LARGE}: it hangs up at {verdict.limit} bytes"
@@ -343,15 +343,15 @@ class Publisher:
             self._refuse(message, reason)
             self._commit()
 
-    def _pump(self) -> None:
+    def _send_pending(self) -> None:
         """Send what the broker has room for: events, states, of each topic only the latest, and the rest where that is little."""
         if not self._online.is_set():
             return
         self._send_status_in_time()
-        if self._suspicion.careful:
+        if self._hang_ups.careful:
             self._pump_carefully()
             return
-        room = self._link.window - len(self._in_flight)
+        room = self._flow_control.window - len(self._in_flight)
         if room > 0:
             # Three events for each state: neither keeps the other waiting for ever.
             self._turns += 1
@@ -361,13 +361,13 @@ class Publisher:
                     self._send(message)
                     room -= 1
         self._send_states(room)
-        if self._link.wants_ping and self._connection.ping():
-            self._link.pinged()
+        if self._flow_control.wants_ping and self._connection.ping():
+            self._flow_control.pinged()
 
     def _send_status_in_time(self) -> None:
         """Neither greeting nor farewell waits for long behind the rest, nor for the window, only for the broker's own bound."""
         late = self._said_farewell or time.monotonic() - self._online_at_seconds >= GREET_SECONDS
-        bound = 1 if self._suspicion.careful and not self._said_farewell else self._link.most
+        bound = 1 if self._hang_ups.careful and not self._said_farewell else self._flow_control.most
         if late and self._greeting_topic in self._due and len(self._in_flight) < bound:
             self._send(self._due.pop(self._greeting_topic))
 
@@ -376,7 +376,7 @@ class Publisher:
         for message in self._due.values():
             if room <= 0:
                 break
-            if message.qos or self._link.takes_loose:
+            if message.qos or self._flow_control.takes_loose:
                 chosen.append(message)
                 room -= message.qos
         for message in chosen:
@@ -386,15 +386,15 @@ class Publisher:
     def _pump_carefully(self) -> None:
         """One message at a time, so that it is known which one the broker hangs up at."""
         while not self._in_flight:
-            if not self._suspicion.any_left and not any(map(self._suspects, self._due.values())):
-                self._suspicion.clear()
+            if not self._hang_ups.any_left and not any(map(self._suspects, self._due.values())):
+                self._hang_ups.clear()
                 self._connection.patient = False
-                self._pump()
+                self._send_pending()
                 return
             message = self._next_alone()
             if message is None:
                 if time.monotonic() - self._online_at_seconds > QUIET_SECONDS:
-                    self._suspicion.clear()
+                    self._hang_ups.clear()
                     self._connection.patient = False
                 return
             if not self._send(message if message.qos else replace(message, qos=1)):
@@ -402,10 +402,10 @@ class Publisher:
 
     def _next_alone(self) -> Message | None:
         """Something small to see that the broker takes anything; events; states, small ones first; what was cut, at the end."""
-        struck = [message for message in self._due.values() if self._suspicion.struck(_key(message))]
+        struck = [message for message in self._due.values() if self._hang_ups.struck(_key(message))]
         others = [message for message in self._due.values() if message not in struck and message.topic != self._greeting_topic]
         smallest = min(others, key=packet_bytes, default=None)
-        if self._suspicion.took_some or smallest is None:
+        if self._hang_ups.took_some or smallest is None:
             event = self._next_event()
             if event is not None:
                 return event
@@ -421,13 +421,13 @@ class Publisher:
 
     def _next_event(self) -> Message | None:
         while not self._said_farewell and (taken := self.outbox.take(1)):
-            if not self._suspicion.struck(_key(taken[0])):
+            if not self._hang_ups.struck(_key(taken[0])):
                 return taken[0]
             self._aside.append(taken[0])
         return None
 
     def _suspects(self, message: Message) -> bool:
-        return self._suspicion.suspects(_key(message), packet_bytes(message))
+        return self._hang_ups.suspects(_key(message), packet_bytes(message))
 
     def _send(self, message: Message) -> bool:
         """Send or refuse a message. False where there is no connection to send it by."""
@@ -442,12 +442,12 @@ class Publisher:
             return True
         if mid is not None:
             self._in_flight[mid] = message
-            self._link.sent(mid)
+            self._flow_control.sent(mid)
         elif message.message_id is not None:
             self.outbox.release([message.message_id])
         elif not message.qos:
             self._loose[message.topic] = packet_bytes(message)
-            self._link.sent_loose()
+            self._flow_control.sent_loose()
         return mid is not None or not message.qos
 
     def _problem(self, message: Message) -> str | None:
@@ -455,18 +455,18 @@ class Publisher:
         size = packet_bytes(message)
         if self._longest_packet is not None and size > self._longest_packet:
             return f"{TOO_LARGE}: it takes {self._longest_packet} bytes"
-        if self._suspicion.limit is not None and size >= self._suspicion.limit:
-            return f"{TOO_LARGE}: it hangs up at {self._suspicion.limit} bytes"
+        if self._hang_ups.limit is not None and size >= self._hang_ups.limit:
+            return f"{TOO_LARGE}: it hangs up at {self._hang_ups.limit} bytes"
         if message.message_id is None and self._given_up.get(message.topic) == message.payload:
             return HANGS_UP
         return None
 
-    def _settle(self, acknowledged: Acknowledged) -> None:
+    def _on_acknowledged_message(self, acknowledged: Acknowledged) -> None:
         message = self._in_flight.pop(acknowledged.mid, None)
         if message is None:
             return
-        self._link.acknowledged(acknowledged.mid)
-        self._suspicion.took(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
+        self._flow_control.acknowledged(acknowledged.mid)
+        self._hang_ups.took(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
         self._loose.clear()
         if acknowledged.refusal:
             self._refuse(message, acknowledged.refusal)
@@ -477,13 +477,13 @@ class Publisher:
 
     def _refuse(self, message: Message, reason: str) -> None:
         self._troubles.refuse(message.topic, reason)
-        self._suspicion.forget(_key(message))
+        self._hang_ups.forget(_key(message))
         if message.message_id is not None:
             self._refused[message.message_id] = reason
         else:
             self._refused_states += 1
 
-    def _hear(self, message: Message) -> None:
+    def _on_message_received(self, message: Message) -> None:
         """On the connection's thread: others' words go on; of what is ours only a value that is not ours is of interest."""
         if not any(matches(own, message.topic) for own in self._own_filters):
             self._on_message(message)
@@ -514,12 +514,12 @@ class Publisher:
                 if self._corrections.bit_count() == 1:  # at 1, 2, 4, 8…
                     LOG.warning("somebody else has written to %s; it is put right (%d such so far)", topic, self._corrections)
 
-    def _look_for_trouble(self) -> None:
+    def _poll_troubles(self) -> None:
         now, address = time.monotonic(), self._connection.address
         found = []
-        if self._online.is_set() and self._link.unacknowledged_seconds > UNACKNOWLEDGED_SECONDS:
+        if self._online.is_set() and self._flow_control.unacknowledged_seconds > UNACKNOWLEDGED_SECONDS:
             found.append(f"the broker {address} takes what is published and acknowledges nothing; see its log")
-            if self._link.unacknowledged_seconds > CUT_SECONDS:
+            if self._flow_control.unacknowledged_seconds > CUT_SECONDS:
                 self._connection.cut()
         if len(self._losses) == MANY_LOSSES and now - self._losses[0] < LOSSES_SECONDS:
             found.append(f"the connection to the broker does not last: {self._connection.last_loss}")

@@ -82,7 +82,7 @@ class TokenBucket:
         return not complained
 
 
-class Controls:
+class RuntimeSettings:
     """The values that hold for every source, and the one place where commands change them.
 
     A class that is off has no threshold that is told, or that a command may set. One that was set earlier is kept for the day on
@@ -107,7 +107,7 @@ class Controls:
         bursts = {name: max(LEAST_BURST, 2 * (1 + len(defaults.rules))) for name, defaults in sources.items()}
         self._buckets = {name: TokenBucket(burst, COMMANDS_PER_SECOND) for name, burst in {"": LEAST_BURST, **bursts}.items()}
 
-    def hear(self, message: Message, now_seconds: float) -> Accepted | Refusal | None:
+    def handle(self, message: Message, now_seconds: float) -> Accepted | Refusal | None:
         """Obey a command. None: the message is none, or part of a flood that has been complained about."""
         command = parse_command(message, self._base, self._sources)
         if command is None:
@@ -121,7 +121,7 @@ class Controls:
         if isinstance(command, Refusal):
             self.refused_commands += 1
             return command
-        self._obey(command)
+        self._apply(command)
         answer = self._mute_state(command.source)
         if isinstance(command, ThresholdCommand):
             answer = self._threshold_state(command.source, command.slug)
@@ -169,13 +169,13 @@ class Controls:
         self.settings = replace(self.settings, announced=known)
         return news
 
-    def gone(self) -> Iterator[str]:
+    def stale_topics(self) -> Iterator[str]:
         """Topics on which the broker may keep what nobody stands for any more: their source or class is not there, or off."""
         present = {topic for source, slugs in self._announced_now.items() for topic in self._topics(source, slugs)}
         for source, slugs in self.settings.announced.items():
             yield from (topic for topic in self._topics(source, slugs) if topic not in present)
 
-    def forget_gone(self) -> bool:
+    def forget_stale_topics(self) -> bool:
         """The broker keeps nothing on such topics any more. Returns whether that is news."""
         news = self.settings.announced != self._announced_now
         self.settings = replace(self.settings, announced=self._announced_now)
@@ -194,7 +194,7 @@ class Controls:
         on = set_over_mqtt.get(source, {}).get(slug)
         return rule if on is None else replace(rule, on=on, off=min(rule.off, on))
 
-    def _obey(self, command: Command) -> None:
+    def _apply(self, command: Command) -> None:
         if isinstance(command, MuteCommand):
             self.settings = replace(self.settings, muted=_changed(self.settings.muted, command.source, command.muted))
             return

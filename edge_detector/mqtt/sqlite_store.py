@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from edge_detector.files import name_aside, not_a_file, sync_folder
-from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, Row, ShelfError, ended, started
+from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, ShelfError, StoredMessage, ended, started
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.salvage import checksum, is_sound, salvage
 from edge_detector.mqtt.store_thread import Run, at_once
@@ -54,10 +54,10 @@ def open_outbox(
     path: Path, clock: Callable[[], float], *, max_messages: int, max_age_seconds: float, run: Run = at_once
 ) -> Outbox:
     """The outbox in the file `path`, or in memory, with its `trouble` set, for as long as that cannot be had."""
-    return Outbox(lambda: SqliteShelf(path), clock, max_messages=max_messages, max_age_seconds=max_age_seconds, run=run)
+    return Outbox(lambda: SqliteStore(path), clock, max_messages=max_messages, max_age_seconds=max_age_seconds, run=run)
 
 
-class SqliteShelf:
+class SqliteStore:
     """Rows in a SQLite file that belongs to one process at a time. Of a damaged file all that can be read goes into a new one.
 
     Attributes:
@@ -98,11 +98,11 @@ class SqliteShelf:
             for row in change.keep_open:
                 self._open(row)
             database.executemany("DELETE FROM open_event WHERE event = ?", [(event,) for event in change.close])
-            letters = [(reason, key) for key, reason in change.bury.items()]
+            letters = [(reason, key) for key, reason in change.to_dead_letters.items()]
             database.executemany(_BURY, letters)
             if letters:
                 database.execute(_FORGET_LETTERS, (DEAD_LETTERS,))
-            gone = [(key,) for key in (*change.remove, *change.bury)]
+            gone = [(key,) for key in (*change.remove, *change.to_dead_letters)]
             count -= max(0, database.executemany("DELETE FROM message WHERE key = ?", gone).rowcount)
             ages = change.age_seconds >= self.age_seconds + _AGE_SECONDS or change == Change(age_seconds=change.age_seconds)
             if ages:
@@ -129,7 +129,7 @@ class SqliteShelf:
             self._count -= len(gone)
         return len(gone)
 
-    def oldest(self, limit: int) -> list[Row]:
+    def oldest(self, limit: int) -> list[StoredMessage]:
         """As Shelf says. A row that is not what was put there becomes a dead letter, and counts as lost."""
         while True:
             with self._gate():
@@ -143,7 +143,7 @@ class SqliteShelf:
         """As Shelf says."""
         return self._count
 
-    def open_events(self) -> list[Row]:
+    def open_events(self) -> list[StoredMessage]:
         """As Shelf says. One that is not what was put there is forgotten, and logged."""
         query = "SELECT number, key, topic, payload, born_seconds, checksum FROM open_event ORDER BY number"
         with self._gate():
@@ -175,7 +175,7 @@ class SqliteShelf:
         (self._count,) = self._database.execute("SELECT count(*) FROM message").fetchone()
         self._files = _files(self._path)
 
-    def _open(self, row: Row) -> None:
+    def _open(self, row: StoredMessage) -> None:
         if event := started(row.key):
             self._database.execute(_OPEN, (event, *_values(row)))
 
@@ -261,11 +261,11 @@ def _code(error: Exception) -> int:
     return code & _PRIMARY_CODE
 
 
-def _row(key: str, topic: str, payload: bytes, born_seconds: float) -> Row:
-    return Row(key, Message(topic, payload, 1, retained=False, message_id=key), born_seconds)
+def _row(key: str, topic: str, payload: bytes, born_seconds: float) -> StoredMessage:
+    return StoredMessage(key, Message(topic, payload, 1, retained=False, message_id=key), born_seconds)
 
 
-def _values(row: Row) -> tuple[object, ...]:
+def _values(row: StoredMessage) -> tuple[object, ...]:
     values = row.key, row.message.topic, row.message.payload, row.born_seconds
     return (*values, checksum(*values))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from edge_detector.mqtt.message_store import Change, Row, Shelf, ShelfError
+from edge_detector.mqtt.message_store import Change, MessageStore, ShelfError, StoredMessage
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -80,7 +80,7 @@ class Report:
     """
 
     error: ShelfError | None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[StoredMessage] = field(default_factory=list)
     count: int = 0
     dropped: int = 0
     lost: int = 0
@@ -91,51 +91,51 @@ class Report:
 class Disk:
     """A shelf that is opened when it is needed, and again after an error that asks for it. For one thread."""
 
-    def __init__(self, open_shelf: Callable[[], Shelf]) -> None:
-        self._open_shelf = open_shelf
-        self._shelf: Shelf | None = None
+    def __init__(self, open_store: Callable[[], MessageStore]) -> None:
+        self._open_store = open_store
+        self._store: MessageStore | None = None
 
     def do(self, turn: Turn) -> Report:
         """Make one turn."""
         dropped = 0
         error = None
         try:
-            shelf = self._opened()
+            store = self._opened()
             if turn.change is not None:
-                shelf.apply(turn.change)
+                store.apply(turn.change)
             if turn.trim is not None:
-                dropped = shelf.trim(turn.trim.max_messages, turn.trim.born_before_seconds, turn.trim.keep)
+                dropped = store.trim(turn.trim.max_messages, turn.trim.born_before_seconds, turn.trim.keep)
         except ShelfError as failure:
             error = failure
         if error is not None and error.reopen:
             return self._failed(error)
         try:
-            shelf = self._opened()
-            rows, count = shelf.oldest(turn.limit), shelf.count()
+            store = self._opened()
+            rows, count = store.oldest(turn.limit), store.count()
         except ShelfError as failure:
             return self._failed(error or failure)
-        lost, shelf.lost = shelf.lost, 0
-        return Report(error, rows, count, dropped, lost, shelf.damage, shelf.age_seconds)
+        lost, store.lost = store.lost, 0
+        return Report(error, rows, count, dropped, lost, store.damage, store.age_seconds)
 
-    def ask(self, question: Callable[[Shelf], T], otherwise: T) -> T:
+    def ask(self, question: Callable[[MessageStore], T], otherwise: T) -> T:
         """The shelf's answer, or `otherwise` where it has none."""
         try:
-            return otherwise if self._shelf is None else question(self._shelf)
+            return otherwise if self._store is None else question(self._store)
         except ShelfError:
             return otherwise
 
     def close(self) -> None:
         """Let go of the shelf."""
-        if self._shelf is not None:
-            self._shelf.close()
-            self._shelf = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
-    def _opened(self) -> Shelf:
-        if self._shelf is None:
-            self._shelf = self._open_shelf()
-        return self._shelf
+    def _opened(self) -> MessageStore:
+        if self._store is None:
+            self._store = self._open_store()
+        return self._store
 
     def _failed(self, error: ShelfError) -> Report:
-        lost, damage = (self._shelf.lost, self._shelf.damage) if self._shelf is not None else (0, None)
+        lost, damage = (self._store.lost, self._store.damage) if self._store is not None else (0, None)
         self.close()
         return Report(ShelfError(str(error), reopen=True), lost=lost, damage=damage)

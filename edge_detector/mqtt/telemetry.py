@@ -52,7 +52,7 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Telemetry:
     """The service over the last minute; counters since it started.
 
     Attributes:
@@ -76,7 +76,7 @@ class Vitals:
     troubles: Troubles
 
 
-class VitalsWindow:
+class TelemetryWindow:
     """Collects latencies, sound and CPU time until the period is over. All times are handed in."""
 
     def __init__(self, monotonic_seconds: float, cpu_seconds: float) -> None:

@@ -7,8 +7,8 @@ from edge_detector import __version__
 from edge_detector.config import Config
 from edge_detector.detection.classes import enabled_classes
 from edge_detector.mqtt import home_assistant
-from edge_detector.mqtt.runtime_settings import Controls
-from edge_detector.service.factory import Ears
+from edge_detector.mqtt.runtime_settings import RuntimeSettings
+from edge_detector.service.factory import LoadedBundle
 from edge_detector.types import Message
 
 EMPTYING_SECONDS = 3.0
@@ -29,15 +29,15 @@ class Discovery:
     def __init__(
         self,
         config: Config,
-        ears: Ears,
-        controls: Controls,
+        networks: LoadedBundle,
+        controls: RuntimeSettings,
         *,
         publish: Callable[[Message], None],
         save: Callable[[], None],
         published: Callable[[Iterable[str]], bool],
     ) -> None:
         self._config = config
-        self._ears = ears
+        self._networks = networks
         self._controls = controls
         self._publish = publish
         self._save = save
@@ -46,9 +46,9 @@ class Discovery:
         self._prepared_at_seconds = 0.0
         self._rediscovery = home_assistant.Rediscovery(random.random, config.home_assistant.prefix)
 
-    def hear(self, message: Message, now_seconds: float) -> None:
+    def handle(self, message: Message, now_seconds: float) -> None:
         """Take note of a message, if it is Home Assistant's birth."""
-        self._rediscovery.hear(message, now_seconds)
+        self._rediscovery.handle(message, now_seconds)
 
     def due(self, now_seconds: float) -> bool:
         """Whether to announce now; true once for each birth."""
@@ -98,7 +98,7 @@ class Discovery:
         return now_seconds >= self._prepared_at_seconds
 
     def _device(self) -> home_assistant.Device:
-        classes, manifest = self._ears.classes, self._ears.manifest
+        classes, manifest = self._networks.classes, self._networks.manifest
         return home_assistant.Device(
             node=self._config.node,
             base=f"{self._config.mqtt.base_topic}/{self._config.node}",

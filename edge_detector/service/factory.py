@@ -13,19 +13,19 @@ from edge_detector.audio.source import Source
 from edge_detector.config import Config, SourceConfig
 from edge_detector.detection.bundle import Manifest, SoundClass, load_bundle
 from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition, ClassMap, resolve_classes
-from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import with_url
 from edge_detector.params import FRONT_END
 from edge_detector.service.process import sound_devices
-from edge_detector.service.stream import BlockSink, Listener
-from edge_detector.service.supervisor import KeeperTimes, SourceKeeper
+from edge_detector.service.stream import BlockSink, StreamProcessor
+from edge_detector.service.supervisor import SourceSupervisor, SupervisorTimeouts
 from edge_detector.threads import in_thread
 from edge_detector.types import Block
 
-STREAM_TIMES = KeeperTimes(stall=12.0)
+STREAM_TIMES = SupervisorTimeouts(stall=12.0)
 """A playlist's stream comes a segment at a time, several seconds each; ffmpeg itself gives up after ten without sound."""
 
 DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
@@ -33,30 +33,30 @@ STDIN = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class LoadedBundle:
     """A loaded bundle: its manifest, the classes to detect, enabled or not, and its networks ready to run."""
 
     manifest: Manifest
     classes: tuple[SoundClass, ...]
-    model: Model
+    model: Networks
 
 
-def load_ears_of(config: Config) -> Ears:
+def load_networks_of(config: Config) -> LoadedBundle:
     """Load the bundle that a configuration names, with the classes that it makes. Raises BundleError or UsageError."""
-    return load_ears(config.bundle, config.definitions, config.class_list)
+    return load_networks(config.bundle, config.definitions, config.class_list)
 
 
-def load_ears(
+def load_networks(
     folder: Path | None,
     definitions: Mapping[str, ClassDefinition] = MappingProxyType({}),
     class_list: int = NEWEST_CLASS_LIST,
-) -> Ears:
+) -> LoadedBundle:
     """Load and check a bundle, the default one for None, and try it on silence and on noise. Raises BundleError or UsageError."""
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
     spec = bundle.manifest.sequence
     outputs = bundle.manifest.named_outputs
     classes = resolve_classes(bundle.manifest, definitions, class_list)
-    model = Model(
+    model = Networks(
         embedder=TfliteEmbedder(bundle.embedder),
         pca=bundle.pca,
         sequence=TfliteSequenceStep(
@@ -69,18 +69,18 @@ def load_ears(
         classes=ClassMap.of(classes, outputs),
         log_offset=bundle.manifest.log_offset,
     )
-    ears = Ears(bundle.manifest, classes, model)
-    _warm_up(ears)
-    return ears
+    networks = LoadedBundle(bundle.manifest, classes, model)
+    _warm_up(networks)
+    return networks
 
 
-def _warm_up(ears: Ears) -> None:
+def _warm_up(networks: LoadedBundle) -> None:
     import numpy as np  # noqa: PLC0415 - used here only
 
     # What is not finite on silence or on loud noise would end sources later. The second follows in the states of the first.
     noise = np.random.default_rng(0).uniform(-1.0, 1.0, FRONT_END.patch_step_samples)
     sound = np.concatenate([np.zeros(FRONT_END.patch_samples), noise]).astype(np.float32)
-    for _ in Hearing(ears.model, Decider(())).push(Block(sound, first_sample=0)):
+    for _ in StreamDetector(networks.model, Decider(())).push(Block(sound, first_sample=0)):
         pass
 
 
@@ -146,9 +146,9 @@ def warn(source: Source, told: Sequence[str] = ()) -> tuple[str, ...]:
     return warnings
 
 
-def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) -> SourceKeeper:
+def build_worker_supervisor(config: SourceConfig, open_it: Callable[[], Source]) -> SourceSupervisor:
     """Keeps a source of the service open; a recording is read once, everything else is opened again when it is lost."""
-    return SourceKeeper(
+    return SourceSupervisor(
         config.name,
         open_it,
         in_thread,
@@ -157,21 +157,21 @@ def build_station_keeper(config: SourceConfig, open_it: Callable[[], Source]) ->
         random=random.random,
         reopens=config.kind != "file",
         devices=sound_devices,
-        times=STREAM_TIMES if config.kind == "url" else KeeperTimes(),
+        times=STREAM_TIMES if config.kind == "url" else SupervisorTimeouts(),
     )
 
 
-def build_listener(
+def build_processor(
     source: Source,
-    ears: Ears,
+    networks: LoadedBundle,
     *,
     hops_per_patch: int,
     rules: Sequence[Rule],
     dump: BlockSink | None = None,
-) -> Listener:
+) -> StreamProcessor:
     """Join a source to the ears. The ears may be shared by listeners that run on one thread."""
-    decider = Decider(rules, minimum_age_frames=ears.manifest.sequence.minimum_age_frames)
-    hearing = Hearing(ears.model, decider, hops_per_patch=hops_per_patch)
-    return Listener(
-        source, StreamResampler(source.rate_hz), hearing, utc_clock=time.time, monotonic_clock=time.monotonic, dump=dump
+    decider = Decider(rules, minimum_age_frames=networks.manifest.sequence.minimum_age_frames)
+    detector = StreamDetector(networks.model, decider, hops_per_patch=hops_per_patch)
+    return StreamProcessor(
+        source, StreamResampler(source.rate_hz), detector, utc_clock=time.time, monotonic_clock=time.monotonic, dump=dump
     )

@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from edge_detector.mqtt import messages
-from edge_detector.mqtt.name_conflict import Namesake
+from edge_detector.mqtt.name_conflict import NameConflict
 from edge_detector.mqtt.publisher import Publisher
-from edge_detector.mqtt.telemetry import Vitals, VitalsWindow
+from edge_detector.mqtt.telemetry import Telemetry, TelemetryWindow
 from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
 from edge_detector.service.process import cpu_seconds, rss_bytes
-from edge_detector.service.source_worker import Station
+from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
 from edge_detector.service.systemd import notify
 
 
-class Wellbeing:
+class HealthMonitor:
     """Looks after the service, on its main thread; what other threads own there is only read, and replaced as a whole by them.
 
     Args:
@@ -36,15 +36,15 @@ class Wellbeing:
         base: str,
         bundle: str,
         *,
-        stations: Sequence[Station],
+        workers: Sequence[SourceWorker],
         publisher: Publisher,
         state: State,
         refused_commands: Callable[[], int],
-        namesake: Namesake,
+        namesake: NameConflict,
     ) -> None:
         self._base = base
         self._bundle = bundle
-        self._stations = stations
+        self._workers = workers
         self._publisher = publisher
         self._settings = state.settings
         self._refused_commands = refused_commands
@@ -52,28 +52,28 @@ class Wellbeing:
         self._namesake = namesake
         self._troubles = NO_TROUBLES
         self.refused_configuration: str | None = None
-        self.window = VitalsWindow(time.monotonic(), cpu_seconds())
+        self.window = TelemetryWindow(time.monotonic(), cpu_seconds())
 
     @property
     def status(self) -> str:
         """One line for systemd."""
-        healthy = sum(station.state.state == "healthy" for station in self._stations)
-        hearing = f"{healthy} of {len(self._stations)} sources hear; bundle {self._bundle}"
+        healthy = sum(worker.state.state == "healthy" for worker in self._workers)
+        hearing = f"{healthy} of {len(self._workers)} sources hear; bundle {self._bundle}"
         away = filter(None, [self._publisher.last_error])
         return "; ".join((hearing, *away, *self._troubles.sentences))
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """To be called often: says what is due."""
         if self._settings is not None:
-            self._settings.tend()
-        self._look_for_trouble()
+            self._settings.run_maintenance()
+        self._poll_troubles()
         if self.window.due(time.monotonic()):
             self.report()
 
     def report(self) -> None:
         """Publish telemetry now."""
         publisher = self._publisher
-        vitals = Vitals(
+        telemetry = Telemetry(
             period=self.window.close(time.monotonic(), cpu_seconds()),
             rss_bytes=rss_bytes(),
             outbox_depth=publisher.outbox.depth,
@@ -83,13 +83,13 @@ class Wellbeing:
             refused_commands=self._refused_commands(),
             reconnects=publisher.reconnects,
             bundle=self._bundle,
-            sources={station.name: station.vitals for station in self._stations},
+            sources={worker.name: worker.telemetry for worker in self._workers},
             troubles=self._troubles,
         )
-        publisher.publish(messages.telemetry(self._base, vitals, time.time()))
+        publisher.publish(messages.telemetry(self._base, telemetry, time.time()))
         notify(f"STATUS={self.status}")
 
-    def _look_for_trouble(self) -> None:
+    def _poll_troubles(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
         service = tuple(filter(None, [self._lack, self.refused_configuration]))
         publisher = self._publisher
@@ -98,6 +98,6 @@ class Wellbeing:
         troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker)
         if troubles != self._troubles:
             self._troubles = troubles
-            for station in self._stations:
-                station.trouble(troubles)
+            for worker in self._workers:
+                worker.trouble(troubles)
             notify(f"STATUS={self.status}")

@@ -18,19 +18,19 @@ from edge_detector.mqtt import messages
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.commands import Refusal, SourceDefaults, command_filters
 from edge_detector.mqtt.home_assistant import birth_topic
-from edge_detector.mqtt.name_conflict import Namesake, own_filters
+from edge_detector.mqtt.name_conflict import NameConflict, own_filters
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.mqtt.runtime_settings import Controls, Settings
+from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
 from edge_detector.mqtt.telemetry import SourceVitals
 from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.params import FRONT_END
 from edge_detector.service.discovery import Discovery
-from edge_detector.service.factory import Ears, build_listener, build_station_keeper, open_source
-from edge_detector.service.health_monitor import Wellbeing
-from edge_detector.service.source_worker import Station
+from edge_detector.service.factory import LoadedBundle, build_processor, build_worker_supervisor, open_source
+from edge_detector.service.health_monitor import HealthMonitor
+from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
-from edge_detector.service.stream import Listener
+from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.systemd import notify
 from edge_detector.types import Message, Scores
 
@@ -54,19 +54,19 @@ class Service:
     """Everything between the sources and the broker. `run` returns when `stop` is set or every source has ended."""
 
     def __init__(
-        self, config: Config, ears: Ears, broker: Broker, state: State, *, open_source: OpenSource = open_source
+        self, config: Config, networks: LoadedBundle, broker: Broker, state: State, *, open_source: OpenSource = open_source
     ) -> None:
         self._config = config
-        self._ears = ears
+        self._networks = networks
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
         settings = state.settings.load() if state.settings is not None else Settings()
-        self._controls = Controls(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
+        self._controls = RuntimeSettings(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._flooded = 0
         self._unforeseen = 0
         self._hung: str | None = None
-        self._namesake = Namesake(self._base, secrets.token_hex(4))
+        self._namesake = NameConflict(self._base, secrets.token_hex(4))
         filters = command_filters(self._base) if config.mqtt.commands else ()
         if config.home_assistant.enabled:
             filters = (*filters, birth_topic(config.home_assistant.prefix))
@@ -83,18 +83,18 @@ class Service:
         )
         self._discovery = Discovery(
             config,
-            ears,
+            networks,
             self._controls,
             publish=self._publisher.publish,
             save=self._save,
             published=self._publisher.has_published,
         )
         self._told = False
-        self._stations = [self._station(source, open_source) for source in config.sources]
-        self._wellbeing = Wellbeing(
+        self._workers = [self._worker(source, open_source) for source in config.sources]
+        self._monitor = HealthMonitor(
             self._base,
-            f"{ears.manifest.name} {ears.manifest.version}",
-            stations=self._stations,
+            f"{networks.manifest.name} {networks.manifest.version}",
+            workers=self._workers,
             publisher=self._publisher,
             state=state,
             refused_commands=lambda: self._controls.refused_commands + self._flooded,
@@ -109,23 +109,23 @@ class Service:
         Returns the number of sources that failed for good.
         """
         self._announce()
-        stations = self._stations
-        notify("READY=1", f"STATUS={self._wellbeing.status}")
-        wait_seconds = POLL_SECONDS if len(stations) == 1 else SHARED_POLL_SECONDS / len(stations)
+        workers = self._workers
+        notify("READY=1", f"STATUS={self._monitor.status}")
+        wait_seconds = POLL_SECONDS if len(workers) == 1 else SHARED_POLL_SECONDS / len(workers)
         try:
-            while not stop.is_set() and any(station.active for station in stations):
-                for station in stations:
-                    if station.active and self._may_go_on(station):
-                        station.step(wait_seconds)
+            while not stop.is_set() and any(worker.active for worker in workers):
+                for worker in workers:
+                    if worker.active and self._may_go_on(worker):
+                        worker.step(wait_seconds)
                 with self._contained("a command"):
-                    self._obey()
+                    self._apply()
                 self._reread(reload)
                 with self._contained("the state of the node"):
-                    self._wellbeing.look()
+                    self._monitor.poll()
                 self._feed_watchdog()
         finally:
             self._close()
-        return sum(station.state.state == "failed" for station in stations)
+        return sum(worker.state.state == "failed" for worker in workers)
 
     def _feed_watchdog(self) -> None:
         """Only while every thread makes progress: a hung sound device or a hung thread is cured by a new process alone."""
@@ -135,7 +135,7 @@ class Service:
         if hung != self._hung and (hung is None or self._hung is None):
             LOG.error("%s", hung or "every thread makes progress again")
             self._hung = hung
-        if hung is None and not any(station.overdue for station in self._stations):
+        if hung is None and not any(worker.overdue for worker in self._workers):
             notify("WATCHDOG=1")
 
     @property
@@ -143,9 +143,9 @@ class Service:
         """Messages that were dropped since the start."""
         return self._publisher.dropped_messages
 
-    def vitals_of(self, source: str) -> SourceVitals:
+    def telemetry_of(self, source: str) -> SourceVitals:
         """The counters of one source."""
-        return next(station.vitals for station in self._stations if station.name == source)
+        return next(worker.telemetry for worker in self._workers if worker.name == source)
 
     @contextmanager
     def _contained(self, what: str) -> Iterator[None]:
@@ -157,33 +157,33 @@ class Service:
             if self._unforeseen.bit_count() == 1:
                 LOG.error("%s: %s; %d such errors so far", what, unforeseen(error), self._unforeseen)  # noqa: TRY400 - one line
 
-    def _may_go_on(self, station: Station) -> bool:
+    def _may_go_on(self, worker: SourceWorker) -> bool:
         """A recording waits for the broker; what is live cannot."""
-        if station.live or self._publisher.backlog <= PATIENT_MESSAGES:
+        if worker.live or self._publisher.backlog <= PATIENT_MESSAGES:
             return True
         time.sleep(SHARED_POLL_SECONDS)
         return False
 
     def _defaults(self, config: Config) -> dict[str, SourceDefaults]:
-        classes = self._ears.classes
+        classes = self._networks.classes
         found = {}
         for source in config.sources:
             values = rules(classes, source.hops_per_patch, config)
             found[source.name] = SourceDefaults({sound.slug: rule for sound, rule in zip(classes, values, strict=True)})
         return found
 
-    def _station(self, source: SourceConfig, open_source: OpenSource) -> Station:
+    def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
         names = messages.Names(self._base, self._config.node, source.name, "none", self._namesake.instance)
         rules_now = self._controls.rules(source.name)
-        reporter = Reporter(names, self._ears.classes, rules_now, self._config.mqtt.probabilities, time.time)
+        reporter = Reporter(names, self._networks.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
-        def listen(opened: Source, rules: Sequence[Rule]) -> Listener:
-            return build_listener(opened, self._ears, hops_per_patch=source.hops_per_patch, rules=rules)
+        def listen(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
+            return build_processor(opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules)
 
         reporter.muted = self._controls.muted(source.name)
-        return Station(
+        return SourceWorker(
             source.name,
-            build_station_keeper(source, lambda: open_source(source)),
+            build_worker_supervisor(source, lambda: open_source(source)),
             listen,
             reporter,
             rules=rules_now,
@@ -196,9 +196,9 @@ class Service:
             self._publisher.publish(message)
         if self._controls.remember_announced():
             self._save()
-        self._wellbeing.look()
-        for station in self._stations:
-            station.start()
+        self._monitor.poll()
+        for worker in self._workers:
+            worker.start()
         self._discovery.prepare()
         self._tell()
         self._tell_home_assistant()
@@ -220,7 +220,7 @@ class Service:
         self._told = True
         self._discovery.announce()
         # After Home Assistant has been told that their entities are gone: to an empty state it would object.
-        for topic in self._controls.gone():
+        for topic in self._controls.stale_topics():
             self._publisher.publish(messages.forgotten(topic))
 
     def _receive(self, message: Message) -> None:
@@ -232,15 +232,15 @@ class Service:
                 LOG.warning("more commands arrive than can be obeyed; %d dropped so far", self._flooded)
 
     def _hear_own(self, message: Message) -> None:
-        if self._namesake.hear(message, time.monotonic()):
+        if self._namesake.handle(message, time.monotonic()):
             self._publisher.contest()
 
-    def _obey(self) -> None:
+    def _apply(self) -> None:
         now = time.monotonic()
         while not self._received.empty():
             message = self._received.get_nowait()
-            self._discovery.hear(message, now)
-            match self._controls.hear(message, now):
+            self._discovery.handle(message, now)
+            match self._controls.handle(message, now):
                 case Refusal(sentence):
                     LOG.warning("%s", sentence)
                 case None:
@@ -257,16 +257,16 @@ class Service:
         try:
             if (config := reload()) is not None:
                 self._take(config)
-                self._wellbeing.refused_configuration = None
+                self._monitor.refused_configuration = None
         except EdgeDetectorError as error:
             sentence = f"the configuration was not reread, and the one of before holds: {error}"
             LOG.error("%s", sentence)  # noqa: TRY400 - the sentence is for people
-            self._wellbeing.refused_configuration = sentence
+            self._monitor.refused_configuration = sentence
 
     def _take(self, config: Config) -> None:
         taken, waiting = differences(self._config, config)
         # A class that was not there at the start has no rule yet that could be changed.
-        not_yet = set(config.definitions) - {sound.slug for sound in self._ears.classes}
+        not_yet = set(config.definitions) - {sound.slug for sound in self._networks.classes}
         overrides = {slug: values for slug, values in config.overrides.items() if slug not in not_yet}
         changed = replace(self._config, overrides=overrides, strictness=config.strictness)
         defaults = self._defaults(changed)
@@ -283,8 +283,8 @@ class Service:
             LOG.warning("of the configuration that was reread, this waits for the next restart: %s", ", ".join(waiting))
 
     def _use_controls(self) -> None:
-        for station in self._stations:
-            station.use(self._controls.rules(station.name), muted=self._controls.muted(station.name))
+        for worker in self._workers:
+            worker.use(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
 
     def _save(self) -> None:
         if self._state.settings is not None:
@@ -292,25 +292,25 @@ class Service:
 
     def _heard(self, scores: Scores, anchor: Anchor) -> None:
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
-        self._wellbeing.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
+        self._monitor.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
     def _close(self) -> None:
         notify("STOPPING=1")
         let_go_by = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
-        for station in self._stations:
-            station.close()
+        for worker in self._workers:
+            worker.close()
         if not self._told:
             self._tell_home_assistant_now()
-        self._wellbeing.report()
+        self._monitor.report()
         if not self._publisher.close(messages.status(self._base, online=False), DRAIN_SECONDS):
             LOG.warning("stopped before the broker had acknowledged everything")
-        elif self._controls.forget_gone() | self._discovery.forget_removed():
+        elif self._controls.forget_stale_topics() | self._discovery.forget_removed():
             self._save()
         if self._state.settings is not None:
             self._state.settings.close()
         self._close_outbox()
-        for station in self._stations:
-            station.wait_closed(max(0.0, let_go_by - time.monotonic()))
+        for worker in self._workers:
+            worker.wait_closed(max(0.0, let_go_by - time.monotonic()))
 
     def _close_outbox(self) -> None:
         outbox = self._state.outbox

@@ -14,7 +14,7 @@ from edge_detector.files import name_aside, not_a_file, sync_folder
 from edge_detector.mqtt.commands import MAX_THRESHOLD, MIN_THRESHOLD
 from edge_detector.mqtt.runtime_settings import Settings
 from edge_detector.mqtt.store_thread import Pending, Run, at_once
-from edge_detector.schema import Table
+from edge_detector.schema import StrictTable
 
 LOG = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class SettingsFile:
         self._hear(SAVE_SECONDS if self._clock() < self._saving_since_seconds + SAVE_SECONDS else 0.0)
         return self._unsaved is None
 
-    def tend(self) -> None:
+    def run_maintenance(self) -> None:
         """To be called every second: hears what came of saving, and saves again what could not be saved."""
         self._hear(0.0)
         if self._saving is None and self._unsaved is not None and self._clock() >= self._save_again_at_seconds:
@@ -182,7 +182,7 @@ def parse_settings(content: bytes, where: str) -> Settings:
         data = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise EdgeDetectorError(f"{where} is not JSON: {error}") from error
-    table = Table(data, where, EdgeDetectorError)
+    table = StrictTable(data, where, EdgeDetectorError)
     table.integer("v", low=FILE_VERSION, high=FILE_VERSION)
     thresholds = {
         source: {slug: values.number(slug, low=MIN_THRESHOLD, high=MAX_THRESHOLD) for slug in values.raw()}

@@ -10,14 +10,14 @@ from edge_detector.errors import BundleError, SourceError, unforeseen
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.mqtt.telemetry import SourceVitals
 from edge_detector.mqtt.troubles import Troubles
-from edge_detector.service.stream import Listener
-from edge_detector.service.supervisor import Opened, SourceChange, SourceKeeper
+from edge_detector.service.stream import StreamProcessor
+from edge_detector.service.supervisor import SourceStateChange, SourceSupervisor, StreamOpened
 from edge_detector.types import Block, Detection, EndReason, Message, Scores
 
 LOG = logging.getLogger(__name__)
 
 
-class Station:
+class SourceWorker:
     """Joins a kept source to a reporter. A new listener, with fresh states, hears each stream.
 
     Args:
@@ -33,8 +33,8 @@ class Station:
     def __init__(
         self,
         name: str,
-        keeper: SourceKeeper,
-        listen: Callable[[Source, Sequence[Rule]], Listener],
+        supervisor: SourceSupervisor,
+        listen: Callable[[Source, Sequence[Rule]], StreamProcessor],
         reporter: Reporter,
         *,
         rules: Sequence[Rule],
@@ -42,49 +42,49 @@ class Station:
         heard: Callable[[Scores, Anchor], None],
     ) -> None:
         self.name = name
-        self._keeper = keeper
+        self._supervisor = supervisor
         self._listen = listen
         self._reporter = reporter
         self._rules = tuple(rules)
         self._publish = publish
         self._heard = heard
-        self._listener: Listener | None = None
+        self._processor: StreamProcessor | None = None
         self._warned: tuple[str, ...] = ()
         self._heard_samples = self._lost_samples = self._skipped_phases = self._overflows = 0
 
     @property
     def active(self) -> bool:
         """Whether sound may still come."""
-        return not self._keeper.ended
+        return not self._supervisor.ended
 
     @property
     def live(self) -> bool:
         """Whether sound is lost where it is not heard in time."""
-        return self._listener is None or self._listener.source.live
+        return self._processor is None or self._processor.source.live
 
     @property
     def overdue(self) -> bool:
         """Whether opening or closing the source hangs: only a new process can cure that."""
-        return self._keeper.overdue
+        return self._supervisor.overdue
 
     @property
-    def state(self) -> SourceChange:
+    def state(self) -> SourceStateChange:
         """The source's state now."""
-        return self._keeper.change
+        return self._supervisor.change
 
     @property
-    def vitals(self) -> SourceVitals:
+    def telemetry(self) -> SourceVitals:
         """Counters over all streams so far."""
-        listener = self._listener
-        anchor = listener.anchor if listener is not None else None
+        processor = self._processor
+        anchor = processor.anchor if processor is not None else None
         return SourceVitals(
-            state=self._keeper.change.state,
+            state=self._supervisor.change.state,
             clock=anchor.clock if anchor is not None else "system",
-            drift_ppm=round(listener.drift_ppm, 1) if listener is not None else 0.0,
-            heard_samples=self._heard_samples + (listener.heard_samples if listener is not None else 0),
-            lost_samples=self._lost_samples + (listener.lost_samples if listener is not None else 0),
-            skipped_phases=self._skipped_phases + (listener.hearing.skipped_phases if listener is not None else 0),
-            overflows=self._overflows + (listener.source.overflows if listener is not None else 0),
+            drift_ppm=round(processor.drift_ppm, 1) if processor is not None else 0.0,
+            heard_samples=self._heard_samples + (processor.heard_samples if processor is not None else 0),
+            lost_samples=self._lost_samples + (processor.lost_samples if processor is not None else 0),
+            skipped_phases=self._skipped_phases + (processor.detector.skipped_phases if processor is not None else 0),
+            overflows=self._overflows + (processor.source.overflows if processor is not None else 0),
         )
 
     def start(self) -> None:
@@ -97,33 +97,33 @@ class Station:
             self._step(timeout_seconds)
         except (SourceError, BundleError) as error:
             # A network that gives NaN for some sound ends the stream too: with the next one all its states start anew.
-            self._keeper.fail(str(error))
+            self._supervisor.fail(str(error))
         except Exception as error:
             # No error of one source may end the others. What nobody has foreseen is named with its place in this program.
             LOG.debug("%s: unforeseen", self.name, exc_info=True)
-            self._keeper.fail(unforeseen(error))
+            self._supervisor.fail(unforeseen(error))
 
     def _step(self, timeout_seconds: float) -> None:
-        match self._keeper.step(timeout_seconds):
-            case Block() as block if self._listener is not None:
-                self._hear(self._listener, block)
-            case Opened(source):
+        match self._supervisor.step(timeout_seconds):
+            case Block() as block if self._processor is not None:
+                self._hear(self._processor, block)
+            case StreamOpened(source):
                 self._reporter.stream(source.stream_id)
-                self._listener = self._listen(source, self._rules)
+                self._processor = self._listen(source, self._rules)
                 LOG.info("%s: listening at %d Hz", self.name, source.rate_hz)
                 self._warned = ()
                 self._warn(source)
-            case SourceChange() as change:
+            case SourceStateChange() as change:
                 self._take(change)
-            case None if not self.active and self._listener is not None:
+            case None if not self.active and self._processor is not None:
                 LOG.info("%s: heard to its end", self.name)
-                self._warn(self._listener.source)
+                self._warn(self._processor.source)
                 self._end("ended")
                 self._send(self._reporter.ended())
 
-    def _hear(self, listener: Listener, block: Block) -> None:
-        self._report(listener, listener.push(block))
-        self._send(self._reporter.condition(self._keeper.change.state, listener.signal))
+    def _hear(self, processor: StreamProcessor, block: Block) -> None:
+        self._report(processor, processor.push(block))
+        self._send(self._reporter.condition(self._supervisor.change.state, processor.signal))
 
     def trouble(self, troubles: Troubles) -> None:
         """Tell what is wrong with the node as a whole."""
@@ -133,8 +133,8 @@ class Station:
         """Decide by other rules, or without publishing, from now on; no sound is missed. Classes may be on and off by them."""
         self._rules = tuple(rules)
         self._reporter.muted = muted
-        if self._listener is not None:
-            self._report(self._listener, self._listener.hearing.use_rules(self._rules))
+        if self._processor is not None:
+            self._report(self._processor, self._processor.detector.use_rules(self._rules))
         # Not before: an event of a class that is off now has its end first.
         self._send(self._reporter.use(self._rules))
 
@@ -142,11 +142,11 @@ class Station:
         """End what is open and announce that nobody listens. May be called again."""
         self._end("shutdown")
         self._send(self._reporter.ended())
-        self._keeper.close()
+        self._supervisor.close()
 
     def wait_closed(self, timeout_seconds: float) -> bool:
         """After `close`: whether the device was let go in time."""
-        return self._keeper.wait_closed(timeout_seconds)
+        return self._supervisor.wait_closed(timeout_seconds)
 
     def _warn(self, source: Source) -> None:
         """Say what is to be known about a recording, each thing once."""
@@ -156,29 +156,29 @@ class Station:
                 LOG.warning("%s: %s", self.name, warning)
         self._warned = warnings
 
-    def _take(self, change: SourceChange) -> None:
+    def _take(self, change: SourceStateChange) -> None:
         if change.reason is not None:
             LOG.warning("%s: %s: %s", self.name, change.state, change.reason)
         if change.stream_is_over:
             self._end("source_lost")
-        self._send(self._reporter.condition(change.state, self._listener.signal if self._listener is not None else "ok"))
+        self._send(self._reporter.condition(change.state, self._processor.signal if self._processor is not None else "ok"))
 
     def _end(self, end_reason: EndReason) -> None:
-        listener, self._listener = self._listener, None
-        if listener is None:
+        processor, self._processor = self._processor, None
+        if processor is None:
             return
         try:
-            self._report(listener, listener.finish(end_reason))
+            self._report(processor, processor.finish(end_reason))
         except BundleError as error:
             LOG.warning("%s: %s", self.name, error)
-        self._heard_samples += listener.heard_samples
-        self._lost_samples += listener.lost_samples
-        self._skipped_phases += listener.hearing.skipped_phases
-        self._overflows += listener.source.overflows
+        self._heard_samples += processor.heard_samples
+        self._lost_samples += processor.lost_samples
+        self._skipped_phases += processor.detector.skipped_phases
+        self._overflows += processor.source.overflows
 
-    def _report(self, listener: Listener, items: Iterable[Scores | Detection]) -> None:
+    def _report(self, processor: StreamProcessor, items: Iterable[Scores | Detection]) -> None:
         for item in items:
-            anchor = listener.anchor
+            anchor = processor.anchor
             if anchor is None:
                 continue
             if isinstance(item, Scores):

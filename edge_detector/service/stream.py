@@ -8,7 +8,7 @@ from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.sample_clock import Anchor, Observation, SampleClock
 from edge_detector.audio.signal_quality import SignalMonitor, first_nonsense, within_full_scale
 from edge_detector.audio.source import Source
-from edge_detector.detection.detector import Hearing
+from edge_detector.detection.detector import StreamDetector
 from edge_detector.errors import BundleError, SourceError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Detection, EndReason, Scores, SignalQuality
@@ -21,7 +21,7 @@ class BlockSink(Protocol):
         """Keep one block."""
 
 
-class Listener:
+class StreamProcessor:
     """Hears one stream of one source: `step` and `close` read from it, `push` and `finish` are for whoever reads it himself.
 
     Args:
@@ -38,14 +38,14 @@ class Listener:
         self,
         source: Source,
         resampler: StreamResampler,
-        hearing: Hearing,
+        detector: StreamDetector,
         *,
         utc_clock: Callable[[], float],
         monotonic_clock: Callable[[], float],
         dump: BlockSink | None = None,
     ) -> None:
         self.source = source
-        self.hearing = hearing
+        self.detector = detector
         self._resampler = resampler
         self._utc_clock = utc_clock
         self._monotonic_clock = monotonic_clock
@@ -97,11 +97,11 @@ class Listener:
         self._finished = True
         if (last := self._resampler.finish()) is not None:
             try:
-                yield from self.hearing.push(last)
+                yield from self.detector.push(last)
             except BundleError:
-                yield from self.hearing.close(end_reason)
+                yield from self.detector.close(end_reason)
                 raise
-        yield from self.hearing.close(end_reason)
+        yield from self.detector.close(end_reason)
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
         """Yield what the stream's next block completes. Raises SourceError where it holds what no sound can be."""
@@ -114,7 +114,7 @@ class Listener:
         resampled = self._resampler.push(block)
         if resampled is not None:
             self.signal = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
-            yield from self.hearing.push(resampled)
+            yield from self.detector.push(resampled)
 
     def _checked(self, block: Block) -> tuple[Block, int]:
         """The block within full scale, and how many samples had to be cut for that, counted at 16 kHz."""
@@ -143,5 +143,5 @@ class Listener:
         if self._sample_clock is None:
             self._sample_clock = SampleClock(observation)
         else:
-            self._sample_clock.observe(observation, open_events=self.hearing.open_events)
-        self.hearing.shed_load(self.source.waiting_seconds, sample)
+            self._sample_clock.observe(observation, open_events=self.detector.open_events)
+        self.detector.shed_load(self.source.waiting_seconds, sample)

@@ -14,7 +14,7 @@ from edge_detector.types import Block, SourceState
 
 
 @dataclass(frozen=True, slots=True)
-class KeeperTimes:
+class SupervisorTimeouts:
     """How patient a keeper is, in seconds.
 
     Attributes:
@@ -36,7 +36,7 @@ class KeeperTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class StreamOpened:
     """A new stream begins: every block until the next `Opened` is `source`'s, counted from its own sample 0.
 
     Blocks come from the keeper, and it is the keeper that closes; `source` is here for its rate, stream id and waiting sound.
@@ -46,7 +46,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceChange:
+class SourceStateChange:
     """The source is in another state, or in the same one for another reason.
 
     Attributes:
@@ -68,7 +68,7 @@ class SourceChange:
         return self.state in ("reconnecting", "failed")
 
 
-Kept: TypeAlias = Opened | Block | SourceChange
+SourceEvent: TypeAlias = StreamOpened | Block | SourceStateChange
 
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Start(Protocol):
         """Start `call` and return at once."""
 
 
-class SourceKeeper:
+class SourceSupervisor:
     """Opens a source, hands out its blocks, and opens it again when it is lost. One thread calls `step` and `close`.
 
     Args:
@@ -108,7 +108,7 @@ class SourceKeeper:
         random: Callable[[], float],
         reopens: bool = True,
         devices: Callable[[], object] = lambda: None,
-        times: KeeperTimes | None = None,
+        times: SupervisorTimeouts | None = None,
     ) -> None:
         self._name = name
         self._open_source = open_source
@@ -117,9 +117,9 @@ class SourceKeeper:
         self._pause = pause
         self._reopens = reopens
         self._devices = devices
-        self._times = times or KeeperTimes()
+        self._times = times or SupervisorTimeouts()
         self._backoff = Backoff(self._times.first_delay, self._times.longest_delay, random)
-        self._pending: deque[Kept] = deque()
+        self._pending: deque[SourceEvent] = deque()
         self._source: Source | None = None
         self._opening: Future[Source] | None = None
         self._closing: Future[None] | None = None
@@ -134,9 +134,9 @@ class SourceKeeper:
         self._pending.append(self.change)
 
     @property
-    def change(self) -> SourceChange:
+    def change(self) -> SourceStateChange:
         """The state now."""
-        return SourceChange(self._state, self._reason, self._since)
+        return SourceStateChange(self._state, self._reason, self._since)
 
     @property
     def ended(self) -> bool:
@@ -156,7 +156,7 @@ class SourceKeeper:
         deadline = self._times.open if self._opening is not None else self._times.close
         return self._clock() - self._job_since > deadline
 
-    def step(self, timeout_seconds: float) -> Kept | None:
+    def step(self, timeout_seconds: float) -> SourceEvent | None:
         """The next block or piece of news, or None if none came in time. Never takes much longer than the timeout."""
         if not self._pending:
             self._advance(timeout_seconds)
@@ -275,7 +275,7 @@ class SourceKeeper:
             self._give_up_or_retry(str(error))
             return
         self._last_block_at = self._clock()
-        self._pending.append(Opened(self._source))
+        self._pending.append(StreamOpened(self._source))
 
     def _is_done(self, job: Future[T], timeout_seconds: float, what: str) -> bool:
         if not job.done():

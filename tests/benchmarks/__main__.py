@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_ears
+from edge_detector.service.factory import load_networks
 from tests.benchmarks.service import measure_service, yamnet_memory_bytes
 from tests.benchmarks.stages import PEER, stages, yamnet
 from tests.conftest import DATA
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
     sound = make_soundscape().block.samples
     seconds = len(sound) / FRONT_END.sample_rate_hz
-    works = {PEER: yamnet(YAMNET, sound), **stages(load_ears(options.bundle), sound)} if YAMNET.exists() else {}
+    works = {PEER: yamnet(YAMNET, sound), **stages(load_networks(options.bundle), sound)} if YAMNET.exists() else {}
     if not works:
         sys.exit(f"no YAMNet at {YAMNET}; set EDGE_DETECTOR_DATA: a benchmark without its peer says nothing")
     rounds = [{name: cpu_seconds(work) / seconds * 1e3 for name, work in works.items()} for _ in range(options.rounds + 1)][1:]

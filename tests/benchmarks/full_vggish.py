@@ -24,10 +24,10 @@ from convert.embedder.vggish import VGGISH
 from convert.records.files import Record, write_dataset
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import load_bundle
-from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.state_bank import StateBank
 from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_ears
+from edge_detector.service.factory import load_networks
 from tests.benchmarks.stages import blocks_of, decided_events
 from tests.conftest import DATA
 from tests.convert.vggish_reference import random_weights, write_checkpoint
@@ -68,8 +68,8 @@ def cpu_milliseconds(work: Callable[[], object], seconds: float) -> float:
 
 def measure(bundle: Path, rounds: int) -> None:
     """Print the whole path, both bare calls, and the ratio of the former to the sum of the latter."""
-    ears = load_ears(bundle)
-    model = ears.model
+    networks = load_networks(bundle)
+    model = networks.model
     sound = make_soundscape().block.samples[: 20 * FRONT_END.sample_rate_hz]
     seconds = len(sound) / FRONT_END.sample_rate_hz
     blocks = blocks_of(sound)
@@ -78,11 +78,11 @@ def measure(bundle: Path, rounds: int) -> None:
     code = np.zeros(128, np.uint8)
     shapes = {state.name: state.shape for state in model.spec.states}
     bare = TfliteSequenceStep(load_bundle(bundle).sequence, rows=1, states=shapes, classes=len(CLASSES))
-    states = Bank.empty(1, list(shapes.values())).states
+    states = StateBank.empty(1, list(shapes.values())).states
     works: dict[str, Callable[[], object]] = {
         "embedder, bare": lambda: [model.embedder.embed(patch) for _ in range(windows)],
         "LSTM step of one row, bare": lambda: [bare.step(code, 0, states) for _ in range(windows)],
-        "samples to decided events": lambda: deque(decided_events(ears, blocks), maxlen=0),
+        "samples to decided events": lambda: deque(decided_events(networks, blocks), maxlen=0),
     }
     times = [{name: cpu_milliseconds(work, seconds) for name, work in works.items()} for _ in range(rounds + 1)][1:]
     for name in works:

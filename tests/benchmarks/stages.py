@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.config import default_config, rules
-from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import quantise
 from edge_detector.detection.hysteresis import Decider
 from edge_detector.detection.logmel import LogMelStream, patches
@@ -15,7 +15,7 @@ from edge_detector.detection.tflite import interpreter_class
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import Ears
+from edge_detector.service.factory import LoadedBundle
 from edge_detector.types import Block, Codes, Detection, Float32, Scores
 
 BLOCK_SAMPLES = 1_600
@@ -39,7 +39,7 @@ def front_end(blocks: Sequence[Block]) -> None:
             pass
 
 
-def sequence(model: Model, codes: Sequence[Codes]) -> None:
+def sequence(model: Networks, codes: Sequence[Codes]) -> None:
     bank = model.empty_bank()
     for code in codes:
         ready = bank.with_due_row_zeroed()
@@ -47,23 +47,23 @@ def sequence(model: Model, codes: Sequence[Codes]) -> None:
         bank = ready.stepped(states)
 
 
-def decided_events(ears: Ears, blocks: Sequence[Block]) -> Iterator[Scores | Detection]:
-    hearing = Hearing(ears.model, Decider(rules(ears.classes, 1, default_config())))
+def decided_events(networks: LoadedBundle, blocks: Sequence[Block]) -> Iterator[Scores | Detection]:
+    detector = StreamDetector(networks.model, Decider(rules(networks.classes, 1, default_config())))
     for block in blocks:
-        yield from hearing.push(block)
+        yield from detector.push(block)
 
 
-def payloads(ears: Ears, blocks: Sequence[Block]) -> None:
+def payloads(networks: LoadedBundle, blocks: Sequence[Block]) -> None:
     names = messages.Names("edge_detector/bench", "bench", "sound", "0")
-    reporter = Reporter(names, ears.classes, rules(ears.classes, 1, default_config()), "hop", time.time)
-    for item in decided_events(ears, blocks):
+    reporter = Reporter(names, networks.classes, rules(networks.classes, 1, default_config()), "hop", time.time)
+    for item in decided_events(networks, blocks):
         for _ in reporter.report(item, Anchor(0, 0.0, "file")):
             pass
 
 
-def stages(ears: Ears, sound: Float32) -> dict[str, Callable[[], object]]:
+def stages(networks: LoadedBundle, sound: Float32) -> dict[str, Callable[[], object]]:
     """Each stage alone, on all of `sound`, and the whole path."""
-    model = ears.model
+    model = networks.model
     blocks = blocks_of(sound)
     found = patches(sound, log_offset=model.log_offset)
     raws = [model.embedder.embed(patch) for patch in found]
@@ -73,8 +73,8 @@ def stages(ears: Ears, sound: Float32) -> dict[str, Callable[[], object]]:
         EMBEDDER: lambda: [model.embedder.embed(patch) for patch in found],
         "PCA and quantisation": lambda: [quantise(raw, model.pca) for raw in raws],
         "sequence step and bank": lambda: sequence(model, codes),
-        WHOLE_PATH: lambda: deque(decided_events(ears, blocks), maxlen=0),
-        "samples to MQTT payloads": lambda: payloads(ears, blocks),
+        WHOLE_PATH: lambda: deque(decided_events(networks, blocks), maxlen=0),
+        "samples to MQTT payloads": lambda: payloads(networks, blocks),
     }
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.publisher import Publisher
-from edge_detector.mqtt.sqlite_store import SqliteShelf
+from edge_detector.mqtt.sqlite_store import SqliteStore
 from edge_detector.types import Message
 from tests.rigs.publisher import HELLO, WILL
 
@@ -35,7 +35,7 @@ class LedgerOutbox(Outbox):
     """Writes down what it has committed."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(lambda: SqliteShelf(folder / "outbox.db"), time.monotonic, max_messages=100_000)
+        super().__init__(lambda: SqliteStore(folder / "outbox.db"), time.monotonic, max_messages=100_000)
         self._ledger = os.open(folder / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def commit(self, added: Sequence[Message], delivered: Collection[str] = (), refused: Mapping[str, str] | None = None) -> None:

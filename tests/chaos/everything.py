@@ -17,7 +17,7 @@ from random import Random
 from statistics import median
 
 from edge_detector.mqtt.messages import rfc3339
-from edge_detector.mqtt.sqlite_store import SqliteShelf
+from edge_detector.mqtt.sqlite_store import SqliteStore
 from tests.chaos.outages import persistent_broker
 from tests.chaos.reckoning import Deliveries, reckon
 from tests.chaos.room import Played, Room
@@ -75,9 +75,9 @@ def deliver(service: Service, torment: Torment) -> Sequence[str]:
 
 def _waiting(service: Service) -> int:
     assert not list(service.folder.glob("*.damaged")), "the outbox was damaged"
-    with closing(SqliteShelf(service.folder / "outbox.sqlite")) as shelf:
-        assert not shelf.open_events(), "an event was left open"
-        return shelf.count()
+    with closing(SqliteStore(service.folder / "outbox.sqlite")) as store:
+        assert not store.open_events(), "an event was left open"
+        return store.count()
 
 
 def _all_said(subscriber: PersistentSubscriber, events: int) -> bool:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_detector.mqtt.outbox import IN_FLIGHT
-from edge_detector.mqtt.sqlite_store import SqliteShelf, open_outbox
+from edge_detector.mqtt.sqlite_store import SqliteStore, open_outbox
 from edge_detector.types import Message
 
 FILE = "outbox.db"
@@ -136,9 +136,9 @@ def cut_power(folder: Path, copies: Path, chance: random.Random) -> int:
 
 def contents(folder: Path) -> tuple[set[str], set[str]]:
     """Message ids that wait, and events that are open."""
-    with closing(SqliteShelf(folder / FILE)) as shelf:
-        waiting = {row.key for row in shelf.oldest(1_000_000)}
-        return waiting, {row.key.removesuffix("/start") for row in shelf.open_events()}
+    with closing(SqliteStore(folder / FILE)) as store:
+        waiting = {row.key for row in store.oldest(1_000_000)}
+        return waiting, {row.key.removesuffix("/start") for row in store.open_events()}
 
 
 def check(said: Said, before: tuple[set[str], set[str]], after: tuple[set[str], set[str]]) -> int:

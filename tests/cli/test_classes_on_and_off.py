@@ -15,7 +15,7 @@ from edge_detector.audio.dump import Dump
 from edge_detector.config import Config, OutboxConfig, load_config
 from edge_detector.demo.soundscape import PlannedEvent, make_soundscape
 from edge_detector.mqtt.address import Broker as Address
-from edge_detector.service.factory import load_ears_of
+from edge_detector.service.factory import load_networks_of
 from edge_detector.service.service import Service
 from edge_detector.service.settings_file import parse_settings
 from edge_detector.service.state import State, open_state
@@ -55,7 +55,7 @@ def config_of(folder: Path, tape: Path, broker: Broker, bundle: Path | None, cla
 
 def serve(config: Config, broker: Broker, state: State, reload: Callable[[Service], Config | None]) -> None:
     """The service over the whole tape."""
-    service = Service(config, load_ears_of(config), Address(broker.host, broker.port, "test-service"), state)
+    service = Service(config, load_networks_of(config), Address(broker.host, broker.port, "test-service"), state)
     assert service.run(threading.Event(), lambda: reload(service)) == 0
 
 
@@ -101,7 +101,7 @@ def at(sample: int, config: Config) -> Callable[[Service], Iterator[Config | Non
     """Rereads this configuration once the service has had so many samples."""
 
     def wait(service: Service) -> Iterator[Config | None]:
-        while service.vitals_of("cot").heard_samples < sample:
+        while service.telemetry_of("cot").heard_samples < sample:
             yield None
         yield config
 
@@ -190,17 +190,17 @@ def test_a_command_for_a_class_that_is_off_is_refused_and_the_log_tells_how_it_i
     slow = replace(config, sources=(replace(config.sources[0], real_time=True),))
     stop = threading.Event()
     service = Service(
-        slow, load_ears_of(slow), Address(broker.host, broker.port, "test-service"), State(outbox=None, settings=None)
+        slow, load_networks_of(slow), Address(broker.host, broker.port, "test-service"), State(outbox=None, settings=None)
     )
 
-    def look() -> None:
+    def poll() -> None:
         if "was refused" in caplog.text:
             stop.set()
 
     with subscriber(broker.host, broker.port) as inbox:
         knob = threading.Thread(target=_turn, args=(inbox, broker))
         knob.start()
-        service.run(stop, look)
+        service.run(stop, poll)
         knob.join()
     assert "threshold/engine/set was refused: the class is off" in caplog.text
     assert "[class.engine] enabled = true" in caplog.text

@@ -15,7 +15,7 @@ from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.classes import enabled_indices, resolve_classes
 from edge_detector.errors import UsageError
-from edge_detector.service.factory import DEFAULT_BUNDLE, load_ears
+from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks
 from edge_detector.types import Float32, Scores
 from tests.rigs.broker import Broker, free_port
 from tests.rigs.fake_microphone import FakeMicrophone
@@ -172,10 +172,10 @@ def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
     dump.write(soundscape.block)
     dump.close()
     tape = SourceConfig("tape", "file", str(tmp_path / "tape.wav"))
-    findings = examine_source(tape, load_ears(None), RULES, 1e6)
+    findings = examine_source(tape, load_networks(None), RULES, 1e6)
     assert [finding.verdict for finding in findings] == ["good", "good"]
     assert findings[1].said.startswith("heard "), "the soundscape is made of sounds it knows"
-    missing = examine_source(SourceConfig("tape", "file", str(tmp_path / "none.wav")), load_ears(None), RULES, 1.0)
+    missing = examine_source(SourceConfig("tape", "file", str(tmp_path / "none.wav")), load_networks(None), RULES, 1.0)
     assert missing[0].verdict == "bad"
 
 
@@ -222,7 +222,7 @@ def test_why_nothing_was_reported_is_answered_with_the_class_that_came_nearest()
 def test_a_configuration_that_hears_nothing_by_itself_is_found_out() -> None:
     off = {sound.slug: {"enabled": False} for sound in CLASSES}
     nothing = rules(CLASSES, 1, parse_config({"class": off}, "test"))
-    finding = examine_source(MICROPHONE, load_ears(None), nothing, 1.0)[0]
+    finding = examine_source(MICROPHONE, load_networks(None), nothing, 1.0)[0]
     assert (finding.verdict, finding.said) == ("bad", "no class is enabled: nothing would ever be reported")
 
 

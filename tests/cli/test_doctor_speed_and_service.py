@@ -8,19 +8,19 @@ from edge_detector.cli.doctor.broker import judge_service
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.cli.doctor.speed import judge_speed, measure
 from edge_detector.config import SourceConfig
-from edge_detector.service.factory import load_ears
+from edge_detector.service.factory import load_networks
 
 MICROPHONE = SourceConfig("cot")
 BASE = "edge_detector/nursery"
 
 
 def test_speed_is_measured_at_every_hop_with_a_clock_that_may_be_slow() -> None:
-    shares = measure(load_ears(None))
+    shares = measure(load_networks(None))
     assert set(shares) == {1, 2, 4}
     assert all(share > 0 for share in shares.values())
 
     ticks = iter(range(10_000))
-    slow = measure(load_ears(None), lambda: 3.0 * next(ticks))
+    slow = measure(load_networks(None), lambda: 3.0 * next(ticks))
     assert slow[1] == pytest.approx(3.0 / 0.96), "three seconds a step"
     assert next(ticks) < 100, "and not for ever"
 

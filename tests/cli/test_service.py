@@ -16,14 +16,14 @@ from edge_detector.errors import BrokerError, SourceError
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.client import Network
 from edge_detector.mqtt.credentials import lasting_client_id
-from edge_detector.mqtt.runtime_settings import Controls, Settings
+from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
 from edge_detector.service import factory, service
 from edge_detector.service.discovery import Discovery
-from edge_detector.service.factory import load_ears
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import SHARED_POLL_SECONDS, Service
-from edge_detector.service.source_worker import Station
+from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State, open_state
-from edge_detector.service.supervisor import KeeperTimes
+from edge_detector.service.supervisor import SupervisorTimeouts
 from edge_detector.types import Message
 from tests.rigs.odd_broker import WELCOME, Guest, OddBroker
 
@@ -35,25 +35,25 @@ def absent(_config: SourceConfig) -> Source:
 def test_several_sources_together_wait_no_longer_than_a_microphone_takes_to_bring_sound(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, waits = threading.Event(), list[float]()
 
-    def step(_station: Station, wait_seconds: float) -> None:
+    def step(_worker: SourceWorker, wait_seconds: float) -> None:
         waits.append(wait_seconds)
         if len(waits) == 3:
             stop.set()
 
-    monkeypatch.setattr(Station, "step", step)
+    monkeypatch.setattr(SourceWorker, "step", step)
     config = parse_config({"source": [{"name": name, "kind": "arecord"} for name in "abc"]}, "three")
     nobody = Broker("127.0.0.1", 9, "test")
-    Service(config, load_ears(None), nobody, State(outbox=None, settings=None), open_source=absent).run(stop, lambda: None)
+    Service(config, load_networks(None), nobody, State(outbox=None, settings=None), open_source=absent).run(stop, lambda: None)
     assert sum(waits) == pytest.approx(SHARED_POLL_SECONDS)
     assert sum(waits) < 0.03, "what PortAudio gives at each turn"
 
 
 def test_a_stream_may_pause_as_long_as_ffmpeg_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[KeeperTimes] = []
-    monkeypatch.setattr(factory, "SourceKeeper", lambda *_arguments, times, **_more: given.append(times))
+    given: list[SupervisorTimeouts] = []
+    monkeypatch.setattr(factory, "SourceSupervisor", lambda *_arguments, times, **_more: given.append(times))
     for kind in ("url", "mic"):
         config = SourceConfig("cot", kind, "https://radio.example/playlist.m3u8")
-        factory.build_station_keeper(config, lambda: absent(SourceConfig("cot", "mic", None)))
+        factory.build_worker_supervisor(config, lambda: absent(SourceConfig("cot", "mic", None)))
     stream, microphone = given
     assert STALL_SECONDS < stream.stall < stream.lost
     assert microphone.stall == 1.0
@@ -107,9 +107,9 @@ def published() -> list[Message]:
 
 def without_home_assistant(published: list[Message], saved: Settings) -> Discovery:
     config: Config = parse_config({"home_assistant": {"enabled": False}}, "without")
-    controls = Controls("base", {}, saved, commands=False)
+    controls = RuntimeSettings("base", {}, saved, commands=False)
     return Discovery(
-        config, load_ears(None), controls, publish=published.append, save=lambda: None, published=lambda _topics: True
+        config, load_networks(None), controls, publish=published.append, save=lambda: None, published=lambda _topics: True
     )
 
 
@@ -131,7 +131,7 @@ def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published
 def service_at(port: int) -> Service:
     config = parse_config({"source": [{"name": "cot", "kind": "arecord"}]}, "one")
     broker = Broker("127.0.0.1", port, "test")
-    return Service(config, load_ears(None), broker, State(outbox=None, settings=None), open_source=absent)
+    return Service(config, load_networks(None), broker, State(outbox=None, settings=None), open_source=absent)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What systemd is told by a service whose sources do nothing."""
     told: list[str] = []
     monkeypatch.setattr(service, "notify", lambda *lines: told.extend(lines))
-    monkeypatch.setattr(Station, "step", lambda _station, _wait_seconds: time.sleep(0.02))
+    monkeypatch.setattr(SourceWorker, "step", lambda _worker, _wait_seconds: time.sleep(0.02))
     return told
 
 
@@ -156,7 +156,7 @@ def test_a_network_thread_that_hangs_starves_the_watchdog_and_is_named(
     monkeypatch: pytest.MonkeyPatch, notified: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def hang(network: Network) -> None:
-        network._pulse.beat("exchange with the broker", -1.0)  # noqa: SLF001 - overdue from the first moment on
+        network._heartbeat.beat("exchange with the broker", -1.0)  # noqa: SLF001 - overdue from the first moment on
         network._stopping.wait()  # noqa: SLF001 - as above
 
     monkeypatch.setattr(Network, "_run", hang)

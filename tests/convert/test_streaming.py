@@ -9,7 +9,7 @@ import pytest
 from convert.sequence.probe_codes import stream_codes
 from convert.sequence.steps import Step
 from edge_detector.detection.bundle import SEQUENCE_KINDS
-from edge_detector.detection.state_bank import Bank
+from edge_detector.detection.state_bank import StateBank
 from edge_detector.errors import EdgeDetectorError
 
 tf = pytest.importorskip("tensorflow")
@@ -85,7 +85,7 @@ def test_the_sliding_bank_equals_offline_on_each_window_of_the_last_frames(name:
 @pytest.mark.parametrize("name", ["dbof", "dbof of relu6", "dbof without batch norm"])
 def test_dbofs_running_maximum_is_the_maximum_of_all_frames_to_the_bit(name: str) -> None:
     step = streaming.open_step(exported(name), model(name), rows=1)
-    empty = Bank.empty(1, list(model(name).state_shapes.values())).states
+    empty = StateBank.empty(1, list(model(name).state_shapes.values())).states
     alone = np.stack([step.step(frame, 0, empty)[1][0][0] for frame in CODES])
     states = empty
     for number, frame in enumerate(CODES, start=1):
@@ -97,7 +97,7 @@ def test_dbofs_running_maximum_is_the_maximum_of_all_frames_to_the_bit(name: str
 @pytest.mark.parametrize("name", VARIANTS)
 def test_one_row_gives_what_the_same_row_gives_among_ten(name: str) -> None:
     one, ten = (streaming.open_step(exported(name), model(name), rows) for rows in (1, ROWS))
-    bank = Bank.empty(ROWS, list(model(name).state_shapes.values()))
+    bank = StateBank.empty(ROWS, list(model(name).state_shapes.values()))
     for frame in CODES[:23]:
         _, states = ten.step(frame, 0, bank.with_due_row_zeroed().states)
         bank = bank.stepped(states)
@@ -112,7 +112,7 @@ def test_one_row_gives_what_the_same_row_gives_among_ten(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_gap_makes_the_bank_forget(name: str) -> None:
     step = streaming.open_step(exported(name), model(name), ROWS)
-    bank = Bank.empty(ROWS, list(model(name).state_shapes.values())).with_due_row_zeroed()
+    bank = StateBank.empty(ROWS, list(model(name).state_shapes.values())).with_due_row_zeroed()
     found, _ = step.step(CODES[50], bank.next_row, bank.states)
     wanted = model(name).predict(CODES[np.newaxis, 50:51], np.array([1], np.int32))[0]
     assert np.abs(found - wanted).max() <= 1e-5

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt.commands import MuteCommand, Refusal, SourceDefaults, ThresholdCommand
-from edge_detector.mqtt.runtime_settings import LEAST_BURST, MAX_PAST_ENTITIES, Accepted, Controls, Settings, TokenBucket
+from edge_detector.mqtt.runtime_settings import LEAST_BURST, MAX_PAST_ENTITIES, Accepted, RuntimeSettings, Settings, TokenBucket
 from edge_detector.types import Message
 
 BASE = "edge_detector/nursery"
@@ -14,12 +14,12 @@ SOURCES = {
 }
 
 
-def controls(settings: Settings | None = None) -> Controls:
-    return Controls(BASE, SOURCES, settings or Settings())
+def controls(settings: Settings | None = None) -> RuntimeSettings:
+    return RuntimeSettings(BASE, SOURCES, settings or Settings())
 
 
-def send(to: Controls, leaf: str, payload: str, now_seconds: float = 0.0) -> Accepted | Refusal | None:
-    return to.hear(Message(f"{BASE}/{leaf}/set", payload.encode(), 1, retained=False), now_seconds)
+def send(to: RuntimeSettings, leaf: str, payload: str, now_seconds: float = 0.0) -> Accepted | Refusal | None:
+    return to.handle(Message(f"{BASE}/{leaf}/set", payload.encode(), 1, retained=False), now_seconds)
 
 
 def retained(leaf: str, payload: str) -> Message:
@@ -87,7 +87,7 @@ def test_settings_of_a_source_or_class_that_is_gone_are_kept_but_do_nothing() ->
 
 def test_where_no_commands_are_taken_what_was_set_earlier_is_kept_and_does_not_hold() -> None:
     settings = Settings(thresholds={"cot": {"rain": 0.9}}, muted={"cot": True, "door": False})
-    deaf = Controls(BASE, SOURCES, settings, commands=False)
+    deaf = RuntimeSettings(BASE, SOURCES, settings, commands=False)
     assert deaf.rules("cot") == (RAIN, DOG)
     assert (deaf.muted("cot"), deaf.muted("door")) == (False, True)
     assert retained("cot/threshold/rain", "0.5") in list(deaf.answers()), "what is told is what holds"
@@ -101,16 +101,22 @@ def test_what_was_told_of_a_source_or_class_that_is_gone_is_known_until_the_brok
     here = controls()
     assert here.remember_announced()
     assert not here.remember_announced(), "no news need be saved"
-    assert list(here.gone()) == []
-    later = Controls(BASE, {"cot": SourceDefaults({"rain": RAIN})}, here.settings)
+    assert list(here.stale_topics()) == []
+    later = RuntimeSettings(BASE, {"cot": SourceDefaults({"rain": RAIN})}, here.settings)
     for _ in range(2):
         later.remember_announced()
-        gone = {topic.removeprefix(f"{BASE}/") for topic in later.gone()}
-        assert {"cot/class/dog_bark", "cot/threshold/dog_bark", "door/availability", "door/health", "door/class/rain"} <= gone
-        assert not {"cot/availability", "cot/health", "cot/mute", "cot/class/rain", "cot/threshold/rain"} & gone
-    assert later.forget_gone()
-    assert not later.forget_gone()
-    assert list(later.gone()) == []
+        stale_topics = {topic.removeprefix(f"{BASE}/") for topic in later.stale_topics()}
+        assert {
+            "cot/class/dog_bark",
+            "cot/threshold/dog_bark",
+            "door/availability",
+            "door/health",
+            "door/class/rain",
+        } <= stale_topics
+        assert not {"cot/availability", "cot/health", "cot/mute", "cot/class/rain", "cot/threshold/rain"} & stale_topics
+    assert later.forget_stale_topics()
+    assert not later.forget_stale_topics()
+    assert list(later.stale_topics()) == []
 
 
 def with_owl(*, enabled: bool) -> dict[str, SourceDefaults]:
@@ -118,7 +124,7 @@ def with_owl(*, enabled: bool) -> dict[str, SourceDefaults]:
 
 
 def test_a_class_that_is_off_has_no_threshold_to_tell_or_to_set() -> None:
-    here = Controls(BASE, with_owl(enabled=False), Settings())
+    here = RuntimeSettings(BASE, with_owl(enabled=False), Settings())
     assert list(here.answers()) == [retained("cot/mute", "OFF"), retained("cot/threshold/rain", "0.5")]
     refusal = send(here, "cot/threshold/owl", "0.7")
     assert isinstance(refusal, Refusal)
@@ -129,7 +135,7 @@ def test_a_class_that_is_off_has_no_threshold_to_tell_or_to_set() -> None:
 
 
 def test_what_was_set_for_a_class_that_is_off_holds_when_it_is_on_again() -> None:
-    here = Controls(BASE, with_owl(enabled=True), Settings())
+    here = RuntimeSettings(BASE, with_owl(enabled=True), Settings())
     send(here, "cot/threshold/owl", "0.7")
     here.reload(with_owl(enabled=False))
     send(here, "cot/threshold/rain", "0.8")
@@ -141,25 +147,25 @@ def test_what_was_set_for_a_class_that_is_off_holds_when_it_is_on_again() -> Non
 
 
 def test_what_was_told_of_a_class_that_a_reload_switches_off_is_gone_until_it_is_on_again() -> None:
-    here = Controls(BASE, with_owl(enabled=True), Settings())
+    here = RuntimeSettings(BASE, with_owl(enabled=True), Settings())
     here.remember_announced()
     here.reload(with_owl(enabled=False))
     assert not here.remember_announced(), "what was told is remembered until the broker has forgotten it"
-    assert list(here.gone()) == [f"{BASE}/cot/class/owl", f"{BASE}/cot/threshold/owl"]
+    assert list(here.stale_topics()) == [f"{BASE}/cot/class/owl", f"{BASE}/cot/threshold/owl"]
     here.reload(with_owl(enabled=True))
-    assert list(here.gone()) == []
+    assert list(here.stale_topics()) == []
     here.reload(with_owl(enabled=False))
-    assert here.forget_gone()
-    assert list(here.gone()) == []
+    assert here.forget_stale_topics()
+    assert list(here.stale_topics()) == []
     here.reload(with_owl(enabled=True))
     assert here.remember_announced(), "a class that is switched on is news"
 
 
 def test_a_source_that_returns_is_not_gone() -> None:
-    alone = Controls(BASE, {"cot": SOURCES["cot"]}, Settings(announced={"cot": ("rain",), "door": ("rain",)}))
+    alone = RuntimeSettings(BASE, {"cot": SOURCES["cot"]}, Settings(announced={"cot": ("rain",), "door": ("rain",)}))
     alone.remember_announced()
     both = controls(alone.settings)
-    assert list(both.gone()) == []
+    assert list(both.stale_topics()) == []
 
 
 def test_a_refused_command_changes_nothing_and_is_counted() -> None:
@@ -171,7 +177,7 @@ def test_a_refused_command_changes_nothing_and_is_counted() -> None:
 
 def test_a_message_that_is_no_command_is_not_one_of_ours() -> None:
     here = controls()
-    assert here.hear(Message("homeassistant/status", b"online", 0, retained=False), 0.0) is None
+    assert here.handle(Message("homeassistant/status", b"online", 0, retained=False), 0.0) is None
     assert here.refused_commands == 0
 
 
@@ -194,7 +200,7 @@ def test_names_of_no_source_share_one_small_bucket() -> None:
 
 def test_every_knob_may_be_turned_at_once() -> None:
     slugs = [f"class_{number}" for number in range(500)]
-    here = Controls(BASE, {"cot": SourceDefaults(dict.fromkeys(slugs, RAIN))}, Settings())
+    here = RuntimeSettings(BASE, {"cot": SourceDefaults(dict.fromkeys(slugs, RAIN))}, Settings())
     assert all(isinstance(send(here, f"cot/threshold/{slug}", "0.7"), Accepted) for slug in slugs)
 
 

@@ -185,7 +185,7 @@ def born(payload: bytes = b"online", topic: str = "homeassistant/status") -> Mes
 def test_a_birth_is_answered_once_after_a_random_delay() -> None:
     rediscovery = Rediscovery(lambda: 0.5)
     assert not rediscovery.due(0.0)
-    rediscovery.hear(born(), 100.0)
+    rediscovery.handle(born(), 100.0)
     middle = 100.0 + sum(REDISCOVERY_SECONDS) / 2
     assert [rediscovery.due(now) for now in (100.0, middle - 0.1, middle, middle + 0.1)] == [False, False, True, False]
 
@@ -193,10 +193,10 @@ def test_a_birth_is_answered_once_after_a_random_delay() -> None:
 def test_births_in_a_row_count_as_one() -> None:
     dice = iter([0.0, 0.9])
     rediscovery = Rediscovery(lambda: next(dice))
-    rediscovery.hear(born(), 0.0)
-    rediscovery.hear(born(), 0.5)
+    rediscovery.handle(born(), 0.0)
+    rediscovery.handle(born(), 0.5)
     assert rediscovery.due(REDISCOVERY_SECONDS[0])
-    rediscovery.hear(born(), 50.0)
+    rediscovery.handle(born(), 50.0)
     assert not rediscovery.due(50.0 + REDISCOVERY_SECONDS[0])
     assert rediscovery.due(50.0 + REDISCOVERY_SECONDS[1])
 
@@ -204,11 +204,11 @@ def test_births_in_a_row_count_as_one() -> None:
 @pytest.mark.parametrize("message", [born(b"offline"), born(b""), born(topic="homeassistant/status/x"), born(topic="status")])
 def test_nothing_else_is_a_birth(message: Message) -> None:
     rediscovery = Rediscovery(lambda: 0.0)
-    rediscovery.hear(message, 0.0)
+    rediscovery.handle(message, 0.0)
     assert not rediscovery.due(1_000.0)
 
 
 def test_another_prefix_has_another_birth_topic() -> None:
     rediscovery = Rediscovery(lambda: 0.0, prefix="ha")
-    rediscovery.hear(born(topic=birth_topic("ha")), 0.0)
+    rediscovery.handle(born(topic=birth_topic("ha")), 0.0)
     assert rediscovery.due(REDISCOVERY_SECONDS[0])

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from edge_detector.mqtt.message_store import Change, MemoryShelf, ShelfError
+from edge_detector.mqtt.message_store import Change, MemoryStore, ShelfError
 from edge_detector.mqtt.outbox import (
     FORGET_SECONDS,
     HANG_SECONDS,
@@ -22,7 +22,7 @@ from edge_detector.types import Message
 T = TypeVar("T")
 
 
-class Disk(MemoryShelf):
+class Disk(MemoryStore):
     """Keeps its rows while it is closed and opened; can be full, and can be pulled out."""
 
     def __init__(self) -> None:
@@ -86,14 +86,14 @@ class Bench:
 
     def wait(self, outbox: Outbox, seconds: float) -> None:
         self.now_seconds += seconds
-        outbox.tend()
+        outbox.run_maintenance()
 
     def on_disk(self) -> list[str]:
         return keys([row.message for row in self.disk.oldest(99)])
 
     def mend(self, outbox: Outbox) -> None:
         self.now_seconds += MEND_EVERY_SECONDS
-        outbox.tend()
+        outbox.run_maintenance()
 
 
 def event(key: str) -> Message:
@@ -173,10 +173,10 @@ def test_what_is_too_old_is_dropped_and_only_time_in_use_counts() -> None:
     outbox.close()
     bench.now_seconds += 1e6  # the machine was off; and its monotonic clock starts anywhere
     outbox = bench.outbox(max_age_seconds=1_000.0)
-    outbox.tend()
+    outbox.run_maintenance()
     assert (outbox.depth, outbox.dropped_messages) == (2, 0)
     bench.now_seconds += 101.0
-    outbox.tend()
+    outbox.run_maintenance()
     assert (outbox.take(), outbox.dropped_messages) == (events(1, first=1), 1)
 
 
@@ -256,10 +256,10 @@ def test_a_disk_that_fails_while_nothing_happens_is_noticed_all_the_same() -> No
     bench = Bench()
     outbox = bench.outbox()
     bench.disk.full = True
-    outbox.tend()
+    outbox.run_maintenance()
     assert outbox.trouble is None, "a flash card is not written to every few seconds"
     bench.now_seconds += PROVE_EVERY_SECONDS
-    outbox.tend()
+    outbox.run_maintenance()
     assert outbox.trouble is not None
     bench.disk.full = False
     bench.mend(outbox)
@@ -306,7 +306,7 @@ def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_l
     outbox.commit([], delivered=["1/end"])
     assert outbox.depth == 2
     slow.answer()
-    outbox.tend()
+    outbox.run_maintenance()
     assert not outbox.trouble
     assert (outbox.depth, outbox.dropped_messages) == (2, 0)
     bench.wait(outbox, FORGET_SECONDS)

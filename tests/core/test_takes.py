@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_detector.audio.segmenter import Take, TakeCutter
+from edge_detector.audio.segmenter import Recording, Segmenter
 from edge_detector.types import Block, Float32
 
 RATE_HZ = 16_000
@@ -19,9 +19,9 @@ def beep(seconds: float = 1.0, peak: float = 0.2) -> Float32:
     return (peak * np.sin(2 * np.pi * 1_000 * np.arange(round(seconds * RATE_HZ)) / RATE_HZ)).astype(np.float32)
 
 
-def takes(samples: Float32, *, louder_by_db: float = 12.0, block_samples: int = 480, lost_at: int = -1) -> list[Take]:
-    cutter = TakeCutter(SECONDS, louder_by_db)
-    found: list[Take] = []
+def takes(samples: Float32, *, louder_by_db: float = 12.0, block_samples: int = 480, lost_at: int = -1) -> list[Recording]:
+    cutter = Segmenter(SECONDS, louder_by_db)
+    found: list[Recording] = []
     for first in range(0, len(samples), block_samples):
         lost = int(first <= lost_at < first + block_samples)
         found += cutter.push(Block(samples[first : first + block_samples], first, lost_samples=lost))
@@ -63,7 +63,7 @@ def test_a_sound_that_is_there_from_the_beginning_begins_nothing() -> None:
 
 
 def test_begin_takes_what_is_not_louder_than_the_room() -> None:
-    cutter = TakeCutter(SECONDS, None)
+    cutter = Segmenter(SECONDS, None)
     assert list(cutter.push(Block(np.concatenate([room(2.0, -40.0), beep()]), 0))) == []
     assert cutter.take_seconds is None
     cutter.begin()
@@ -74,7 +74,7 @@ def test_begin_takes_what_is_not_louder_than_the_room() -> None:
 
 
 def test_the_room_is_the_level_of_the_pauses() -> None:
-    cutter = TakeCutter(SECONDS, 12.0)
+    cutter = Segmenter(SECONDS, 12.0)
     for first in range(6):
         list(cutter.push(Block(np.concatenate([beep(0.5), room(0.5)]), first * RATE_HZ)))
     assert cutter.room_dbfs == pytest.approx(-60.0, abs=1.0)
@@ -94,7 +94,7 @@ def test_a_constant_offset_is_not_loud() -> None:
 
 def test_digital_silence_and_a_constant_are_said() -> None:
     for value, problem in ((0.0, "silent"), (0.25, "flat")):
-        cutter = TakeCutter(SECONDS, 12.0)
+        cutter = Segmenter(SECONDS, 12.0)
         list(cutter.push(Block(np.full(2 * RATE_HZ, value, np.float32), 0)))
         cutter.begin()
         (take,) = cutter.push(Block(np.full(4 * RATE_HZ, value, np.float32), 2 * RATE_HZ))

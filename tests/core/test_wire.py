@@ -10,8 +10,8 @@ from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.commands import SourceDefaults
-from edge_detector.mqtt.runtime_settings import Controls, Settings
-from edge_detector.mqtt.telemetry import Period, SourceVitals, Vitals
+from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
+from edge_detector.mqtt.telemetry import Period, SourceVitals, Telemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.types import EventEnd, EventStart, Message, Scores
 
@@ -126,7 +126,7 @@ def test_an_interrupted_event_ends_with_the_identity_of_its_start() -> None:
 
 def test_telemetry() -> None:
     period = Period(60.0, 0.01, 1.0, 18.0, None)
-    vitals = Vitals(
+    telemetry = Telemetry(
         period=period,
         rss_bytes=70_000_000,
         outbox_depth=0,
@@ -139,7 +139,7 @@ def test_telemetry() -> None:
         sources={"cot": SourceVitals("healthy", "system", 3.5, 960_000, 0, 0, 6)},
         troubles=Troubles(refused_topics={"edge_detector/nursery/cot/level": "Not authorized"}),
     )
-    message = messages.telemetry("edge_detector/nursery", vitals, 0.0)
+    message = messages.telemetry("edge_detector/nursery", telemetry, 0.0)
     assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/telemetry", 0, True)
     assert json.loads(message.payload) == {
         "v": 1,
@@ -179,6 +179,6 @@ def test_every_topic_of_a_source_that_the_broker_keeps_is_known() -> None:
         messages.level(NAMES, 0.0),
         messages.top_class(NAMES, None),
         messages.class_state(NAMES, "rain", on=False),
-        *Controls(NAMES.base, {"cot": SourceDefaults({"rain": Rule(0.5, 0.3)})}, Settings()).answers(),
+        *RuntimeSettings(NAMES.base, {"cot": SourceDefaults({"rain": Rule(0.5, 0.3)})}, Settings()).answers(),
     ]
     assert {message.topic for message in told} == set(messages.retained_topics(NAMES.base, "cot", ["rain"]))

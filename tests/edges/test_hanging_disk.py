@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_detector.mqtt.publisher import Publisher
-from edge_detector.mqtt.sqlite_store import SqliteShelf, open_outbox
+from edge_detector.mqtt.sqlite_store import SqliteStore, open_outbox
 from edge_detector.threads import Worker
 from edge_detector.types import Message
 from tests.rigs.broker import Broker
@@ -42,5 +42,5 @@ def test_a_disk_that_hangs_delays_no_state_is_said_and_costs_no_event(tmp_path: 
         assert publisher.close(WILL, 5.0)
         outbox.close()
         assert publisher.dropped_events == 0
-        with closing(SqliteShelf(path)) as shelf:
-            assert shelf.count() == 0, "what was delivered meanwhile is not sent again"
+        with closing(SqliteStore(path)) as store:
+            assert store.count() == 0, "what was delivered meanwhile is not sent again"

@@ -254,10 +254,10 @@ def test_on_a_slow_link_the_status_waits_for_no_other_states(monkeypatch: pytest
 def test_an_event_that_finds_the_connection_gone_is_not_tried_for_ever() -> None:
     made = Publisher(Address("127.0.0.1", 9, "test-publisher"), last_will=WILL, greeting=HELLO)
     made._online.set()  # noqa: SLF001 - between the loss of a connection and the notice of it, which is a moment
-    made._suspicion.cut({"node/large": 3_000}, ())  # noqa: SLF001 - as above
+    made._hang_ups.cut({"node/large": 3_000}, ())  # noqa: SLF001 - as above
     made.publish(numbered(1))
     made._commit()  # noqa: SLF001 - as above
-    turn = threading.Thread(target=made._pump, daemon=True)  # noqa: SLF001 - as above
+    turn = threading.Thread(target=made._send_pending, daemon=True)  # noqa: SLF001 - as above
     turn.start()
     turn.join(5.0)
     assert not turn.is_alive()

@@ -39,7 +39,7 @@ def event(key: str, payload: bytes = b"{}") -> Message:
 
 def mend(outbox: Outbox, clock: Clock) -> None:
     clock.now_seconds += MEND_EVERY_SECONDS
-    outbox.tend()
+    outbox.run_maintenance()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_age_survives_a_restart_and_stands_still_meanwhile(tmp_path: Path) -> No
     clock.now_seconds = 1e9
     with closing(open_outbox(tmp_path / FILE, clock, max_messages=9, max_age_seconds=100.0)) as outbox:
         clock.now_seconds += 61.0
-        outbox.tend()
+        outbox.run_maintenance()
         assert [message.message_id for message in outbox.take()] == ["new/end"]
 
 
@@ -369,13 +369,13 @@ def test_looking_for_what_is_too_old_reads_no_more_than_goes(tmp_path: Path) -> 
         outbox.commit([event(f"{number}/end") for number in range(3_000)])
         clock.now_seconds = 61.0
         tracemalloc.start()
-        outbox.tend()
+        outbox.run_maintenance()
         _, most_bytes = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert (outbox.depth, outbox.dropped_messages) == (3_000, 0)
         assert most_bytes < 100_000
         clock.now_seconds = 122.0
-        outbox.tend()
+        outbox.run_maintenance()
         assert (outbox.depth, outbox.dropped_messages) == (0, 3_000)
 
 

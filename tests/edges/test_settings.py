@@ -115,10 +115,10 @@ def test_a_disk_that_cannot_be_written_is_one_warning_until_it_can_and_is_tried_
     assert list(file.troubles) == [file.trouble]
     folder.mkdir()
     clock.now_seconds += 0.9 * SAVE_AGAIN_SECONDS
-    file.tend()
+    file.run_maintenance()
     assert not file.path.exists(), "not too often"
     clock.now_seconds += 0.2 * SAVE_AGAIN_SECONDS
-    file.tend()
+    file.run_maintenance()
     assert not file.troubles
     assert caplog.records[-1].levelno == logging.INFO
     assert file.load() == SETTINGS
@@ -198,13 +198,13 @@ def test_a_disk_that_hangs_is_not_waited_for_but_said_and_the_latest_settings_ar
     assert not file.save(Settings(muted={"cot": True}))
     assert not file.save(SETTINGS)
     clock.now_seconds += HANG_SECONDS
-    file.tend()
+    file.run_maintenance()
     assert file.trouble is not None
     assert "the disk does not answer" in file.trouble
     answers.set()
 
     def is_saved() -> bool:
-        file.tend()
+        file.run_maintenance()
         return file.trouble is None and SettingsFile(file.path).load() == SETTINGS
 
     wait_until(is_saved, "the latest settings to be saved")

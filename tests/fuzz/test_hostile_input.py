@@ -25,7 +25,7 @@ from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError, EdgeDetectorError, SourceError, UsageError
 from edge_detector.mqtt.commands import Refusal, SourceDefaults
 from edge_detector.mqtt.home_assistant import Rediscovery
-from edge_detector.mqtt.runtime_settings import Accepted, Controls, Settings
+from edge_detector.mqtt.runtime_settings import Accepted, RuntimeSettings, Settings
 from edge_detector.service.settings_file import parse_settings, render_settings
 from edge_detector.types import Message
 from tests.core.test_bundle import contents, manifest
@@ -132,11 +132,11 @@ PAYLOADS = st.one_of(
 @given(st.lists(st.tuples(TOPICS, PAYLOADS, st.booleans(), st.floats(0, 1e9)), max_size=6))
 def test_commands_from_a_stranger(messages: list[tuple[str, bytes, bool, float]]) -> None:
     sources = {"cot": SourceDefaults({"rain": RULE}), "door": SourceDefaults({"rain": RULE})}
-    controls, rediscovery = Controls(BASE, sources, Settings()), Rediscovery(lambda: 0.5)
+    controls, rediscovery = RuntimeSettings(BASE, sources, Settings()), Rediscovery(lambda: 0.5)
     for topic, payload, retained, now in messages:
         message = Message(topic, payload, 1, retained)
-        rediscovery.hear(message, now)
-        answer = controls.hear(message, now)
+        rediscovery.handle(message, now)
+        answer = controls.handle(message, now)
         if isinstance(answer, Refusal):
             assert answer.sentence.isprintable()
         if isinstance(answer, Accepted):

@@ -20,7 +20,7 @@ from edge_detector.mqtt.home_assistant import (
     removal,
 )
 from edge_detector.mqtt.publisher import Publisher
-from edge_detector.mqtt.runtime_settings import Accepted, Controls, Settings
+from edge_detector.mqtt.runtime_settings import Accepted, RuntimeSettings, Settings
 from edge_detector.types import EventEnd, EventStart, Message
 from tests.home_assistant.box import HomeAssistant, home_assistant, judge
 from tests.home_assistant.nursery import (
@@ -56,13 +56,13 @@ def node(broker: Broker) -> Iterator[Publisher]:
     publisher.close(messages.status(BASE, online=False), 5.0)
 
 
-def publish_states(node: Publisher, controls: Controls) -> None:
+def publish_states(node: Publisher, controls: RuntimeSettings) -> None:
     for message in announcements():
         node.publish(message)
     publish_states_of_sources(node, controls)
 
 
-def publish_states_of_sources(node: Publisher, controls: Controls) -> None:
+def publish_states_of_sources(node: Publisher, controls: RuntimeSettings) -> None:
     for names in (COT, DOOR):
         node.publish(messages.availability(names, online=True))
         node.publish(messages.health(names, "healthy", "ok", 0.0))
@@ -99,7 +99,7 @@ def test_the_judge_would_have_noticed_a_mistake(root: Path, old: bytes, new: byt
 
 
 def test_entities_appear_and_follow_what_is_heard(home: HomeAssistant, node: Publisher) -> None:
-    publish_states(node, Controls(BASE, DEFAULTS, Settings()))
+    publish_states(node, RuntimeSettings(BASE, DEFAULTS, Settings()))
     home.wait_for(
         binary_sensor__nursery_cot_baby_cry="off",
         binary_sensor__nursery_front_door_rain="off",
@@ -125,7 +125,7 @@ def test_entities_appear_and_follow_what_is_heard(home: HomeAssistant, node: Pub
 
 
 def test_a_dead_microphone_is_unavailable_and_says_why_while_the_other_goes_on(home: HomeAssistant, node: Publisher) -> None:
-    publish_states(node, Controls(BASE, DEFAULTS, Settings()))
+    publish_states(node, RuntimeSettings(BASE, DEFAULTS, Settings()))
     home.wait_for(binary_sensor__nursery_cot_rain="off", binary_sensor__nursery_front_door_rain="off")
     node.publish(messages.availability(COT, online=False))
     node.publish(messages.health(COT, "reconnecting", "ok", 0.0))
@@ -151,7 +151,7 @@ def test_a_dead_microphone_is_unavailable_and_says_why_while_the_other_goes_on(h
 
 
 def test_thresholds_and_mutes_work_both_ways(home: HomeAssistant, node: Publisher, broker: Broker) -> None:
-    controls = Controls(BASE, DEFAULTS, Settings())
+    controls = RuntimeSettings(BASE, DEFAULTS, Settings())
     with subscriber(broker.host, broker.port, topics=f"{BASE}/#") as inbox:
         publish_states(node, controls)
         home.wait_for(binary_sensor__nursery_cot_rain="off")
@@ -171,15 +171,15 @@ def test_thresholds_and_mutes_work_both_ways(home: HomeAssistant, node: Publishe
     assert controls.muted("cot")
 
 
-def obey_next(inbox: Inbox, leaf: str, node: Publisher, controls: Controls) -> None:
+def obey_next(inbox: Inbox, leaf: str, node: Publisher, controls: RuntimeSettings) -> None:
     command = inbox.wait_for(lambda item: item.topic == f"{BASE}/{leaf}", f"command on {leaf}")
-    answer = controls.hear(command, 0.0)
+    answer = controls.handle(command, 0.0)
     assert isinstance(answer, Accepted)
     node.publish(answer.answer)
 
 
 def test_entities_go_one_by_one_and_all_at_once(home: HomeAssistant, node: Publisher) -> None:
-    publish_states(node, Controls(BASE, DEFAULTS, Settings()))
+    publish_states(node, RuntimeSettings(BASE, DEFAULTS, Settings()))
     home.wait_for(binary_sensor__nursery_cot_rain="off")
     fewer = replace(DEVICE, sources={**DEVICE.sources, "cot": CLASSES[:1]})
     for message in discovery(fewer, past={**PAST, **platforms(DEVICE)}):
@@ -204,7 +204,7 @@ def test_a_node_that_was_one_message_becomes_one_for_each_source_and_no_entity_i
     home: HomeAssistant, node: Publisher
 ) -> None:
     node.publish(in_one_message())
-    publish_states_of_sources(node, Controls(BASE, DEFAULTS, Settings()))
+    publish_states_of_sources(node, RuntimeSettings(BASE, DEFAULTS, Settings()))
     home.wait_for(binary_sensor__nursery_cot_rain="off", binary_sensor__nursery_front_door_rain="off")
     before = set(home.states)
     for message in emptied(DEVICE):
@@ -220,5 +220,5 @@ def test_its_birth_is_heard_and_answered_once(root: Path, broker: Broker) -> Non
     with subscriber(broker.host, broker.port, topics=birth_topic()) as inbox, home_assistant(root, broker):
         birth = inbox.wait_for(lambda item: item.payload == b"online", "birth message")
     rediscovery = Rediscovery(lambda: 0.0)
-    rediscovery.hear(birth, 0.0)
+    rediscovery.handle(birth, 0.0)
     assert [rediscovery.due(REDISCOVERY_SECONDS[0]), rediscovery.due(REDISCOVERY_SECONDS[1])] == [True, False]

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge_detector.errors import SourceError
-from edge_detector.service.supervisor import Kept, SourceChange, SourceKeeper
+from edge_detector.service.supervisor import SourceEvent, SourceStateChange, SourceSupervisor
 from edge_detector.types import Block
 
 T = TypeVar("T")
@@ -85,18 +85,18 @@ class World:
         self.paused += seconds
         self.now += seconds
 
-    def keeper(self, *, reopens: bool = True, random: float = 1.0) -> SourceKeeper:
-        return SourceKeeper(
+    def supervisor(self, *, reopens: bool = True, random: float = 1.0) -> SourceSupervisor:
+        return SourceSupervisor(
             "cot", self.open, self.start, clock=lambda: self.now, pause=self.pause, random=lambda: random, reopens=reopens,
             devices=lambda: self.devices,
         )  # fmt: skip
 
 
-def drain(keeper: SourceKeeper) -> list[Kept]:
+def drain(supervisor: SourceSupervisor) -> list[SourceEvent]:
     """Everything there is to be had before time moves on; a job that is done needs a few steps to show."""
-    items = [keeper.step(0.0) for _ in range(8)]
+    items = [supervisor.step(0.0) for _ in range(8)]
     return [item for item in items if item is not None]
 
 
-def words(items: list[Kept]) -> list[str]:
-    return [item.state if isinstance(item, SourceChange) else type(item).__name__ for item in items]
+def words(items: list[SourceEvent]) -> list[str]:
+    return [item.state if isinstance(item, SourceStateChange) else type(item).__name__ for item in items]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_detector.detection.bundle import SequenceSpec, StateTensor
-from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.errors import BundleError
@@ -32,7 +32,7 @@ class CountingStep:
 
 
 STEP = CountingStep()
-MODEL = Model(
+MODEL = Networks(
     embedder=LoudnessEmbedder(),
     pca=Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32)),
     sequence=STEP,
@@ -40,8 +40,8 @@ MODEL = Model(
 )
 
 
-def hear(hearing: Hearing, samples: Float32, first_sample: int = 0, lost_samples: int = 0) -> list[Scores | Detection]:
-    return list(hearing.push(Block(samples, first_sample, lost_samples)))
+def hear(detector: StreamDetector, samples: Float32, first_sample: int = 0, lost_samples: int = 0) -> list[Scores | Detection]:
+    return list(detector.push(Block(samples, first_sample, lost_samples)))
 
 
 def sound(seconds: float, level: float = 0.1) -> Float32:
@@ -51,25 +51,29 @@ def sound(seconds: float, level: float = 0.1) -> Float32:
 
 @pytest.mark.parametrize("hops_per_patch", [1, 2, 4])
 def test_the_state_has_seen_the_last_r_frames_at_steps_of_096_seconds(hops_per_patch: int) -> None:
-    hearing = Hearing(MODEL, Decider([Rule(2, 2)]), hops_per_patch=hops_per_patch)
-    ages = [item.state_age_frames for item in hear(hearing, sound(10)) if isinstance(item, Scores)]
+    detector = StreamDetector(MODEL, Decider([Rule(2, 2)]), hops_per_patch=hops_per_patch)
+    ages = [item.state_age_frames for item in hear(detector, sound(10)) if isinstance(item, Scores)]
     expected = [min(hop // hops_per_patch + 1, R) for hop in range(len(ages))]
     assert ages == expected
     assert STEP.seen == R
 
 
 def test_hops_are_numbered_without_holes_and_cover_the_samples_in_order() -> None:
-    found = [item for item in hear(Hearing(MODEL, Decider([Rule(2, 2)]), hops_per_patch=4), sound(3)) if isinstance(item, Scores)]
+    found = [
+        item
+        for item in hear(StreamDetector(MODEL, Decider([Rule(2, 2)]), hops_per_patch=4), sound(3))
+        if isinstance(item, Scores)
+    ]
     assert [item.sequence_number for item in found] == list(range(len(found)))
     assert [item.first_sample for item in found] == [3_840 * hop for hop in range(len(found))]
 
 
 def test_a_gap_ends_events_resets_every_state_and_stands_in_the_next_scores() -> None:
-    hearing = Hearing(MODEL, Decider([Rule(0.5, 0.5)]))
-    before = hear(hearing, sound(4))
+    detector = StreamDetector(MODEL, Decider([Rule(0.5, 0.5)]))
+    before = hear(detector, sound(4))
     assert isinstance(before[1], EventStart)
     assert before[-1].state_age_frames == 4 if isinstance(before[-1], Scores) else False
-    end, scores, start = hear(hearing, sound(1), first_sample=100_000, lost_samples=36_000)
+    end, scores, start = hear(detector, sound(1), first_sample=100_000, lost_samples=36_000)
     assert isinstance(end, EventEnd)
     assert (end.end_reason, end.lost_samples) == ("gap", 36_000)
     assert isinstance(scores, Scores)
@@ -79,9 +83,9 @@ def test_a_gap_ends_events_resets_every_state_and_stands_in_the_next_scores() ->
 
 
 def test_closing_ends_an_open_event_at_the_last_sound() -> None:
-    hearing = Hearing(MODEL, Decider([Rule(0.5, 0.5, hold_seconds=5)]))
-    hear(hearing, np.concatenate([sound(2), np.zeros(32_000, np.float32)]))
-    (end,) = hearing.close("shutdown")
+    detector = StreamDetector(MODEL, Decider([Rule(0.5, 0.5, hold_seconds=5)]))
+    hear(detector, np.concatenate([sound(2), np.zeros(32_000, np.float32)]))
+    (end,) = detector.close("shutdown")
     assert isinstance(end, EventEnd)
     assert (end.end_sample, end.end_reason) == (2 * 15_360 + 15_600, "shutdown")
 
@@ -99,12 +103,12 @@ class BreakingStep(CountingStep):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.5, -0.1])
 def test_an_output_that_is_no_probability_is_raised_once_and_the_event_has_its_end(value: float) -> None:
-    hearing = Hearing(replace(MODEL, sequence=BreakingStep(value)), Decider([Rule(0.5, 0.5)]))
+    detector = StreamDetector(replace(MODEL, sequence=BreakingStep(value)), Decider([Rule(0.5, 0.5)]))
     found: list[Scores | Detection] = []
     with pytest.raises(BundleError, match="which is no probability"):
-        found.extend(hearing.push(Block(sound(5), 0)))
-    assert hear(hearing, sound(5), 80_000) == [], "nothing more is heard"
-    (end,) = hearing.close("source_lost")
+        found.extend(detector.push(Block(sound(5), 0)))
+    assert hear(detector, sound(5), 80_000) == [], "nothing more is heard"
+    (end,) = detector.close("source_lost")
     assert isinstance(end, EventEnd)
     assert (end.end_sample, end.end_reason) == (15_360 + 15_600, "source_lost")
 
@@ -114,25 +118,25 @@ def test_an_embedding_that_is_not_finite_is_refused() -> None:
         def embed(self, log_mel: Float32) -> Float32:
             return np.full(log_mel.size // 48, np.inf, np.float32)
 
-    hearing = Hearing(replace(MODEL, embedder=Overflowing()), Decider([Rule(0.5, 0.5)]))
+    detector = StreamDetector(replace(MODEL, embedder=Overflowing()), Decider([Rule(0.5, 0.5)]))
     with pytest.raises(BundleError, match="the embedder gives numbers that are not finite"):
-        hear(hearing, sound(1))
+        hear(detector, sound(1))
 
 
 def test_rounding_beyond_0_and_1_is_taken_for_0_and_1() -> None:
-    hearing = Hearing(replace(MODEL, sequence=BreakingStep(1.0 + 1e-6)), Decider([Rule(2, 2)]))
-    assert [float(item.probabilities[0]) for item in hear(hearing, sound(5)) if isinstance(item, Scores)] == 5 * [1.0]
+    detector = StreamDetector(replace(MODEL, sequence=BreakingStep(1.0 + 1e-6)), Decider([Rule(2, 2)]))
+    assert [float(item.probabilities[0]) for item in hear(detector, sound(5)) if isinstance(item, Scores)] == 5 * [1.0]
 
 
 def test_under_load_phases_are_left_out_and_start_anew_when_they_come_back() -> None:
-    hearing = Hearing(MODEL, Decider([Rule(2, 2)]), hops_per_patch=4)
-    assert len(hear(hearing, sound(10))) == 38
-    hearing.shed_load(5.0, 160_000)
-    less = [item for item in hear(hearing, sound(10), 160_000) if isinstance(item, Scores)]
+    detector = StreamDetector(MODEL, Decider([Rule(2, 2)]), hops_per_patch=4)
+    assert len(hear(detector, sound(10))) == 38
+    detector.shed_load(5.0, 160_000)
+    less = [item for item in hear(detector, sound(10), 160_000) if isinstance(item, Scores)]
     assert len(less) in (20, 21), "every other hop"
-    assert hearing.skipped_phases in (20, 21)
+    assert detector.skipped_phases in (20, 21)
     assert all(item.state_age_frames == R for item in less), "what still runs keeps its state"
     for second in range(20, 60):
-        hearing.shed_load(0.0, second * 16_000)
-    ages = [item.state_age_frames for item in hear(hearing, sound(2), 320_000) if isinstance(item, Scores)]
+        detector.shed_load(0.0, second * 16_000)
+    ages = [item.state_age_frames for item in hear(detector, sound(2), 320_000) if isinstance(item, Scores)]
     assert sorted(set(ages)) == [1, 2, R], "and what comes back starts anew"

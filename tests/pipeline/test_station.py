@@ -9,13 +9,13 @@ import pytest
 from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.source import Source
 from edge_detector.detection.bundle import SequenceSpec, SoundClass, StateTensor
-from edge_detector.detection.detector import Hearing, Model
+from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.mqtt.messages import Names
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.service.source_worker import Station
-from edge_detector.service.stream import Listener
+from edge_detector.service.source_worker import SourceWorker
+from edge_detector.service.stream import StreamProcessor
 from edge_detector.types import Codes, Float32, Message
 from tests.pipeline.stub_world import RATE_HZ, World
 
@@ -40,21 +40,21 @@ def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_neve
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world, sent = World(live=live), list[Message]()
-    model = Model(
+    model = Networks(
         embedder=SilentEmbedder(),
         pca=Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32)),
         sequence=NanInTheFourthFrame(),
         spec=SequenceSpec("lstm", 10, 1, (StateTensor("seen", (1,)),)),
     )
 
-    def listen(source: Source, rules: Sequence[Rule]) -> Listener:
-        hearing, resampler = Hearing(model, Decider(rules)), StreamResampler(RATE_HZ)
+    def listen(source: Source, rules: Sequence[Rule]) -> StreamProcessor:
+        detector, resampler = StreamDetector(model, Decider(rules)), StreamResampler(RATE_HZ)
         clock = lambda: world.now  # noqa: E731 - for both
-        return Listener(source, resampler, hearing, utc_clock=clock, monotonic_clock=clock)
+        return StreamProcessor(source, resampler, detector, utc_clock=clock, monotonic_clock=clock)
 
-    station = Station(
+    worker = SourceWorker(
         "cot",
-        world.keeper(reopens=live),
+        world.supervisor(reopens=live),
         listen,
         Reporter(Names("base", "node", "cot", "none"), (SoundClass("rain", "Rain", None, {}),), RULES, "hop", lambda: world.now),
         rules=RULES,
@@ -64,7 +64,7 @@ def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_neve
 
     def turn(times: int = 8) -> None:
         for _ in range(times):
-            station.step(0.0)
+            worker.step(0.0)
 
     def events() -> list[str]:
         return [json.loads(message.payload)["event_type"] for message in sent if message.topic == "base/cot/event"]
@@ -73,12 +73,12 @@ def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_neve
     for _ in range(5):
         world.sources[0].due.append(RATE_HZ)
         world.now += 1.0
-        station.step(0.0)
+        worker.step(0.0)
     turn()
     assert events() == ["start", "end"]
     assert b"nan" not in b"".join(message.payload for message in sent).lower()
     assert "which is no probability" in caplog.text
-    state = station.state
+    state = worker.state
     assert (state.state, world.sources[0].closed) == ("reconnecting" if live else "failed", True)
     world.now += 1.0
     turn()
@@ -86,5 +86,5 @@ def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_neve
     if live:
         world.sources[1].due += [RATE_HZ, RATE_HZ]
         turn()
-        assert station.state.state == "healthy"
+        assert worker.state.state == "healthy"
         assert events() == ["start", "end", "start"]

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from edge_detector.mqtt.sqlite_store import SqliteShelf
+from edge_detector.mqtt.sqlite_store import SqliteStore
 
 # A trigger belongs to the transaction that sets it off: a key is in the ledger if and only if its row has been committed.
 _LEDGER = """
@@ -15,7 +15,7 @@ CREATE TRIGGER decided AFTER INSERT ON message BEGIN INSERT INTO ledger VALUES (
 
 def keep_ledger(outbox: Path) -> None:
     """Prepare the file, before the service opens it."""
-    SqliteShelf(outbox).close()
+    SqliteStore(outbox).close()
     with closing(sqlite3.connect(outbox)) as database:
         database.executescript(_LEDGER)
 

@@ -15,9 +15,9 @@ from edge_detector.config import Config, MqttConfig, SourceConfig
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.mqtt.address import Broker as Address
 from edge_detector.mqtt.outbox import Outbox
-from edge_detector.mqtt.sqlite_store import SqliteShelf
+from edge_detector.mqtt.sqlite_store import SqliteStore
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_ears
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.settings_file import SettingsFile
 from edge_detector.service.state import State
@@ -67,7 +67,7 @@ class LedgerOutbox(Outbox):
     """Writes down what it has committed, in a file of its own: in the database it would make that, and its cache, grow."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(lambda: SqliteShelf(folder / "outbox.sqlite"), time.monotonic)
+        super().__init__(lambda: SqliteStore(folder / "outbox.sqlite"), time.monotonic)
         self._ledger = (folder / LEDGER).open("w")
 
     def commit(self, added: Sequence[Message], delivered: Collection[str] = (), refused: Mapping[str, str] | None = None) -> None:
@@ -97,22 +97,22 @@ def soak(hours: float) -> tuple[dict[str, object], list[str]]:
             )
             state = State(outbox, SettingsFile(Path(folder) / "settings.json"))
             address = Address(broker.host, broker.port, "soak")
-            service = Service(config, load_ears(None), address, state, open_source=lambda _config: source)
+            service = Service(config, load_networks(None), address, state, open_source=lambda _config: source)
             began = time.monotonic()
             service.run(threading.Event(), lambda: None)
             seconds = time.monotonic() - began
             received = json.loads(counter.stdout.readline())
         events = (Path(folder) / LEDGER).read_text().splitlines()
-    vitals = service.vitals_of("day")
+    telemetry = service.telemetry_of("day")
     problems = growth(source.by_hour) + disagreement(events, received)
-    if source.given_samples != vitals.heard_samples + vitals.lost_samples:
+    if source.given_samples != telemetry.heard_samples + telemetry.lost_samples:
         problems.append("samples in are not samples heard plus samples lost")
     figures = {
         "hours": hours,
         "seconds": round(seconds, 1),
         "samples_in": source.given_samples,
-        "samples_heard": vitals.heard_samples,
-        "samples_lost": vitals.lost_samples,
+        "samples_heard": telemetry.heard_samples,
+        "samples_lost": telemetry.lost_samples,
         "events_decided": len(events),
         "events_received": len(received),
         "dropped_messages": service.dropped_messages,

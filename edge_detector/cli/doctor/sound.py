@@ -16,7 +16,7 @@ from edge_detector.config import SourceConfig
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.service.factory import Ears, build_listener, open_source
+from edge_detector.service.factory import LoadedBundle, build_processor, open_source
 from edge_detector.threads import in_thread
 from edge_detector.types import Block, Float32, Scores, SignalQuality
 
@@ -40,7 +40,7 @@ _SIGNALS: Mapping[SignalQuality, tuple[str, str]] = {
 }
 
 
-def examine_source(config: SourceConfig, ears: Ears, rules: Sequence[Rule], seconds: float) -> list[Finding]:
+def examine_source(config: SourceConfig, networks: LoadedBundle, rules: Sequence[Rule], seconds: float) -> list[Finding]:
     """Open the source and listen for so many seconds."""
     if rules and not any(rule.enabled for rule in rules):
         advice = "set enabled = true in the [class.…] tables of the sounds you want; edge-detector classes lists them"
@@ -54,26 +54,26 @@ def examine_source(config: SourceConfig, ears: Ears, rules: Sequence[Rule], seco
     except EdgeDetectorError as error:
         return [Finding(config.name, "bad", str(error), _cure(config))]
     try:
-        return _listen(config, source, ears, rules, seconds)
+        return _listen(config, source, networks, rules, seconds)
     except EdgeDetectorError as error:
         return [Finding(config.name, "bad", str(error), _cure(config))]
     finally:
         in_thread(source.close, f"close {config.name}")
 
 
-def _listen(config: SourceConfig, source: Source, ears: Ears, rules: Sequence[Rule], seconds: float) -> list[Finding]:
+def _listen(config: SourceConfig, source: Source, networks: LoadedBundle, rules: Sequence[Rule], seconds: float) -> list[Finding]:
     heard = Heard(source.rate_hz)
-    listener = build_listener(source, ears, hops_per_patch=config.hops_per_patch, rules=rules, dump=heard)
+    processor = build_processor(source, networks, hops_per_patch=config.hops_per_patch, rules=rules, dump=heard)
     last_sound_at = time.monotonic()
-    while listener.heard_samples < seconds * source.rate_hz and not listener.ended:
-        before = listener.heard_samples
-        heard.scores += [item for item in listener.step(POLL_SECONDS) if isinstance(item, Scores)]
-        if listener.heard_samples > before:
+    while processor.heard_samples < seconds * source.rate_hz and not processor.ended:
+        before = processor.heard_samples
+        heard.scores += [item for item in processor.step(POLL_SECONDS) if isinstance(item, Scores)]
+        if processor.heard_samples > before:
             last_sound_at = time.monotonic()
         elif time.monotonic() - last_sound_at > FIRST_SOUND_SECONDS:
             said = f"it is open, and gives no sound for {FIRST_SOUND_SECONDS:g} s"
             return [Finding(config.name, "bad", said, "unplug and plug it in again; is another program using it?")]
-    return judge_sound(config, heard, ears.classes, rules)
+    return judge_sound(config, heard, networks.classes, rules)
 
 
 @dataclass(slots=True)

@@ -10,10 +10,10 @@ from edge_detector.audio.resampler import StreamResampler
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.config import SourceConfig
 from edge_detector.detection.bundle import hop_key
-from edge_detector.detection.detector import Hearing
+from edge_detector.detection.detector import StreamDetector
 from edge_detector.detection.hysteresis import Decider
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.service.factory import Ears
+from edge_detector.service.factory import LoadedBundle
 from edge_detector.types import Block
 
 STEP_SECONDS = FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz
@@ -25,22 +25,22 @@ USABLE_SHARE = 0.5
 """Of one core: all sources are heard on one thread, and a machine has other things to do as well."""
 
 
-def measure(ears: Ears, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
+def measure(networks: LoadedBundle, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
     """Seconds of one core that a second of sound costs, by hops per patch: median over `STEPS` or what patience allows."""
-    return {hops: _share(ears, hops, clock) for hops in HOPS_PER_PATCH}
+    return {hops: _share(networks, hops, clock) for hops in HOPS_PER_PATCH}
 
 
-def _share(ears: Ears, hops_per_patch: int, clock: Callable[[], float]) -> float:
+def _share(networks: LoadedBundle, hops_per_patch: int, clock: Callable[[], float]) -> float:
     noise = np.random.default_rng(0).normal(0.0, 0.05, round(STEP_SECONDS * RATE_HZ)).astype(np.float32)
     resampler = StreamResampler(RATE_HZ)
-    hearing = Hearing(ears.model, Decider(()), hops_per_patch=hops_per_patch)
+    detector = StreamDetector(networks.model, Decider(()), hops_per_patch=hops_per_patch)
     took: list[float] = []
     began = clock()
     for step in range(STEPS + 2):
         start = clock()
         resampled = resampler.push(Block(noise, step * len(noise)))
         if resampled is not None:
-            for _ in hearing.push(resampled):
+            for _ in detector.push(resampled):
                 pass
         took.append(clock() - start)
         if clock() - began > PATIENCE_SECONDS and step > 2:  # noqa: PLR2004 - the first two fill what is empty

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_ears
+from edge_detector.service.factory import load_networks
 from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH, blocks_of, decided_events, front_end, yamnet
 
 
 def main(work: str, samples: str, peer: str, *bundle: str) -> None:
     sound = np.load(samples)
-    ears = load_ears(Path(bundle[0]) if bundle else None)
+    networks = load_networks(Path(bundle[0]) if bundle else None)
     # A network takes as many instructions for silence as for anything.
     silence = np.zeros((FRONT_END.patch_frames, FRONT_END.mel_bands), np.float32)
     works: dict[str, Callable[[], object]] = {
         PEER: yamnet(Path(peer), sound),
         FRONT_END_STAGE: lambda: front_end(blocks_of(sound)),
-        EMBEDDER: lambda: [ears.model.embedder.embed(silence) for _ in range(len(sound) // FRONT_END.patch_step_samples)],
-        WHOLE_PATH: lambda: deque(decided_events(ears, blocks_of(sound)), maxlen=0),
+        EMBEDDER: lambda: [networks.model.embedder.embed(silence) for _ in range(len(sound) // FRONT_END.patch_step_samples)],
+        WHOLE_PATH: lambda: deque(decided_events(networks, blocks_of(sound)), maxlen=0),
     }
     works[work]()
 

@@ -188,7 +188,7 @@ def test_commands_load_tensorflow_only_when_they_need_it() -> None:
 
 @pytest.mark.parametrize("module", ["edge_detector.cli.main", "edge_detector.cli.demo"])
 def test_a_fresh_interpreter_that_loads_the_daemon_finds_no_training_library(module: str) -> None:
-    code = f"import sys, {module}; from edge_detector.service.factory import load_ears; load_ears(None); print(*sys.modules)"
+    code = f"import sys, {module}; from edge_detector.service.factory import load_networks; load_networks(None); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert loaded & {"numpy", "ai_edge_litert", "tflite_runtime"}, "the daemon was really loaded"

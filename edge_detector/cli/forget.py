@@ -82,7 +82,7 @@ def _listen(broker: Broker, topic_filter: str) -> Iterator[Message]:
 def _is_ours(message: Message, config: Config, base: str) -> bool:
     """Whether a topic is one of the node's: below its own, one of its discovery, or a discovery that names its states."""
     sources = [source.name for source in config.sources]
-    announced = {each.topic for each in removal(config.node, sources, prefix=config.home_assistant.prefix)}
+    announced = {each.topic for each in removal(config.node, (None, *sources), prefix=config.home_assistant.prefix)}
     if message.topic.startswith(f"{base}/") or message.topic in announced:
         return True
     return any(f'"{base}{end}'.encode() in message.payload for end in ("/", '"'))

@@ -69,14 +69,14 @@ class Device:
     commands: bool = True
 
 
-def emptied(device: Device, *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """What to publish before `discovery`: it empties the message in which earlier versions named the entities of all sources.
+def emptied(device: Device, *, announced: Iterable[str | None] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """Messages that remove earlier announcements of sources that the device no longer has; to be published before `discovery`.
 
-    And that of each source that is gone, by the keys of entities announced earlier. Home Assistant needs a moment to take
-    entities away, and would refuse the same ones from elsewhere meanwhile.
+    `announced` names the sources that were announced; None stands for the one message in which earlier versions announced all
+    of them. Home Assistant needs a moment to remove entities, and refuses the same ones from another topic meanwhile. It logs
+    a complaint for each removal of what it does not have, so nothing else is emptied.
     """
-    gone = dict.fromkeys(source for source in map(_source_of, past) if source is not None and source not in device.sources)
-    return [_forgotten(device.node, prefix, source) for source in (None, *gone)]
+    return [_forgotten(device.node, prefix, source) for source in announced if source not in device.sources]
 
 
 def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: str = DEFAULT_PREFIX) -> list[Message]:
@@ -115,10 +115,9 @@ def _config(device: Device, source: str, components: Mapping[str, Entity], prefi
     return Message(_topic(device.node, prefix, source), content, qos=1, retained=True)
 
 
-def removal(node: str, sources: Iterable[str], *, past: Iterable[str] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """The messages that take the node out of Home Assistant. `past` are the keys of entities announced earlier."""
-    known = dict.fromkeys((*sources, *filter(None, map(_source_of, past))))
-    return [_forgotten(node, prefix, source) for source in (None, *known)]
+def removal(node: str, announced: Iterable[str | None], *, prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """Messages that remove the node from Home Assistant; `announced` as in `emptied`."""
+    return [_forgotten(node, prefix, source) for source in announced]
 
 
 def platforms(device: Device) -> dict[str, str]:

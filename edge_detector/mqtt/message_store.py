@@ -121,7 +121,7 @@ class MemoryStore:
         self._dead: deque[tuple[Message, str]] = deque(maxlen=DEAD_LETTERS)
 
     def apply(self, change: Change) -> None:
-        """As Shelf says."""
+        """As MessageStore."""
         for row in change.add:
             self._rows.setdefault(row.key, row)
             if event := started(row.key):
@@ -139,7 +139,7 @@ class MemoryStore:
         self.age_seconds = change.age_seconds
 
     def trim(self, max_messages: int, born_before_seconds: float, keep: Collection[str]) -> int:
-        """As Shelf says."""
+        """As MessageStore."""
         free = [row for row in self._rows.values() if row.key not in keep]
         excess = len(self._rows) - max_messages
         gone = [row.key for place, row in enumerate(free) if place < excess or row.born_seconds < born_before_seconds]
@@ -148,15 +148,15 @@ class MemoryStore:
         return len(gone)
 
     def oldest(self, limit: int) -> list[StoredMessage]:
-        """As Shelf says."""
+        """As MessageStore."""
         return [row for row, _ in zip(self._rows.values(), range(limit), strict=False)]
 
     def count(self) -> int:
-        """As Shelf says."""
+        """As MessageStore."""
         return len(self._rows)
 
     def open_events(self) -> list[StoredMessage]:
-        """As Shelf says."""
+        """As MessageStore."""
         return list(self._open.values())
 
     def holds(self, key: str) -> bool:
@@ -172,7 +172,7 @@ class MemoryStore:
         return not self._rows and not self._open
 
     def dead_letters(self) -> list[tuple[Message, str]]:
-        """As Shelf says."""
+        """As MessageStore."""
         return list(self._dead)
 
     def hand_over(self, born_seconds: float) -> Change:
@@ -187,4 +187,4 @@ class MemoryStore:
             self._open.pop(started(row.key) or row.key, None)
 
     def close(self) -> None:
-        """As Shelf says."""
+        """As MessageStore."""

@@ -3,7 +3,7 @@
 Precedence is bundle < strictness < [class.<slug>] < MQTT. Nobody may turn a knob faster than a person or an automation would.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -37,6 +37,8 @@ class Settings:
         thresholds, muted: by source and class, and by source. Names unknown to today's configuration are kept: they may return.
         entities: those Home Assistant was told of, key to platform.
         announced: the classes of which the broker keeps messages, by source.
+        discovered: sources that were announced to Home Assistant, each in its own message; None where it was one message for
+            all of them, as earlier versions sent, or none.
 
     """
 
@@ -44,6 +46,7 @@ class Settings:
     muted: Mapping[str, bool] = field(default_factory=dict)
     entities: Mapping[str, str] = field(default_factory=dict)
     announced: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    discovered: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +150,25 @@ class RuntimeSettings:
             for slug in defaults.enabled:
                 yield self._threshold_state(source, slug)
 
-    def remember_entities(self, entities: Mapping[str, str]) -> bool:
-        """Keep what Home Assistant is told of beside what it was told before. Returns whether that is news, to be saved."""
+    @property
+    def discovered(self) -> tuple[str | None, ...]:
+        """Sources that were announced to Home Assistant; None stands for one message for all of them."""
+        if self.settings.discovered is None:
+            return (None,) if self.settings.entities else ()
+        return tuple(self.settings.discovered)
+
+    def remember_entities(self, entities: Mapping[str, str], sources: Iterable[str]) -> bool:
+        """Keep the announced entities beside earlier ones, and the announced sources. Returns whether that changes anything."""
         past = [(key, platform) for key, platform in self.settings.entities.items() if key not in entities]
         known = {**dict(past[-MAX_PAST_ENTITIES:]), **entities}
-        news = known != self.settings.entities
-        self.settings = replace(self.settings, entities=known)
+        settings = replace(self.settings, entities=known, discovered=tuple(sources))
+        news = settings != self.settings
+        self.settings = settings
         return news
 
     def forget_entities(self) -> None:
         """Home Assistant has been told to remove the whole device."""
-        self.settings = replace(self.settings, entities={})
+        self.settings = replace(self.settings, entities={}, discovered=None)
 
     def remember_announced(self) -> bool:
         """Keep which sources and classes the broker is told of now, beside earlier ones. Returns whether that is news."""

@@ -86,7 +86,7 @@ class SqliteStore:
             self._learn()
 
     def apply(self, change: Change) -> None:
-        """As Shelf says; on disk when it returns."""
+        """As MessageStore; on disk when it returns."""
         self._see_whether_it_is_there()
         count = self._count
         with self._transaction() as database:
@@ -112,7 +112,7 @@ class SqliteStore:
             self.age_seconds = change.age_seconds
 
     def trim(self, max_messages: int, born_before_seconds: float, keep: Collection[str]) -> int:
-        """As Shelf says. What is older has the lower number, so that no more is read than goes."""
+        """As MessageStore. What is older has the lower number, so that no more is read than goes."""
         excess = self._count - max_messages
         gone: list[tuple[int]] = []
         query = "SELECT number, key, born_seconds FROM message ORDER BY number"
@@ -130,7 +130,7 @@ class SqliteStore:
         return len(gone)
 
     def oldest(self, limit: int) -> list[StoredMessage]:
-        """As Shelf says. A row that is not what was put there becomes a dead letter, and counts as lost."""
+        """As MessageStore. A row that is not what was put there becomes a dead letter, and counts as lost."""
         while True:
             with self._gate():
                 found = self._database.execute(_OLDEST, (limit,)).fetchall()
@@ -140,11 +140,11 @@ class SqliteStore:
             self._put_rows_aside(damaged)
 
     def count(self) -> int:
-        """As Shelf says."""
+        """As MessageStore."""
         return self._count
 
     def open_events(self) -> list[StoredMessage]:
-        """As Shelf says. One that is not what was put there is forgotten, and logged."""
+        """As MessageStore. One that is not what was put there is forgotten, and logged."""
         query = "SELECT number, key, topic, payload, born_seconds, checksum FROM open_event ORDER BY number"
         with self._gate():
             found = self._database.execute(query).fetchall()
@@ -158,7 +158,7 @@ class SqliteStore:
         return [_row(*values[:-1]) for number, *values in found if number not in numbers]
 
     def dead_letters(self) -> list[tuple[Message, str]]:
-        """As Shelf says."""
+        """As MessageStore."""
         query = "SELECT key, topic, payload, reason FROM dead_letter ORDER BY number"
         with self._gate():
             return [

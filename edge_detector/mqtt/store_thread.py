@@ -50,7 +50,7 @@ def at_once(call: Callable[[], T], then: Callable[[], None]) -> Pending[T]:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """The bounds of the shelf, as in Shelf.trim."""
+    """The bounds of the store, as in MessageStore.trim."""
 
     max_messages: int
     born_before_seconds: float

@@ -68,26 +68,24 @@ class Discovery:
         """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
         past, prefix = self._controls.settings.entities, self._config.home_assistant.prefix
         if not self._config.home_assistant.enabled:
-            sources = [source.name for source in self._config.sources]
-            for message in home_assistant.removal(self._config.node, sources, past=past, prefix=prefix) if past else ():
+            for message in home_assistant.removal(self._config.node, self._controls.discovered, prefix=prefix):
                 self._publish(message)
             return
         device = self._device()
         for message in home_assistant.discovery(device, past=past, prefix=prefix):
             self._publish(message)
-        if self._controls.remember_entities(home_assistant.platforms(device)):
+        if self._controls.remember_entities(home_assistant.platforms(device), device.sources):
             self._save()
 
     def prepare(self) -> None:
         """Empty what was announced in another way; once `prepared`, the node may be announced."""
-        past, prefix = self._controls.settings.entities, self._config.home_assistant.prefix
         if not self._config.home_assistant.enabled:
             return
-        emptied = home_assistant.emptied(self._device(), past=past, prefix=prefix)
+        prefix = self._config.home_assistant.prefix
+        emptied = home_assistant.emptied(self._device(), announced=self._controls.discovered, prefix=prefix)
         for message in emptied:
             self._publish(message)
-        if past:  # a node that was never announced leaves nothing for Home Assistant to take away
-            self._emptying = tuple(message.topic for message in emptied)
+        self._emptying = tuple(message.topic for message in emptied)
 
     def prepared(self, now_seconds: float) -> bool:
         """Whether the broker has all that is emptied, and Home Assistant has had a moment to see it."""

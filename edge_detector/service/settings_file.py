@@ -171,7 +171,8 @@ class SettingsFile:
 
 def render_settings(settings: Settings) -> bytes:
     """The file's content; `parse_settings` reads back the same."""
-    return (json.dumps({"v": FILE_VERSION, **asdict(settings)}, allow_nan=False, indent=1) + "\n").encode()
+    content = {name: value for name, value in asdict(settings).items() if value is not None}
+    return (json.dumps({"v": FILE_VERSION, **content}, allow_nan=False, indent=1) + "\n").encode()
 
 
 def parse_settings(content: bytes, where: str) -> Settings:
@@ -194,6 +195,7 @@ def parse_settings(content: bytes, where: str) -> Settings:
         muted={source: muted.flag(source) for source in muted.raw()},
         entities={key: entities.slug(key) for key in entities.raw()},
         announced={name: announced.slugs(name) for name in announced.raw()},
+        discovered=table.slugs("discovered") if table.has("discovered") else None,
     )
     table.done()
     return settings

@@ -114,12 +114,10 @@ def without_home_assistant(published: list[Message], saved: Settings) -> Discove
 
 
 def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published: list[Message]) -> None:
-    saved = Settings(entities={"cot-class-rain": "binary_sensor"})
+    saved = Settings(entities={"cot-class-rain": "binary_sensor"}, discovered=("cot",))
     for _start in range(2):
         without_home_assistant(published, saved).announce()
-    assert {(message.topic, message.payload) for message in published} == {
-        (f"homeassistant/device/edge/{part}config", b"") for part in ("", "mic/", "cot/")
-    }
+    assert {(message.topic, message.payload) for message in published} == {("homeassistant/device/edge/cot/config", b"")}
     told = len(published)
     discovery = without_home_assistant(published, saved)
     assert discovery.forget_removed()

@@ -92,7 +92,7 @@ def test_where_no_commands_are_taken_what_was_set_earlier_is_kept_and_does_not_h
     assert (deaf.muted("cot"), deaf.muted("door")) == (False, True)
     assert retained("cot/threshold/rain", "0.5") in list(deaf.answers()), "what is told is what holds"
     assert retained("cot/mute", "OFF") in list(deaf.answers())
-    deaf.remember_entities({"cot-event": "event"})
+    deaf.remember_entities({"cot-event": "event"}, ["cot"])
     assert (deaf.settings.thresholds, deaf.settings.muted) == (settings.thresholds, settings.muted)
     assert controls(deaf.settings).rules("cot")[0].on == 0.9
 
@@ -206,17 +206,23 @@ def test_every_knob_may_be_turned_at_once() -> None:
 
 def test_entities_are_remembered_until_the_device_is_removed() -> None:
     here = controls()
-    assert here.remember_entities({"cot-event": "event"})
-    assert not here.remember_entities({"cot-event": "event"}), "no news need be saved"
-    assert here.remember_entities({"door-event": "event"})
+    assert here.remember_entities({"cot-event": "event"}, ["cot"])
+    assert not here.remember_entities({"cot-event": "event"}, ["cot"]), "no news need be saved"
+    assert here.remember_entities({"door-event": "event"}, ["door"])
+    assert here.discovered == ("door",)
     assert here.settings.entities == {"cot-event": "event", "door-event": "event"}
     here.forget_entities()
     assert here.settings == Settings()
 
 
+def test_entities_of_a_version_that_announced_all_sources_at_once_are_of_its_one_message() -> None:
+    assert controls(Settings(entities={"cot-event": "event"})).discovered == (None,)
+    assert controls(Settings()).discovered == ()
+
+
 def test_what_is_remembered_of_the_past_is_bounded() -> None:
     here = controls(Settings(entities={f"old-{number}": "sensor" for number in range(2 * MAX_PAST_ENTITIES)}))
-    here.remember_entities({"cot-event": "event"})
+    here.remember_entities({"cot-event": "event"}, ["cot"])
     assert len(here.settings.entities) == MAX_PAST_ENTITIES + 1
 
 

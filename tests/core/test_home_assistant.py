@@ -26,7 +26,6 @@ from tests.home_assistant.nursery import (
     CLASSES,
     DEVICE,
     NODE,
-    PAST,
     RULES,
     announcements,
     captured,
@@ -65,9 +64,16 @@ def test_each_source_names_its_own_entities_and_the_first_one_the_nodes_too() ->
     assert door == {"front_door"}
 
 
-def test_what_named_all_sources_before_is_emptied_and_so_is_a_source_that_is_gone() -> None:
+def test_the_message_that_named_all_sources_is_emptied_and_so_is_that_of_a_source_that_is_gone() -> None:
     topics = [f"homeassistant/device/{NODE}/config", f"homeassistant/device/{NODE}/attic/config"]
-    assert emptied(DEVICE, past=PAST) == [Message(topic, b"", 1, retained=True) for topic in topics]
+    announced = (None, "attic", *DEVICE.sources)
+    assert emptied(DEVICE, announced=announced) == [Message(topic, b"", 1, retained=True) for topic in topics]
+
+
+def test_nothing_is_emptied_that_was_never_announced() -> None:
+    assert emptied(DEVICE) == []
+    assert emptied(DEVICE, announced=DEVICE.sources) == []
+    assert removal(NODE, ()) == []
 
 
 def test_a_message_does_not_grow_with_the_number_of_sources() -> None:
@@ -144,8 +150,8 @@ def test_what_once_was_is_taken_away_by_name() -> None:
     assert "attic-event" not in found, "its whole message is emptied"
     assert found["cot-event"]["stat_t"] == f"{BASE}/cot/event", "what still is stays"
     later = replace(DEVICE, sources={"cot": CLASSES})
-    gone = {message.topic for message in emptied(later, past=platforms(DEVICE))}
-    assert f"homeassistant/device/{NODE}/front_door/config" in gone
+    gone = [message.topic for message in emptied(later, announced=DEVICE.sources)]
+    assert gone == [f"homeassistant/device/{NODE}/front_door/config"]
 
 
 def test_one_microphone_needs_no_name_in_its_entities() -> None:
@@ -160,9 +166,9 @@ def test_a_second_microphone_changes_no_identity() -> None:
     assert all(both[key]["uniq_id"] == entity["uniq_id"] for key, entity in alone.items())
 
 
-def test_the_removal_empties_every_message_there_may_be() -> None:
-    topics = [f"homeassistant/device/{NODE}/{part}config" for part in ("", "cot/", "front_door/", "attic/")]
-    assert removal(NODE, DEVICE.sources, past=PAST) == [Message(topic, b"", 1, retained=True) for topic in topics]
+def test_the_removal_empties_every_message_that_was_announced() -> None:
+    topics = [f"homeassistant/device/{NODE}/{part}config" for part in ("", "cot/", "front_door/")]
+    assert removal(NODE, (None, *DEVICE.sources)) == [Message(topic, b"", 1, retained=True) for topic in topics]
 
 
 @given(SLUGS, st.dictionaries(SLUGS, st.lists(st.tuples(SLUGS, st.text(min_size=1)), max_size=4), min_size=1, max_size=3))

@@ -25,6 +25,7 @@ SETTINGS = Settings(
     thresholds={"cot": {"rain": 0.7}},
     muted={"cot": True, "door": False},
     entities={"cot-class-rain": "binary_sensor"},
+    discovered=("cot",),
     announced={"cot": ("rain", "dog_bark"), "door": ()},
 )
 

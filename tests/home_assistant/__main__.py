@@ -5,7 +5,7 @@ import sys
 
 from edge_detector.mqtt.home_assistant import removal
 from tests.home_assistant.box import ROOT_VARIABLE, box_root, judge
-from tests.home_assistant.nursery import CAPTURED, DEVICE, NODE, PAST, RULES, announcements, captured
+from tests.home_assistant.nursery import CAPTURED, DEVICE, NODE, RULES, announcements, captured
 
 ABBREVIATIONS = ("abbreviations", "device_abbreviations", "origin_abbreviations")
 
@@ -14,7 +14,7 @@ def main() -> int:
     root = box_root()
     if root is None:
         sys.exit(f"name a box that tests/home_assistant/make_box.sh has made in {ROOT_VARIABLE}")
-    verdict = judge(root, [*announcements(), *removal(NODE, DEVICE.sources, past=PAST)])
+    verdict = judge(root, [*announcements(), *removal(NODE, (None, *DEVICE.sources))])
     if verdict["problems"]:
         sys.exit("\n".join(verdict["problems"]))
     rules = verdict["rules"]

@@ -21,7 +21,7 @@ class Deaf:
         self.source, self._error = source, error
         self.anchor, self.signal, self.drift_ppm = None, "ok", 0.0
         self.heard_samples = self.lost_samples = 0
-        self.detector = type("Hearing", (), {"skipped_phases": 0})
+        self.detector = type("StreamDetector", (), {"skipped_phases": 0})
 
     def push(self, _block: Block) -> Iterator[Scores]:
         raise self._error

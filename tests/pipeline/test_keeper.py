@@ -20,7 +20,7 @@ def healthy(world: World, *, reopens: bool = True) -> SourceSupervisor:
 def test_a_source_is_starting_then_opened_then_healthy_with_its_first_block() -> None:
     world = World()
     supervisor = world.supervisor()
-    assert words(drain(supervisor)) == ["starting", "Opened"]
+    assert words(drain(supervisor)) == ["starting", "StreamOpened"]
     world.now += 0.5
     assert drain(supervisor) == []
     world.sources[0].due += [480, 480]
@@ -69,7 +69,7 @@ def test_no_microphone_at_boot_is_said_once_and_waited_for() -> None:
     assert news == [SourceStateChange("reconnecting", "the microphone is busy", 100.0)], "another reason is news; since stays"
     world.fault = None
     world.now += 30.0
-    assert words(drain(supervisor)) == ["Opened"]
+    assert words(drain(supervisor)) == ["StreamOpened"]
 
 
 @pytest.mark.parametrize(("random", "factor"), [(1.0, 1.0), (0.0, 0.5)])
@@ -92,14 +92,14 @@ def test_a_source_that_comes_and_goes_is_not_opened_twice_a_second_for_ever() ->
         world.now += delay - 0.01
         assert drain(supervisor) == []
         world.now += 0.01
-        assert words(drain(supervisor)) == ["Opened"]
+        assert words(drain(supervisor)) == ["StreamOpened"]
         world.sources[-1].due.append(480)
         drain(supervisor)
     world.now += 3.0
     world.sources[-1].due += [480, SourceError("gone")]
     drain(supervisor)
     world.now += 0.5
-    assert words(drain(supervisor)) == ["Opened"], "three healthy seconds, and patience begins anew"
+    assert words(drain(supervisor)) == ["StreamOpened"], "three healthy seconds, and patience begins anew"
 
 
 def test_what_is_plugged_in_is_tried_at_once() -> None:
@@ -115,7 +115,7 @@ def test_what_is_plugged_in_is_tried_at_once() -> None:
     world.devices = 1
     assert drain(supervisor) == []
     world.now += 0.5
-    assert words(drain(supervisor)) == ["Opened"]
+    assert words(drain(supervisor)) == ["StreamOpened"]
 
 
 def test_silence_of_an_open_source_is_stalled_then_lost_and_a_block_makes_it_healthy_again() -> None:
@@ -201,7 +201,7 @@ def test_an_opening_or_closing_that_hangs_is_a_named_state_and_overdue_but_never
     assert drain(supervisor) == []
     world.hangs = None
     world.hung.pop()()
-    assert words(drain(supervisor)) == ["Opened"], "should it return after all, so does the source"
+    assert words(drain(supervisor)) == ["StreamOpened"], "should it return after all, so does the source"
     assert not supervisor.overdue
     world.sources[-1].due.append(480)
     assert words(drain(supervisor)) == ["healthy", "Block"]

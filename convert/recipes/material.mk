@@ -44,10 +44,12 @@ $(DEBIAN)/unpacked.voices:
 	for package in $(VOICES); do dpkg-deb -x $(DEBIAN)/packages/$${package}_*.deb $(DEBIAN)/voices || exit 1; done
 	touch $@
 
-# G.722 is sound of 7 kHz, twice what a telephone carries; libsndfile does not read it.
+# G.722 is sound of 7 kHz, twice what a telephone carries; libsndfile does not read it. There are 2,836 files, and ffmpeg takes longer to
+# start than to decode one: fifty at a time.
 $(DEBIAN)/decoded: $(G722:%=$(DEBIAN)/unpacked/%)
-	for package in $(G722); do find $(DEBIAN)/$$package -name '*.g722'; done \
-		| xargs -P 2 -I{} sh -c 'ffmpeg -nostdin -loglevel error -y -f g722 -i "$$1" "$${1%.g722}.wav"' _ {}
+	for package in $(G722); do find $(DEBIAN)/$$package -name '*.g722'; done | xargs -P 2 -n 50 sh -c ' \
+		number=0; for file; do inputs="$$inputs -f g722 -i $$file"; outputs="$$outputs -map $$number $${file%.g722}.wav"; \
+		number=$$((number + 1)); done; ffmpeg -nostdin -loglevel error -y $$inputs $$outputs' _
 	touch $@
 
 # What the voices read is on every Debian: 3,000 bytes of the GNU GPL from an offset, at so many words a minute.

@@ -67,29 +67,29 @@ uninstall:
 	$(SUDO) systemd/install.sh uninstall
 
 test-systemd: $(VENV)/installed-all
-	$(SUDO) env EDGE_DETECTOR_BOX=1 $(BIN)/pytest -s tests/systemd
+	$(SUDO) env EDGE_DETECTOR_BOX=1 $(BIN)/pytest -s tests/system/systemd
 
 chaos: $(VENV)/installed-all
-	$(BIN)/python -m tests.chaos.kills --kills 500
-	$(BIN)/python -m tests.chaos.kills --kills 500 --power-cut
-	$(BIN)/python -m tests.chaos.delivery --seconds 600
-	$(BIN)/python -m tests.chaos.everything --seconds 600
-	$(SUDO) $(BIN)/python -m tests.chaos.surroundings --seconds 600
+	$(BIN)/python -m tests.system.chaos.kills --kills 500
+	$(BIN)/python -m tests.system.chaos.kills --kills 500 --power-cut
+	$(BIN)/python -m tests.system.chaos.delivery --seconds 600
+	$(BIN)/python -m tests.system.chaos.everything --seconds 600
+	$(SUDO) $(BIN)/python -m tests.system.chaos.surroundings --seconds 600
 
 fuzz: $(VENV)/installed-all
-	EDGE_DETECTOR_FUZZ=8000 $(BIN)/pytest -q tests/fuzz
+	EDGE_DETECTOR_FUZZ=8000 $(BIN)/pytest -q tests/system/fuzz
 
 HOME_ASSISTANT_ROOT ?= /var/tmp/edge-detector-home-assistant
 home-assistant: $(VENV)/installed-all
-	$(SUDO) tests/home_assistant/make_box.sh $(HOME_ASSISTANT_ROOT)
-	$(SUDO) env HOME_ASSISTANT_ROOT=$(HOME_ASSISTANT_ROOT) $(BIN)/pytest tests/home_assistant
+	$(SUDO) tests/system/home_assistant/make_box.sh $(HOME_ASSISTANT_ROOT)
+	$(SUDO) env HOME_ASSISTANT_ROOT=$(HOME_ASSISTANT_ROOT) $(BIN)/pytest tests/system/home_assistant
 
 soak: $(VENV)/installed-all
-	$(BIN)/python -m tests.soak --hours 24
-	$(BIN)/python -m tests.soak --hours 1 --real-time
+	$(BIN)/python -m tests.system.soak --hours 24
+	$(BIN)/python -m tests.system.soak --hours 1 --real-time
 
 slow-vggish: $(VENV)/installed-all
-	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.slow.vggish_full
+	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.studies.vggish_full
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,8 +5,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.rigs.broker import Broker
-from tests.rigs.fake_microphone import FakeMicrophone
+from tests.support.broker import Broker
+from tests.support.fake_microphone import FakeMicrophone
 
 ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure

@@ -3,7 +3,7 @@
 Its 521 scores become probabilities of our classes: of each class the highest score of its AudioSet labels. A class that names
 none has those below, by AudioSet's identifier: its own, its kinds, and the one above it where that is what people would call the
 sound: whoever asks YAMNet for barks takes "Dog" too. Asked for the ten classes of ESC-10 by identifier, it is wrong on 8 of the
-320 clips of folds 1 to 4 (tests/convert/test_peer.py).
+320 clips of folds 1 to 4 (tests/unit/convert/embedder/test_yamnet.py).
 """
 
 import math

@@ -1,6 +1,6 @@
 """Everyday sounds by formula: each function gives `count` samples at 16 kHz of one sound, at any level, in no room.
 
-The constants were found by comparing with recordings and asking YAMNet; `tests/core/test_soundscape.py` asks it again.
+The constants were found by comparing with recordings and asking YAMNet; `test_soundscape.py` asks it again.
 """
 
 import numpy as np

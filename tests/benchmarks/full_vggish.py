@@ -30,7 +30,7 @@ from edge_detector.params import FRONT_END
 from edge_detector.service.factory import load_networks
 from tests.benchmarks.stages import blocks_of, decided_events
 from tests.conftest import DATA
-from tests.convert.vggish_reference import random_weights, write_checkpoint
+from tests.support.vggish_reference import random_weights, write_checkpoint
 
 CLASSES = tuple(f"class_{number}" for number in range(12))
 

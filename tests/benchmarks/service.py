@@ -17,8 +17,8 @@ import psutil
 from edge_detector.mqtt.address import Broker as Address
 from edge_detector.mqtt.client import subscription
 from edge_detector.types import Message
-from tests.rigs.broker import Broker
-from tests.rigs.fake_microphone import FakeMicrophone
+from tests.support.broker import Broker
+from tests.support.fake_microphone import FakeMicrophone
 
 WINDOWS = 20
 

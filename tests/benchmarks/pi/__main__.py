@@ -16,7 +16,7 @@ from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
 from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH
 from tests.conftest import DATA
-from tests.rigs.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box, why_not
+from tests.support.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box, why_not
 
 BOX = PROJECT / "build" / "pi"
 SHORT_SECONDS, LONG_SECONDS = 4.8, 14.4

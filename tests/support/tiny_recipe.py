@@ -1,0 +1,38 @@
+"""The recipe of a bundle, on sounds made here and with networks so small that it takes seconds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.__main__ import main
+from convert.audio.samples import read_16khz
+from tests.support.synthetic import write_clips
+
+
+def convert(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Sequence[object]:
+    parts = ("--embedder", folder / "embedder.tflite")
+    more = ("--sequence", folder / "sequence.tflite", "--sequence-source", folder / "lstm")
+    measured = ("--evaluate", folder / "clips", "--evaluate-folds", evaluate_folds)
+    return ("bundle", "--name", "tiny", *parts, *more, *measured, "-o", output)
+
+
+def follow_recipe(folder: Path) -> None:
+    """All of it, step by step, in one folder. The embedder is a narrow VGGish with random weights, in the folder `vggish`."""
+    from tests.support.narrow_vggish import taken_for_vggish, write_released  # noqa: PLC0415 - tests without TensorFlow skip
+
+    clips = write_clips(folder / "clips")
+    source = write_released(folder / "vggish", [read_16khz(path) for path in sorted(clips.glob("*/[12]-*.wav"))])
+    with taken_for_vggish():
+        assert convert("export-embedder", source, "--windows", 20, "-o", folder / "embedder.tflite") == 0
+    embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite")
+    for part, count in (("train", 60), ("validation", 20)):
+        scenes = ("--soundscapes", count, "--context", 4, "--part", part, "--validation-share", 0.3)
+        assert convert(*embed, *scenes, "-o", folder / f"{part}.tfrecord") == 0
+    assert convert(*embed, "-o", folder / "whole.tfrecord") == 0
+    train = ("train", folder / "train.tfrecord", "--validation", folder / "validation.tfrecord", "--context", 4, "--cells", 8)
+    assert convert(*train, "--epochs", 3, "-o", folder / "lstm") == 0
+    assert convert("export", folder / "lstm", "--frames", 40, "-o", folder / "sequence.tflite") == 0
+    assert convert(*bundle_command(folder, folder / "bundle")) == 0

@@ -1,0 +1,245 @@
+"""From clips to a bundle the detector loads, through the command line, on sounds made here."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from convert.__main__ import COMMANDS
+from convert.bundling.model_card import model_card
+from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.records.files import read_dataset
+from edge_detector.detection.bundle import EMBEDDER, PCA, SEQUENCE, load_bundle
+from tests.support.synthetic import LABELS, RATE_HZ, loaded, sound
+from tests.support.tiny_recipe import bundle_command, convert
+
+pytest.importorskip("tensorflow")
+
+from tests.support.narrow_vggish import taken_for_vggish, write_released
+
+
+def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
+    bundle = load_bundle(work / "bundle")
+    assert [sound.slug for sound in bundle.manifest.classes] == list(LABELS)
+    assert bundle.manifest.sequence.context_frames == 4
+    assert bundle.manifest.evaluation["clips"] == 6
+    card = (work / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Fold 3: no clip of it was used" in card
+    assert not [path.name for path in work.iterdir() if path.name.startswith(".")], "something half-made was left behind"
+
+
+def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for label in ("speech", "animal_cat"):
+        (work / "background" / label).mkdir(parents=True)
+        soundfile.write(work / "background" / label / "1-x.wav", sound("thump", 7, 5.0), RATE_HZ, subtype="PCM_16")
+    chosen = work / "calibration.json"
+    quiet = ("--background", work / "background", "--noise-minutes", 0.2, "--clips", work / "clips", "--folds", "1,2")
+    assert convert("calibrate", work / "bundle", *quiet, "-o", chosen) == 0
+    assert "0.24" in capsys.readouterr().out
+    measured = ("--calibration", chosen, "--evaluate-background", work / "background")
+    about = work / "about.json"
+    about.write_text(json.dumps({"tried": ["Twice the clips: half the errors."]}), encoding="utf-8")
+    assert convert(*bundle_command(work, work / "calibrated"), *measured, "--about", about) == 0
+    manifest = load_bundle(work / "calibrated").manifest
+    wanted = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
+    for each in manifest.classes:
+        assert [each.rules[hops].on for hops in (1, 2, 4)] == [found["rule"]["on"] for found in wanted[each.slug].values()]
+    evaluation = json.loads((work / "calibrated" / "manifest.json").read_text(encoding="utf-8"))["evaluation"]
+    assert evaluation["events"]["0.96"]["clips"] == 6
+    assert set(evaluation["false_alarms"]) == {"speech"}, "a recording of a cat is no hour of anything"
+    card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Thresholds are not calibrated" not in card
+    assert "Chosen to cost least" in card
+    assert "## What was tried\n\n- Twice the clips: half the errors.\n" in card
+    assert "As a detector, the same clips" in card
+
+
+def test_verify_passes_and_says_what_it_compared(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = ("--embedder-source", work / "vggish", "--sequence-source", work / "lstm")
+    with taken_for_vggish():
+        assert convert("verify", work / "bundle", *sources, "--seconds", 8, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["detector"]["largest_difference"] <= 1e-5
+    assert result["sequence"]["largest_difference_bank"] <= 1e-5
+    assert result["embedder"]["passed"]
+
+
+def test_verify_asks_for_the_source_that_the_bundle_was_made_from(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_released(tmp_path / "vggish", [loaded("hiss", seed).samples for seed in range(3)])
+    with taken_for_vggish():
+        assert convert("verify", work / "bundle", "--embedder-source", other, "--seconds", 4) == 1
+    assert f"the bundle's pca.npz is not the one in {other}; give the folder it was made from" in capsys.readouterr().err
+
+
+def test_verify_fails_against_another_training(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lstm = tmp_path / "lstm"
+    lstm.mkdir()
+    (lstm / "sequence.json").write_bytes((work / "lstm" / "sequence.json").read_bytes())
+    with np.load(work / "lstm" / "weights.npz") as weights:
+        np.savez(lstm / "weights.npz", **{name: value + 0.5 for name, value in weights.items()})
+    assert convert("verify", work / "bundle", "--sequence-source", lstm, "--seconds", 4) == 1
+    assert "sequence: DIFFERENT" in capsys.readouterr().out
+
+
+def test_score_counts_every_clip_of_the_fold(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("score", work / "bundle", work / "clips", "--folds", 3, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["clips"] == 6
+    assert sum(map(sum, result["confusion"])) == 6
+    assert result["right"] == sum(result["confusion"][index][index] for index in range(3))
+
+
+def test_what_score_prints_goes_into_the_card(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert("score", work / "bundle", work / "clips", "--folds", 3, "--soundscapes", "--json") == 0
+    (tmp_path / "score.json").write_text(capsys.readouterr().out, encoding="utf-8")
+    assert convert(*bundle_command(work, tmp_path / "scored"), "--scores", tmp_path / "score.json") == 0
+    evaluation = load_bundle(tmp_path / "scored").manifest.evaluation
+    assert evaluation["clips"] == 6
+    assert "scores" in evaluation
+    assert "Events on soundscapes" in (tmp_path / "scored" / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_whole_clips_are_embedded_under_their_names(work: Path) -> None:
+    records = list(read_dataset(work / "whole.tfrecord"))
+    assert len(records) == 12
+    assert all(len(record.codes) == 2 and record.frame_labels is None for record in records)
+    assert {record.labels for record in records} == {(0,), (1,), (2,)}
+
+
+def test_composed_records_label_every_frame(work: Path) -> None:
+    records = list(read_dataset(work / "train.tfrecord"))
+    assert len(records) == 60
+    for record in records:
+        assert record.frame_labels is not None
+        assert len(record.frame_labels) == len(record.codes)
+        assert set(record.labels) == {index for labels in record.frame_labels for index in labels}
+
+
+def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:
+    records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord")
+    assert convert("train", *records, "--target", "last", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
+    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text())["target"] == "last"
+
+
+def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path) -> None:
+    records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord", "--epochs", 2, "--cells", 4, "--seed", 5)
+    for name in ("one", "other"):
+        assert convert("train", *records, "-o", tmp_path / name) == 0
+    one, other = (np.load(tmp_path / name / "weights.npz") for name in ("one", "other"))
+    assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one.files)
+
+
+def test_a_fold_that_the_embedder_has_met_cannot_be_evaluated_on(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("embedder.tflite", "embedder.tflite.errors.json", "embedder.json", "pca.npz"):
+        shutil.copy(work / name, tmp_path / name)
+    facts = json.loads((tmp_path / "embedder.json").read_text(encoding="utf-8"))
+    (tmp_path / "embedder.json").write_text(json.dumps(facts | {"folds": [2, 3]}), encoding="utf-8")
+    command = (*bundle_command(work, tmp_path / "leaky"), "--embedder", tmp_path / "embedder.tflite")
+    assert convert(*command) == 2
+    assert "the embedder has met fold 3, which cannot be evaluated on" in capsys.readouterr().err
+    assert not (tmp_path / "leaky").exists()
+
+
+def test_nor_one_that_the_sequence_model_or_the_thresholds_have_met(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ("--folds", "2,3", "--embedder", work / "embedder.tflite")
+    assert convert("embed", work / "clips", *parts, "-o", tmp_path / "whole.tfrecord") == 0
+    assert convert("train", tmp_path / "whole.tfrecord", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
+    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text(encoding="utf-8"))["folds"] == [2, 3]
+    assert convert(*bundle_command(work, tmp_path / "leaky"), "--sequence-source", tmp_path / "lstm") == 2
+    assert "the sequence model has met fold 3" in capsys.readouterr().err
+    (tmp_path / "calibration.json").write_text(json.dumps({"folds": [3]}), encoding="utf-8")
+    assert convert(*bundle_command(work, tmp_path / "leaky"), "--calibration", tmp_path / "calibration.json") == 2
+    assert "the calibration has met fold 3" in capsys.readouterr().err
+    assert not (tmp_path / "leaky").exists()
+
+
+def test_where_it_is_not_known_what_was_learnt_from_the_card_says_so(work: Path, tmp_path: Path) -> None:
+    for name in ("sequence.json", "weights.npz"):
+        (tmp_path / "lstm").mkdir(exist_ok=True)
+        (tmp_path / "lstm" / name).write_bytes((work / "lstm" / name).read_bytes())
+    facts = json.loads((work / "lstm" / "sequence.json").read_text(encoding="utf-8"))
+    (tmp_path / "lstm" / "sequence.json").write_text(json.dumps(facts | {"folds": None}), encoding="utf-8")
+    assert convert(*bundle_command(work, tmp_path / "bundle"), "--sequence-source", tmp_path / "lstm") == 0
+    assert "Fold 3: held out, says who made this bundle" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "--classes says nothing about beep")]
+)
+def test_a_wrong_name_leaves_the_bundle_that_was_there(
+    label: object, what: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {name: {"label": name} for name in LABELS} | {LABELS[0]: label}
+    (tmp_path / "classes.json").write_text(json.dumps(names), encoding="utf-8")
+    shutil.copytree(work / "bundle", tmp_path / "bundle")
+    assert convert(*bundle_command(work, tmp_path / "bundle"), "--classes", tmp_path / "classes.json") != 0
+    assert what in capsys.readouterr().err
+    assert load_bundle(tmp_path / "bundle").manifest == load_bundle(work / "bundle").manifest
+
+
+def test_a_damaged_bundle_is_one_sentence(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for path in (work / "bundle").iterdir():
+        (bundle / path.name).write_bytes(path.read_bytes())
+    content = bytearray((bundle / "sequence.tflite").read_bytes())
+    content[1_000] ^= 1
+    (bundle / "sequence.tflite").write_bytes(content)
+    assert convert("verify", bundle) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "sequence.tflite" in message
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (("embed", "/nowhere", "--soundscapes", "1", "-o", "x.tfrecord"), 2, "/nowhere is not a folder"),
+        (("train", "/nowhere.tfrecord", "--validation", "/nowhere.tfrecord", "-o", "x"), 2, "does not exist"),
+        (("export", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),
+        (("export-embedder", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),
+        (("verify", "/nowhere"), 1, "no bundle folder"),
+        (("score", "/nowhere", "/nowhere"), 1, "no bundle folder"),
+    ],
+)
+def test_what_is_missing_is_one_sentence(
+    arguments: Sequence[str], code: int, what: str, capsys: pytest.CaptureFixture[str], elsewhere: Path
+) -> None:
+    assert convert(*arguments) == code
+    message = capsys.readouterr().err
+    assert what in message
+    assert message.count("\n") == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        convert(command, "--help")
+    assert exited.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_the_shipped_card_is_what_its_manifest_makes_today() -> None:
+    shipped = load_bundle(DEFAULT_BUNDLE)
+    sizes = {name: (DEFAULT_BUNDLE / name).stat().st_size for name in (EMBEDDER, SEQUENCE, PCA)}
+    card = (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert card == model_card(shipped.manifest, sizes)
+    assert "is the weighted mean, as log-odds, of the LSTM's" in card

@@ -1,0 +1,185 @@
+"""Background: cut from unpacked packages, split by origin, joined with clips of the classes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import convert
+from convert.__main__ import main
+from convert.audio.augment import band_limited, rms
+from convert.audio.background_plan import BY_KIND, pieces, read_parts
+from convert.audio.clips import NO_CLASS, Clip, LoadedClip, find_clips
+from convert.audio.kinds import kind_of
+from convert.audio.samples import read_16khz
+from convert.audio.training_mixtures import Composer
+from convert.embedder.corpus import labelled
+from convert.embedder.sorting import KindSorter
+from tests.support.synthetic import RATE_HZ, loaded, sound, write_clips
+
+PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}
+
+
+def write_material(folder: Path) -> Path:
+    """Two packages: voices of 2 s each, and a longer piece of music beside an empty file."""
+    for name, label, seconds in (("voices/a", "beep", 2.0), ("voices/b", "beep", 2.0), ("tunes/long", "beep", 23.0)):
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sound(label, 1, seconds), RATE_HZ, subtype="PCM_16")
+    (folder / "voices" / "nothing.wav").write_bytes(b"RIFF")
+    return folder
+
+
+def write_plan(path: Path, *parts: dict[str, str]) -> Path:
+    path.write_text(json.dumps({"parts": parts}), encoding="utf-8")
+    return path
+
+
+def background(*arguments: object) -> int:
+    return main(["background", *map(str, arguments)])
+
+
+def test_material_is_cut_into_pieces_and_listed(tmp_path: Path) -> None:
+    material = write_material(tmp_path / "material")
+    music = PART | {"label": "music", "of": "tunes", "split": "test"}
+    plan = write_plan(tmp_path / "plan.json", PART, music)
+    assert background(material, "--plan", plan, "-o", tmp_path / "out") == 0
+    assert [clip.path.name for clip in find_clips(tmp_path / "out" / "train")] == ["1-voices_0000-0000.wav"]
+    assert len(find_clips(tmp_path / "out" / "test")) == 2, "the last of its three pieces is silent"
+    listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
+    assert [part["files"] for part in listed] == [2, 1]
+    assert listed[0]["hours"] == pytest.approx(4.6 / 3600, abs=1e-4)
+    assert listed[1]["licence"] == "CC0"
+
+
+def test_another_plan_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    material = write_material(tmp_path / "material")
+    music = PART | {"label": "music", "of": "tunes", "split": "test"}
+    for parts in ((PART, music), (PART | {"split": "test"}, music | {"split": "train"})):
+        assert background(material, "--plan", write_plan(tmp_path / "plan.json", *parts), "-o", tmp_path / "out") == 0
+    assert {clip.label for clip in find_clips(tmp_path / "out" / "train")} == {"music"}
+    assert {clip.label for clip in find_clips(tmp_path / "out" / "test")} == {"speech"}
+
+
+def test_one_origin_twice_in_a_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = write_plan(tmp_path / "plan.json", PART | {"files": "a*"}, PART | {"files": "b*"})
+    assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
+    assert "has train speech of voices twice; make one part of both" in capsys.readouterr().err
+
+
+def test_silent_stretches_of_a_recording_are_left_out() -> None:
+    playing = sound("beep", 1, 10.0)
+    found = list(pieces([np.concatenate([playing, np.zeros_like(playing), playing])]))
+    assert len(found) == 2
+    assert all(np.abs(piece).max() > 0.01 for piece in found)
+
+
+def test_a_file_in_two_splits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    material = write_material(tmp_path / "material")
+    plan = write_plan(tmp_path / "plan.json", PART, PART | {"split": "test", "files": "a*.wav"})
+    assert background(material, "--plan", plan, "-o", tmp_path / "out") == 2
+    assert "a file belongs to one" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        ({"split": "train"}, "is not complete"),
+        (PART | {"split": "validation"}, "has the split validation"),
+        (PART | {"of": "elsewhere"}, "holds no audio file"),
+    ],
+)
+def test_a_wrong_plan_is_one_sentence(
+    part: dict[str, str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = write_plan(tmp_path / "plan.json", part)
+    assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert what in message
+    assert message.count("\n") == 1
+
+
+def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(tmp_path: Path, data: Path) -> None:
+    yamnet = data / "peers" / "yamnet.tflite"
+    material = write_material(tmp_path / "material")
+    soundfile.write(material / "voices" / "silent.wav", np.zeros(RATE_HZ), RATE_HZ, subtype="PCM_16")
+    soundfile.write(material / "tunes" / "long.wav", sound("hiss", 1, 23.0), RATE_HZ, subtype="PCM_16")
+    shutil.copy(material / "voices" / "a.wav", material / "voices" / "c.oga")
+    (material / "voices" / "link.wav").symlink_to(material / "voices" / "a.wav")
+    sorter = KindSorter(yamnet)
+    beep, hiss = (sorter.folder_of(read_16khz(material / name)) for name in ("voices/a.wav", "tunes/long.wav"))
+    assert beep != hiss
+    parts = [PART | {"label": BY_KIND}, PART | {"label": BY_KIND, "of": "tunes", "split": "calibrate"}]
+    plan = write_plan(tmp_path / "plan.json", *parts)
+    assert background(material, "--plan", plan, "--teacher", yamnet, "-o", tmp_path / "out") == 0
+    found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.wav"))
+    assert found == [
+        f"calibrate/{hiss}/1-tunes_0000-0000.wav",
+        f"calibrate/{hiss}/1-tunes_0000-0001.wav",
+        f"train/{beep}/1-voices_0000-0000.wav",
+    ]
+    listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
+    assert [(part["split"], part["label"], part["files"]) for part in listed] == [
+        ("train", beep, 3),
+        ("calibrate", hiss, 1),
+    ], "silence is of no kind, and a link is not a second recording"
+
+
+def test_recordings_are_sorted_by_kind_only_with_yamnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = write_plan(tmp_path / "plan.json", PART | {"label": BY_KIND})
+    assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
+    assert "has parts that are sorted by_kind, which YAMNet does; give --teacher yamnet.tflite" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_yamnet_names_the_folder_of_a_recording_after_what_sounds_most_of_the_time(data: Path) -> None:
+    sorter = KindSorter(data / "peers" / "yamnet.tflite")
+    first = {clip.label: clip for clip in reversed(find_clips(data / "esc10", [1]))}
+    folders = {label: sorter.folder_of(read_16khz(first[label].path)) for label in ("helicopter", "baby_cry", "rain")}
+    kinds = {"helicopter": "machine", "baby_cry": "human", "rain": "nature"}
+    assert {label: kind_of(folder) for label, folder in folders.items()} == kinds
+    assert kind_of(sorter.folder_of(np.zeros(100, np.float32))) == "noise"
+
+
+def test_the_recipe_downloads_every_package_of_its_plan() -> None:
+    recipes = Path(convert.__file__).parent / "recipes"
+    parts = read_parts(json.loads((recipes / "default_background.json").read_text(encoding="utf-8")))
+    downloaded = set((recipes / "material.mk").read_text(encoding="utf-8").split())
+    assert {part.of.split("/")[0] for part in parts} - {"espeak"} <= downloaded
+    assert all(part.licence and part.credit for part in parts)
+
+
+def test_speech_and_music_become_classes_and_the_rest_has_none(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path / "clips")
+    for label in ("speech", "music", "other"):
+        (tmp_path / "more" / label).mkdir(parents=True)
+        soundfile.write(tmp_path / "more" / label / "1-x_0000-0000.wav", sound("beep", 5), RATE_HZ, subtype="PCM_16")
+    together, classes = labelled(clips, None, [tmp_path / "more"])
+    labels = [each.slug for each in classes]
+    assert labels == ["beep", "hiss", "music", "speech", "thump"]
+    for clip, index in together:
+        assert index == (NO_CLASS if clip.label == "other" else labels.index(clip.label))
+    assert len(together) == 18 + 3
+
+
+def other(seed: int) -> LoadedClip:
+    return LoadedClip(Clip(Path(f"other/1-{seed}.wav"), "other", 1, f"1-{seed}"), NO_CLASS, sound("thump", seed))
+
+
+def test_what_is_of_no_class_is_mixed_in_and_never_labelled() -> None:
+    quiet = [other(seed) for seed in range(3)]
+    scenes = list(map(Composer(quiet, 4, 0).compose, range(20)))
+    assert not any(scene.labels for scene in scenes)
+    both = Composer([*quiet, *(loaded("beep", seed) for seed in range(3))], 4, 0)
+    assert {labels for number in range(40) for labels in both.compose(number).frame_labels} == {(), (0,)}
+
+
+def test_a_telephone_keeps_what_is_below_its_limit() -> None:
+    time = np.arange(15_600) / RATE_HZ
+    low, high = (np.sin(2 * np.pi * hz * time).astype(np.float32) for hz in (1_000, 5_000))
+    assert rms(band_limited(low, 3_400.0)) > 0.95 * rms(low)
+    assert rms(band_limited(high, 3_400.0)) < 0.05 * rms(high)

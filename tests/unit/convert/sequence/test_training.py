@@ -1,0 +1,247 @@
+"""Training streams, says what it does, is the same when taken up again, and stops when it should."""
+
+import csv
+import itertools
+import json
+import re
+import shutil
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convert.__main__ import main
+from convert.records.files import write_dataset
+from convert.records.forms import Record
+from convert.records.training_set import TrainingSet
+from tests.support.synthetic import EXAMPLE_LABELS, examples
+
+pytest.importorskip("tensorflow")
+
+from convert.sequence.models import load_model
+
+CLASSES = len(EXAMPLE_LABELS)
+DROPS = ("--keep", 0.6, "--keep-inputs", 0.6)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records")
+    write_dataset(folder / "train.tfrecord", examples(60), EXAMPLE_LABELS)
+    write_dataset(folder / "validation.tfrecord", examples(30, seed=1), EXAMPLE_LABELS)
+    write_dataset(folder / "few.tfrecord", examples(5, seed=2), EXAMPLE_LABELS)
+    return folder
+
+
+def train(data: Path, output: Path, *more: object) -> int:
+    base = ("train", data / "train.tfrecord", "--context", 6, "--cells", 4, "--batch", 8, "--target", "last", "-o", output)
+    return main([str(argument) for argument in (*base, *more)])
+
+
+def weights(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    with np.load(folder / "weights.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def curve(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
+
+
+def test_training_taken_up_in_the_middle_of_an_epoch_ends_where_it_would_have(data: Path, tmp_path: Path) -> None:
+    assert train(data, tmp_path / "whole", "--epochs", 3, *DROPS) == 0
+    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS, "--max-steps", 5) == 0
+    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS, "--max-steps", 17) == 0
+    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS) == 0
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(np.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
+    steps = [row["step"] for row in curve(tmp_path / "parts")]
+    assert steps == ["10", "20"], "the curve goes on, without a hole or a second beginning"
+    assert train(data, tmp_path / "other", "--epochs", 3, *DROPS, "--seed", 1) == 0
+    assert not all(np.allclose(whole[name], value, atol=1e-3) for name, value in weights(tmp_path / "other").items())
+
+
+def test_every_tenth_step_is_logged_in_youtube_8ms_words(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data, tmp_path / "lstm", "--epochs", 3, "--validation", data / "validation.tfrecord", "--json") == 0
+    said = capsys.readouterr()
+    number = r"\d+\.\d\d"
+    line = rf"training step (\d+) \| Loss: {number} Examples/sec: {number} \| Hit@1: {number} PERR: {number} GAP: {number}"
+    assert [match[1] for match in re.finditer(rf"^{line}$", said.err, re.MULTILINE)] == ["10", "20"]
+    assert (tmp_path / "lstm" / "training.log").read_text() == said.err
+    points = curve(tmp_path / "lstm")
+    assert [(point["step"], bool(point["validation_loss"])) for point in points] == [
+        ("8", True),
+        ("10", False),
+        ("16", True),
+        ("20", False),
+        ("24", True),
+    ]
+    assert float(points[1]["loss"]) > 0
+    picture = (tmp_path / "lstm" / "curve.svg").read_text()
+    assert picture.startswith("<svg")
+    assert picture.count("<polyline") == 4
+    facts = json.loads((tmp_path / "lstm" / "sequence.json").read_text())
+    assert facts == json.loads(said.out)
+    assert facts["plan"]["learning_rate"] == 0.001
+
+
+@pytest.mark.parametrize("stop_by", ["loss", "gap"])
+def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(data: Path, tmp_path: Path, stop_by: str) -> None:
+    more = ("--validation", data / "validation.tfrecord", "--epochs", 60, "--patience", 2, "--stop-by", stop_by)
+    # So high a rate that it overfits at once.
+    assert train(data, tmp_path / "lstm", *more, "--learning-rate", 0.3) == 0
+    facts = json.loads((tmp_path / "lstm" / "sequence.json").read_text())
+    assert facts["epochs"] == facts["best_epoch"] + 2 < 60
+    rows = [row for row in curve(tmp_path / "lstm") if row["validation_loss"]]
+    key, best = ("validation_loss", min) if stop_by == "loss" else ("validation_gap", max)
+    values = [float(row[key]) for row in rows]
+    assert values.index(best(values)) + 1 == facts["best_epoch"]
+    assert facts["validation_loss"] == float(rows[facts["best_epoch"] - 1]["validation_loss"])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "dbof", "frame-logistic", "moe", "logistic"])
+def test_each_model_learns_what_can_be_heard(kind: str, data: Path, tmp_path: Path) -> None:
+    sizes = {"lstm": ("--cells", 16), "dbof": ("--clusters", 64, "--hidden", 16)}.get(kind, ())
+    held_out = data / "validation.tfrecord"
+    arguments = ("train", data / "train.tfrecord", "--validation", held_out, "--model", kind, *sizes, "--context", 6)
+    more = ("--batch", 16, "--epochs", 40, "--patience", 40, "--learning-rate", 0.02, "-o", tmp_path)
+    assert main([str(argument) for argument in (*arguments, *more)]) == 0
+    rows = [row for row in curve(tmp_path) if row["validation_gap"]]
+    assert max(float(row["validation_gap"]) for row in rows) > 0.85
+    newest = max((tmp_path / "checkpoints").iterdir())
+    assert load_model(newest).kind == load_model(tmp_path).kind == kind
+
+
+def test_an_option_that_the_model_does_not_have_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(data, tmp_path / "x", "--model", "dbof") == 2
+    assert "--cells is not an option of dbof" in capsys.readouterr().err
+    assert main(["train", str(data / "train.tfrecord"), "--model", "moe", "--target", "frame", "-o", str(tmp_path / "x")]) == 2
+    assert "--target frame is for lstm" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_training_that_diverges_says_so_and_leaves_no_weights(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(data, tmp_path / "x", "--learning-rate", 1e38) == 1
+    assert "lower --learning-rate" in capsys.readouterr().err
+    assert not (tmp_path / "x" / "weights.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("records", "more", "other"),
+    [
+        ("train", "--layers 1", "options"),
+        ("train", "--seed 9", "options"),
+        ("few", "", "records"),
+        ("renamed", "", "classes"),
+        ("train", "--validation validation.tfrecord", "validation records"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_not_taken_up(
+    records: str, more: str, other: str, begun: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = weights(begun / "lstm")
+    again = f"train {records}.tfrecord --context 6 --cells 4 --batch 8 --target last --epochs 1 {more} -o lstm".split()
+    assert main(again) == 2
+    assert f"lstm holds a training begun with other {other}; give --no-resume" in capsys.readouterr().err
+    assert all(np.array_equal(before[name], value) for name, value in weights(begun / "lstm").items())
+    assert main([*again, "--no-resume"]) == 0
+
+
+@pytest.fixture
+def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: records, the same ones with other names, and what an epoch left."""
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
+    shutil.copy(data / "train.tfrecord", tmp_path / "renamed.tfrecord")
+    names = (data / "train.tfrecord.json").read_text().replace('"a"', '"x"')
+    (tmp_path / "renamed.tfrecord.json").write_text(names)
+    assert train(data, tmp_path / "lstm", "--epochs", 1) == 0
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_epoch_shows_every_record_once_in_an_order_of_its_own(data: Path) -> None:
+    learnt = TrainingSet([data / "train.tfrecord", data / "few.tfrecord"], CLASSES, 6, "last", buffer=20)
+    every = [next(iter(codes[:length].tobytes() for codes, length in [pair])) for pair in _pairs(learnt.in_order(7))]
+    first, second, again = ([codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(7, 3, epoch))] for epoch in (0, 1, 0))
+    assert sorted(first) == sorted(second) == sorted(every)
+    assert first == again
+    assert first != second != every
+    assert learnt.examples == len(every) == 65
+
+
+FOLDS: Sequence[tuple[int, ...]] = ((), (1,), (2,), (1, 2), (2, 3), (1, 2, 3))
+"""Of clips that sequences were composed from."""
+
+
+def write_of_folds(path: Path) -> Path:
+    """Two sequences of each of these."""
+    records = zip(examples(2 * len(FOLDS), seed=3), [*FOLDS, *FOLDS], strict=True)
+    write_dataset(path, (replace(record, folds=folds) for record, folds in records), EXAMPLE_LABELS, made_of={"folds": [1, 2, 3]})
+    return path
+
+
+@pytest.mark.parametrize("buffer", [100, 3])
+@pytest.mark.parametrize("without", [(), (1,), (3,), (1, 3), (1, 2, 3), (4,)])
+def test_what_was_composed_from_clips_of_a_fold_is_left_out_and_nothing_else(
+    without: tuple[int, ...], buffer: int, tmp_path: Path
+) -> None:
+    path = write_of_folds(tmp_path / "some.tfrecord")
+    records = [record.codes.tobytes() for record in examples(2 * len(FOLDS), seed=3)]
+    wanted = [codes for codes, folds in zip(records, [*FOLDS, *FOLDS], strict=True) if not set(folds) & set(without)]
+    learnt = TrainingSet([path], CLASSES, 6, "last", buffer=buffer, without_folds=without)
+    assert learnt.examples == len(wanted)
+    assert learnt.left_out == set(without) & {1, 2, 3}
+    assert [codes[:n].tobytes() for codes, n in _pairs(learnt.in_order(5))] == wanted
+    assert sorted(codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(5, 1, 1))) == sorted(wanted)
+
+
+def test_a_model_that_learnt_without_a_fold_says_so(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = write_of_folds(tmp_path / "some.tfrecord")
+    few = ("train", records, "--context", 6, "--cells", 4, "--batch", 8, "--epochs", 1)
+    facts = {}
+    for name, more in (("all", ()), ("some", ("--without-folds", "1,3"))):
+        assert main([str(word) for word in (*few, *more, "-o", tmp_path / name)]) == 0
+        facts[name] = json.loads((tmp_path / name / "sequence.json").read_text())
+    assert [(each["folds"], each["sequences"]) for each in facts.values()] == [([1, 2, 3], 12), ([2], 4)]
+    capsys.readouterr()
+    assert main([str(word) for word in (*few, "--without-folds", 1, "-o", tmp_path / "some")]) == 2
+    assert "some holds a training begun with other options; give --no-resume" in capsys.readouterr().err
+    assert train(data, tmp_path / "other", "--without-folds", 3) == 2
+    assert "train.tfrecord says that it is of fold 3; leave it out of --without-folds" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_set_that_fits_the_buffer_is_read_once(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "some.tfrecord"
+    path.write_bytes((data / "train.tfrecord").read_bytes())
+    learnt, again = (TrainingSet([path], CLASSES, 6, "last", buffer=60) for _ in range(2))
+    wanted = [codes[:n].tobytes() for codes, n in _pairs(again.shuffled(7, 3, 0))]
+    assert learnt.examples == 60
+    path.unlink()
+    assert [codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(7, 3, 0))] == wanted
+
+
+def _pairs(lessons: Iterator[Any]) -> Iterator[tuple[Any, int]]:
+    return itertools.chain.from_iterable(zip(lesson.codes, lesson.lengths, strict=True) for lesson in lessons)
+
+
+def test_memory_does_not_grow_with_the_records(tmp_path: Path) -> None:
+    """The short form of tests/benchmarks/audioset_size.py."""
+    peaks = []
+    for count in (400, 2_000):
+        path = tmp_path / f"{count}.tfrecord"
+        write_dataset(path, (Record(str(n), 0, 10, (n % 500,), np.full((10, 128), n % 256, np.uint8)) for n in range(count)), ())
+        learnt = TrainingSet([path], 527, 10, "last", buffer=100)
+        tracemalloc.start()
+        assert learnt.examples == count
+        assert sum(len(lesson.lengths) for lesson in learnt.shuffled(50, 0, 0)) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0]

@@ -32,7 +32,7 @@ from edge_detector.heartbeat import Heartbeat
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.inbox import Acknowledged, Answered, Connected, Disconnected, Notice, SubscriptionRefused
 from edge_detector.mqtt.outbox import IN_FLIGHT
-from edge_detector.mqtt.refusals import TAKEN_OVER, lost, no_answer, refused
+from edge_detector.mqtt.refusals import TAKEN_OVER, TRANSIENT, lost, no_answer, refused
 from edge_detector.mqtt.troubles import OVERLONG
 from edge_detector.types import Message
 
@@ -52,6 +52,7 @@ CONNECT_SECONDS = 180.0
 """A look-up that waits for several name servers, and addresses that are tried one after the other."""
 TURN_SECONDS = 1.0
 _OLD_CONNACK_BYTES = 2
+_PUBACK_WITH_REASON_BYTES = 3
 CALLBACKS = ("on_pre_connect", "on_connect", "on_disconnect", "on_publish", "on_subscribe", "on_message")
 Explain: TypeAlias = Callable[[Exception, str], str]
 
@@ -132,8 +133,9 @@ class Client(paho.Client):
         try:
             done = super()._handle_pubackcomp(cmd)  # type: ignore[arg-type]
         except MQTTException as error:
-            # mosquitto says "packet too large" here, for which MQTT 5 has no room: a refusal all the same.
-            if len(packet) <= _OLD_CONNACK_BYTES:
+            # mosquitto answers "packet too large", a reason that PUBACK does not have in MQTT 5. It is a refusal all the same.
+            # Any other length means that the stream is out of step: what follows cannot be trusted either.
+            if len(packet) != _PUBACK_WITH_REASON_BYTES:
                 raise
             self._leave_out(str(error))
             return self._refuse(int.from_bytes(packet[:2], "big"), packet[2])
@@ -284,11 +286,6 @@ def _received(got: paho.MQTTMessage) -> Message | None:
         return Message(got.topic, bytes(got.payload), 1 if got.qos else 0, got.retain)
     except UnicodeDecodeError:
         return None
-
-
-def matches(topic_filter: str, topic: str) -> bool:
-    """Whether a topic is under a topic filter."""
-    return paho.topic_matches_sub(topic_filter, topic)
 
 
 def packet_bytes(message: Message) -> int:
@@ -496,7 +493,7 @@ class Connection:
             self._contest.reset()
 
     def _on_publish(self, _client: paho.Client, _data: object, mid: int, reason: Any, _more: object) -> None:  # noqa: ANN401 - as above
-        self._notice(Acknowledged(mid, str(reason) if reason.is_failure else None))
+        self._notice(Acknowledged(mid, str(reason) if reason.is_failure else None, is_transient=reason.value in TRANSIENT))
 
     def _on_subscribe(self, _client: paho.Client, _data: object, _mid: int, reasons: list[Any], _more: object) -> None:
         for topic_filter, reason in zip(self._asked.popleft() if self._asked else (), reasons, strict=False):

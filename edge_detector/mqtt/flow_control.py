@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 FIRST_WINDOW = 4
+FLOOD_MESSAGES = 200
+"""Messages received since a message was sent: its acknowledgement is late because it waits behind them."""
 SLOW_SECONDS = 2.0
 """An answer that takes longer: the link has no room for what need not arrive."""
 QUICK_SECONDS = 1.0
@@ -13,24 +15,29 @@ class FlowControl:
 
     Args:
         clock: monotonic time in seconds.
+        received: count of the messages that were received so far.
 
     Attributes:
         window: QoS 1 messages that may be on their way now.
         most: what the broker allows of them.
         slow: the last answer took too long, or is overdue.
+        is_flooded: the last answer was late, or is, because of the messages that the broker sends.
 
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], received: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
+        self._received = received
         self.begin(0)
 
     def begin(self, most: int) -> None:
         """A new connection, of which the broker allows `most` QoS 1 messages on their way."""
         self.most = most
         self.window = min(most, FIRST_WINDOW)
-        self.slow = False
+        self.slow = self.is_flooded = False
         self._sent: dict[int, float] = {}
+        self._received_before: dict[int, int] = {}
+        self._received_at_answer = self._received()
         self._pinged_at: float | None = None
         self._unproven = 0
         self._answered_at = self._acknowledged_at = self._clock()
@@ -38,13 +45,20 @@ class FlowControl:
     def sent(self, mid: int) -> None:
         """A QoS 1 message has been sent."""
         self._sent[mid] = self._clock()
+        self._received_before[mid] = self._received()
 
     def acknowledged(self, mid: int) -> None:
         """The broker has answered for a QoS 1 message."""
         sent_at = self._sent.pop(mid, None)
+        received_before = self._received_before.pop(mid, 0)
         self._acknowledged_at = self._clock()
         if sent_at is None:
             return
+        if self._clock() - sent_at > QUICK_SECONDS and self._received() - received_before > FLOOD_MESSAGES:
+            self.is_flooded = True
+            self._note_answer()
+            return
+        self.is_flooded = False
         took_seconds = self._learn(sent_at)
         if took_seconds < QUICK_SECONDS:
             self.window = min(self.most, self.window + 1)
@@ -70,6 +84,8 @@ class FlowControl:
     def wants_ping(self) -> bool:
         """Whether to ask how far the broker has come with the QoS 0 messages, which nothing else tells."""
         waited = self._clock() - self._answered_at >= QUICK_SECONDS
+        if self._received() - self._received_at_answer > FLOOD_MESSAGES:
+            return False  # the answer would wait behind them, and paho ends a connection whose ping is not answered
         return self._unproven > 0 and self._oldest is None and (self.slow or waited)
 
     @property
@@ -77,15 +93,26 @@ class FlowControl:
         """Whether a QoS 0 message may be sent now."""
         oldest = self._oldest
         if oldest is not None and self._clock() - oldest > SLOW_SECONDS:
-            self.slow = True
+            self.is_flooded = self._is_behind_flood
+            self.slow = not self.is_flooded
         return oldest is None or not self.slow
 
     @property
     def unacknowledged_seconds(self) -> float:
         """For how long nothing has been acknowledged although something should have been."""
-        if not self._sent:
+        if not self._sent or self._is_behind_flood:
             return 0.0
         return self._clock() - max(self._acknowledged_at, min(self._sent.values()))
+
+    @property
+    def _is_behind_flood(self) -> bool:
+        """Whether the oldest message without an answer was followed by many that the broker sent."""
+        before = min(self._received_before.values(), default=self._received_at_answer)
+        return self._received() - before > FLOOD_MESSAGES
+
+    def _note_answer(self) -> None:
+        self._answered_at = self._clock()
+        self._received_at_answer = self._received()
 
     @property
     def _oldest(self) -> float | None:
@@ -93,7 +120,7 @@ class FlowControl:
         return min(waiting, default=None)
 
     def _learn(self, sent_at: float) -> float:
-        self._answered_at = self._clock()
+        self._note_answer()
         took_seconds = self._answered_at - sent_at
         if took_seconds > SLOW_SECONDS:
             self.slow = True

@@ -38,6 +38,7 @@ class Acknowledged:
 
     mid: int
     refusal: str | None
+    is_transient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Publishes from any thread without making it wait: events through the outbox, states coalesced, the rest while it is fresh."""
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from edge_detector.heartbeat import Heartbeat
 from edge_detector.mqtt.address import Broker
-from edge_detector.mqtt.client import Connection, Explain, matches, packet_bytes
+from edge_detector.mqtt.client import Connection, Explain, packet_bytes
 from edge_detector.mqtt.flow_control import FlowControl
 from edge_detector.mqtt.hang_ups import HangUpTracker
 from edge_detector.mqtt.inbox import (
@@ -40,6 +41,8 @@ DISK_SECONDS = 1.0
 """How often the outbox is looked after while it waits for its disk, which may hang."""
 STOP_SECONDS = 0.5
 UNACKNOWLEDGED_SECONDS = 15.0
+MOST_RETRIES, RETRY_SECONDS = 5, 10.0
+"""An event that is refused for a reason that may pass is sent again, after 10, 20, … seconds."""
 CUT_SECONDS = 60.0
 """A broker that has acknowledged nothing for so long is connected to anew."""
 MANY_LOSSES, LOSSES_SECONDS = 5, 300.0
@@ -96,6 +99,10 @@ class Publisher:
         self._subscriptions = tuple(subscriptions)
         self._on_message = on_message or (lambda _message: None)
         self._own_filters = tuple(own_filters)
+        self._is_own = _pattern(self._own_filters).fullmatch
+        self._received_messages = 0
+        self._retries: dict[str, int] = {}
+        self._events_resume_at_seconds = 0.0
         self._on_own = on_own or (lambda _message: None)
         self._inbox = Inbox()
         self.outbox.wake = lambda: self._inbox.put(Stored())
@@ -108,7 +115,7 @@ class Publisher:
         self._in_flight: dict[int, Message] = {}
         self._online = threading.Event()
         self._connects = self._stale = self._refused_states = self._corrections = self._turns = 0
-        self._flow_control = FlowControl(time.monotonic)
+        self._flow_control = FlowControl(time.monotonic, lambda: self._received_messages)
         self._hang_ups = HangUpTracker()
         self._longest_packet: int | None = None
         self._aside: list[Message] = []
@@ -356,7 +363,7 @@ class Publisher:
             # Three events for each state: neither keeps the other waiting for ever.
             self._turns += 1
             for_states = max(room // 4, int(self._turns % 4 == 0)) if self._due else 0
-            if not self._said_farewell and room > for_states:
+            if not self._said_farewell and room > for_states and time.monotonic() >= self._events_resume_at_seconds:
                 for message in self.outbox.take(room - for_states):
                     self._send(message)
                     room -= 1
@@ -468,12 +475,25 @@ class Publisher:
         self._flow_control.acknowledged(acknowledged.mid)
         self._hang_ups.took(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
         self._loose.clear()
+        if acknowledged.refusal and acknowledged.is_transient and self._may_retry(message):
+            return
+        self._retries.pop(_key(message), None)
         if acknowledged.refusal:
             self._refuse(message, acknowledged.refusal)
             return
         self._troubles.take(message.topic)
         if message.message_id is not None:
             self._delivered.append(message.message_id)
+
+    def _may_retry(self, message: Message) -> bool:
+        """Keep an event whose refusal may pass; events pause meanwhile. A state is sent again with its next value."""
+        retries = self._retries.get(_key(message), 0) + 1
+        if message.message_id is None or retries > MOST_RETRIES:
+            return False
+        self._retries[_key(message)] = retries
+        self._events_resume_at_seconds = time.monotonic() + RETRY_SECONDS * retries
+        self.outbox.release([message.message_id])
+        return True
 
     def _refuse(self, message: Message, reason: str) -> None:
         self._troubles.refuse(message.topic, reason)
@@ -485,7 +505,8 @@ class Publisher:
 
     def _on_message_received(self, message: Message) -> None:
         """On the connection's thread: others' words go on; of what is ours only a value that is not ours is of interest."""
-        if not any(matches(own, message.topic) for own in self._own_filters):
+        self._received_messages += 1
+        if not self._is_own(message.topic):
             self._on_message(message)
             return
         mine = self._retained.get(message.topic)
@@ -521,6 +542,11 @@ class Publisher:
             found.append(f"the broker {address} takes what is published and acknowledges nothing; see its log")
             if self._flow_control.unacknowledged_seconds > CUT_SECONDS:
                 self._connection.cut()
+        if self._online.is_set() and self._flow_control.is_flooded:
+            found.append(
+                f"the broker {address} sends so many messages that its acknowledgements wait behind them; "
+                "find out who publishes on this node's command topics or on Home Assistant's status"
+            )
         if len(self._losses) == MANY_LOSSES and now - self._losses[0] < LOSSES_SECONDS:
             found.append(f"the connection to the broker does not last: {self._connection.last_loss}")
         if self._shed_at_seconds is not None and now - self._shed_at_seconds < SHED_SECONDS:
@@ -538,6 +564,11 @@ class Publisher:
         if (self._quiet and not self.outbox.depth) or time.monotonic() >= self._closing.farewell_by_seconds:
             self._said_farewell = True
             self._accept(self._closing.farewell)
+
+
+def _pattern(filters: Iterable[str]) -> re.Pattern[str]:
+    """All topics under filters with `+`. paho's own match takes longer than all else that is done with a message."""
+    return re.compile("|".join(re.escape(each).replace(r"\+", "[^/]*") for each in filters) or r"(?!)")
 
 
 def _key(message: Message) -> str:

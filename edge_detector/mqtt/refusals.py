@@ -4,6 +4,8 @@ from edge_detector.mqtt.address import Broker
 
 TAKEN_OVER = 142
 PACKET_TOO_LARGE = 149
+TRANSIENT = frozenset({128, 131, 151})
+"""Refusals of a message that may be accepted later: unspecified, implementation specific, quota exceeded."""
 
 _LOGIN = "check user name and password"
 _LATER = "it is tried again, more and more slowly"

@@ -58,7 +58,13 @@ def cure(reason: str) -> str:
     """What to do where the broker does not take a message for this reason."""
     if reason.casefold().startswith(TOO_LARGE):
         return "raise its limit (mosquitto: max_packet_size, message_size_limit), or enable fewer classes"
-    cures = {HANGS_UP: "see its log and its access rules", OVERLONG: "empty what is retained there"}
+    cures = {
+        HANGS_UP: "see its log and its access rules",
+        OVERLONG: "empty what is retained there",
+        "Quota exceeded": "raise its quota",
+        "Unspecified error": "see its log",
+        "Implementation specific error": "see its log",
+    }
     return cures.get(reason, "check its access rules")
 
 

@@ -16,7 +16,7 @@ from edge_detector.mqtt.refusals import refused
 from edge_detector.types import Message
 from tests.support.broker import Broker
 from tests.support.inbox import Inbox, subscriber
-from tests.support.odd_broker import PUBLISH, WELCOME, Guest, OddBroker
+from tests.support.odd_broker import PUBLISH, WELCOME, Guest, OddBroker, packet
 from tests.support.odd_broker import publish as publication
 from tests.support.publisher import HELLO, WILL, numbered
 from tests.support.waiting import wait_until
@@ -262,3 +262,40 @@ def test_an_event_that_finds_the_connection_gone_is_not_tried_for_ever() -> None
     turn.join(5.0)
     assert not turn.is_alive()
     assert made.outbox.depth == 1
+
+
+def test_an_event_that_is_refused_for_a_full_quota_is_sent_again_and_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(publisher, "TEND_SECONDS", 0.05)
+    tries: list[bytes] = []
+
+    def script(guest: Guest, _number: int) -> None:
+        guest.read()
+        guest.send(WELCOME)
+        while True:
+            head, body = guest.read()
+            if head >> 4 == PUBLISH and head & 0x06:
+                at = 2 + int.from_bytes(body[:2], "big")
+                is_event = body[2:at] == b"node/cot/event"
+                tries.extend([body[2:at]] if is_event else [])
+                quota = is_event and len(tries) < 3
+                guest.send(packet(0x40, body[at : at + 2] + (b"\x97\x00" if quota else b"")))
+
+    with OddBroker(script) as odd, publishing(odd) as made:
+        made.publish(Message("node/cot/event", b"{}", 1, retained=False))
+        wait_until(lambda: len(tries) == 3 and not made.outbox.depth, "the third try")
+        assert made.refused_messages == 0
+        assert made.outbox.dead_letters() == []
+
+
+def test_bytes_of_another_protocol_within_a_session_end_it_at_once() -> None:
+    def script(guest: Guest, number: int) -> None:
+        if number == 1:
+            guest.read()
+            guest.send(WELCOME)
+            guest.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n" + 100 * b"x")
+        guest.serve()
+
+    with OddBroker(script) as odd, publishing(odd) as made:
+        made.publish(Message("node/cot/event", b"{}", 1, retained=False))
+        wait_until(lambda: odd.connections > 1 and not made.outbox.depth, "another connection, and the event")

@@ -1,7 +1,7 @@
 """How much may be under way on a link, by a clock of its own; and which message a broker hangs up at."""
 
 from edge_detector.heartbeat import PROGRESS_SECONDS, Heartbeat
-from edge_detector.mqtt.flow_control import FlowControl
+from edge_detector.mqtt.flow_control import FLOOD_MESSAGES, FlowControl
 from edge_detector.mqtt.hang_ups import HangUpTracker, Verdict
 
 
@@ -99,3 +99,23 @@ def test_a_thread_that_keeps_its_word_is_not_overdue_however_long_it_waits() -> 
     assert heartbeat.overdue == "the network thread hangs in its exchange, 5 s longer than it may"
     heartbeat.end()
     assert heartbeat.overdue is None
+
+
+def test_an_acknowledgement_that_waits_behind_a_flood_of_messages_is_no_slow_link() -> None:
+    now, received = [0.0], [0]
+    flow = FlowControl(lambda: now[0], lambda: received[0])
+    flow.begin(20)
+    window = flow.window
+    flow.sent(1)
+    now[0], received[0] = 5.0, FLOOD_MESSAGES + 1
+    assert flow.takes_loose
+    assert flow.is_flooded
+    assert not flow.wants_ping
+    now[0] = 100.0
+    assert flow.unacknowledged_seconds == 0.0, "and no reason to connect anew"
+    flow.acknowledged(1)
+    assert (flow.window, flow.slow, flow.is_flooded) == (window, False, True)
+    flow.sent(2)
+    now[0] += 0.1
+    flow.acknowledged(2)
+    assert not flow.is_flooded

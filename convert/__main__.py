@@ -1,4 +1,4 @@
-"""python -m convert COMMAND: the commands, their errors as one sentence, and the exit code."""
+"""Entry point of `python -m convert COMMAND`: commands, one-sentence errors and exit codes."""
 
 import argparse
 import importlib
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from edge_detector.streams import flush_output, run_guarded
 
 COMMANDS = {
-    "fetch": "get Google's VGGish or YAMNet, resumed and checked",
-    "export-embedder": "YAMNet's body or VGGish's checkpoint to TFLite, measured against its source",
-    "background": "real speech, music and other sound, cut and split for training, choosing thresholds and testing",
-    "embed": "audio to AudioSet-format TFRecords, or training sequences composed from clips",
+    "fetch": "download Google's VGGish or YAMNet, with resume and checksums",
+    "export-embedder": "convert YAMNet's body or VGGish's checkpoint to TFLite and measure its error",
+    "background": "cut background recordings and split them for training, calibration and testing",
+    "embed": "embed audio into AudioSet-format TFRecords, or compose training sequences from clips",
     "train": "train a sequence model on embeddings",
-    "fuse": "the read-out of AudioSet's labels, alone or weighed with a trained LSTM, as one sequence model",
-    "eval": "YouTube-8M's metrics of a trained model, once or for each new checkpoint, or of arrays of scores",
-    "infer": "the best classes of each record, as YouTube-8M's CSV",
-    "compare": "train and measure several models on the same data: one table",
-    "export": "trained sequence model to a streaming TFLite step, measured against its offline graph",
-    "calibrate": "each class's thresholds for each hop, on background that nothing was trained on",
-    "bundle": "put a bundle together and describe it",
-    "teach": "from a folder of recordings of one's own sounds to a bundle that hears them",
+    "fuse": "make a sequence model of the AudioSet read-out, alone or fused with a trained LSTM",
+    "eval": "compute YouTube-8M's metrics of a model, of each new checkpoint, or of arrays of scores",
+    "infer": "write the top classes of each record as YouTube-8M's CSV",
+    "compare": "train and evaluate several models on the same data",
+    "export": "convert a trained sequence model to a streaming TFLite step and measure its error",
+    "calibrate": "choose each class's thresholds for each hop on held-out background",
+    "bundle": "assemble a bundle with its manifest and model card",
+    "teach": "make a bundle that detects new classes from a few recordings of each",
     "verify": "check that TFLite, training graph and detector agree",
-    "score": "a bundle against labelled clips, on other sounds, on soundscapes and where there is nothing to hear, beside YAMNet",
-    "cross-validate": "add up the scores of bundles that were each made without the clips they were scored on",
+    "score": "evaluate a bundle on clips, other sounds, soundscapes and background, beside YAMNet",
+    "cross-validate": "add up the scores of bundles, each measured on its held-out clips",
 }
 
 
@@ -35,7 +35,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if name in argv:
-            # Only the command in use is imported, so that a wrong option is answered at once.
+            # Import only the command in use, so that option errors appear without delay.
             module = importlib.import_module(f"convert.commands.{name.replace('-', '_')}")
             module.configure(command)
             command.add_argument("--json", action="store_true", help="print the result as one line of JSON")
@@ -54,13 +54,13 @@ def _run(given: Sequence[str]) -> int:
     try:
         arguments = _parser(given).parse_args(given)
     except SystemExit:
-        # Of --help: what it wrote is still to be flushed, where an error has its sentence.
+        # --help exits here; its output is not flushed yet.
         flush_output()
         raise
     try:
         result = arguments.run(arguments)
     except KeyboardInterrupt:
-        sys.stderr.write(f"convert {arguments.command}: interrupted; the same command goes on where it can\n")
+        sys.stderr.write(f"convert {arguments.command}: interrupted; run the same command again to resume where possible\n")
         return 128 + signal.SIGINT
     if arguments.json:
         text = json.dumps(result, allow_nan=False)

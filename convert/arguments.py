@@ -1,20 +1,20 @@
-"""Kinds of command-line values that several commands share."""
+"""Types of command-line values shared by several commands."""
 
 import argparse
 
 
 def folds(text: str) -> tuple[int, ...]:
-    """Comma-separated fold numbers: 1,2,3."""
+    """Parse comma-separated fold numbers: 1,2,3."""
     try:
-        found = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
         message = f"{text!r} is not a list of folds such as 1,2,3"
         raise argparse.ArgumentTypeError(message) from None
-    return found
+    return numbers
 
 
 def positive_int(text: str) -> int:
-    """A whole number above 0."""
+    """Parse a whole number above 0."""
     if not text.isdigit() or int(text) < 1:
         message = f"{text!r} is not a whole number above 0"
         raise argparse.ArgumentTypeError(message)
@@ -22,7 +22,7 @@ def positive_int(text: str) -> int:
 
 
 def positive_float(text: str) -> float:
-    """A finite number above 0."""
+    """Parse a finite number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -34,7 +34,7 @@ def positive_float(text: str) -> float:
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """Comma-separated whole numbers, each once: 0,1,2."""
+    """Parse comma-separated distinct whole numbers: 0,1,2."""
     parts = text.split(",")
     if not all(part.isdigit() for part in parts) or len({int(part) for part in parts}) < len(parts):
         message = f"{text!r} is not a list of different seeds such as 0,1,2"
@@ -43,7 +43,7 @@ def seeds(text: str) -> tuple[int, ...]:
 
 
 def share(text: str) -> float:
-    """A number between 0 and 1, neither of them."""
+    """Parse a number in the open interval (0, 1)."""
     value = positive_float(text)
     if value >= 1.0:
         message = f"{text!r} is not a number between 0 and 1"

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then renamed."""
+"""Atomic file writes (temporary file, then rename) and bounded reads."""
 
 import json
 import os
@@ -19,7 +19,7 @@ MAX_ARRAYS_BYTES = 4_000_000_000
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` if all goes well and vanishes if not."""
+    """Yield a temporary path; rename it to `path` on success, delete it on failure."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a training was begun with, beside its checkpoint: only the same data and options may go on from there."""
+"""Fingerprint of a training run beside its checkpoint; only the same data and options may resume it."""
 
 import hashlib
 import json
@@ -13,23 +13,23 @@ BEGUN = "begun.json"
 
 
 def begin_or_go_on(checkpoint: Path, key: Mapping[str, Any]) -> None:
-    """Note what a training begins with; where there is a checkpoint, require that it was begun with the same.
+    """Write the fingerprint of a new run, or require that it matches the one beside an existing checkpoint.
 
-    Raises UsageError for a checkpoint that was not: its weights would be taken for what the new data and options made.
+    Raises UsageError if it differs: the checkpoint's weights would pass for those of the new data and options.
     """
-    noted = checkpoint.with_name(BEGUN)
+    path = checkpoint.with_name(BEGUN)
     if not checkpoint.exists():
-        write_json(noted, key)
+        write_json(path, key)
         return
-    before = read_json(noted) if noted.exists() else {}
-    if other := _other(before, key):
+    before = read_json(path) if path.exists() else {}
+    if changed := _differences(before, key):
         raise UsageError(
-            f"{checkpoint.parent} holds a training begun with other {other}; give --no-resume to begin anew, or another folder"
+            f"{checkpoint.parent} holds a training begun with other {changed}; give --no-resume to begin anew, or another folder"
         )
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """Sha256 of their contents one after the other. Raises UsageError for one that cannot be read."""
+    """Return the SHA-256 over the SHA-256 digests of the files, in order. Raises UsageError for one that cannot be read."""
     digests = []
     for path in paths:
         try:
@@ -40,8 +40,8 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def _other(before: Mapping[str, Any], key: Mapping[str, Any]) -> str:
-    """What differs, in words; nothing where all is the same."""
-    # As it is read back: JSON knows no tuples.
+def _differences(before: Mapping[str, Any], key: Mapping[str, Any]) -> str:
+    """Name the keys that differ; empty if none."""
+    # Round trip through JSON, which turns tuples into lists.
     now = json.loads(json.dumps(key))
     return " and ".join(name.replace("_", " ") for name in now if before.get(name) != now[name])

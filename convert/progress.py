@@ -1,4 +1,4 @@
-"""How long work shows itself: one line that moves on a terminal, plain lines now and then in a log."""
+"""Progress display: one updating line on a terminal, a plain line every 30 s in a log."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ TERMINAL_EVERY_SECONDS = 0.2
 
 
 class Progress:
-    """Says how far along something is. Writes to stderr, so that stdout stays the result."""
+    """Progress of one task, written to stderr; stdout carries the result."""
 
     def __init__(self, what: str, total: int | None = None, stream: TextIO | None = None) -> None:
         self._what, self._total = what, total
@@ -19,7 +19,7 @@ class Progress:
         self._width = 0
 
     def update(self, done: int, note: str = "") -> None:
-        """Report `done` of the total; quick to call often."""
+        """Show `done` of the total, rate-limited."""
         now = time.monotonic()
         last = self._total is not None and done >= self._total
         if now - self._shown < (TERMINAL_EVERY_SECONDS if self._terminal else LOG_EVERY_SECONDS) and not last:
@@ -34,6 +34,6 @@ class Progress:
             print(line, file=self._stream, flush=True)
 
     def close(self) -> None:
-        """End the moving line."""
+        """End the updating line."""
         if self._terminal and self._width:
             print(file=self._stream, flush=True)

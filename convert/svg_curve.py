@@ -1,4 +1,4 @@
-"""Curves as an SVG picture, by hand: a plotting library would be the largest thing that convert needs."""
+"""Line charts as SVG, without a plotting library, which would be convert's largest dependency."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +9,11 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 260, 64, 16, 28, 36
 PLOT_HEIGHT, LEGEND_ROW = 360, 22
 COLOURS = ("#1f6feb", "#d1242f", "#8250df", "#57606a")
 DASHES = ("", "7 3", "2 3", "9 3 2 3")
-"""Lines differ in more than colour, for those who cannot tell these apart."""
+"""Lines differ in dashes as well as colour, for colour-blind readers."""
 
 TICKS = 4
 TICK_SHARE = 0.05
-"""Shares are numbered every 5 %, or every so many of them."""
+"""Axes of shares have a tick every 5 %, or a multiple of it."""
 
 MANY_TICKS = 10
 
@@ -22,7 +22,7 @@ Line = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class MarkedLine:
-    """A line of points (x, y), some of which are marked by name."""
+    """Line of points (x, y) with some points marked by name."""
 
     title: str
     points: Line
@@ -31,7 +31,7 @@ class MarkedLine:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """What is drawn along one side: from low to high, with numbers at the ticks."""
+    """Axis from low to high, with numbers at the ticks."""
 
     low: float
     high: float
@@ -39,13 +39,13 @@ class _Axis:
     text: Callable[[float], str]
 
     def part(self, value: float) -> float:
-        """How far along the axis a value is, in [0, 1]."""
+        """Return a value's position along the axis, in [0, 1]."""
         return (value - self.low) / (self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A rectangle of the picture with an axis below and one at the left."""
+    """Plot rectangle with an axis below and one at the left."""
 
     top: float
     height: float
@@ -54,15 +54,15 @@ class _Frame:
 
     @property
     def bottom(self) -> float:
-        """Where the lower axis is."""
+        """Y coordinate of the lower axis."""
         return self.top + self.height
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        """A point in the picture."""
+        """Convert data coordinates to picture coordinates."""
         return LEFT + self.x.part(x) * (WIDTH - LEFT - RIGHT), self.bottom - self.y.part(y) * self.height
 
     def grid(self) -> list[str]:
-        """Lines at the ticks of the left axis, and the numbers of both."""
+        """Draw lines at the left axis's ticks, and the numbers of both axes."""
         parts = []
         for tick in self.y.ticks:
             _, y = self.place(self.x.low, tick)
@@ -74,21 +74,21 @@ class _Frame:
         return parts
 
     def line(self, points: Line, colour: str, dashes: str = "") -> str:
-        """Points joined."""
+        """Draw a polyline."""
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.place(*point) for point in points))
         return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"{_dashed(dashes)}/>'
 
 
 def draw_curves(panels: Mapping[str, Mapping[str, Line]]) -> str:
-    """One panel under the other, each with its named lines over the training step; empty lines are left out."""
+    """Draw stacked panels of named lines over the training step; empty lines are omitted."""
     parts = [_panel(title, lines, number * HEIGHT) for number, (title, lines) in enumerate(panels.items())]
     return _picture(HEIGHT * len(panels), parts)
 
 
 def draw_marked_lines(lines: Sequence[MarkedLine], x_title: str, y_title: str) -> str:
-    """Lines over two axes of shares in [0, 1], in percent, with their marks named beside them and a legend below the axis.
+    """Draw lines over two axes of shares in [0, 1], in percent, with named marks and a legend below.
 
-    The axes have room for the marks, and a line that goes on is cut at the edge.
+    The axes are scaled to the marks; lines are clipped at the edge.
     """
     marks = [point for line in lines for point in line.marks.values()]
     right, low = 1.5 * max((x for x, _ in marks), default=1.0), min((y for _, y in marks), default=0.0) - 2.0 * TICK_SHARE
@@ -103,7 +103,7 @@ def draw_marked_lines(lines: Sequence[MarkedLine], x_title: str, y_title: str) -
     parts.append(f'<clipPath id="frame"><path d="M{LEFT} {frame.top - 2}H{WIDTH - RIGHT}V{frame.bottom:g}H{LEFT}z"/></clipPath>')
     cut = [frame.line(line.points, *style) for line, style in zip(lines, styles, strict=True)]
     parts += ['<g clip-path="url(#frame)">', *cut, "</g>"]
-    # Names are drawn over all lines, each with a white edge, and those of neighbouring lines on either side of their points.
+    # Names are drawn over all lines with a white edge; consecutive lines place them on opposite sides of their points.
     for number, (line, (colour, _)) in enumerate(zip(lines, styles, strict=True)):
         parts += [_mark(name, frame.place(*point), colour, left=number % 2 == 1) for name, point in line.marks.items()]
     legend = frame.bottom + 66
@@ -149,14 +149,14 @@ def _mark(name: str, place: tuple[float, float], colour: str, *, left: bool) -> 
 
 
 def _spread(values: Sequence[float], text: str) -> _Axis:
-    """An axis from the lowest to the highest value."""
+    """Return an axis from the lowest to the highest value."""
     low, high = min(values), max(values)
     high = high if high > low else low + 1.0
     return _Axis(low, high, [low + (high - low) * tick / TICKS for tick in range(TICKS + 1)], text.format)
 
 
 def _shares(low: float, high: float) -> _Axis:
-    """An axis of shares within [0, 1], from the tick below to the tick above."""
+    """Return an axis of shares within [0, 1], from the tick below to the tick above."""
     first, last = max(math.floor(low / TICK_SHARE), 0), min(math.ceil(high / TICK_SHARE), round(1.0 / TICK_SHARE))
     last = max(last, first + 1)
     every = math.ceil((last - first) / MANY_TICKS)

@@ -1,4 +1,4 @@
-"""`python -m edge_detector` is `edge-detector`."""
+"""Entry point of `python -m edge_detector`, the same as `edge-detector`."""
 
 import sys
 

@@ -1,16 +1,16 @@
-"""How long to wait before something is tried again."""
+"""Randomised exponential backoff."""
 
 from collections.abc import Callable
 
 
 class Backoff:
-    """Delays that double from attempt to attempt, each multiplied with a random number from 0.5 to 1.
+    """Delays that double with each attempt, each multiplied by a random factor from 0.5 to 1.
 
-    So what was lost by many at the same moment is not asked for again by all of them at once.
+    The factor keeps clients that lost the same server from all reconnecting at once.
 
     Args:
-        first_seconds, longest_seconds: the first and the longest delay.
-        random: a number from 0 to 1.
+        first_seconds, longest_seconds: first and longest delay, before the factor.
+        random: returns a number from 0 to 1.
 
     """
 
@@ -21,11 +21,11 @@ class Backoff:
         self._next_seconds = first_seconds
 
     def next_seconds(self) -> float:
-        """The delay before the next attempt, in seconds."""
+        """Return the delay before the next attempt, in seconds, and double the one after it."""
         seconds = self._next_seconds
         self._next_seconds = min(2.0 * seconds, self._longest_seconds)
         return seconds * (0.5 + 0.5 * self._random())
 
     def reset(self) -> None:
-        """Begin with the first delay again."""
+        """Start from the first delay again."""
         self._next_seconds = self._first_seconds

@@ -1,4 +1,4 @@
-"""Reads what others made within limits: regular files, JSON without NaN, npz archives that fit before they are unpacked."""
+"""Bounded readers for untrusted input: regular files, JSON of finite numbers, npz archives checked before unpacking."""
 
 import errno
 import io
@@ -17,29 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_HEADER_BYTES = 1 << 14
-"""NumPy's own headers have 128 bytes, and it reads none of more than 10,000 characters."""
+"""NumPy writes headers of 128 bytes and refuses more than 10,000 characters."""
 MAX_NPZ_MEMBERS = 10_000
 MAX_DIMENSIONS = 32
 
-_KNOWN_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What NumPy writes. The others may ask for gigabytes before they give the first byte."""
+_NUMPY_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods that NumPy writes. Others may allocate gigabytes before the first byte."""
 _ENCRYPTED = 1
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError, OverflowError)
 
-_NO_HEADER = (ValueError, KeyError, TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError)
-"""What NumPy raises for a damaged header, which it evaluates as Python: each was seen, under fuzzing."""
+_HEADER_ERRORS = (ValueError, KeyError, TypeError, RecursionError, MemoryError, SyntaxError, tokenize.TokenError)
+"""Errors of NumPy for a damaged header, which it evaluates as Python; each occurred under fuzzing."""
 
 
 def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> bytes:
-    """All bytes of a regular file of at most `most_bytes`. Raises OSError, also for a pipe, a device, or a file too large.
+    """Read a regular file of at most `most_bytes`. Raises OSError, also for a pipe, a device or a larger file.
 
     Args:
         path: the file.
-        most_bytes: the limit, checked before anything is read and again while reading: the file may grow.
+        most_bytes: limit, checked before and while reading, since the file may grow.
         follow_links: whether `path` itself may be a symbolic link.
 
     """
-    # Without O_NONBLOCK the open of a pipe that nobody writes to never returns.
+    # Without O_NONBLOCK, opening a pipe without a writer never returns.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW)
@@ -52,7 +52,7 @@ def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> b
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a Path cannot be opened without following links
-        # As much as is there, and one more byte for a file that grows: memory is taken for what is asked for.
+        # read() allocates the requested size: ask for the file's size, and one byte more to detect growth.
         content = file.read(status.st_size + 1) if status.st_size <= most_bytes else None
     if content is None or len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {megabytes(most_bytes)}", str(path))
@@ -60,28 +60,28 @@ def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> b
 
 
 def require_regular(path: Path) -> None:
-    """Refuse a pipe or a device, whose opening may hang or whose bytes may never end. Raises OSError."""
+    """Reject a pipe or a device, which may block or never end. Raises OSError."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def megabytes(count: int) -> str:
-    """A limit in words: 4 MB, 200 kB."""
+    """Format a limit: 4 MB, 200 kB."""
     return f"{count // 1_000_000} MB" if count >= 1_000_000 else f"{count // 1_000} kB"  # noqa: PLR2004 - units
 
 
 def parse_json(content: bytes | str) -> Any:  # noqa: ANN401 - JSON may hold anything
-    """JSON whose numbers are all finite. Raises ValueError, also for what is nested too deeply."""
+    """Parse JSON whose numbers are all finite. Raises ValueError, also for too deep nesting."""
     text = content if isinstance(content, str) else content.decode("utf-8-sig")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_reject_constant, parse_float=_finite)
     except RecursionError as error:
         message = "it is nested too deeply"
         raise ValueError(message) from error
 
 
-def _refuse_constant(name: str) -> float:
-    message = f"{name} is no number of JSON"
+def _reject_constant(name: str) -> float:
+    message = f"{name} is not a JSON number"
     raise ValueError(message)
 
 
@@ -94,9 +94,9 @@ def _finite(text: str) -> float:
 
 
 def read_npz(file: IO[bytes], most_bytes: int) -> dict[str, NDArray[Any]]:
-    """The arrays of an npz archive by name, `most_bytes` at most in all by their headers. Raises ValueError.
+    """Read the arrays of an npz archive, by name; `most_bytes` limits their total size. Raises ValueError.
 
-    Headers are read first: an archive of a few kilobytes can unpack into any size.
+    Sizes are checked in the headers first, because a few kilobytes can unpack to any size.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -115,55 +115,55 @@ def _require_sizes(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo],
     claimed = 0
     for member in members:
         with _opened(archive, member) as packed:
-            shape, kind, _ = _header(packed, member.filename)[0]
-        claimed += math.prod(shape) * kind.itemsize
+            shape, dtype, _ = _header(packed, member.filename)[0]
+        claimed += math.prod(shape) * dtype.itemsize
     if claimed > most_bytes:
         message = f"its arrays have more than {megabytes(most_bytes)}"
         raise ValueError(message)
 
 
 _Header = tuple[tuple[int, ...], np.dtype[Any], bool]
-"""Shape, kind of number, and whether columns come first."""
+"""Shape, dtype, and whether the order is column-major."""
 
 
 def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
-    if member.compress_type not in _KNOWN_PACKING or member.flag_bits & _ENCRYPTED:
+    if member.compress_type not in _NUMPY_COMPRESSION or member.flag_bits & _ENCRYPTED:
         message = f"its member {member.filename[:100]!r} is packed in a way that NumPy does not use"
         raise ValueError(message)
     return archive.open(member)
 
 
 def _header(packed: IO[bytes], name: str) -> tuple[_Header, bytes]:
-    """The header of a member, and what was read of the numbers after it."""
-    beginning = io.BytesIO(packed.read(MAX_HEADER_BYTES))
+    """Return the header of a member, and the bytes of the array read with it."""
+    start = io.BytesIO(packed.read(MAX_HEADER_BYTES))
     try:
-        version = np.lib.format.read_magic(beginning)
+        version = np.lib.format.read_magic(start)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, by_column, kind = read(beginning)
-    except _NO_HEADER as error:
-        message = f"its member {name[:100]!r} is no array"
+        shape, by_column, dtype = read(start)
+    except _HEADER_ERRORS as error:
+        message = f"its member {name[:100]!r} is not an array"
         raise ValueError(message) from error
-    whole = len(shape) <= MAX_DIMENSIONS and all(type(size) is int and size >= 0 for size in shape)
-    if not whole or kind.hasobject or kind.kind not in "biufcSU":
-        message = f"its member {name[:100]!r} is no array of numbers"
+    valid = len(shape) <= MAX_DIMENSIONS and all(type(size) is int and size >= 0 for size in shape)
+    if not valid or dtype.hasobject or dtype.kind not in "biufcSU":
+        message = f"its member {name[:100]!r} is not an array of numbers"
         raise ValueError(message)
-    return (shape, kind, by_column), beginning.read()
+    return (shape, dtype, by_column), start.read()
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     with _opened(archive, member) as packed:
-        (shape, kind, by_column), first = _header(packed, member.filename)
-        size = math.prod(shape) * kind.itemsize
-        # A byte more than there should be, so that the archive's checksum is met, and compared.
+        (shape, dtype, by_column), first = _header(packed, member.filename)
+        size = math.prod(shape) * dtype.itemsize
+        # One byte past the end, so that zipfile reaches the end and compares the checksum.
         content = first + packed.read(max(size - len(first), 0) + 1)
     if len(content) != size:
-        message = f"its member {member.filename[:100]!r} is not as long as it says"
+        message = f"its member {member.filename[:100]!r} does not have the length in its header"
         raise ValueError(message)
     if not size:
-        return np.zeros(shape, kind)
-    return np.frombuffer(bytearray(content), kind).reshape(shape, order="F" if by_column else "C")
+        return np.zeros(shape, dtype)
+    return np.frombuffer(bytearray(content), dtype).reshape(shape, order="F" if by_column else "C")
 
 
 def arrays_of(content: bytes, most_bytes: int) -> Mapping[str, NDArray[Any]]:
-    """The same of bytes in memory."""
+    """Read an npz archive from bytes in memory, see `read_npz`."""
     return read_npz(io.BytesIO(content), most_bytes)

@@ -1,4 +1,4 @@
-"""The daemon's configuration: TOML, read strictly, every default written down."""
+"""The daemon's configuration: strict TOML, with all defaults."""
 
 import codecs
 import tomllib
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key, read_rule
 from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition
 from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
@@ -22,7 +23,7 @@ TOPIC_WORDS = (
 _RATES: tuple[ProbabilityRate, ...] = ("hop", "second", "off")
 SOURCE_KINDS = ("mic", "arecord", "file", "url")
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
-"""What ffmpeg may be asked for: sound from a network. Its other protocols read files, or join several things."""
+"""ffmpeg's network protocols. Its others read local files or join several inputs."""
 MAX_TOPIC_CHARACTERS = 200
 PLAIN_PORT, TLS_PORT = 1_883, 8_883
 
@@ -34,11 +35,11 @@ class SourceConfig:
     Attributes:
         name: slug, part of its topics.
         kind: "mic" (PortAudio), "arecord" (its own process, ALSA), "file" or "url" (through ffmpeg).
-        device: microphone name or index, or ALSA's name of it for arecord, or None for the default one; a file's path; a URL.
-        device_file: a file that holds the URL, for one with a password in it.
-        channel: channel of the microphone that is listened to, from 0.
+        device: microphone name or index, or an ALSA name for arecord, or None for the default; a file's path; a URL.
+        device_file: file that holds the URL, for a URL with a password.
+        channel: channel of the microphone, from 0.
         hops_per_patch: k of hop = 0.96 s / k.
-        real_time: a file is played at the speed of sound, as a microphone would deliver it.
+        real_time: read a file in real time, as a microphone delivers sound.
 
     """
 
@@ -53,16 +54,16 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
-    """The broker and what it is sent.
+    """The broker, and what is published to it.
 
     Attributes:
-        port: 1883, or 8883 with TLS, unless given.
-        password_file: holds the password and nothing else; in a systemd unit, a credential of the same name comes first.
+        port: 1883 by default, or 8883 with TLS.
+        password_file: file with only the password; in a systemd unit, a credential of the same name takes precedence.
         probabilities: "hop", "second" or "off".
-        tls: encrypt, and verify the broker's certificate; there is no setting that skips the verification.
+        tls: encrypt, and verify the broker's certificate; verification cannot be disabled.
         ca_file: certificates to trust instead of the system's.
-        cert_file, key_file: this machine's own certificate, for a broker that asks for one.
-        commands: whether thresholds and mutes may be set over MQTT.
+        cert_file, key_file: client certificate, for a broker that requires one.
+        commands: allow thresholds and mutes to be set over MQTT.
 
     """
 
@@ -83,11 +84,11 @@ class MqttConfig:
 
 @dataclass(frozen=True, slots=True)
 class OutboxConfig:
-    """Where events wait for the broker, and how many and how long.
+    """The outbox: events that wait for the broker.
 
     Attributes:
-        path: the database; None for outbox.sqlite in the state directory.
-        max_messages, max_age_seconds: beyond these the oldest is dropped, and counted.
+        path: database file; None for outbox.sqlite in the state directory.
+        max_messages, max_age_seconds: limits; beyond them the oldest events are dropped and counted.
 
     """
 
@@ -98,14 +99,14 @@ class OutboxConfig:
 
 @dataclass(frozen=True, slots=True)
 class HomeAssistantConfig:
-    """Whether Home Assistant is told of this device, and under which topic it looks for such news."""
+    """Home Assistant MQTT discovery: whether it is published, and its topic prefix."""
 
     enabled: bool = True
     prefix: str = "homeassistant"
 
 
 def read_source(table: StrictTable) -> SourceConfig:
-    """One [[source]]. Raises UsageError."""
+    """Read one [[source]]. Raises UsageError."""
     hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
     hop_seconds = table.number("hop", 0.96)
     if hop_seconds not in hops:
@@ -130,7 +131,7 @@ def read_source(table: StrictTable) -> SourceConfig:
 
 
 def _url(table: StrictTable) -> str | None:
-    """The URL of a source, None where a file holds it. It may have a password in it, so no error shows it."""
+    """Read the URL of a source; None if a file holds it. No error shows it, since it may hold a password."""
     url = table.optional_text("device")
     if table.has("device_file") != (url is None):
         raise table.refuse("a source of kind url needs either device, the URL, or device_file, the name of a file that holds it")
@@ -142,7 +143,7 @@ def _url(table: StrictTable) -> str | None:
 
 
 def problem_of_url(url: str) -> str | None:
-    """Why this is no URL of sound on a network, in words that do not show it: it may hold a password. None if it is one."""
+    """Return why `url` is not an allowed network URL, without showing it; None if it is allowed."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme in URL_SCHEMES and rest and url.isprintable() and " " not in url:
         return None
@@ -169,7 +170,7 @@ def _topic(table: StrictTable, key: str, default: str) -> str:
 
 
 def read_mqtt(table: StrictTable) -> MqttConfig:
-    """The table [mqtt]. Raises UsageError."""
+    """Read the table [mqtt]. Raises UsageError."""
     default = MqttConfig()
     if table.has("password"):
         raise table.refuse('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
@@ -192,13 +193,13 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
         key_file=_path(table, "key_file"),
         commands=table.flag("commands", default=False),
     )
-    _refuse_half_security(mqtt, table)
+    _reject_unused_security(mqtt, table)
     table.done()
     return mqtt
 
 
-def _refuse_half_security(mqtt: MqttConfig, table: StrictTable) -> None:
-    """What looks protected must be: a certificate that is never used, or a password that is never sent, is a mistake."""
+def _reject_unused_security(mqtt: MqttConfig, table: StrictTable) -> None:
+    """Reject a certificate or password that would never be used."""
     if not mqtt.tls:
         for key in ("ca_file", "cert_file", "key_file"):
             if table.has(key):
@@ -210,7 +211,7 @@ def _refuse_half_security(mqtt: MqttConfig, table: StrictTable) -> None:
 
 
 def read_outbox(table: StrictTable) -> OutboxConfig:
-    """The table [outbox]. Raises UsageError."""
+    """Read the table [outbox]. Raises UsageError."""
     default = OutboxConfig()
     outbox = OutboxConfig(
         path=_path(table, "path"),
@@ -222,7 +223,7 @@ def read_outbox(table: StrictTable) -> OutboxConfig:
 
 
 def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
-    """The table [home_assistant]. Raises UsageError."""
+    """Read the table [home_assistant]. Raises UsageError."""
     default = HomeAssistantConfig()
     home_assistant = HomeAssistantConfig(
         enabled=table.flag("enabled", default=default.enabled), prefix=_topic(table, "prefix", default.prefix)
@@ -236,13 +237,13 @@ MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything `run` is told.
+    """The whole configuration of `run`.
 
     Attributes:
-        overrides: what [class.<slug>] changes of a class's rule, checked against a bundle by `rules`.
-        definitions: classes that [class.<slug>] makes of AudioSet labels.
-        class_list: classes of later lists are off unless [class.<slug>] switches them on.
-        strictness: shifts every threshold that [class.<slug>] does not give.
+        overrides: changes of rules by [class.<slug>], checked against a bundle by `rules`.
+        definitions: classes that [class.<slug>] defines from AudioSet labels.
+        class_list: classes of later lists are disabled unless [class.<slug>] enables them.
+        strictness: shifts every threshold not set in [class.<slug>].
 
     """
 
@@ -259,17 +260,14 @@ class Config:
 
 
 def default_config() -> Config:
-    """What holds without a configuration file: every default, and the newest list of classes."""
+    """Return the configuration without a file: all defaults and the newest class list."""
     return parse_config({"detection": {"class_list": NEWEST_CLASS_LIST}}, "defaults")
 
 
 def load_config(path: Path) -> Config:
-    """Read a configuration file. Raises UsageError naming the key, the value and what is allowed."""
+    """Read a configuration file. Raises UsageError with the key, the value and the allowed values."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-        if len(content) > MAX_CONFIG_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_CONFIG_BYTES >> 20} MiB; this is no configuration")
+        content = read_regular(path, MAX_CONFIG_BYTES)  # a pipe without a writer would be waited for
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise UsageError(f"{path} is UTF-16, and TOML is UTF-8; save it as UTF-8")
         data = tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
@@ -281,7 +279,7 @@ def load_config(path: Path) -> Config:
 
 
 def parse_config(data: Mapping[str, object], where: str) -> Config:
-    """A configuration from its parsed TOML. Raises UsageError."""
+    """Build a configuration from parsed TOML. Raises UsageError."""
     table = StrictTable(data, where, UsageError)
     node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
     overrides = {slug: dict(override.raw()) for slug, override in table.named_tables("class").items()}
@@ -295,7 +293,7 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
         overrides=overrides,
         outbox=read_outbox(table.table("outbox")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
-        # A file from before there were lists goes on with the classes it was written for.
+        # A file without the key predates class lists and keeps its classes.
         class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
         strictness=_strictness(detection),
     )
@@ -308,15 +306,15 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
 
 
 def differences(before: Config, after: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a reload takes over, and what waits for the next restart, each by its place in the file."""
+    """Return the changes that a reload applies, and those that need a restart, as names of places in the file."""
     defined = {*before.definitions, *after.definitions}
-    # A class that was not there at the start has no thresholds yet that could be changed.
-    ruled = {*before.overrides, *after.overrides} - (set(after.definitions) - set(before.definitions))
-    taken: list[tuple[str, object, object]] = [
+    # A class that was not defined at the start has no thresholds to change yet.
+    with_rules = {*before.overrides, *after.overrides} - (set(after.definitions) - set(before.definitions))
+    applied: list[tuple[str, object, object]] = [
         ("strictness", before.strictness, after.strictness),
-        *((f"[class.{slug}]", before.overrides.get(slug), after.overrides.get(slug)) for slug in sorted(ruled)),
+        *((f"[class.{slug}]", before.overrides.get(slug), after.overrides.get(slug)) for slug in sorted(with_rules)),
     ]
-    waiting: list[tuple[str, object, object]] = [
+    postponed: list[tuple[str, object, object]] = [
         ("[node]", before.node, after.node),
         ("[[source]]", before.sources, after.sources),
         ("[mqtt]", before.mqtt, after.mqtt),
@@ -333,7 +331,7 @@ def differences(before: Config, after: Config) -> tuple[tuple[str, ...], tuple[s
     def changed(parts: list[tuple[str, object, object]]) -> tuple[str, ...]:
         return tuple(name for name, old, new in parts if old != new)
 
-    return changed(taken), changed(waiting)
+    return changed(applied), changed(postponed)
 
 
 def _strictness(table: StrictTable) -> Strictness:
@@ -342,7 +340,7 @@ def _strictness(table: StrictTable) -> Strictness:
 
 
 def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict[str, ClassDefinition]:
-    """The classes made of AudioSet labels; what says so is taken out of `overrides`, so that rules are left."""
+    """Return the classes defined by AudioSet labels; removes the definitions from `overrides`, which keeps the rules."""
     found = {}
     for slug, values in overrides.items():
         if not {"audioset", "label"} & set(values):
@@ -365,9 +363,9 @@ def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict
 
 
 def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) -> tuple[Rule, ...]:
-    """Each class's rule at this hop: the bundle's, shifted by the strictness, changed by the class's table. Raises UsageError.
+    """Return each class's rule at this hop: the bundle's, shifted by the strictness, then overridden. Raises UsageError.
 
-    A class that is off is switched on by its table, unless that says enabled = false.
+    An override enables a disabled class, unless it has enabled = false.
     """
     slugs = [sound.slug for sound in classes]
     for slug in config.overrides:

@@ -1,33 +1,33 @@
-"""Every error a user can meet: one sentence with the fact that is wrong and what to do."""
+"""Errors shown to the user: one sentence each, the fact and the remedy."""
 
 import traceback
 from pathlib import Path
 
 
 class EdgeDetectorError(Exception):
-    """Something failed for a reason the user can act on. Exit code 1."""
+    """Base of all errors that the user can act on. Exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(EdgeDetectorError):
-    """The command line or the configuration is wrong. Exit code 2."""
+    """Invalid command line or configuration. Exit code 2."""
 
     exit_code = 2
 
 
 class SourceError(EdgeDetectorError):
-    """Sound cannot be had: no such file, not audio, no microphone, a microphone gone silent."""
+    """A source is unavailable: missing file, not audio, no microphone, or a lost microphone."""
 
 
 class UnknownDeviceError(SourceError, UsageError):
-    """A microphone was named that this machine does not have. Exit code 2."""
+    """The named microphone or channel does not exist on this machine. Exit code 2."""
 
     exit_code = 2
 
 
 class BundleError(EdgeDetectorError):
-    """A bundle is incomplete, damaged, or does not fit this program."""
+    """A bundle is incomplete, damaged or incompatible with this program."""
 
 
 class BrokerError(EdgeDetectorError):
@@ -35,8 +35,8 @@ class BrokerError(EdgeDetectorError):
 
 
 def unforeseen(error: Exception) -> str:
-    """One line about an error that is this program's fault: what it was, and where."""
+    """Format an unexpected exception as one line with its type, text and place."""
     innermost = traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in innermost)
-    said = " ".join(str(error).split())
-    return f"an error in this program, please report it: {type(error).__name__}: {said}{place}"
+    text = " ".join(str(error).split())
+    return f"an error in this program, please report it: {type(error).__name__}: {text}{place}"

@@ -1,4 +1,4 @@
-"""What lies in the state directory under a name that ought to be a file's."""
+"""File checks, names and syncing for the state directory."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ _KINDS = {
 
 
 def not_a_file(path: Path) -> str | None:
-    """What else than a file is there, such as "a FIFO", which would be waited for; None for a file or nothing. Raises OSError."""
+    """Name the kind of a path that is not a file, such as "a FIFO"; None for a file or a missing path. Raises OSError."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -24,7 +24,7 @@ def not_a_file(path: Path) -> str | None:
 
 
 def name_aside(path: Path) -> Path:
-    """Where to put a damaged file: beside it, over none that was put there before. The last of MOST_ASIDE names is used again."""
+    """Return an unused name beside `path` for a damaged file. The last of MOST_ASIDE names is overwritten."""
     names = [
         path.with_name(f"{path.name}.damaged"),
         *(path.with_name(f"{path.name}.damaged-{n}") for n in range(2, MOST_ASIDE + 1)),
@@ -33,7 +33,7 @@ def name_aside(path: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed in `folder` last. Raises OSError."""
+    """Sync `folder`, so that renames in it survive a power loss. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

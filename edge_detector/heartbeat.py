@@ -1,17 +1,17 @@
-"""A thread's sign of life: what it does, and by when it will be heard of again."""
+"""Heartbeat of a thread, with a deadline for the next beat."""
 
 import time
 from collections.abc import Callable
 
 PROGRESS_SECONDS = 20.0
-"""How long one turn of a thread may take where nothing is named that it waits for."""
+"""Default deadline in seconds of one turn of a thread."""
 
 
 class Heartbeat:
-    """Beaten by one thread at each turn, looked at by another.
+    """Deadline that one thread renews at each turn and another checks.
 
     Args:
-        name: of the thread, for the sentence.
+        name: name of the thread, for the message.
         clock: monotonic time in seconds.
 
     """
@@ -19,21 +19,21 @@ class Heartbeat:
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._clock = clock
-        self._promise: tuple[str, float] | None = None
+        self._deadline: tuple[str, float] | None = None
 
     def beat(self, doing: str = "work", within_seconds: float = PROGRESS_SECONDS) -> None:
-        """The thread makes progress now. It waits for what `doing` names, and beats again within so many seconds."""
-        self._promise = doing, self._clock() + within_seconds
+        """Record progress: the thread turns to `doing` and beats again within `within_seconds`."""
+        self._deadline = doing, self._clock() + within_seconds
 
     def end(self) -> None:
-        """The thread has ended, as it was asked to."""
-        self._promise = None
+        """Record that the thread has ended as requested."""
+        self._deadline = None
 
     @property
     def overdue(self) -> str | None:
-        """What hangs, in a sentence; None while the thread keeps its word."""
-        promise = self._promise
-        if promise is None or self._clock() <= promise[1]:
+        """A sentence on what hangs; None until the deadline passes."""
+        deadline = self._deadline
+        if deadline is None or self._clock() <= deadline[1]:
             return None
-        late_seconds = self._clock() - promise[1]
-        return f"the {self._name} thread hangs in its {promise[0]}, {late_seconds:.0f} s longer than it may"
+        late_seconds = self._clock() - deadline[1]
+        return f"the {self._name} thread hangs in its {deadline[0]}, {late_seconds:.0f} s longer than it may"

@@ -1,6 +1,6 @@
-"""The numbers of VGGish's front end and of AudioSet's embedding format, each in one place.
+"""Parameters of VGGish's front end and of AudioSet's embedding format.
 
-Source: tensorflow/models research/audioset/vggish (vggish_params.py). Seconds are configured, counts are derived.
+Source: tensorflow/models research/audioset/vggish (vggish_params.py). Times are given in seconds, sample counts derived.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class FrontEnd:
 
     @property
     def frame_overlap_samples(self) -> int:
-        """Samples a frame shares with the next, which streaming has to keep: 240."""
+        """Samples shared by consecutive frames, kept while streaming: 240."""
         return self.frame_samples - self.frame_hop_samples
 
     @property
@@ -56,8 +56,8 @@ HOPS_PER_PATCH = (1, 2, 4)
 """Allowed k: the detector hops 0.96 s / k."""
 
 STREAM_BLOCK_FRAMES = FRONT_END.patch_frames // max(HOPS_PER_PATCH)
-"""Frames computed per call, 24: every hop is a whole number of these blocks, so all hops share one set of frames."""
+"""Frames computed per call: 24. Every hop is a whole number of these blocks, so all hops share the same frames."""
 
 EMBEDDING_SIZE = 128
 CODE_LIMIT = 2.0
-"""Embeddings are clipped to ±2 before they become bytes."""
+"""Embeddings are clipped to ±2 before quantisation."""

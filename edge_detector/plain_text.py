@@ -1,21 +1,21 @@
-"""Text of others on a terminal or in a log: one line that moves no cursor."""
+"""Sanitising of untrusted text for terminals and logs."""
 
 import unicodedata
 from contextlib import suppress
 
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turn the direction of the text around them, and so its meaning."""
+"""Bidirectional controls, which reorder the text around them."""
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is one line that moves no cursor: without control characters, half characters and changes of direction."""
+    """Return whether a text is one line without control characters, surrogates and bidirectional controls."""
     return not any(each in _DIRECTIONS or unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} for each in text)
 
 
 def without_controls(text: str) -> str:
-    """A text of several sources for a terminal or a log, its control characters written out.
+    """Escape control characters in a text for a terminal or a log.
 
-    Names of files are read as UTF-8, whatever the locale; their other bytes are written out too.
+    File names are decoded as UTF-8 whatever the locale; their other bytes are escaped too.
     """
     if is_plain(text):
         return text

@@ -1,4 +1,4 @@
-"""When a sentence has been said often enough: a source that is down for a month must not fill the log."""
+"""Rate limit for repeated log messages: a source that is down for a month must not fill the log."""
 
 import re
 from collections import OrderedDict
@@ -6,31 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 BURST = 5
-"""The same sentence so often, as fast as it comes; ..."""
+"""Messages of one key that pass without delay; ..."""
 EVERY_SECONDS = 300.0
-"""... then once in this time."""
+"""... then one passes in this time."""
 REMEMBERED = 500
+"""Keys remembered."""
 
-_WHO = re.compile(r"[\w.-]+: ")
+_SUBJECT = re.compile(r"[\w.-]+: ")
 _CHANGING = re.compile(r"(?<![A-Za-z])0x[0-9a-fA-F]+|\d+(?:[.,]\d+)*")
 
 
 def gist(text: str) -> str:
-    """A sentence without what differs each time it is said: pointers, ports, counts, durations. Who it is about stays."""
-    who = _WHO.match(text)
-    begin = who.end() if who is not None else 0
-    return text[:begin] + _CHANGING.sub("#", text[begin:])
+    """Return a message with pointers and numbers replaced by #; its subject, such as a source's name, stays."""
+    subject = _SUBJECT.match(text)
+    start = subject.end() if subject is not None else 0
+    return text[:start] + _CHANGING.sub("#", text[start:])
 
 
 @dataclass(slots=True)
-class _Said:
+class _Bucket:
     allowed: float
     at_seconds: float
-    passed_over: int = 0
+    suppressed: int = 0
 
 
 class RepeatLimit:
-    """Lets a sentence pass a few times, then seldom. Not to be called by two threads at once.
+    """Token bucket for each key: BURST messages, then one each EVERY_SECONDS. Not thread-safe.
 
     Args:
         clock: seconds, monotonic.
@@ -39,24 +40,24 @@ class RepeatLimit:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._said: OrderedDict[str, _Said] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many sentences it remembers; 500 at most."""
-        return len(self._said)
+        """Return the number of remembered keys, at most 500."""
+        return len(self._buckets)
 
     def passes(self, key: str) -> int | None:
-        """None if a sentence of this gist is to be passed over now, else how many have been since the last one."""
+        """Return None to suppress a message of this key, else the number suppressed since the last one that passed."""
         now = self._clock()
-        said = self._said.setdefault(key, _Said(BURST, now))
-        self._said.move_to_end(key)
-        if len(self._said) > REMEMBERED:
-            self._said.popitem(last=False)
-        said.allowed = min(BURST, said.allowed + (now - said.at_seconds) / EVERY_SECONDS)
-        said.at_seconds = now
-        if said.allowed < 1.0:
-            said.passed_over += 1
+        bucket = self._buckets.setdefault(key, _Bucket(BURST, now))
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > REMEMBERED:
+            self._buckets.popitem(last=False)
+        bucket.allowed = min(BURST, bucket.allowed + (now - bucket.at_seconds) / EVERY_SECONDS)
+        bucket.at_seconds = now
+        if bucket.allowed < 1.0:
+            bucket.suppressed += 1
             return None
-        said.allowed -= 1.0
-        passed_over, said.passed_over = said.passed_over, 0
-        return passed_over
+        bucket.allowed -= 1.0
+        suppressed, bucket.suppressed = bucket.suppressed, 0
+        return suppressed

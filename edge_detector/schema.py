@@ -1,6 +1,6 @@
-"""Reads nested tables (TOML, JSON) strictly: every key is known, typed and in range, or the error names it.
+"""Strict reader of nested tables (TOML, JSON): every key must be known, typed and in range, or the error names it.
 
-A schema library would do; this is 100 lines, imports nothing on a Pi, and its sentences are the ones we want people to read.
+Used in place of a schema library for its error messages, and to need no dependency on a Raspberry Pi.
 """
 
 import math
@@ -18,7 +18,7 @@ _MISSING = object()
 
 
 def shown(name: object) -> str:
-    """A name somebody else chose, fit for a line of text."""
+    """Format an untrusted name for one line of text."""
     text = str(name)
     return text if text.isprintable() else repr(text)
 
@@ -26,7 +26,7 @@ def shown(name: object) -> str:
 def _value(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write out a whole number of thousands of digits
+    except ValueError:  # Python does not format integers of thousands of digits
         return "(a very long number)"
     return text if len(text) <= MOST_SHOWN_CHARACTERS else f"{text[:MOST_SHOWN_CHARACTERS]}…"
 
@@ -51,7 +51,7 @@ def _is_pair(item: object) -> bool:
 
 
 class StrictTable:
-    """A mapping being read. Each method takes one key; `done` refuses whatever nobody asked for."""
+    """A mapping being read: each method reads one key, and `done` rejects keys that were not read."""
 
     def __init__(self, data: object, where: str, error: type[EdgeDetectorError]) -> None:
         if not isinstance(data, Mapping):
@@ -59,31 +59,31 @@ class StrictTable:
         self._data = data
         self._where = where
         self._error = error
-        self._asked: list[str] = []
+        self._read_keys: list[str] = []
 
     def fail(self, key: str, problem: str) -> EdgeDetectorError:
-        """The error for `key`, to be raised by whoever finds a problem this class does not know."""
+        """Return the error for a problem of `key` that the caller found."""
         return self._error(f"{self._where}: {key} = {_value(self._data.get(key))} {problem}")
 
     def refuse(self, problem: str) -> EdgeDetectorError:
-        """The error for the table as a whole, or for a value that must not be shown."""
+        """Return the error for the whole table, or for a value that must not be shown."""
         return self._error(f"{self._where}: {problem}")
 
-    def _take(self, key: str, default: object) -> object:
-        self._asked.append(key)
+    def _read(self, key: str, default: object) -> object:
+        self._read_keys.append(key)
         value = self._data.get(key, default)
         if value is _MISSING:
             raise self._error(f"{self._where}: the key {key!r} is missing")
         return value
 
     def has(self, key: str) -> bool:
-        """Whether the key is given; also makes it a known one."""
-        self._asked.append(key)
+        """Return whether the key is present, and mark it as known."""
+        self._read_keys.append(key)
         return key in self._data
 
     def text(self, key: str, default: object = _MISSING, *, choices: Sequence[str] = ()) -> str:
-        """A non-empty string, one of `choices` if there are any."""
-        value = self._take(key, default)
+        """Read a non-empty string, one of `choices` if given."""
+        value = self._read(key, default)
         one_of = f"one of {', '.join(choices)}"
         if not isinstance(value, str) or not value or "\0" in value:
             raise self.fail(key, "must be a non-empty text" + (f", {one_of}" if choices else ""))
@@ -92,39 +92,39 @@ class StrictTable:
         return value
 
     def line(self, key: str, *, most: int = MOST_SHOWN_CHARACTERS) -> str:
-        """A non-empty string that is shown to people: one line of at most `most` characters, without control characters."""
+        """Read one non-empty line of at most `most` characters, without control characters."""
         value = self.text(key)
         if not is_plain(value) or len(value) > most:
             raise self.fail(key, f"must be one line of at most {most} characters, without control characters")
         return value
 
     def optional_line(self, key: str) -> str | None:
-        """The same, or None where the key is absent or null."""
-        return None if self._take(key, None) is None else self.line(key)
+        """Read a line as `line` does, or None if the key is absent or null."""
+        return None if self._read(key, None) is None else self.line(key)
 
     def slug(self, key: str, default: object = _MISSING, *, refused: Sequence[str] = (), most: int | None = None) -> str:
-        """A name fit for a topic: lower-case letters, digits and underscores."""
+        """Read a name for a topic: lower-case letters, digits and underscores."""
         value = self.text(key, default)
         if not SLUG.fullmatch(value):
             raise self.fail(key, "may only have lower-case letters, digits and underscores")
         if most is not None and len(value) > most:
             raise self.fail(key, f"may have {most} characters at most")
         if value in refused:
-            raise self.fail(key, "is a word the topics need; choose another name")
+            raise self.fail(key, "is reserved for topics; choose another name")
         return value
 
     def optional_text(self, key: str) -> str | None:
-        """A string, or None where the key is absent or null."""
-        return None if self._take(key, None) is None else self.text(key)
+        """Read a string, or None if the key is absent or null."""
+        return None if self._read(key, None) is None else self.text(key)
 
     def number(self, key: str, default: object = _MISSING, *, low: float = -math.inf, high: float = math.inf) -> float:
-        """A finite number in [low, high]."""
-        value = self._take(key, default)
+        """Read a finite number in [low, high]."""
+        value = self._read(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.fail(key, "must be a finite number")
         try:
             finite = math.isfinite(value)
-        except OverflowError:  # whole numbers have no limit, neither in TOML nor in JSON
+        except OverflowError:  # integers are unlimited in TOML and JSON
             finite = False
         if not finite:
             raise self.fail(key, "must be a finite number")
@@ -133,68 +133,68 @@ class StrictTable:
         return float(value)
 
     def integer(self, key: str, default: object = _MISSING, *, low: int, high: int) -> int:
-        """A whole number in [low, high]."""
-        value = self._take(key, default)
+        """Read an integer in [low, high]."""
+        value = self._read(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self.fail(key, f"must be a whole number between {low} and {high}")
         return value
 
     def flag(self, key: str, default: object = _MISSING) -> bool:
-        """True or false."""
-        value = self._take(key, default)
+        """Read true or false."""
+        value = self._read(key, default)
         if not isinstance(value, bool):
             raise self.fail(key, "must be true or false")
         return value
 
     def table(self, key: str) -> "StrictTable":
-        """A nested table; empty where the key is absent."""
-        return StrictTable(self._take(key, {}), f"{self._where} [{key}]", self._error)
+        """Read a nested table; empty if the key is absent."""
+        return StrictTable(self._read(key, {}), f"{self._where} [{key}]", self._error)
 
     def tables(self, key: str) -> list["StrictTable"]:
-        """A list of tables; empty where the key is absent."""
-        value = self._take(key, [])
+        """Read a list of tables; empty if the key is absent."""
+        value = self._read(key, [])
         if not isinstance(value, list):
             raise self.fail(key, "must be a list of tables")
         return [StrictTable(item, f"{self._where} [{key} {number}]", self._error) for number, item in enumerate(value, 1)]
 
     def named_tables(self, key: str) -> dict[str, "StrictTable"]:
-        """A table of tables, by name; empty where the key is absent."""
-        value = self._take(key, {})
+        """Read a table of tables, by name; empty if the key is absent."""
+        value = self._read(key, {})
         if not isinstance(value, Mapping):
             raise self.fail(key, "must be a table of tables")
         return {str(name): StrictTable(item, f"{self._where} [{key}.{shown(name)}]", self._error) for name, item in value.items()}
 
     def integers(self, key: str) -> tuple[int, ...]:
-        """A list of positive whole numbers."""
-        value = self._take(key, _MISSING)
+        """Read a list of positive integers."""
+        value = self._read(key, _MISSING)
         if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
             raise self.fail(key, "must be a list of positive whole numbers")
         return tuple(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of non-empty strings; empty where the key is absent."""
-        value = self._take(key, [])
+        """Read a list of non-empty strings; empty if the key is absent."""
+        value = self._read(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
             raise self.fail(key, "must be a list of texts")
         return tuple(value)
 
     def pairs(self, key: str) -> tuple[tuple[str, str | None], ...]:
-        """A list of pairs of a non-empty string with another one or null; empty where the key is absent."""
-        value = self._take(key, [])
+        """Read a list of pairs, each a non-empty string and a string or null; empty if the key is absent."""
+        value = self._read(key, [])
         if not isinstance(value, list) or not all(map(_is_pair, value)):
             raise self.fail(key, "must be a list of pairs of texts")
         return tuple((first, second) for first, second in value)
 
     def slugs(self, key: str) -> tuple[str, ...]:
-        """A list of names fit for a topic, under a key that is one too."""
-        value = self._take(key, _MISSING)
+        """Read a list of names for topics; the key must be such a name too."""
+        value = self._read(key, _MISSING)
         if not isinstance(value, list) or not all(isinstance(item, str) and SLUG.fullmatch(item) for item in (key, *value)):
             raise self.fail(key, "must be a list of names, all of lower-case letters, digits and underscores")
         return tuple(value)
 
     def free(self, key: str) -> Mapping[str, object]:
-        """A table whose keys are anybody's: figures and credits that are shown, never acted on."""
-        value = self._take(key, {})
+        """Read a table with arbitrary keys: figures and credits for display only."""
+        value = self._read(key, {})
         if not isinstance(value, Mapping):
             raise self.fail(key, "must be a table")
         if _is_deep(value):
@@ -202,12 +202,12 @@ class StrictTable:
         return dict(value)
 
     def raw(self) -> Mapping[str, object]:
-        """The whole table unread, for a reader that comes later and knows more."""
+        """Return the whole table unchecked, for a later reader."""
         return dict(self._data)
 
     def done(self) -> None:
-        """Refuse every key that was not asked for."""
+        """Reject every key that was not read."""
         for key in self._data:
-            if key not in self._asked:
-                known = ", ".join(sorted(set(self._asked)))
+            if key not in self._read_keys:
+                known = ", ".join(sorted(set(self._read_keys)))
                 raise self._error(f"{self._where}: unknown key {_value(key)}; known here: {known}")

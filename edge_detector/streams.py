@@ -1,6 +1,6 @@
-"""The three streams of a process and how a command ends: whatever the system refuses is one sentence and an exit code.
+"""Standard streams and exit codes of every command: a system error becomes one sentence and an exit code.
 
-A terminal may be closed, a disk full, a name not UTF-8, the locale C. All of that is met here, for every command.
+Handles closed streams, a full disk, names that are not UTF-8 and the C locale.
 """
 
 import io
@@ -15,18 +15,18 @@ from edge_detector.errors import EdgeDetectorError
 from edge_detector.plain_text import without_controls
 
 _READ, _WRITE, _ERRORS = 0, 1, 2
-_MOST_NAME_CHARACTERS = 200
+_MAX_NAME_CHARACTERS = 200
 
 
 def run_guarded(program: str, action: Callable[[], int]) -> int:
-    """Run a command: its exit code, or one sentence on standard error and 1 or 2."""
+    """Run a command and return its exit code; an error is one sentence on standard error and exit code 1 or 2."""
     begin()
     try:
         code = action()
         flush_output()
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does: nothing is wrong, and Python must not complain while flushing.
-        _forget_output()
+        # The reader has closed the pipe, as `head` does: no error, and none from Python's flush at exit.
+        _discard_output()
         return 0
     except KeyboardInterrupt:
         return 130
@@ -40,7 +40,7 @@ def run_guarded(program: str, action: Callable[[], int]) -> int:
 
 
 def begin() -> None:
-    """Make the streams fit for any name and any fate; nothing where somebody else has put others in their place."""
+    """Install robust standard output and error streams; streams that were replaced already stay."""
     _occupy_closed()
     register_error("as_bytes", _as_bytes)
     if sys.stdout is sys.__stdout__:
@@ -48,14 +48,14 @@ def begin() -> None:
             io.FileIO(_WRITE, "w", closefd=False) if sys.stdout is not None else _Closed(), _encoding(sys.stdout)
         )
     if sys.stderr is sys.__stderr__:
-        # A descriptor of our own, so that libraries that write to 2 can be hushed without hushing us.
+        # A separate descriptor, so that silencing libraries that write to 2 does not silence this stream.
         own = os.dup(_ERRORS) if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
-        errors = io.BufferedWriter(_Unheard(own, "w"), buffer_size=1)
+        errors = io.BufferedWriter(_BestEffortErrors(own, "w"), buffer_size=1)
         sys.stderr = io.TextIOWrapper(errors, _encoding(sys.stderr), errors="as_bytes", line_buffering=True)
 
 
 def flush_output() -> None:
-    """Write what is still held back. Raises OutputError or BrokenPipeError."""
+    """Flush standard output. Raises OutputError or BrokenPipeError."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
@@ -65,31 +65,31 @@ class OutputError(EdgeDetectorError):
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output, whose errors are sentences.
+    """Standard output whose errors are OutputError.
 
-    They are met here and not below the buffer: a signal that is handled there, after the bytes have gone, sends them twice.
+    Errors are converted above the buffer: below it, a signal handled after the write would send the bytes twice.
     """
 
     def __init__(self, raw: io.RawIOBase, encoding: str) -> None:
         super().__init__(io.BufferedWriter(raw), encoding, errors="as_bytes", line_buffering=raw.isatty())
 
     def write(self, text: str) -> int:
-        with _sentence_for_output():
+        with _output_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _sentence_for_output():
+        with _output_errors():
             super().flush()
 
 
 @contextmanager
-def _sentence_for_output() -> Iterator[None]:
+def _output_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        _forget_output()
+        _discard_output()
         raise OutputError(f"standard output cannot be written: {error.strerror}; send it to another place") from error
 
 
@@ -101,17 +101,17 @@ class _Closed(io.RawIOBase):
         return _WRITE
 
     def write(self, data: object) -> int:
-        # Called once more while the interpreter ends, where nobody is told anything.
-        if not self._told:
-            self._told = True
+        # The interpreter calls it again at exit; the error is raised only once.
+        if not self._reported:
+            self._reported = True
             raise OutputError("standard output is closed; send it to a file, or to /dev/null")
         return len(memoryview(data))  # type: ignore[arg-type]
 
-    _told = False
+    _reported = False
 
 
-class _Unheard(io.FileIO):
-    """Standard error: where it cannot be written either, there is no place left to say so."""
+class _BestEffortErrors(io.FileIO):
+    """Standard error that ignores write errors, which cannot be reported anywhere."""
 
     def write(self, data: object) -> int:
         with suppress(OSError):
@@ -120,13 +120,13 @@ class _Unheard(io.FileIO):
 
 
 def _encoding(stream: TextIO | None) -> str:
-    """The locale's; UTF-8 where that is none, as in cron and containers, since labels and names are not ASCII."""
+    """Return the stream's encoding, or UTF-8 for ASCII, as in cron and containers: labels and names are not ASCII."""
     encoding = (stream.encoding if stream is not None else None) or "utf-8"
     return "utf-8" if encoding.lower().replace("-", "") in ("ascii", "usascii", "ansi_x3.41968", "utf8") else encoding
 
 
 def _occupy_closed() -> None:
-    """Open nothing in place of each closed stream, or the next file that is opened would be one, and be written to as such."""
+    """Open /dev/null in place of each closed stream, or the next opened file would take its descriptor."""
     for descriptor in (_READ, _WRITE, _ERRORS):
         try:
             os.fstat(descriptor)
@@ -135,7 +135,7 @@ def _occupy_closed() -> None:
 
 
 def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
-    """For what an encoding cannot express: the bytes of a file's name as the text they are, or each as an escape."""
+    """Encode what the encoding lacks: a file name's bytes as UTF-8 if they are, else as escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     part = error.object[error.start : error.end]
@@ -149,18 +149,18 @@ def _sentence(error: EdgeDetectorError | OSError | UnicodeError) -> str:
     if isinstance(error, EdgeDetectorError):
         return str(error)
     if isinstance(error, UnicodeError):
-        return f"a name or a text holds what cannot be written ({error}); rename it"
-    what = error.strerror or str(error)
+        return f"a name or text holds characters that cannot be written ({error}); rename it"
+    problem = error.strerror or str(error)
     if error.filename is None:
-        return f"the system refused something that is needed: {what}; try again, or see its log"
+        return f"a system call failed: {problem}; try again, or see the system's log"
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
-    if len(name) > _MOST_NAME_CHARACTERS:
-        name = f"{name[:_MOST_NAME_CHARACTERS]}…"
-    return f"{name} cannot be used: {what}; see to its name and permissions, or give another"
+    if len(name) > _MAX_NAME_CHARACTERS:
+        name = f"{name[:_MAX_NAME_CHARACTERS]}…"
+    return f"{name} cannot be used: {problem}; check its name and permissions, or give another"
 
 
-def _forget_output() -> None:
+def _discard_output() -> None:
     with suppress(OSError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, _WRITE)
-        os.close(nothing)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, _WRITE)
+        os.close(null)

@@ -1,4 +1,4 @@
-"""Threads for calls that may hang, such as opening a sound device or writing to a disk; none of them keeps the program alive."""
+"""Daemon threads for calls that may hang, such as opening a sound device or writing to a disk."""
 
 import queue
 import threading
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 def in_thread(call: Callable[[], T], name: str) -> Future[T]:
-    """Start `call` and return at once. A call that never returns keeps its thread, which does not keep the program alive."""
+    """Start `call` in a daemon thread and return at once. A call that never returns does not keep the program alive."""
     future: Future[T] = Future()
     threading.Thread(target=_run, args=(call, future), name=name, daemon=True).start()
     return future
 
 
 class Worker:
-    """One thread, begun with the first call, that makes one call after another."""
+    """One daemon thread, started by the first call, that runs queued calls in order."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -25,14 +25,14 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def __call__(self, call: Callable[[], T], then: Callable[[], None] = lambda: None) -> Future[T]:
-        """Queue `call` and return at once; `then` is called after it, on the same thread. For one thread at a time."""
+        """Queue `call` and return at once; `then` runs after it on the same thread. Not thread-safe."""
         future: Future[T] = Future()
 
-        def do() -> None:
+        def run() -> None:
             _run(call, future)
             then()
 
-        self._calls.put(do)
+        self._calls.put(run)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
@@ -46,7 +46,7 @@ class Worker:
 def _run(call: Callable[[], T], future: Future[T]) -> None:
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001 - raised again in whoever asks the future
+    except BaseException as error:  # noqa: BLE001 - raised again by the future's result()
         future.set_exception(error)
     else:
         future.set_result(result)

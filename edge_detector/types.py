@@ -1,7 +1,6 @@
-"""One frozen type per arrow between stages. Time is the sample index, counted at the rate each docstring names.
+"""Frozen types passed between the stages. Time is the sample index, at the rate that each docstring names.
 
-Arrays belong to whoever receives them and are read-only by agreement: no stage writes into what it was handed, and no stage
-reuses the memory of what it handed on.
+Arrays are read-only by convention: no stage writes into an array it received, or reuses the memory of one it passed on.
 """
 
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ class Block:
 
     Attributes:
         samples: float32 (n,), mono, in [-1, 1): int16 / 32768.
-        first_sample: index of samples[0] since the stream opened; lost samples are counted in, so the index is time.
-        lost_samples: samples lost directly before this block. Above 0 it is a gap: every later state starts anew.
+        first_sample: index of samples[0] since the stream opened, lost samples included, so the index is time.
+        lost_samples: samples lost directly before this block. Above 0 it is a gap, and every later stage resets its state.
 
     """
 
@@ -44,7 +43,7 @@ class Patch:
         log_mel: float32 (96, 64), time by mel band, natural log of magnitude + 0.01.
         first_sample: first sample under the patch.
         end_sample: one past the last sample under the patch.
-        lost_samples: samples lost since the patch before this one; above 0, this is the first patch after a gap.
+        lost_samples: samples lost since the previous patch; above 0 in the first patch after a gap.
         level_dbfs: RMS level of the patch's samples, full-scale sine = -3 dBFS, floor -120.
 
     """
@@ -65,13 +64,13 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the sequence model says about the newest patch. Sample indices are at 16 kHz.
+    """Class probabilities for the newest patch. Sample indices are at 16 kHz.
 
     Attributes:
         probabilities: float32 (V,), each in [0, 1], in the order of the classes, enabled or not.
-        state_age_frames: frames the state behind these probabilities has seen, 1 to R.
-        sequence_number: hops since the stream opened, from 0, without holes.
-        first_sample, end_sample, lost_samples, level_dbfs: those of the newest patch.
+        state_age_frames: frames that the state of these probabilities has processed, 1 to R.
+        sequence_number: hops since the stream opened, from 0, consecutive.
+        first_sample, end_sample, lost_samples, level_dbfs: as in the newest patch.
 
     """
 
@@ -86,7 +85,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class EventStart:
-    """A sound has been decided to be there. `first_sample` (16 kHz) names the event for its whole life."""
+    """Start of an event. `first_sample` (16 kHz) identifies the event."""
 
     class_index: int
     first_sample: int
@@ -96,7 +95,7 @@ class EventStart:
 
 @dataclass(frozen=True, slots=True)
 class EventEnd:
-    """The event that started at `first_sample` (16 kHz) was last heard until `end_sample`.
+    """End, at `end_sample`, of the event that started at `first_sample` (both 16 kHz).
 
     Attributes:
         peak_probability: highest probability of the class over the event, in [0, 1].
@@ -117,11 +116,12 @@ Detection: TypeAlias = EventStart | EventEnd
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One MQTT message. `retained` says that the broker keeps it, so the latest must be published on every connect.
+    """One MQTT message.
 
     Attributes:
-        message_id: of an event message, `<id>/start` or `<id>/end`: the same each time the message is sent, so that a receiver
-            can tell a repetition. None for everything that is not an event.
+        retained: the broker keeps it, so the latest is published on every connect.
+        message_id: `<id>/start` or `<id>/end` of an event message, unchanged in repetitions, so that receivers can drop them;
+            None for messages that are not events.
 
     """
 

@@ -1,1 +1,1 @@
-"""A bundle as a folder: its card, its manifest, and the embedder that goes into it."""
+"""Bundle folders: model card, manifest and embedder."""

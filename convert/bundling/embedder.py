@@ -1,4 +1,4 @@
-"""The embedder that goes into a bundle: one that was exported here, or that of another bundle as it is."""
+"""Embedder of a bundle: newly exported, or copied from another bundle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 
 NOT_OF_THE_FILE = ("milliseconds_per_window", "bytes", "weights")
-"""Written by an export, but facts of the machine it ran on, or said elsewhere, or for whoever puts the bundle together."""
+"""Keys of an export left out of the manifest: machine-specific, recorded elsewhere, or only for assembly."""
 
 
 @dataclass(frozen=True, slots=True)
 class BundledEmbedder:
-    """An embedder and what a manifest says of it.
+    """Embedder and its manifest entries.
 
     Attributes:
         content, pca_file: the files embedder.tflite and pca.npz.
-        pca: what the latter holds.
-        name: what it is called, such as yamnet-body.
-        log_offset: of the log-mel spectrogram that it takes.
-        facts: what it is and what it learnt from.
+        pca: the content of pca.npz.
+        name: for example yamnet-body.
+        log_offset: of the input log-mel spectrogram.
+        facts: its architecture and training data.
         parity: its errors against its source graph.
-        credits: what its recordings demand to be said, where it comes with a bundle.
+        credits: attributions required by its recordings, if copied from a bundle.
 
     """
 
@@ -45,7 +45,7 @@ class BundledEmbedder:
 
     @classmethod
     def of_file(cls, tflite: Path) -> "BundledEmbedder":
-        """Of the file that export-embedder wrote, with its errors, its PCA and what is said of it beside it."""
+        """Load the file that export-embedder wrote, with its errors, PCA and facts beside it."""
         content, pca = file_content(tflite), pca_beside(tflite)
         facts = read_json(tflite.with_name(EMBEDDER_FACTS))
         return cls(
@@ -60,7 +60,7 @@ class BundledEmbedder:
 
     @classmethod
     def of_bundle(cls, folder: Path) -> "BundledEmbedder":
-        """Of a bundle, whose credits come along."""
+        """Load the embedder of a bundle, with its credits."""
         bundle = format_.load_bundle(folder)
         manifest = bundle.manifest
         training, parity = manifest.training.get("embedder"), manifest.parity.get("embedder")
@@ -82,17 +82,17 @@ class BundledEmbedder:
 
     @property
     def made_of(self) -> dict[str, str]:
-        """What records that it made have as theirs."""
+        """Return the embedder identity that its records carry."""
         return made_by(self.content, self.pca, self.name)
 
     @property
     def identity(self) -> EmbedderId:
-        """Its name and digest."""
+        """Return its name and digest."""
         return EmbedderId(self.name, format_.embedder_digest(self.content, self.pca))
 
 
 def file_content(path: Path) -> bytes:
-    """All bytes of a file that another command made."""
+    """Read a file that another command wrote."""
     try:
         return read_regular(path, format_.MAX_FILE_BYTES[format_.EMBEDDER])
     except OSError as error:
@@ -101,6 +101,6 @@ def file_content(path: Path) -> bytes:
 
 
 def export_errors(path: Path) -> dict[str, Any]:
-    """What an export measured of a file, without what is of the machine that it ran on."""
+    """Return an export's measured errors, without machine-specific values."""
     errors = read_json(path.with_name(path.name + ".errors.json"))
     return {key: value for key, value in errors.items() if key not in NOT_OF_THE_FILE}

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a bundle is made of, how good it is, and where it stops being good."""
+"""MODEL_CARD.md: a bundle's contents, accuracy and limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ FLATTERED = "the clips that the networks learnt from, which flatters them"
 
 
 def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
-    """The card as Markdown, every figure taken from the manifest."""
+    """Format the card as Markdown; every figure comes from the manifest."""
     classes = "\n".join(_class_row(sound) for sound in manifest.classes)
     thresholds = _thresholds(manifest.training.get("calibration"))
     parts = [

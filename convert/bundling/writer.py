@@ -1,4 +1,4 @@
-"""A bundle as a folder: its card and manifest written, the whole of it put in place at once, and loaded again."""
+"""Bundle writer: writes card and manifest, swaps the folder in atomically, and loads it again."""
 
 import os
 import shutil
@@ -13,26 +13,26 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 
 
 def require_bundle_place(folder: Path) -> None:
-    """Refuse a place where there is something that is no bundle: it would be replaced as a whole."""
+    """Reject an existing path that is not a bundle, which would be replaced."""
     taken = folder.exists() and not (folder / format_.MANIFEST).is_file()
     if taken and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder} is there and is no bundle; a bundle would replace all of it, so choose another name")
 
 
 def created() -> str:
-    """Now, or SOURCE_DATE_EPOCH, so that a bundle can be made again to the byte."""
+    """Return the current time, or SOURCE_DATE_EPOCH for reproducible bundles."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def write_bundle(folder: Path, manifest: format_.Manifest, networks: Mapping[str, bytes]) -> int:
-    """Write a bundle of these networks and their PCA, and load it again as the detector would; returns its bytes."""
+    """Write a bundle of these networks and their PCA, load it as the detector does, and return its size in bytes."""
     contents = dict(networks)
     contents[format_.MODEL_CARD] = model_card(manifest, {name: len(content) for name, content in networks.items()}).encode()
     contents[format_.MANIFEST] = format_.render_manifest(manifest, contents)
     require_bundle_place(folder)
-    # Before the old one is gone: a manifest that cannot be read would leave neither.
+    # Load before replacing the old bundle: an unreadable manifest would leave none.
     format_.require_sizes(contents, str(folder))
     format_.parse_manifest(contents[format_.MANIFEST], str(folder / format_.MANIFEST))
     _replace_folder(folder, contents)
@@ -41,7 +41,7 @@ def write_bundle(folder: Path, manifest: format_.Manifest, networks: Mapping[str
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a folder beside its place and exchange the two; what was there stays until the new one is whole."""
+    """Write a temporary folder beside the target, then swap; the old one stays until the new one is complete."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -1,1 +1,1 @@
-"""One file per command: its arguments, its words to the user, and the calls that do the work."""
+"""One file per command: arguments, messages and calls to the packages below."""

@@ -1,4 +1,4 @@
-"""background: real speech, music and other sound, cut and split for training, for choosing thresholds and for testing."""
+"""background: cut real speech, music and other sound, and split it for training, calibration and testing."""
 
 import argparse
 import io
@@ -27,11 +27,11 @@ from edge_detector.types import Float32
 
 LIST = "background.json"
 PIECES_TOGETHER = 6
-"""Pieces that count as one original where clips are split: a minute."""
+"""Pieces that share an origin when clips are split: one minute."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("material", type=Path, metavar="DIR", help="folder below which the plan's packages are unpacked")
     parser.add_argument(
         "--plan",
@@ -39,18 +39,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="FILE",
-        help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}; of several, all parts',
+        help='JSON: {"parts": [{"split", "label", "of", "files", "licence", "credit"}, …]}; several files are merged',
     )
     parser.add_argument(
         "--teacher",
         type=Path,
-        help=f"YAMNet's .tflite, which sorts the recordings of parts labelled {BY_KIND} into folders called KIND_LABEL",
+        help=f"YAMNet's .tflite, for sorting the recordings of parts labelled {BY_KIND} into folders KIND_LABEL",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Cut, write, and list what is used for what, last."""
+    """Cut and write all parts, then the list of them."""
     parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
     require_disjoint(parts, arguments.material)
     if arguments.teacher is None and any(part.label == BY_KIND for part in parts):
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The list for people."""
+    """Format the list as text."""
     return "\n".join(
         f"{part['split']:<10} {part['label']:<8} {part['hours']:6.3f} h  {part['of']} ({part['licence']})"
         for part in result["parts"]
@@ -84,36 +84,36 @@ def describe(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """What became of a part: entries of the list, and files."""
+    """Result of one part: list entries and files."""
 
     listed: list[dict[str, Any]]
     written: list[Path]
 
 
 def _in_processes(cut: Callable[[Part], _Cut], parts: Sequence[Part]) -> Iterator[_Cut]:
-    """The parts in order, cut by as many processes as there are cores; a single part by this one."""
+    """Cut the parts in one process per core, in order; a single part in this process."""
     if len(parts) == 1:
         yield cut(parts[0])
         return
-    # Ctrl-C reaches every process of a terminal; the one that started the others ends them.
+    # Ctrl-C reaches every process of a terminal; the parent ends the workers.
     ignore = (signal.SIGINT, signal.SIG_IGN)
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), signal.signal, ignore) as pool:
         try:
             yield from pool.map(cut, parts)
         except BaseException:
-            # What has begun is waited for, the rest is not begun.
+            # Wait for running parts; cancel the rest.
             pool.shutdown(cancel_futures=True)
             raise
 
 
 @cache
 def _sorter(teacher: Path) -> KindSorter:
-    """One in each process."""
+    """Return this process's sorter."""
     return KindSorter(teacher)
 
 
 def _cut(part: Part, material: Path, output: Path, teacher: Path | None) -> _Cut:
-    """One entry of the list; of a part that is sorted by kind, one for each folder."""
+    """Cut one part; a part sorted by kind gives one list entry per folder."""
     files = files_of(part, material)
     if part.label != BY_KIND or teacher is None:
         return _write({part.label: files}, part, output)
@@ -149,7 +149,7 @@ def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path) -> _
 
 
 def _remove_others(output: Path, written: set[Path]) -> None:
-    """Take away the pieces of another plan, or what was for training before would be in two splits."""
+    """Delete the pieces of an earlier plan, which could otherwise put a recording in two splits."""
     for split in SPLITS:
         for path in set((output / split).glob("*/1-*_[0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9].wav")) - written:
             path.unlink()

@@ -1,4 +1,4 @@
-"""bundle: both networks, their PCA, classes and figures in one folder that the detector checks byte by byte."""
+"""bundle: both networks, PCA, classes and figures in one folder whose checksums the detector verifies."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,13 @@ LIMITS = ("A sound that is not heard may still be there. Do not rely on this for
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "--embedder-of",
         type=Path,
         default=DEFAULT_BUNDLE,
         metavar="BUNDLE",
-        help="whose embedder and PCA to take (the one that ships)",
+        help="bundle to copy the embedder and PCA from (the default bundle)",
     )
     parser.add_argument("--embedder", type=Path, help="or this .tflite file that export-embedder wrote, VGGish or YAMNet's body")
     parser.add_argument("--sequence-source", type=Path, required=True, help="folder that train or fuse made")
@@ -91,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Assemble, measure, describe, write, and load it again as the detector would."""
+    """Assemble, measure and write the bundle, then load it as the detector does."""
     embedder = (
         BundledEmbedder.of_bundle(arguments.embedder_of)
         if arguments.embedder is None
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     measured = result["evaluation"]
     figure = f", {measured['right']} of {measured['clips']} held-out clips right" if "right" in measured else ""
     return f"{result['bundle']}: {result['bytes'] / 1e6:.2f} MB{figure}"
@@ -165,7 +165,7 @@ def _outputs(facts: dict[str, Any]) -> format_.Outputs:
 def _classes(
     labels: Sequence[str], names: dict[str, Any], calibration: dict[str, Any], outputs: format_.Outputs
 ) -> tuple[format_.SoundClass, ...]:
-    """The classes of a file of them, or those of the sequence model; a class that both have is made of the model's output."""
+    """Return the classes of a class file, or of the sequence model; classes in both use the model's output."""
     unknown = [slug for slug in labels if not isinstance(names.get(slug), dict)] if names else []
     if unknown:
         raise UsageError(f'--classes says nothing about {unknown[0]}; add "{unknown[0]}": {{"label": "…", "mid": null}}')

@@ -1,4 +1,4 @@
-"""calibrate: each class's thresholds for each hop, weighing what they miss against what else they take for the class."""
+"""calibrate: choose each class's thresholds for each hop by the cost of misses and false alarms."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ COSTS = Costs()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("bundle", type=Path, help="bundle folder whose networks are to be calibrated; it is not changed")
     parser.add_argument(
         "--background",
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FOLD=BUNDLE",
-        help="give the clips of a fold to another bundle of the same recipe that has not met them: one finds what it learnt from"
+        help="run the clips of a fold through another bundle of the same recipe, trained without them"
         " more easily than anything new",
     )
     parser.add_argument(
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def held_out(text: str) -> tuple[int, Path]:
-    """FOLD=BUNDLE."""
+    """Parse FOLD=BUNDLE."""
     fold, _, folder = text.partition("=")
     if not fold.isdigit() or not folder:
         message = f"{text!r} is not FOLD=BUNDLE, such as 3=build/recipe/3/draft"
@@ -76,9 +76,9 @@ def held_out(text: str) -> tuple[int, Path]:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run the networks once at the finest hop, choose for every class and hop, write."""
+    """Run the networks once at the finest hop, choose thresholds for every class and hop, and write them."""
     bundle = load_bundle(arguments.bundle)
-    # One that is off gets thresholds all the same: bundle needs them, and a configuration may switch it on.
+    # Disabled classes get thresholds too: bundle requires them, and a configuration may enable the class.
     classes = bundle.manifest.classes
     slugs = [sound.slug for sound in classes]
     levels = Levels(arguments.hours, tuple(arguments.gains_db), arguments.noise_minutes, arguments.seed)
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _clips(arguments: argparse.Namespace, classes: Sequence[SoundClass]) -> tuple[list[Stream], list[int]]:
-    """The clips of the classes, and the folds that they are of."""
+    """Load the clips of the classes, and their folds."""
     if arguments.clips is None:
         if arguments.held_out:
             raise UsageError("--held-out says which bundle is given which clips; give --clips DIR too")
@@ -125,7 +125,7 @@ def _clips(arguments: argparse.Namespace, classes: Sequence[SoundClass]) -> tupl
 
 
 def _not_met(fold: int, folder: Path, calibrated: Path, slugs: Sequence[str]) -> Bundle:
-    """A bundle of the same classes whose networks have not met the fold."""
+    """Load a bundle of the same classes whose networks were trained without the fold."""
     other = load_bundle(folder)
     parts = [other.manifest.training.get(name) for name in ("embedder", "sequence")]
     if any(isinstance(facts, Mapping) and fold in facts.get("folds", ()) for facts in parts):
@@ -136,7 +136,7 @@ def _not_met(fold: int, folder: Path, calibrated: Path, slugs: Sequence[str]) ->
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The thresholds for people."""
+    """Format the thresholds as text."""
     width = max(map(len, result["classes"]))
     lines = [f"{'class':<{width}}  hop    on    off   found      false recordings  an hour"]
     for slug, hops in result["classes"].items():
@@ -150,7 +150,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def as_json(chosen: Threshold) -> dict[str, Any]:
-    """A threshold as the file of a calibration holds it."""
+    """Convert a threshold to its form in the calibration file."""
     rule = chosen.rule
     return {
         "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},

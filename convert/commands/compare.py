@@ -1,4 +1,4 @@
-"""compare: several models trained and measured on the same records, with several seeds, as one table."""
+"""compare: train and measure several models on the same records with several seeds; prints one table."""
 
 import argparse
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which ones (all)")
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, Any]:
-    """Train and measure everything; what an earlier, interrupted comparison finished is kept."""
+    """Train and measure every model; finished runs of an interrupted comparison are kept."""
     does = steps or Steps(command_of("train", train), command_of("export", export), open_model)
     contenders = [Contender(kind, options_of(kind, arguments.option)) for kind in arguments.models]
     classes = train.choose_classes([arguments.records], arguments.classes, arguments.class_names)
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, 
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The table, and what it is of."""
+    """Format the table with its data and settings."""
     tested = sum(run["examples"] for run in result["runs"] if run["model"] == BASELINE)
     several = [f"{len(result[of])} {of}" for of in ("splits", "seeds") if len(result[of]) > 1]
     spread = f"; ± is the standard deviation over {', then over '.join(several)}".replace("splits", "folds") if several else ""
@@ -109,7 +109,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def options_of(kind: str, given: Sequence[str]) -> tuple[str, ...]:
-    """The words for train that --option gives to this model."""
+    """Return the arguments of train that --option gives to this model."""
     words: list[str] = []
     for option in given:
         model, _, text = option.partition(":")
@@ -122,7 +122,7 @@ def options_of(kind: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def command_of(name: str, module: Any) -> Command:  # noqa: ANN401 - a module
-    """A command as a function of its words."""
+    """Return a command as a function of its arguments."""
 
     def call(words: Sequence[str]) -> dict[str, Any]:
         parser = argparse.ArgumentParser(prog=f"python -m convert {name}")

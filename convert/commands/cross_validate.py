@@ -1,8 +1,8 @@
-"""cross-validate: scores of several bundles, each on the clips that it was made without, added up.
+"""cross-validate: add up the scores of several bundles, each measured on its held-out clips.
 
-Takes what `score --json` printed, all by the same options, and gives the same keys, of all clips and all sound together; and
-`parts`: what each bundle did for itself. Latencies are those of all events; a background that each bundle heard counts each time.
-So do recordings of other sounds: each bundle was measured on all of them, and what is false is of bundles x recordings.
+Reads outputs of `score --json` made with the same options. The result has the same keys, summed over all clips and sounds, and
+`parts`: each bundle's own figures. Latencies are those of all events. Background and recordings of other sounds count once per
+bundle: false shares are of bundles x recordings.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BY_NAME: dict[str, Callable[[Sequence[Json]], Json]] = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("scores", type=Path, nargs="+", metavar="FILE", help="what score --json printed, one of each bundle")
     parser.add_argument(
         "--picture", type=Path, metavar="FILE.svg", help="draw found over false of other sounds, at every strictness"
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Json:
-    """Add up."""
+    """Add up the scores."""
     results = [read_score(path) for path in arguments.scores]
     try:
         _require_alike(arguments.scores, results)
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> Json:
 
 
 def describe(result: Json) -> str:
-    """The result for people."""
+    """Format the result as text."""
     return score_text(result)
 
 
@@ -93,7 +93,7 @@ def _require_alike(paths: Sequence[Path], results: Sequence[Json]) -> None:
 
 
 def _shape(result: Json) -> list[Any]:
-    """What two results must share to be added up."""
+    """Return the settings that results must share to be added up."""
     detectors = {key: {name: list(each[name]) for name in BY_NAME if name in each} for key, each in result["detectors"].items()}
     others = [found.shape() for found in _other_sounds([result])]
     return [result["labels"], result["seed"], "peer" in result, AMONG in result, detectors, others]

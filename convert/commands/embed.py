@@ -31,7 +31,7 @@ UNREAD = np.zeros(0, np.float32)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "inputs",
         type=Path,
@@ -63,7 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="AudioSet labels of each class, as bundle takes them: in composed sequences, nothing is learnt of a class where"
+        help="AudioSet labels of each class, in the form bundle reads: in composed sequences, nothing is learnt of a class where"
         " YAMNet may detect it in background of no class (needs --embedder, with its read-out)",
     )
     parser.add_argument("--context", type=positive_int, default=10, help="longest composed sequence in frames (10)")
@@ -91,7 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Embed and write."""
+    """Embed the recordings and write the records."""
     if arguments.output.is_dir() and not arguments.shards:
         raise UsageError(f"{arguments.output} is a folder; give --shards N with it, or name a file")
     if arguments.part == "background" and not arguments.background:
@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     before = f", {result['files_made_before']} of them made before" if result["files_made_before"] else ""
     files = f" in {result['files']} files{before}" if result["files"] > 1 else ""
     skipped = f"; {result['skipped']} recordings were passed over" if result["skipped"] else ""
@@ -137,23 +137,23 @@ def describe(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ReadOut:
-    """AudioSet's labels of codes, and which classes may sound by them."""
+    """Build the AudioSet read-out of codes, and the classes that each label may hold."""
 
     readout: Readout
     doubts: Doubts
 
     @classmethod
     def of(cls, embedder: Path, path: Path, classes: Sequence[ClassName]) -> "_ReadOut":
-        """The one beside an embedder, for classes of which a file names the labels."""
+        """Load the read-out beside an embedder, for classes whose labels a file names."""
         readout = read_readout(embedder)
         return cls(readout, Doubts.of([label.name for label in readout.labels], _own_labels(path, classes)))
 
     def unknown(self, codes: Codes, labels: Sequence[Sequence[int]], unlabelled: Sequence[bool]) -> tuple[tuple[int, ...], ...]:
-        """The classes that may sound in each frame beside its own."""
+        """Return the classes that may sound in each frame besides its own."""
         return self.doubts.unknown(self.readout.probabilities(codes), labels, unlabelled)
 
     def rivals(self, clips: Sequence[LoadedClip], embedder: CodeEmbedder) -> list[list[LoadedClip]]:
-        """The clips of no class that are most easily taken for each class."""
+        """Return the unlabelled clips most similar to each class (hard negatives)."""
         others = [clip for clip in clips if clip.class_index == NO_CLASS]
         progress = Progress("embed: other sound", len(others))
         probabilities = []
@@ -173,7 +173,7 @@ def _of_clips(arguments: argparse.Namespace, embedder: CodeEmbedder, damage: Dam
     if arguments.part == "background":
         chosen = [(clip, index) for clip, index in every if in_background(clip)]
     elif arguments.part != "all":
-        # They are split by name; nothing is read for it.
+        # The split is by file name; no file is read.
         kept, held_out = split_by_source([LoadedClip(clip, index, UNREAD) for clip, index in every], arguments.validation_share)
         chosen = [(clip.clip, clip.class_index) for clip in (kept if arguments.part == "train" else held_out)]
     if missing := set(arguments.of) - {clip.label for clip, _ in chosen}:
@@ -236,7 +236,7 @@ def _whole(
 def _made_of(embedder: CodeEmbedder, files: Iterable[tuple[str, Path]], folds: Sequence[int] | None) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name, path in files:
-        # Size and date tell a changed recording; reading 100,000 of them a second time would cost more than embedding them.
+        # Size and date detect a changed recording; reading 100,000 again would cost more than embedding them.
         try:
             facts = path.stat()
         except OSError as error:

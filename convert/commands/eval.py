@@ -1,4 +1,4 @@
-"""eval: a trained model on records, once or whenever there is a new checkpoint; or arrays of scores from anywhere."""
+"""eval: measure a trained model on records, once or at each new checkpoint, or arrays of scores."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ SCORE_ROWS = 4_096
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("model", type=Path, nargs="?", metavar="FOLDER", help="folder that train made")
     parser.add_argument("records", type=Path, nargs="?", metavar="RECORDS", help="a .tfrecord file, or a folder of them")
     parser.add_argument("--scores", type=Path, metavar="FILE.npz", help="measure arrays `predictions` and `labels`, (N, V) each")
@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure."""
+    """Measure the model or the arrays."""
     measuring = _measuring(arguments)
     if arguments.scores is not None:
         if arguments.model or arguments.watch:
@@ -109,7 +109,7 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     say: Log = log,
 ) -> dict[str, Any]:
-    """Measure the newest checkpoint whenever it is a new one; gives the last result after `idle_seconds` without any."""
+    """Measure each new checkpoint; return the last result after `idle_seconds` without one."""
     seen: Checkpoint | None = None
     result: dict[str, Any] = {}
     count, idle, told = 0, 0.0, False
@@ -131,7 +131,7 @@ def watch(
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     over = f"{result['labelled_classes']} labelled" if result["map_over"] == "labelled" else f"all {result['classes']}"
     lines = [
         f"{result['examples']} examples, {result['classes']} classes",
@@ -169,4 +169,4 @@ def _kept(history: Path | None, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _silent(_line: str) -> None:
-    """Arrays have no training step to log."""
+    """Accept log lines without writing them: arrays have no training step."""

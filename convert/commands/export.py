@@ -1,4 +1,4 @@
-"""export: a trained sequence model to the streaming TFLite step, with its error measured and written beside it."""
+"""export: convert a trained sequence model to a streaming TFLite step, with a measured error file beside it."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ from edge_detector.detection.bundle import SEQUENCE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("source", type=Path, metavar="FOLDER", help="folder that train made")
     parser.add_argument("--precision", choices=("float32", "float16", "dynamic"), default="float32")
     parser.add_argument("--records", type=Path, help="embedding records to measure on (otherwise random codes)")
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Export, measure, and write only what is finite and equal."""
+    """Export and measure; write only if the outputs are finite and equal within tolerance."""
     from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.sequence.models import load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     return (
         f"{result['output']}: {result['bytes']:,} bytes, {result['precision']}; over {result['frames']} frames at most "
         f"{result['largest_difference_bank']:.1e} from the offline graph"

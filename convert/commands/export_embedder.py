@@ -1,4 +1,4 @@
-"""export-embedder: VGGish or YAMNet's body to TFLite, its error measured and written beside it."""
+"""export-embedder: convert VGGish or YAMNet's body to TFLite, with a measured error file beside it."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "source",
         type=Path,
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Export, measure, and write only what is finite and equal."""
+    """Export and measure; write only if the outputs are finite and equal within tolerance."""
     if yamnet := yamnet_file(arguments.source):
         return _export_body(yamnet, arguments)
     if arguments.fit:
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
     source = sources.load_source(arguments.source, arguments.pca)
     sources.refuse_foreign_folder(arguments.output, str(source.facts["name"]))
-    # Measured on other windows than those that int8 was fitted to.
+    # Measured on windows not used for int8 calibration.
     patches = probe_patches(arguments.windows, arguments.seed, arguments.clips, arguments.folds)
     fitting = patches[:0]
     if arguments.precision == "int8":
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _export_body(yamnet: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Cut, fit, measure and write YAMNet's body with its projection and read-out."""
+    """Extract YAMNet's body, fit its projection and read-out, measure and write them."""
     given = (("--precision", arguments.precision not in (None, "int8")), ("--pca", arguments.pca), ("--clips", arguments.clips))
     if wrong := [name for name, value in given if value]:
         raise UsageError(f"{wrong[0]} is not for YAMNet's body, which is int8 with a projection of its own; leave it out")
@@ -94,7 +94,7 @@ def _export_body(yamnet: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     if "pooled_differs" in result:
         return describe_body(result)
     size, milliseconds = result["bytes"] / 1e6, result["milliseconds_per_window"]
@@ -113,7 +113,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def describe_body(result: dict[str, Any]) -> str:
-    """The result for people, of YAMNet's body."""
+    """Format the result for YAMNet's body as text."""
     read_out = result["readout"]
     exact = f"equal to YAMNet's from the same patch (largest difference {result['largest_difference']:.1g})"
     kept = f"{read_out['kept_at_15']:.1%} stay at 0.15 or more, {read_out['kept_at_20']:.1%} at 0.2 or more"
@@ -133,7 +133,7 @@ def _figure(value: float | None) -> str:
 
 
 def _smoke(content: bytes, pca: Pca | None, precision: str) -> dict[str, Any]:
-    """Google's smoke test, before anything is written."""
+    """Run Google's smoke test, before anything is written."""
     result = tflite_smoke_test(content, pca, precision)
     if not result["passed"]:
         message = (

@@ -1,4 +1,4 @@
-"""fetch: the released files of VGGish or YAMNet, from Google or from a disk, checked byte by byte."""
+"""fetch: get the released files of VGGish or YAMNet from Google or a disk, and verify their checksums."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Add the command's arguments."""
     default, vggish = released.DEFAULT_MODEL, released.MODELS["vggish"]
     parser.add_argument(
         "model", nargs="?", choices=tuple(released.MODELS), default=default, metavar="MODEL", help=f"vggish or yamnet ({default})"
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Get what is asked for, and report what there is and how it came."""
+    """Get the requested files; report each one and its origin."""
     release = released.MODELS[arguments.model]
     wanted = _wanted(arguments.model, arguments.only)
     folder = arguments.output or Path("build") / arguments.model
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     lines = [f"{file['file']}: {file['how']}, {file['bytes'] / 1e6:.1f} MB, checksum right" for file in result["files"]]
     lines += [f"{result['folder']}: {name} was not among the files given" for name in result["missing"]]
     return "\n".join(lines)
@@ -69,7 +69,7 @@ def _wanted(model: str, only: str | None) -> list[ReleasedFile]:
 
 
 def _copied(paths: list[Path], wanted: list[ReleasedFile], folder: Path) -> dict[str, str]:
-    """Copy what is recognised by its content; a file that is nothing of ours is an error, not a guess."""
+    """Copy files recognised by their content; raise an error for an unknown file."""
     by_checksum = {file.sha256: file for file in wanted}
     how: dict[str, str] = {}
     for path in _files(paths, wanted):
@@ -101,11 +101,11 @@ def _files(paths: list[Path], wanted: list[ReleasedFile]) -> list[Path]:
 
 
 def _in_folder(folder: Path, wanted: ReleasedFile) -> Path | None:
-    """The file by one of its own names, otherwise whichever file has its content."""
+    """Find the file by name, otherwise by content."""
     for name in (wanted.name, wanted.published_name):
         if (folder / name).is_file():
             return folder / name
-    # A browser adds (1) to a name. What is longer than the file can be is not read: the folder may be full of films.
+    # A browser may add (1) to a name. Larger files are skipped unread: the folder may hold videos.
     try:
         files = [path for path in sorted(folder.iterdir()) if path.is_file() and os.access(path, os.R_OK)]
         small = [path for path in files if path.stat().st_size <= wanted.largest_bytes]

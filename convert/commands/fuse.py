@@ -1,8 +1,8 @@
-"""fuse: the read-out of AudioSet's labels, alone or with a trained LSTM, as one sequence model.
+"""fuse: make one sequence model of the AudioSet read-out, alone or fused with a trained LSTM.
 
-The step then gives the probabilities of AudioSet's labels, and after them those of the LSTM's classes. A few hundred labelled
-recordings teach an LSTM to tell just those apart; AudioSet's labels were learnt from two million. The two err in different
-places, so each class of the LSTM becomes the mean of two log-odds (a logarithmic opinion pool: Heskes, NIPS 1997): the LSTM's
+The step outputs the probabilities of AudioSet's labels, then those of the LSTM's classes. The LSTM is trained on a few hundred
+labelled recordings, AudioSet's labels on two million. Their errors
+differ, so each class of the LSTM becomes the mean of two log-odds (a logarithmic opinion pool: Heskes, NIPS 1997): the LSTM's
 own, and the highest of the class's labels.
 """
 
@@ -31,7 +31,7 @@ HEAD_KERNEL, HEAD_BIAS = "head/kernel", "head/bias"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "source", type=Path, nargs="?", metavar="FOLDER", help="folder in which train made an LSTM with a logistic head (none)"
     )
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Join and write."""
+    """Fuse the models and write the result."""
     from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.sequence.models import FACTS, WEIGHTS, build_model, load_model, read_facts  # noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         model = build_model("readout", Options(readout_labels=labels), labels)
     else:
         facts = read_facts(arguments.source)
-        # Records of which nothing is known leave the model without an embedder; the read-out is of this one.
+        # A model trained on records without provenance names no embedder; use the read-out's.
         facts["made_of"] = facts.get("made_of") or embedder.made_of
         if facts.get("model") != "lstm" or facts.get("head") != "logistic" or facts.get("readout_labels"):
             raise UsageError(
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     own = f" and {len(result['labels'])} classes of the LSTM" if result["labels"] else ""
     mixed = (
         f"; {len(result['fused'])} of them fused, {result['label_share']:.0%} of each is its labels" if result["fused"] else ""
@@ -108,7 +108,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def fused_readout(readout: Readout, columns: Sequence[Sequence[int]], scores: int) -> dict[str, Float32]:
-    """Kernel and bias of all labels, and behind them the labels of each class once more, the last one repeated up to `scores`.
+    """Return kernel and bias of all labels, then of each class's labels, the last one repeated up to `scores`.
 
     A class without labels has zeros.
     """
@@ -125,7 +125,7 @@ def fused_readout(readout: Readout, columns: Sequence[Sequence[int]], scores: in
 
 
 def weighed(weights: Mapping[str, Float32], columns: Sequence[Sequence[int]], weight: float) -> dict[str, Float32]:
-    """The classifier's kernel (cells + classes, classes) and bias (classes,): the weighted mean of both log-odds.
+    """Return the classifier's kernel (cells + classes, classes) and bias (classes,): the weighted mean of both log-odds.
 
     A class without labels keeps those of the LSTM, kernel (cells, classes) and bias (classes,).
     """

@@ -1,4 +1,4 @@
-"""infer: the best classes of each record, as YouTube-8M's CSV (spec 7.5)."""
+"""infer: write the top classes of each record as YouTube-8M's CSV (YouTube-8M starter code, inference.py)."""
 
 import argparse
 import time
@@ -26,7 +26,7 @@ HEADER = "VideoId,LabelConfidencePairs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("model", type=Path, metavar="FOLDER", help="folder that train made")
     parser.add_argument(
         "records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them; labels are not needed"
@@ -42,14 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_model) -> dict[str, Any]:
-    """Predict and write the whole file, or none of it."""
+    """Predict all records and write the file atomically."""
     started = time.monotonic()
     damage = Damage(skip=arguments.skip_damaged)
     folder = trained_model(arguments.model).folder
     require_embedder(folder, arguments.records)
     model = load(folder)
     classes = read_json(folder / FACTS)["labels"] if arguments.names else range(model.classes)
-    # Labels, where there are any, are of no concern here, so they may be of any set of classes.
+    # Labels are ignored, so they may come from any set of classes.
     records = read_dataset(arguments.records, Form(labelled=False, min_frames=1), damage)
     unlabelled = (replace(record, labels=()) for record in records)
     source = batches(unlabelled, model.classes, arguments.batch, arguments.max_frames)
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
 
 
 def lines(names: tuple[str, ...], probabilities: Float32, top_k: int, classes: Sequence[object]) -> Iterator[str]:
-    """Yield `ID,CLASS SCORE CLASS SCORE …` for each row of probabilities (n, V), best first, of equal scores the lower class."""
+    """Yield `ID,CLASS SCORE CLASS SCORE …` per row of probabilities (n, V), best first; ties give the lower class first."""
     ranking = ranked_classes(probabilities.astype(np.float64))[:, :top_k]
     for name, row, best in zip(names, probabilities, ranking, strict=True):
         if "\n" in name or "\r" in name:

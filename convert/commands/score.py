@@ -1,11 +1,11 @@
-"""score: a bundle against labelled clips, on soundscapes and where there is nothing to hear; beside YAMNet, on the same sound.
+"""score: evaluate a bundle on labelled clips, soundscapes and background, beside YAMNet on the same sound.
 
-The result with --json. Its keys are fixed; new ones may come. Shares of nothing and figures that were not asked for are
+Keys of the --json result; they are stable, new ones may be added. Shares of zero items and figures not requested are
 absent or null.
 
     bundle, version, folds (null: all), learnt_from_folds (as the bundle says), seed
     clips, right, accuracy, errors, error_share_95, recall, labels, confusion     by the top class of mean probability, at --hops
-    among_classes_of_clips: the same by the top one of the clips' classes, as a peer is counted, which has many others
+    among_classes_of_clips: the same by the top one of the clips' classes, as for YAMNet, which has many others
     detectors: by name (edge_detector_<hop in seconds>, yamnet_frigate, yamnet_calibrated)
       title, on: threshold by class
       found: clips that give an event of their class: clips, found, share, share_95, recall, counts [found, clips] by class
@@ -15,8 +15,8 @@ absent or null.
       conditions: by name (far away, in noise, in rooms, over a telephone), as found
       background, signals: by label: hours, events, per_hour, at_most_per_hour, classes: events by class
     peer: YAMNet on the clips, a window every 0.48 s: clips to confusion as above, by the top one of the clips' classes;
-      found_at: by threshold, as found; deaf_to: classes that it has none of its own for
-    other_sounds: with --others; what is found in clips and false in recordings of other sounds, at the first of --hops
+      found_at: by threshold, as found; deaf_to: classes without a YAMNet class
+    other_sounds: with --others; found in clips and false in recordings of other sounds, at the first of --hops
       hop_seconds; enabled: classes of the bundle; clips: how many by class; bundles: how many were measured on all the others, 1
       others: by label: recordings, may_hold (classes that are measured and may be in them, so that they are not false)
       anything: labels that may hold any sound, which are no part of a share
@@ -59,7 +59,7 @@ from edge_detector.types import Float32
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("bundle", type=Path, help="bundle folder")
     parser.add_argument("clips", type=Path, metavar="DIR", help="folder of clips: LABEL/FOLD-SOURCE-TAKE.ogg")
     parser.add_argument("--folds", type=folds, help="folds to score (all)")
@@ -75,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1,
         metavar="ROUNDS",
-        help="score events on soundscapes, each clip so often",
+        help="number of soundscape placements of each clip",
     )
     parser.add_argument(
         "--signals",
@@ -83,7 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=10.0,
         metavar="MINUTES",
-        help="hear noise, hum and tones, each so long (10)",
+        help="length of each noise, hum and tone signal (10)",
     )
     parser.add_argument(
         "--conditions", action="store_true", help="find the clips again far away, in noise, in rooms and over a telephone"
@@ -109,7 +109,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Score."""
+    """Score the bundle."""
     _require_together(arguments)
     bundle = load_bundle(arguments.bundle)
     slugs = [sound.slug for sound in enabled_classes(bundle)]
@@ -118,7 +118,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     contenders = ours(bundle, arguments.hops)
     network = of_bundle(bundle, arguments.hops[0])
     measured = clip_probabilities(network.every(_step_samples(arguments)), clips, "accuracy")
-    # The enabled classes come first; others that are measured on other sounds follow.
+    # The enabled classes come first, then the others measured on other sounds.
     heard = [each[:, : len(slugs)] for each in measured]
     runs = [(network, kept_clips(clips, measured))]
     own = {clip.class_index for clip in clips}
@@ -148,20 +148,20 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     return score_text(result)
 
 
 @dataclass(frozen=True, slots=True)
 class _Others:
-    """Recordings of other sounds, and which classes may be in them."""
+    """Load recordings of other sounds, and the classes that may be in them."""
 
     recordings: Sequence[Clip]
     may_hold: MayHold
 
     @classmethod
     def of(cls, arguments: argparse.Namespace, bundle: Bundle) -> "_Others":
-        """Those of the command line, checked before anything is measured."""
+        """Return the inputs of the command line, checked before anything is measured."""
         require_ten(bundle, arguments.bundle)
         slugs = [sound.slug for sound in bundle.manifest.classes]
         return cls(find_clips(arguments.others), read_may_hold(arguments.may_hold or MAY_HOLD, slugs))
@@ -178,12 +178,12 @@ def _require_together(arguments: argparse.Namespace) -> None:
 
 
 def _step_samples(arguments: argparse.Namespace) -> int:
-    """From one window to the next at the first of --hops."""
+    """Return the samples between windows at the first of --hops."""
     return FRONT_END.patch_step_samples // int(arguments.hops[0])
 
 
 def _learnt_from(bundle: Bundle) -> list[int]:
-    """Folds that any part of it has met: the embedder, the sequence model, or its thresholds."""
+    """Return the folds used by the embedder, the sequence model or the thresholds."""
     parts = [bundle.manifest.training.get(name) for name in ("embedder", "sequence", "calibration")]
     return sorted({int(fold) for facts in parts if isinstance(facts, dict) for fold in facts.get("folds", ())})
 
@@ -234,7 +234,7 @@ def _detectors(
 
 
 def _background(folders: Sequence[Path]) -> dict[str, Float32]:
-    """Each label's pieces after one another."""
+    """Concatenate each label's pieces."""
     pieces: dict[str, list[Float32]] = {}
     for folder in folders:
         for clip in load_unlabelled([clip for clip in find_clips(folder) if clip.label in BACKGROUND_CLASSES]):

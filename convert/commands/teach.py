@@ -1,4 +1,4 @@
-"""teach: a folder of recordings of one's own sounds to a bundle that hears them, beside what another bundle hears or alone."""
+"""teach: make a bundle that detects new classes from a folder of recordings, beside a bundle's classes or alone."""
 
 import argparse
 import sys
@@ -36,7 +36,7 @@ SEQUENCES, EPOCHS = 2_500, 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "clips", type=Path, metavar="DIR", help="folder of recordings, a subfolder for each sound: LABEL/anything.wav"
     )
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="recordings of the room it will listen in, with none of the sounds: half is learnt from, half sets the thresholds",
+        help="recordings of the room without the sounds: half for training, half for thresholds",
     )
     parser.add_argument(
         "--negatives", type=Path, metavar="TFRECORD", help="embeddings of more such sound, by the same embedder (made with embed)"
@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Learn, leave out in turn, calibrate, measure, write, verify."""
+    """Train, cross-validate, calibrate, measure, write and verify."""
     started = time.monotonic()
     require_bundle_place(arguments.output)
     base = format_.load_bundle(arguments.base)
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     taught, evaluation = result["taught"], result["evaluation"]
     events = evaluation["events"]["0.96"]["recall"]
     width = max(*map(len, taught["recordings"]), len("sound"))
@@ -201,7 +201,7 @@ def _minutes(sounds: Iterable[Float32]) -> float:
 
 
 def _left_out_in_turn(taught: Taught, school: School, context: int) -> tuple[list[LoadedClip], list[Stream]]:
-    """Each recording, and what a model says of it that has not learnt from it."""
+    """Return each recording and the probabilities of a model trained without it."""
     clips: list[LoadedClip] = []
     streams: list[Stream] = []
     progress = Progress("teach: left out", len(school.parts))

@@ -1,4 +1,4 @@
-"""train: one of YouTube-8M's models on embedding records, streamed from disk."""
+"""train: train one of YouTube-8M's models on embedding records streamed from disk."""
 
 import argparse
 import shutil
@@ -24,7 +24,7 @@ OF_A_TRAINING = ("sequence.json", "weights.npz", CHECKPOINT, BEGUN, "best.npz", 
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument("records", type=Path, nargs="+", metavar="TFRECORD", help="files, or folders of them, to learn from")
     parser.add_argument("--validation", type=Path, nargs="+", help="records to stop by, from other original recordings")
     parser.add_argument("--model", choices=MODELS, default="lstm")
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--without-folds",
         type=folds,
         default=(),
-        help="leave out records that were made from clips of these folds, to be tested on them (none)",
+        help="folds to leave out: records made from their clips are kept for testing (none)",
     )
     parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
     parser.add_argument(
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     choices = chosen(arguments, target)
     training = _set(arguments, arguments.records, len(classes), target)
     validation = _set(arguments, arguments.validation, len(classes), target) if arguments.validation else None
-    # Both are read once before TensorFlow is loaded, so that a damaged record is said at once.
+    # Both are read before TensorFlow is loaded, so that a damaged record is reported at once.
     examples = training.examples
     if missing := set(arguments.without_folds) - training.left_out:
         raise UsageError(
@@ -121,7 +121,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     loss = "" if result["validation_loss"] is None else f", validation loss {result['validation_loss']:.4f}"
     return (
         f"{result['model']}: {result['parameters']:,} parameters, {result['steps']} steps over {result['sequences']} examples, "
@@ -130,7 +130,7 @@ def describe(result: dict[str, Any]) -> str:
 
 
 def _key(facts: dict[str, Any], options: dict[str, Any], training: TrainingSet, validation: TrainingSet | None) -> dict[str, Any]:
-    """What must be the same to go on: everything but for how long."""
+    """Return the options and data that must match on resume: all but the training length."""
     plan = {name: value for name, value in facts["plan"].items() if name not in FOR_HOW_LONG}
     return {
         "records": digest_of_files(training.files),
@@ -160,7 +160,7 @@ def _target(arguments: argparse.Namespace, classes: int) -> Target:
 
 
 def choose_classes(records: Sequence[Path], count: int | None, names: Path | None) -> tuple[ClassName, ...]:
-    """The classes that records have, or where they name none those of a CSV file, or only their number."""
+    """Return the records' class names, else those of a CSV file, else only their number."""
     found = {find_classes(path) for path in records if record_files(path)}
     if len(found) > 1:
         raise UsageError("the records are of different classes; give records of one set of classes")
@@ -179,7 +179,7 @@ def choose_classes(records: Sequence[Path], count: int | None, names: Path | Non
 
 
 def _embedder(arguments: argparse.Namespace) -> dict[str, str]:
-    """Checksums of what made the records, empty where that is not known."""
+    """Return checksums of the records' embedder; empty if unknown."""
     paths = [*arguments.records, *(arguments.validation or ())]
     known = [(path, dict(each)) for path in paths if (each := find_embedder(path)) is not None]
     for path, each in known[1:]:
@@ -189,7 +189,7 @@ def _embedder(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _folds(arguments: argparse.Namespace) -> list[int] | None:
-    """Folds of the clips that are learnt from or stopped by, None where that is not known."""
+    """Return the folds used for training or early stopping; None if unknown."""
     found = [find_folds(path) for path in (*arguments.records, *(arguments.validation or ()))]
     known = [folds for folds in found if folds is not None]
     if len(known) < len(found):

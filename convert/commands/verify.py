@@ -1,4 +1,4 @@
-"""verify: the files of a bundle, their training graphs and the detector's own path say the same."""
+"""verify: compare a bundle's files, their training graphs and the detector's path."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ from edge_detector.params import FRONT_END
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Say what the command takes."""
+    """Add the command's arguments."""
     parser.add_argument(
         "bundle", type=Path, nargs="?", help="bundle folder; without one, only the embedder's source is looked at"
     )
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure everything, then say whether it passed."""
+    """Measure all errors, then report whether they pass."""
     if arguments.bundle is None:
         return _run_without_bundle(arguments)
     if arguments.embedder:
@@ -74,7 +74,7 @@ def _run_without_bundle(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result for people."""
+    """Format the result as text."""
     words = {"published": "as published", "published_source": "as published"}
     lines = []
     for name in ("detector", "embedder", "sequence", "published", "published_source"):

@@ -1,1 +1,1 @@
-"""What a detector finds and what it detects falsely: thresholds, figures, tables."""
+"""Evaluation of a detector: thresholds, figures, tables."""

@@ -1,4 +1,4 @@
-"""Who is put to the test: a bundle at its own thresholds, and YAMNet under two policies."""
+"""Detectors of the benchmark: a bundle at its own thresholds, and YAMNet under two policies."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ OURS, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibrate
 
 
 def ours(bundle: Bundle, hops: Sequence[int]) -> dict[str, Contender]:
-    """The bundle as the detector runs it, at each of some hops per patch."""
+    """Build the bundle's detector at each of some hops per patch."""
     classes = enabled_classes(bundle)
     model = detector_model(bundle, classes)
     return {
@@ -38,7 +38,7 @@ def ours(bundle: Bundle, hops: Sequence[int]) -> dict[str, Contender]:
 
 
 def in_frigate(peer: Peer, classes: Sequence[SoundClass]) -> Contender:
-    """YAMNet as Frigate runs it."""
+    """Build YAMNet as Frigate runs it."""
     return Contender(
         title="YAMNet as in Frigate",
         slugs=_slugs(classes),
@@ -51,7 +51,7 @@ def in_frigate(peer: Peer, classes: Sequence[SoundClass]) -> Contender:
 def calibrated(
     peer: Peer, classes: Sequence[SoundClass], hop: int, material: tuple[Path, Sequence[LoadedClip]], like: Mapping[str, Any]
 ) -> Contender:
-    """YAMNet with thresholds chosen as the bundle's were, by our decider.
+    """Build YAMNet with thresholds calibrated as the bundle's, and the same decider.
 
     Args:
         peer: YAMNet.

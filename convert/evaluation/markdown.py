@@ -1,10 +1,10 @@
-"""Tables that can be read as they are and as Markdown."""
+"""Aligned Markdown tables."""
 
 from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its columns aligned for those who read it as it is."""
+    """Format a Markdown table with columns aligned as plain text."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in [head, *rows]

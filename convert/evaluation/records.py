@@ -1,4 +1,4 @@
-"""A trained model against records: what it predicts batch by batch, YouTube-8M's log lines (spec 5.8), and all figures."""
+"""Evaluation of a model on records: predictions by batch, log lines as YouTube-8M starter code, eval.py, and figures."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ Log = Callable[[str], None]
 
 
 class Predictor(Protocol):
-    """What is asked of a model: convert.sequence.models has them."""
+    """Interface of a model; implemented in convert.sequence.models."""
 
     @property
     def classes(self) -> int:
@@ -44,7 +44,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """How to measure.
+    """Evaluation options.
 
     Attributes:
         top_k: predictions of each example that enter GAP and MAP.
@@ -61,7 +61,7 @@ class Measuring:
 
 
 def require_embedder(folder: Path, records: Path) -> None:
-    """Refuse records of another embedder than that of the model's own. Raises UsageError with both names."""
+    """Reject records of a different embedder. Raises UsageError with both names."""
     require_same(
         identity_of(read_json(folder / FACTS).get("made_of", {})),
         f"the model in {folder}",
@@ -124,7 +124,7 @@ def predicted(model: Predictor, source: Iterable[Batch]) -> Iterator[tuple[Batch
 def evaluate(
     predictions: Iterable[tuple[NDArray[Any], NDArray[Any]]], measuring: Measuring, step: int = 0, say: Log = log
 ) -> Figures:
-    """All figures over batches of probabilities and labels, both (n, V), with a line for each batch and one at the end."""
+    """Compute all figures over batches of probabilities and labels, both (n, V); logs each batch and the total."""
     tally = Tally(measuring.top_k)
     started = time.monotonic()
     for probabilities, labels in predictions:
@@ -141,7 +141,7 @@ def evaluate(
 def evaluate_model(
     model: Predictor, records: Path, measuring: Measuring, damage: Damage, *, step: int = 0, say: Log = log
 ) -> Figures:
-    """All figures of a model on a file of labelled records, or a folder of them."""
+    """Compute all figures of a model on a file or folder of labelled records."""
     source = read_dataset(records, Form(classes=model.classes, min_frames=1), damage)
     found = predicted(model, batches(source, model.classes, measuring.batch, measuring.max_frames))
     return evaluate(((probabilities, batch.labels) for batch, probabilities in found), measuring, step, say)

@@ -1,4 +1,4 @@
-"""New classes beside those of a bundle: their thresholds, their figures, and what the new bundle says of itself."""
+"""Extend a bundle with new classes: thresholds, figures and manifest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from edge_detector.types import Float32
 NOISE_MINUTES = 10.0
 GAINS_DB = (0.0, -15.0)
 KEPT_RECALL = 0.9
-"""A threshold may cost so much of the recordings that the lowest one finds, and no more."""
+"""Lowest share kept of the recordings that the lowest threshold finds."""
 
 RECALL_ON = (
     "the recordings of the new sounds, each heard by a model that had not learnt from it; whatever the false alarms, a threshold "
@@ -31,7 +31,7 @@ RECALL_ON = (
 )
 MOST_DOUBLINGS, ANY_NUMBER = 8, 1e9
 FEW = 10
-"""Of fewer recordings than this, the card says so."""
+"""The card warns of classes with fewer recordings."""
 
 KIND = "lstm"
 JOINED_FRAMES = 60
@@ -44,17 +44,17 @@ PROTOCOL = (
 RECORD_THE_ROOM = "Ten minutes of the room with nothing special in it, given as --background, keep false alarms down."
 
 Rules: TypeAlias = Mapping[str, Mapping[int, Rule]]
-"""Of each class by its slug, for each hop."""
+"""Rules by class slug, for each hop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """A bundle's classes and the new ones beside them.
+    """Bundle's classes and the new ones.
 
     Attributes:
-        base: the bundle that was taught.
-        kept: indices of its classes that are still there.
-        new: the classes that were learnt.
+        base: the extended bundle.
+        kept: indices of its remaining classes.
+        new: the new classes.
 
     """
 
@@ -64,7 +64,7 @@ class Taught:
 
     @classmethod
     def beside(cls, base: format_.Bundle, new: Sequence[ClassName], *, only: bool) -> "Taught":
-        """Keep none of the bundle's classes, or all but those that the new ones replace, whose names for people go on."""
+        """Keep none of the bundle's classes, or all but the replaced ones, whose labels are inherited."""
         old = {sound.slug: sound for sound in base.manifest.classes}
         named = [ClassName(each.slug, old[each.slug].label, old[each.slug].mid) if each.slug in old else each for each in new]
         slugs = {each.slug for each in new}
@@ -73,11 +73,11 @@ class Taught:
 
     @property
     def replaced(self) -> tuple[str, ...]:
-        """Slugs of the bundle's classes that the new ones take the place of."""
+        """Slugs of the bundle's classes that new ones replace."""
         return tuple(sorted({sound.slug for sound in self.base.manifest.classes} & {each.slug for each in self.new}))
 
     def classes(self, rules: Rules | None = None) -> tuple[format_.SoundClass, ...]:
-        """Kept classes as they were, then the new ones by these rules."""
+        """Return the kept classes unchanged, then the new ones with these rules."""
         untried = dict.fromkeys(HOPS_PER_PATCH, UNTRIED)
         new = [
             format_.SoundClass(each.slug, each.label, each.mid, (rules or {}).get(each.slug, untried), output=each.slug)
@@ -87,7 +87,7 @@ class Taught:
 
     @property
     def kept_outputs(self) -> tuple[int, ...]:
-        """Indices of the bundle's outputs that are still there: all but those of the classes that the new ones replace."""
+        """Indices of the kept outputs: all but those of replaced classes."""
         if not self.kept:
             return ()
         outputs, slugs = self.base.manifest.named_outputs, {each.slug for each in self.new}
@@ -96,7 +96,7 @@ class Taught:
 
     @property
     def outputs(self) -> format_.Outputs:
-        """The kept outputs, then one of each new class."""
+        """Names of the kept outputs, then of the new classes."""
         new = tuple(each.slug for each in self.new)
         if not self.kept:
             return format_.Outputs(sequence=new)
@@ -104,7 +104,7 @@ class Taught:
         return format_.Outputs(outputs.audioset, (*(name for name in outputs.sequence if name not in new), *new))
 
     def joined(self, step: Step) -> Step:
-        """The sequence model of the new classes beside the bundle's own, or alone where nothing of that is kept."""
+        """Merge the new classes' sequence model with the bundle's, or return it alone if no output is kept."""
         if not self.kept:
             return step
         from convert.sequence.merge_tflite import joined  # noqa: PLC0415 - TensorFlow takes seconds to load
@@ -113,12 +113,12 @@ class Taught:
         return joined(Step.of_bundle(self.base), step, self.kept_outputs, self.base.manifest.sequence.context_frames, codes)
 
     def ear(self, step: Step) -> Ear:
-        """What a bundle with this sequence model says."""
+        """Return the manifest entries for this sequence model."""
         classes = self.classes()
         return ear_of(detector_model(self.bundle(step, classes), classes))
 
     def bundle(self, step: Step, classes: Sequence[format_.SoundClass]) -> format_.Bundle:
-        """The bundle with this sequence model in place of its own."""
+        """Return the bundle with this sequence model."""
         states = tuple(format_.StateTensor(name, tuple(shape)) for name, shape in step.states.items())
         sequence = replace(self.base.manifest.sequence, kind=KIND, states=states)
         manifest = replace(self.base.manifest, sequence=sequence, classes=tuple(classes), outputs=self.outputs)
@@ -126,7 +126,7 @@ class Taught:
 
 
 def hear_quiet(ear: Ear, background: Sequence[Float32], seed: int) -> dict[str, list[Stream]]:
-    """Streams in which none of the new classes sounds: made noise, and the user's own background at each level."""
+    """Return streams without the new classes: synthetic noise, and the user's background at each level."""
     found = {NOISE: hear_noise(ear, NOISE_MINUTES, seed)}
     if background:
         levels = [(samples, gain_of_db(gain)) for samples in background for gain in GAINS_DB]
@@ -137,10 +137,10 @@ def hear_quiet(ear: Ear, background: Sequence[Float32], seed: int) -> dict[str, 
 def calibrated(
     taught: Taught, background: Mapping[str, Sequence[Stream]], held_out: Sequence[Stream], limits: Limits
 ) -> dict[str, Any]:
-    """Thresholds of the new classes by slug and hop, and what they were chosen by.
+    """Choose thresholds of the new classes by slug and hop; also return the criteria.
 
-    Chosen as calibrate does, unless that costs more of the recordings than KEPT_RECALL allows: a class that is like noise
-    would otherwise be made so quiet that it is never heard. The false alarms that it then gives are among the figures.
+    Chosen as calibrate does, unless that loses more recordings than KEPT_RECALL allows: a noise-like class would
+    otherwise never be detected. Its resulting false alarms are among the figures.
     """
     streams = [stream for found in background.values() for stream in found]
     first = len(taught.kept)
@@ -168,7 +168,7 @@ def calibrated(
 
 
 def rules_of(calibration: Mapping[str, Any]) -> Rules:
-    """The rules in what `calibrated` gives."""
+    """Return the rules in the result of `calibrated`."""
     return {
         slug: {hops: Rule(**chosen[format_.hop_key(hops)]["rule"]) for hops in HOPS_PER_PATCH}
         for slug, chosen in calibration["classes"].items()
@@ -176,7 +176,7 @@ def rules_of(calibration: Mapping[str, Any]) -> Rules:
 
 
 def measured(taught: Taught, held_out: Sequence[Stream], clips: Sequence[LoadedClip], parts: int, rules: Rules) -> dict[str, Any]:
-    """Figures on the recordings that were left out in turn; `clips` in the order of the streams."""
+    """Return cross-validated figures; `clips` in the order of the streams."""
     classes = taught.classes(rules)
     first = len(taught.kept)
     labels = [sound.slug for sound in classes]
@@ -194,7 +194,7 @@ def measured(taught: Taught, held_out: Sequence[Stream], clips: Sequence[LoadedC
 def _also_heard(
     slug: str, held_out: Sequence[Stream], kept: Sequence[format_.SoundClass], labels: Sequence[str]
 ) -> dict[str, int]:
-    """How many recordings of a new sound give an event of a kept class as well."""
+    """Count recordings of a new class that also give an event of a kept class."""
     own = [stream for stream in held_out if labels.index(slug) in stream.true]
     found = {
         sound.slug: sum(starts_in(stream, index, sound.rules[1], 1) > 0 for stream in own) for index, sound in enumerate(kept)
@@ -214,7 +214,7 @@ def manifest_of(
     evaluation: Mapping[str, Any],
     errors: Mapping[str, Any],
 ) -> format_.Manifest:
-    """What the new bundle says of itself."""
+    """Return the new bundle's description."""
     base = taught.base.manifest
     whose = f"{base.name} {base.version}"
     recordings = ", ".join(f"{slug} {count}" for slug, count in facts["recordings"].items())

@@ -1,4 +1,4 @@
-"""Recordings that people make themselves: the sound told from the room around it, and what is none of their sounds."""
+"""Few-shot recordings: separation of sound from room, and negatives."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from edge_detector.types import Float32
 
 WINDOW_SAMPLES = FRONT_END.sample_rate_hz // 20
 FLOOR_SHARE = 0.1
-"""A clip's room is as loud as the quietest tenth of it."""
+"""Quantile of frame level taken as the room level."""
 
 STEADY_RANGE_DB = 15.0
-"""A clip whose loudest part is not this far above its quietest is the sound from end to end: a fan, rain."""
+"""A clip with a smaller range between loudest and quietest part is all sound: a fan, rain."""
 
 ABOVE_ROOM_DB = 6.0
 TAIL_SECONDS = 0.2
-"""So long before and after what is louder than the room, the sound is still taken to be there."""
+"""Margin before and after the active part that still counts as sound."""
 
 SHORTEST_ROOM_SECONDS = 0.5
 FADE_SAMPLES = FRONT_END.sample_rate_hz // 100
@@ -34,11 +34,11 @@ MADE_SEEDS, MADE_SECONDS = 3, 5.0
 
 
 def parted(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
-    """The clips in parts, a share of every class in each; takes of one original stay together."""
+    """Split the clips into parts stratified by class; takes of one original stay together."""
     found: list[list[LoadedClip]] = [[] for _ in range(parts)]
     for label in sorted({clip.clip.label for clip in clips}):
         of_label = [clip for clip in clips if clip.clip.label == label]
-        # Dealt in the order of the hashes of their names: the same in every run, and in no order that anybody chose.
+        # Ordered by the hash of the name: deterministic, but independent of naming.
         sources = sorted({clip.clip.source for clip in of_label}, key=lambda name: hashlib.sha256(name.encode()).digest())
         for clip in of_label:
             found[sources.index(clip.clip.source) % parts].append(clip)
@@ -46,10 +46,10 @@ def parted(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
 
 
 def told_from_room(clips: Sequence[LoadedClip]) -> tuple[list[LoadedClip], list[LoadedClip]]:
-    """Each clip's sound with digital silence where only the room was, and the rooms as sound of no class.
+    """Split each clip into its sound, with digital silence elsewhere, and its room as a negative.
 
-    The frames of a training sequence are labelled by energy, and a recording made at home is never silent: a frame of nothing
-    but the room would be learnt as the sound.
+    The frames of a training sequence are labelled by energy, and a home recording is never silent: a frame of room
+    noise would be labelled as the sound.
     """
     sounds, rooms = [], []
     for clip in clips:
@@ -67,13 +67,13 @@ def _told(samples: Float32) -> tuple[Float32, Float32]:
         return samples, np.zeros(0, np.float32)
     sounding = _widened(energy > floor * 10.0 ** (ABOVE_ROOM_DB / 10.0))
     here = np.repeat(sounding, WINDOW_SAMPLES)[: len(samples)].astype(np.float32)
-    # Faded, since a step to silence is a click.
+    # Fade: a step to silence clicks.
     fade = np.convolve(here, np.full(FADE_SAMPLES, 1.0 / FADE_SAMPLES, np.float32), mode="same")
     return (samples * fade).astype(np.float32), samples[here == 0.0]
 
 
 def _widened(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """With what lies close to the sound, and with pauses too short to be told from it."""
+    """Extend the active part by the margin, and fill short pauses."""
     seconds = WINDOW_SAMPLES / FRONT_END.sample_rate_hz
     wide = np.convolve(sounding, np.ones(2 * round(TAIL_SECONDS / seconds) + 1), mode="same") > 0
     edges = np.flatnonzero(np.diff(np.concatenate([[True], wide, [True]])))
@@ -84,9 +84,9 @@ def _widened(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def halved_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[Float32]]:
-    """The sound of all recordings below the folders: one half to learn from, in pieces, the other to choose thresholds by.
+    """Load all recordings below the folders: one half for training, in pieces, the other for thresholds.
 
-    A long recording is cut in its middle; short ones take turns. Raises UsageError for a folder without recordings.
+    A long recording is split in its middle; short ones alternate. Raises UsageError for a folder without recordings.
     """
     halves: tuple[list[Float32], list[Float32]] = ([], [])
     for folder in folders:
@@ -110,7 +110,7 @@ def _pieces(samples: Float32) -> list[Float32]:
 
 
 def made_sounds(labels: Sequence[str]) -> list[LoadedClip]:
-    """Everyday sounds by formula, of no class; but for those that these labels mean."""
+    """Synthesise everyday sounds as negatives, except those of these labels."""
     found = []
     for slug in VOICINGS:
         for seed in range(MADE_SEEDS if slug not in labels else 0):
@@ -121,5 +121,5 @@ def made_sounds(labels: Sequence[str]) -> list[LoadedClip]:
 
 
 def of_no_class(name: str, samples: Float32) -> LoadedClip:
-    """Sound that must stay quiet."""
+    """Load the negatives."""
     return LoadedClip(Clip(Path(name), name, NO_FOLD, name), NO_CLASS, samples)

@@ -1,4 +1,4 @@
-"""New sounds from a few recordings of each: a small LSTM on the embedder of a bundle, which stays as it is."""
+"""Few-shot training: a small LSTM on a bundle's frozen embedder."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ CHECKED_FRAMES = 100
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is to be learnt.
+    """Few-shot data set.
 
     Attributes:
         labels: slugs of the new sounds.
         clips: recordings of them; their class indices are those of the labels.
-        negatives: sound that is none of them.
+        negatives: sound without them.
         negative_records: embeddings of such sound, by the same embedder, or None.
-        context: frames that a sequence is long at most.
+        context: maximum frames of a sequence.
 
     """
 
@@ -43,13 +43,13 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How it is learnt.
+    """Training options.
 
     Attributes:
-        sequences: composed to learn from.
+        sequences: number of composed training sequences.
         epochs: passes over them.
-        seed: of everything that is drawn.
-        parts: the recordings are dealt into so many; each is left out once, to be measured on.
+        seed: of all random draws.
+        parts: number of cross-validation parts.
         cells: of the LSTM.
 
     """
@@ -63,7 +63,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of the recordings, and sequences composed of them and negatives alone."""
+    """Part of the recordings, and sequences composed of them and negatives alone."""
 
     clips: Sequence[LoadedClip]
     records: Path
@@ -72,11 +72,11 @@ class Part:
 class School:
     """Composes sequences and trains on them, all in one folder.
 
-    Sequences are composed part by part, so that a model can learn from all parts but one without embedding anything twice.
+    Sequences are composed part by part, so that leaving out a part embeds nothing twice.
 
     Attributes:
         parts: the recordings in parts.
-        negative_sequences: how many of the lesson's records of negatives are learnt from.
+        negative_sequences: number of negative records used in training.
 
     """
 
@@ -95,7 +95,7 @@ class School:
     def _composed(self, clips: Sequence[LoadedClip], number: int, parts: int, embedder: CodeEmbedder, progress: Progress) -> Part:
         lesson, recipe = self._lesson, self._recipe
         sounds, rooms = told_from_room(clips)
-        # Each part with a seed of its own, or the same places and levels would come in all of them.
+        # One seed per part, or all parts would share places and levels.
         composer = Composer([*sounds, *rooms, *lesson.negatives], lesson.context, recipe.parts * recipe.seed + number)
         count = recipe.sequences // parts
 
@@ -112,7 +112,7 @@ class School:
         return Part(clips, path)
 
     def trained(self, left_out: Part | None = None) -> Any:  # noqa: ANN401 - a model of convert.graphs
-        """A model that has learnt from every part but one."""
+        """Train a model on every part but one."""
         from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
         from convert.sequence.models import build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
         from convert.sequence.training import Training  # noqa: PLC0415 - TensorFlow takes seconds to load
@@ -130,7 +130,7 @@ class School:
 
 
 def exported(model: Any, context: int) -> tuple[Step, dict[str, Any]]:  # noqa: ANN401 - as above
-    """The model as a streaming step, and how far it is from its offline graph. Raises EdgeDetectorError if it is too far."""
+    """Export the streaming step and its error against the offline graph. Raises EdgeDetectorError if too large."""
     from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     content = streaming.export_step(model, PRECISION)
@@ -140,7 +140,7 @@ def exported(model: Any, context: int) -> tuple[Step, dict[str, Any]]:  # noqa: 
 
 
 def _without(records: Path, labels: Sequence[str]) -> Iterator[Record]:
-    """The records in which none of these labels sounds, as ones in which nothing does."""
+    """Select the records without these labels, and clear their labels."""
     known = [each.slug for each in read_classes(records)]
     taught = {known.index(label) for label in labels if label in known}
     for record in read_dataset(records):

@@ -1,1 +1,1 @@
-"""Where samples come from, and what is done to them before the networks: sources, resampling, time, signal quality."""
+"""Audio input: sources, resampling, sample time, signal quality, recordings."""

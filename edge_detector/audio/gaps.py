@@ -1,4 +1,4 @@
-"""Where sound was lost in a recording: a JSON file beside it, so that a replay has the gaps of the live run."""
+"""List of the gaps in a recording: a JSON file beside it, so that a replay has the gaps of the live run."""
 
 import json
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ class Gap:
     """Lost sound.
 
     Attributes:
-        at_sample: how many samples of the recording come before it; the lost ones are in no recording and not counted.
-        lost_samples: how many samples are missing there, at the recording's rate; above 0.
+        at_sample: samples of the recording before the gap, without lost samples.
+        lost_samples: samples lost there, at the recording's rate; above 0.
 
     """
 
@@ -29,17 +29,17 @@ class Gap:
 
 
 def gaps_path(recording: Path) -> Path:
-    """The file beside `recording` that tells its gaps: FILE.wav.gaps.json."""
+    """Return the path of the gap list of `recording`: FILE.wav.gaps.json."""
     return recording.with_name(recording.name + _SUFFIX)
 
 
 def format_gaps(gaps: Sequence[Gap]) -> str:
-    """JSON of gaps in ascending order."""
+    """Format gaps, in ascending order, as JSON."""
     return json.dumps({"version": _VERSION, "gaps": [asdict(gap) for gap in gaps]}, indent=1) + "\n"
 
 
 def parse_gaps(text: str, where: str) -> tuple[Gap, ...]:
-    """Gaps in ascending order; `where` names the file in errors. Raises SourceError."""
+    """Parse gaps in ascending order; `where` names the file in errors. Raises SourceError."""
     try:
         data = parse_json(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Cuts takes of one sound out of a stream: a take begins when it becomes clearly louder than the room, or when told."""
+"""Cuts recordings of single sounds out of a stream, triggered by level or by command."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ WINDOW_SAMPLES = round(WINDOW_SECONDS * FRONT_END.sample_rate_hz)
 LONGEST_PRE_ROLL_SECONDS = 1.0
 PRE_ROLL_SHARE = 0.2
 SETTLING_SECONDS = 1.0
-"""So long is the room listened to before a sound can be louder than it."""
+"""Time over which the background level is measured before it can trigger."""
 
 ROOM_SECONDS = 10.0
 ROOM_SHARE = 0.2
-"""The room's level is the one that this share of the last seconds stays below: pauses count, what sounds now does not."""
+"""Quantile of the levels of the last ROOM_SECONDS that is the background level: it ignores current sounds."""
 
 QUIETEST_ROOM_DBFS = -70.0
-"""Below it everything is louder than the room: a muted line, or a recording with digital silence in it."""
+"""Floor of the background level, for a muted line or digital silence in a recording."""
 
 QUIET_DBFS = -55.0
-"""A take whose loudest window stays below it would teach the noise of the microphone."""
+"""Minimum level of a recording's loudest window; below it is mostly microphone noise."""
 
 SHORTEST_SECONDS = 1.0
 
@@ -41,7 +41,7 @@ class Recording:
     Attributes:
         samples: float32 (n,).
         peak_dbfs: level of its loudest 0.05 s.
-        problem: why it is not fit to learn from, or None.
+        problem: why it is unfit for training, or None.
 
     """
 
@@ -51,33 +51,33 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length in seconds."""
         return len(self.samples) / FRONT_END.sample_rate_hz
 
 
 class Segmenter:
-    """Takes 16 kHz blocks, gives takes. A take starts a little before the sound that began it.
+    """Cuts 16 kHz blocks into recordings, which start a little before their trigger.
 
     Args:
-        seconds: length of a take.
-        louder_by_db: how far above the room a sound begins one; None for never, only `begin` does.
+        seconds: length of a recording.
+        louder_by_db: trigger level above the background; None for manual trigger by `begin` only.
 
     """
 
     def __init__(self, seconds: float, louder_by_db: float | None) -> None:
-        self._take_windows = max(round(seconds / WINDOW_SECONDS), 1)
+        self._recording_windows = max(round(seconds / WINDOW_SECONDS), 1)
         self._louder_by_db = louder_by_db
         pre_roll_seconds = min(LONGEST_PRE_ROLL_SECONDS, PRE_ROLL_SHARE * seconds)
-        self._before: deque[Float32] = deque(maxlen=round(pre_roll_seconds / WINDOW_SECONDS))
+        self._pre_roll: deque[Float32] = deque(maxlen=round(pre_roll_seconds / WINDOW_SECONDS))
         self._levels: deque[float] = deque(maxlen=round(ROOM_SECONDS / WINDOW_SECONDS))
-        self._take: list[Float32] | None = None
+        self._recording: list[Float32] | None = None
         self._carry = np.zeros(0, np.float32)
         self._armed = True
         self.level_dbfs = LEVEL_FLOOR_DBFS
 
     @property
     def room_dbfs(self) -> float:
-        """Level of the room without what sounds now and then in it."""
+        """Background level, without occasional sounds."""
         if not self._levels:
             return QUIETEST_ROOM_DBFS
         levels = sorted(self._levels)
@@ -85,32 +85,32 @@ class Segmenter:
 
     @property
     def take_seconds(self) -> float | None:
-        """How much of a take there is already; None between takes."""
-        return None if self._take is None else len(self._take) * WINDOW_SECONDS
+        """Seconds recorded so far; None between recordings."""
+        return None if self._recording is None else len(self._recording) * WINDOW_SECONDS
 
     def begin(self) -> None:
-        """Begin a take now, whatever the level; nothing happens while there is one."""
-        if self._take is None:
-            self._take = list(self._before)
+        """Start a recording now, whatever the level; no effect during a recording."""
+        if self._recording is None:
+            self._recording = list(self._pre_roll)
             self._armed = False
 
     def push(self, block: Block) -> Iterator[Recording]:
-        """Yield the takes that `block` completes, and the one that a gap spoils."""
+        """Yield the recordings that `block` completes or a gap interrupts."""
         if block.lost_samples:
             self._carry = np.zeros(0, np.float32)
-            self._before.clear()
-            if self._take is not None:
+            self._pre_roll.clear()
+            if self._recording is not None:
                 yield self._finished("gap")
         samples = np.concatenate([self._carry, block.samples])
-        whole = len(samples) - len(samples) % WINDOW_SAMPLES
-        self._carry = samples[whole:]
-        for window in samples[:whole].reshape(-1, WINDOW_SAMPLES):
+        complete = len(samples) - len(samples) % WINDOW_SAMPLES
+        self._carry = samples[complete:]
+        for window in samples[:complete].reshape(-1, WINDOW_SAMPLES):
             self._push_window(window)
-            if self._take is not None and len(self._take) >= self._take_windows:
+            if self._recording is not None and len(self._recording) >= self._recording_windows:
                 yield self._finished(None)
 
     def finish(self) -> Iterator[Recording]:
-        """Yield what there is of the last take, once the source has ended, if it is long enough to be of use."""
+        """Yield the unfinished recording at the end of the source, if it is at least SHORTEST_SECONDS long."""
         if (self.take_seconds or 0.0) >= SHORTEST_SECONDS:
             yield self._finished(None)
 
@@ -124,26 +124,26 @@ class Segmenter:
                 self._armed = True
             elif self._armed:
                 self.begin()
-        if self._take is None:
-            self._before.append(window)
+        if self._recording is None:
+            self._pre_roll.append(window)
         else:
-            self._take.append(window)
+            self._recording.append(window)
 
     def _finished(self, problem: Problem | None) -> Recording:
-        windows, self._take = self._take or [], None
-        self._before.clear()
+        windows, self._recording = self._recording or [], None
+        self._pre_roll.clear()
         samples = np.concatenate([np.zeros(0, np.float32), *windows])
         peak_dbfs = max(map(_level_dbfs, windows), default=LEVEL_FLOOR_DBFS)
         return Recording(samples, peak_dbfs, problem or _problem(samples, peak_dbfs))
 
 
 def _level_dbfs(window: Float32) -> float:
-    # Variance, not power: a constant offset, as cheap sound cards have, is not loud.
+    # Variance, not power, because simple sound cards have a DC offset.
     return level_dbfs(float(np.var(window, dtype=np.float64)))
 
 
 def _problem(samples: Float32, peak_dbfs: float) -> Problem | None:
-    verdict = judge(samples)
-    if verdict != "ok":
-        return verdict
+    quality = judge(samples)
+    if quality != "ok":
+        return quality
     return "quiet" if peak_dbfs < QUIET_DBFS else None

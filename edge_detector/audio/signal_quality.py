@@ -1,4 +1,4 @@
-"""Whether what a microphone gives can be sound at all: a dead one delivers samples as punctually as a live one."""
+"""Signal quality: detects input that cannot be sound, since a dead microphone delivers samples too."""
 
 from collections import deque
 
@@ -8,28 +8,28 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Float32, SignalQuality
 
 WINDOW_SAMPLES = FRONT_END.sample_rate_hz
-"""One verdict a second."""
+"""Samples of one classification: one second."""
 
 _STEP = np.float32(1.0 / 32_768.0)
 _FULL_SCALE = np.float32(0.999)
 _CLIPPED_SAMPLES = WINDOW_SAMPLES // 100
-"""A door that slams clips a few samples; a microphone that is turned up too far, more than one in a hundred."""
+"""More than one clipped sample in a hundred means too high a gain; a slammed door clips only a few."""
 
 MOST_MAGNITUDE = np.float32(8.0)
-"""A sample beyond it is not loud sound: it is a whole number that was taken for a float, or damage."""
+"""A larger sample is not sound but damage, or an integer read as a float."""
 
 HOLD_SECONDS: dict[SignalQuality, int] = {"ok": 1, "silent": 10, "flat": 5, "clipped": 3}
-"""So many verdicts in a row make it the signal's state."""
+"""Consecutive results after which the state changes."""
 
 _CLEAR_SECONDS = 10
-"""A clipped signal is one until it has not clipped for this long: loud sounds come in bursts."""
+"""Time without clipping after which the state is no longer "clipped": loud sounds come in bursts."""
 
 
 class SignalMonitor:
-    """Watches the 16 kHz blocks of one stream.
+    """Classifies the 16 kHz blocks of one stream.
 
-    "silent" is digital silence, as a muted or unpowered microphone gives; it may also be a very quiet line. "flat" is a
-    value that does not move: a stuck converter, or nothing but a DC offset. A DC offset under sound that moves is no fault.
+    "silent" is digital silence, from a muted or unpowered microphone or a very quiet line. "flat" is a constant value: a
+    stuck converter, or only a DC offset. A DC offset with sound is no fault.
     """
 
     def __init__(self) -> None:
@@ -37,63 +37,62 @@ class SignalMonitor:
         self._pieces: deque[Float32] = deque()
         self._samples = 0
         self._beyond_samples = 0
-        self._verdict: SignalQuality = "ok"
-        self._in_a_row = 0
+        self._last_result: SignalQuality = "ok"
+        self._repeats = 0
 
     def push(self, block: Block, *, beyond_samples: int = 0) -> SignalQuality:
-        """Take the next block; returns the signal's state. A gap begins the second anew and keeps the state.
+        """Process the next block and return the signal's state. A gap restarts the second and keeps the state.
 
-        `beyond_samples` of it were cut to full scale on their way here. Where those are many, that is no guess: it is told
-        at once.
+        `beyond_samples` is the number of samples clipped to full scale before; if they are many, the state changes at once.
         """
         if block.lost_samples:
             self._pieces.clear()
             self._samples = self._beyond_samples = 0
-        # Judged a second at a time: a look at every block of 30 ms would cost as much as the log-mel spectrogram's share.
+        # Once per second: classifying every block of 30 ms would cost as much as the log-mel spectrogram.
         self._pieces.append(block.samples)
         self._samples += len(block.samples)
         self._beyond_samples += beyond_samples
         if self._beyond_samples >= _CLIPPED_SAMPLES:
-            self.signal, self._verdict, self._in_a_row = "clipped", "clipped", 1
+            self.signal, self._last_result, self._repeats = "clipped", "clipped", 1
         if self._samples >= WINDOW_SAMPLES:
             samples = np.concatenate(self._pieces)
-            whole = len(samples) - len(samples) % WINDOW_SAMPLES
-            for start in range(0, whole, WINDOW_SAMPLES):
-                self._take(judge(samples[start : start + WINDOW_SAMPLES]))
+            complete = len(samples) - len(samples) % WINDOW_SAMPLES
+            for start in range(0, complete, WINDOW_SAMPLES):
+                self._update(judge(samples[start : start + WINDOW_SAMPLES]))
             self._pieces.clear()
-            self._pieces.append(samples[whole:])
-            self._samples = len(samples) - whole
+            self._pieces.append(samples[complete:])
+            self._samples = len(samples) - complete
             self._beyond_samples = 0
         return self.signal
 
-    def _take(self, verdict: SignalQuality) -> None:
-        self._in_a_row = self._in_a_row + 1 if verdict == self._verdict else 1
-        self._verdict = verdict
-        needed = _CLEAR_SECONDS if self.signal == "clipped" and verdict == "ok" else HOLD_SECONDS[verdict]
-        if self._in_a_row >= needed:
-            self.signal = verdict
+    def _update(self, result: SignalQuality) -> None:
+        self._repeats = self._repeats + 1 if result == self._last_result else 1
+        self._last_result = result
+        needed = _CLEAR_SECONDS if self.signal == "clipped" and result == "ok" else HOLD_SECONDS[result]
+        if self._repeats >= needed:
+            self.signal = result
 
 
 def first_nonsense(samples: Float32) -> int | None:
-    """Flat index of the first sample that no sound can be: not finite, or beyond MOST_MAGNITUDE; None without one."""
+    """Return the flat index of the first sample that is not finite or beyond MOST_MAGNITUDE; None if there is none."""
     if not samples.size:
         return None
-    # NaN is not less than anything, and max() hands it on: a single look tells that all is well.
+    # max() propagates NaN, which fails the comparison: one check covers all samples.
     if float(np.abs(samples).max()) <= MOST_MAGNITUDE:
         return None
     return int(np.flatnonzero(~(np.abs(samples) <= MOST_MAGNITUDE))[0])
 
 
 def within_full_scale(samples: Float32) -> tuple[Float32, int]:
-    """The samples cut to [-1, 1], and how many were beyond."""
+    """Clip the samples to [-1, 1], and count those beyond."""
     beyond = int(np.count_nonzero(np.abs(samples) > 1.0))
     return (np.clip(samples, -1.0, 1.0), beyond) if beyond else (samples, 0)
 
 
 def judge(samples: Float32) -> SignalQuality:
-    """The verdict on some sound taken by itself, best of a second or more."""
+    """Classify some samples by themselves, preferably a second or more."""
     low, high = samples.min(), samples.max()
-    # Two steps: what the resampler makes of a constant is not quite one.
+    # Two steps, because a resampled constant is not quite constant.
     if high - low <= 2 * _STEP:
         return "silent" if max(-low, high) <= _STEP else "flat"
     if max(-low, high) < _FULL_SCALE:

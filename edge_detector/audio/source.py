@@ -1,4 +1,4 @@
-"""What a source of sound is to the service."""
+"""Interface of audio sources."""
 
 from typing import Protocol
 
@@ -6,15 +6,15 @@ from edge_detector.types import Block
 
 
 class Source(Protocol):
-    """Where sound comes from.
+    """A source of audio blocks.
 
     Attributes:
-        rate_hz: sample rate of the blocks it gives.
-        stream_id: names this opening of the source; for a file, its content, so that a replay has the same event ids.
-        live: True if it drops its oldest sound when the consumer is slow, and counts it; False if it waits for the consumer.
-        waiting_seconds: how much sound has been captured and not been read; 0 for a source that waits for the consumer.
-        overflows: how often the sound system lost sound before it got here; 0 for a source that waits for the consumer.
-        ended: True once a finite source has given its last block.
+        rate_hz: sample rate of the blocks.
+        stream_id: identifies this opening of the source, or a file's content, so that a replay has the same event ids.
+        live: True if the source drops and counts its oldest sound for a slow reader; False if it waits for the reader.
+        waiting_seconds: sound captured and not yet read; 0 for a source that waits for the reader.
+        overflows: losses in the sound system, counted; 0 for a source that waits for the reader.
+        ended: True after the last block of a finite source.
 
     """
 
@@ -32,7 +32,7 @@ class Source(Protocol):
     def ended(self) -> bool: ...
 
     def read(self, timeout_seconds: float) -> Block | None:
-        """The next block, or None if none came in time. Raises SourceError when the source is lost."""
+        """Read the next block, or None on timeout. Raises SourceError if the source is lost."""
 
     def close(self) -> None:
-        """Let go of the device or file. May be called again."""
+        """Release the device or file; may be called again."""

@@ -1,4 +1,4 @@
-"""Raw sound on a pipe: s16le, mono, 16 kHz. Needs no library; `arecord` and `ffmpeg` can write it."""
+"""Raw samples on standard input: s16le, mono, 16 kHz, as `arecord` and `ffmpeg` can write."""
 
 import os
 import select
@@ -20,11 +20,11 @@ _MAGIC_BYTES = 4
 
 
 class Stdin:
-    """Reads whatever the pipe has, never waiting for a full block, and never drops: the writer waits for us.
+    """Source that reads what the pipe has, without waiting for a full block. It drops nothing: the writer waits.
 
     Args:
-        stream: a binary stream over a file descriptor that nobody has read from; it stays the caller's and is not closed.
-        block_samples: size of the largest block.
+        stream: a binary stream over an unread file descriptor; it is not closed.
+        block_samples: largest block.
 
     """
 
@@ -37,7 +37,7 @@ class Stdin:
         if stream.isatty():
             raise SourceError(f"standard input is a terminal; pipe {_WANTED} into it: arecord -t raw -f S16_LE -r 16000 | …")
         self.stream_id = uuid.uuid4().hex[:12]
-        # The descriptor itself: a buffered reader would wait for a full buffer, and would hide from poll what it holds.
+        # Unbuffered: a buffered reader waits for a full buffer, and poll does not see its contents.
         self._descriptor = stream.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
@@ -49,20 +49,20 @@ class Stdin:
 
     @property
     def ended(self) -> bool:
-        """True once the writer has closed the pipe and everything was given out."""
+        """True once the writer has closed the pipe and everything has been read."""
         return self._ended
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know about this stream; complete once it has ended."""
+        """Warnings for the user; complete once the stream has ended."""
         return self._warnings
 
     def read(self, timeout_seconds: float) -> Block | None:
-        """What has arrived, or None. Raises SourceError if nothing ever came, or it is not raw sound."""
+        """Read what has arrived, or None. Raises SourceError for an empty pipe or a container format."""
         if self._ended or not self._poll.poll(timeout_seconds * 1_000.0):
             return None
         try:
-            # At the beginning there is room for the four bytes that tell a container, whatever the block size.
+            # The first read has room for the four bytes that identify a container, whatever the block size.
             arrived = os.read(self._descriptor, max(self._block_bytes, _MAGIC_BYTES) - len(self._carry))
         except OSError as error:
             raise SourceError(f"standard input cannot be read: {error.strerror}") from error
@@ -92,5 +92,5 @@ class Stdin:
         return block
 
     def close(self) -> None:
-        """Read no more; may be called again."""
+        """End the stream; may be called again."""
         self._ended = True

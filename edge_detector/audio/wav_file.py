@@ -1,4 +1,4 @@
-"""A clip as a 16-bit WAV file: there whole, or not at all, and never in place of another."""
+"""Atomic writer of 16-bit WAV clips that never overwrites a file."""
 
 import io
 import os
@@ -15,19 +15,19 @@ _FULL_SCALE = 32_768.0
 
 
 def write_clip(path: Path, samples: Float32) -> None:
-    """Write samples float32 (n,), 16 kHz mono, rounded to 16 bits. Raises EdgeDetectorError, also if there is such a file."""
+    """Write samples float32 (n,), 16 kHz mono, rounded to 16 bits. Raises EdgeDetectorError, also if the file exists."""
     content = io.BytesIO()
     with wave.open(content, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(FRONT_END.sample_rate_hz)
-        whole = np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1.0)
-        file.writeframes(whole.astype("<i2").tobytes())
+        rounded = np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1.0)
+        file.writeframes(rounded.astype("<i2").tobytes())
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            raise EdgeDetectorError(f"{path} is there already; move it away or choose another folder")
+            raise EdgeDetectorError(f"{path} exists already; move it away or choose another folder")
         try:
             with part.open("wb") as written:
                 written.write(content.getbuffer())

@@ -1,1 +1,1 @@
-"""A soundscape made by formulas, and a broker to send its events to."""
+"""Synthetic soundscape and embedded broker of the demo."""

@@ -1,4 +1,4 @@
-"""An embedded MQTT broker for the demo: iotcore, which is rumqttd in a wheel, run as a child process."""
+"""Embedded MQTT broker of the demo: iotcore, a wheel of rumqttd, run as a child process."""
 
 import socket
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_detector.errors import BrokerError
 
 _HOST = "127.0.0.1"
-# rumqttd speaks MQTT 5 only where a [v5.*] section says so, and every limit must be given.
+# rumqttd supports MQTT 5 only with a [v5.*] section, and requires every limit.
 _SETTINGS = """\
 id = 0
 [router]
@@ -39,7 +39,7 @@ def _free_port() -> int:
 
 @contextmanager
 def demo_broker() -> Iterator[tuple[str, int]]:
-    """A broker on a free loopback port while the block runs: (host, port). Raises BrokerError."""
+    """Run a broker on a free loopback port during the with block; yields (host, port). Raises BrokerError."""
     try:
         import iotcore  # noqa: PLC0415 - an extra that only the demo needs
     except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
-"""Everyday sounds by formula: each function gives `count` samples at 16 kHz of one sound, at any level, in no room.
+"""Synthesised everyday sounds: each function returns `count` samples at 16 kHz of a dry sound, at any level.
 
-The constants were found by comparing with recordings and asking YAMNet; `test_soundscape.py` asks it again.
+The constants were fitted by comparison with recordings and by YAMNet's scores, which `test_soundscape.py` checks.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ LEAD_IN_SECONDS = 0.05
 
 
 def dog_bark(random: np.random.Generator, count: int) -> Signal:
-    """Short barks with pauses: a voice that jumps up and falls, with much breath, through a muzzle's resonances."""
+    """Synthesise short barks with pauses: a rising and falling voice with much breath, through a muzzle's resonances."""
     muzzle = resonances((Formant(950, 100), Formant(2_400, 130, 0.21), Formant(2_500, 200, 0.22)), db_per_octave=-2.1)
     mean_pitch_hz, breath, hoarseness = 755.0, 0.55, 0.12
     signal = np.zeros(count)
@@ -45,7 +45,7 @@ def dog_bark(random: np.random.Generator, count: int) -> Signal:
 
 
 def baby_cry(random: np.random.Generator, count: int) -> Signal:
-    """Cries of half a second that rise and fall around 500 Hz, harsh, with a gasp for breath after each."""
+    """Synthesise harsh cries of half a second that rise and fall around 500 Hz, each followed by a gasp."""
     tract = resonances((Formant(1_300, 210), Formant(2_800, 270, 0.5), Formant(6_450, 420, 0.8)), db_per_octave=-1.9)
     gasp_tract = resonances((Formant(1_550, 500), Formant(3_100, 800)), db_per_octave=0)
     onset_pitch_hz, subharmonic, roughness, breath, gasp = 440.0, 0.35, 0.3, 0.23, 0.15
@@ -69,7 +69,7 @@ def baby_cry(random: np.random.Generator, count: int) -> Signal:
 
 
 def person_sneeze(random: np.random.Generator, count: int) -> Signal:
-    """Sneezes in a row: a breath drawn in, an instant held, then a burst of air between the teeth and a short voiced end."""
+    """Synthesise sneezes: an inhalation, a short pause, then a burst of air between the teeth and a short voiced end."""
     throat = resonances((Formant(740, 200), Formant(1_260, 250, 0.6), Formant(2_600, 400, 0.3)), db_per_octave=-3)
     mouth = resonances((Formant(400, 150), Formant(1_420, 250, 0.6), Formant(2_500, 400, 0.3)), db_per_octave=-2)
     teeth = band(1_930, 6_970)
@@ -78,9 +78,9 @@ def person_sneeze(random: np.random.Generator, count: int) -> Signal:
     start = samples(LEAD_IN_SECONDS)
     while start + samples(0.7) < count:
         length = samples(0.33)
-        drawn = at_peak(noise(random, length, throat))
-        drawn += 0.33 * at_peak(voice(random, pitch_hz * curve(length, [(0, 1), (1, 1.4)]), throat))
-        add(signal, start, breath_gain * drawn * curve(length, [(0, 0), (0.6, 1), (0.95, 0.6), (1, 0)], 0.03))
+        inhalation = at_peak(noise(random, length, throat))
+        inhalation += 0.33 * at_peak(voice(random, pitch_hz * curve(length, [(0, 1), (1, 1.4)]), throat))
+        add(signal, start, breath_gain * inhalation * curve(length, [(0, 0), (0.6, 1), (0.95, 0.6), (1, 0)], 0.03))
         start += length + samples(0.04)
         length = samples(0.27)
         burst = at_peak(noise(random, length, teeth))
@@ -94,7 +94,7 @@ def person_sneeze(random: np.random.Generator, count: int) -> Signal:
 
 
 def rain(random: np.random.Generator, count: int) -> Signal:
-    """An even hiss, and on top of it the drops near by: each a few milliseconds of a ringing bubble, some far louder."""
+    """Synthesise an even hiss with near drops, each a few milliseconds of a ringing bubble, some far louder."""
     hiss = noise(random, count, band(180, 8_000)) * (1 + 0.08 * wander(random, count, 3))
     drops = np.zeros(count)
     for _ in range(round(87 * count / RATE_HZ)):
@@ -107,7 +107,7 @@ def rain(random: np.random.Generator, count: int) -> Signal:
 
 
 def sea_waves(random: np.random.Generator, count: int) -> Signal:
-    """Surf: every 2.5 s a wave swells fast and runs out slowly, with foam that hisses above the rumble."""
+    """Synthesise surf: every 2.5 s a wave rises fast and decays slowly, with hissing foam above the rumble."""
     period_seconds, rise_seconds, fall_seconds, foam_fall_seconds = 2.5, 0.25, 0.6, 0.53
     body, foam, shore = band(215, 400), band(400, 2_300), tilted(band(215, 2_300), -3.6)
     surf = 0.09 * noise(random, count, shore)
@@ -121,7 +121,7 @@ def sea_waves(random: np.random.Generator, count: int) -> Signal:
 
 
 def fire_crackling(random: np.random.Generator, count: int) -> Signal:
-    """Snaps of two milliseconds, most of them faint and a few loud, over a low roar and a soft hiss."""
+    """Synthesise snaps of two milliseconds, most of them faint, over a low roar and a soft hiss."""
     snaps = np.zeros(count)
     liveliness = np.maximum(0.1, 1 + 0.17 * wander(random, count, 4))
     for first_sample in random.integers(count, size=round(117 * count / RATE_HZ)):
@@ -137,7 +137,7 @@ def fire_crackling(random: np.random.Generator, count: int) -> Signal:
 
 
 def helicopter(random: np.random.Generator, count: int) -> Signal:
-    """Twelve blade slaps a second, deep and soft, over a wash of air that pulses with them and a faint turbine whine."""
+    """Synthesise twelve deep, soft blade slaps a second, air noise that pulses with them, and a faint turbine whine."""
     blades_hz, turbine_hz = 12.0, 940.0
     speed = 1 + 0.01 * wander(random, count, 0.7)
     turns = np.cumsum(blades_hz * speed) / RATE_HZ % 1
@@ -151,7 +151,7 @@ def helicopter(random: np.random.Generator, count: int) -> Signal:
 
 
 def chainsaw(random: np.random.Generator, count: int) -> Signal:
-    """A two-stroke engine that idles, revs up, bites, loses speed and revs again; exhaust bursts and a rattling chain."""
+    """Synthesise a two-stroke engine that idles, revs up, slows under load and revs again, with exhaust and chain noise."""
     case = resonances((Formant(350, 200), Formant(1_090, 300, 1.0), Formant(4_150, 400, 0.8)), db_per_octave=-0.6)
     full_speed_hz, half_order, exhaust_gain, chain_gain, overdrive = 180.0, 0.1, 0.47, 0.54, 1.7
     revs = curve(count, [(0, 0.53), (0.1, 0.53), (0.18, 1), (0.5, 0.98), (0.55, 1), (0.62, 0.73), (0.7, 1), (1, 0.98)], 0.15)

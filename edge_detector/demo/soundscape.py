@@ -1,6 +1,6 @@
-"""The demo's soundscape: a minute of synthesised sounds in a quiet room, and the plan of what sounds when.
+"""The demo's soundscape: a minute of synthesised sounds in a quiet room, and the schedule of its events.
 
-No recording is in it: every sound is a formula of `edge_detector.demo.sounds`. All of it is at 16 kHz.
+Every sound is synthesised by `edge_detector.demo.sounds`, without recordings, at 16 kHz.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ BACKGROUND_DBFS = -57.0
 
 @dataclass(frozen=True, slots=True)
 class Voicing:
-    """How a sound is made and heard.
+    """Synthesis, level and room of a sound.
 
     Attributes:
-        make: gives the bare sound.
+        make: returns the dry sound.
         level_dbfs: RMS level over the event, full-scale sine = -3 dBFS.
-        echo_seconds: reverberation time of the place, to -60 dB; 0 for the open air.
-        echo_gain: energy of the echo relative to the sound itself, as an amplitude.
+        echo_seconds: reverberation time to -60 dB; 0 outdoors.
+        echo_gain: amplitude of the echo relative to the dry sound.
 
     """
 
@@ -50,7 +50,7 @@ VOICINGS = {
     "rain": Voicing(sounds.rain, level_dbfs=-25.0),
     "sea_waves": Voicing(sounds.sea_waves, level_dbfs=-23.0),
 }
-"""Every sound there is, by its class's slug."""
+"""All sounds, by the slug of their class."""
 
 PROGRAMME = (
     ("dog_bark", 4.0),
@@ -60,7 +60,7 @@ PROGRAMME = (
     ("chainsaw", 4.5),
     ("sea_waves", 5.0),
 )
-"""What sounds, in this order, and for how many seconds."""
+"""Events in order, with their seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +81,16 @@ class Soundscape:
 
     @property
     def block(self) -> Block:
-        """The whole of it as a source would give it."""
+        """All samples as one block."""
         return Block(self.samples.astype(np.float32) / np.float32(INT16_SCALE), first_sample=0)
 
 
 def make_soundscape(seed: int = 0, programme: tuple[tuple[str, float], ...] = PROGRAMME) -> Soundscape:
-    """Play the programme, with quiet before, between and after. Equal arguments give equal samples.
+    """Synthesise the programme, with pauses before, between and after. Equal arguments give equal samples.
 
     Args:
         seed: varies every sound and the background.
-        programme: (slug, seconds) of each event; adding or removing one leaves the sound of the others as it was.
+        programme: (slug, seconds) of each event; adding or removing one does not change the sound of the others.
 
     """
     pause = samples(PAUSE_SECONDS)
@@ -101,7 +101,7 @@ def make_soundscape(seed: int = 0, programme: tuple[tuple[str, float], ...] = PR
         next_sample = events[-1].end_sample + pause
     mix = at_rms(noise(np.random.default_rng(seed), next_sample, tilted(band(20, 8_000), -3.0)), BACKGROUND_DBFS)
     for event in events:
-        # The slug takes part in the seed, so that a sound does not depend on what was played before it.
+        # The slug is part of the seed, so that a sound does not depend on earlier events.
         random = np.random.default_rng([seed, *event.slug.encode()])
         add(mix, event.first_sample, _event_sound(random, VOICINGS[event.slug], event.end_sample - event.first_sample))
     return Soundscape(np.round(mix * INT16_SCALE).clip(-INT16_SCALE, INT16_SCALE - 1).astype(np.int16), tuple(events))

@@ -1,4 +1,4 @@
-"""Building blocks of synthesised sound: filtered noise, voices, envelopes, rooms. Signals are float64 at 16 kHz."""
+"""Components of synthesised sound: filtered noise, voices, envelopes, rooms. Signals are float64 at 16 kHz."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ class Formant:
 
 
 def samples(seconds: float) -> int:
-    """Seconds as a whole number of samples."""
+    """Convert seconds to samples."""
     return round(seconds * RATE_HZ)
 
 
 def band(low_hz: float, high_hz: float) -> Gain:
-    """Gain of a first-order high-pass followed by a first-order low-pass, 6 dB per octave on either side."""
+    """Return the gain of a first-order high-pass and low-pass in series, 6 dB per octave on either side."""
 
     def gain(hz: Signal) -> Signal:
         attenuation: Signal = np.sqrt((1.0 + (low_hz / np.maximum(hz, 1.0)) ** 2) * (1.0 + (hz / high_hz) ** 2))
@@ -45,7 +45,7 @@ def band(low_hz: float, high_hz: float) -> Gain:
 
 
 def tilted(gain: Gain, db_per_octave: float) -> Gain:
-    """The same gain with a straight slope over the octaves, 0 dB at 500 Hz and level below 50 Hz."""
+    """Return the gain with a constant slope per octave, 0 dB at 500 Hz, flat below 50 Hz."""
     exponent = db_per_octave / DB_PER_OCTAVE_OF_SLOPE_1
 
     def sloped(hz: Signal) -> Signal:
@@ -56,7 +56,7 @@ def tilted(gain: Gain, db_per_octave: float) -> Gain:
 
 
 def resonances(formants: Sequence[Formant], db_per_octave: float) -> Gain:
-    """Gain of resonators side by side, tilted as their source's spectrum is."""
+    """Return the gain of parallel resonators, with the slope of their source's spectrum."""
 
     def gain(hz: Signal) -> Signal:
         total = np.zeros_like(hz)
@@ -68,18 +68,18 @@ def resonances(formants: Sequence[Formant], db_per_octave: float) -> Gain:
 
 
 def filtered(signal: Signal, gain: Gain) -> Signal:
-    """The signal after a zero-phase filter."""
+    """Filter a signal with zero phase."""
     hz: Signal = np.fft.rfftfreq(len(signal), 1.0 / RATE_HZ).astype(np.float64)
     return np.fft.irfft(np.fft.rfft(signal) * gain(hz), len(signal))
 
 
 def noise(random: np.random.Generator, count: int, gain: Gain) -> Signal:
-    """Gaussian noise of the given spectrum, RMS 1."""
+    """Generate Gaussian noise of the given spectrum, RMS 1."""
     return at_rms(filtered(random.standard_normal(count), gain))
 
 
 def wander(random: np.random.Generator, count: int, rate_hz: float) -> Signal:
-    """A smooth random curve around 0 of variance about 1, which takes a new direction `rate_hz` times a second."""
+    """Generate a smooth random curve with mean 0, variance about 1 and `rate_hz` knots per second."""
     knots = random.standard_normal(int(count / RATE_HZ * rate_hz) + 4)
     position = np.linspace(0.0, len(knots) - 1.001, count)
     before = position.astype(int)
@@ -90,7 +90,7 @@ def wander(random: np.random.Generator, count: int, rate_hz: float) -> Signal:
 
 
 def curve(count: int, points: Sequence[tuple[float, float]], smooth_seconds: float = 0.01) -> Signal:
-    """A line through (share of the length in [0, 1], value) points, its corners rounded."""
+    """Interpolate points (share of the length in [0, 1], value) linearly, with smoothed corners."""
     places, values = zip(*points, strict=True)
     line = np.interp(np.linspace(0.0, 1.0, count), places, values)
     half = samples(smooth_seconds) // 2
@@ -99,7 +99,7 @@ def curve(count: int, points: Sequence[tuple[float, float]], smooth_seconds: flo
 
 
 def voice(random: np.random.Generator, pitch_hz: Signal, gain: Gain) -> Signal:
-    """All partials of a gliding pitch, each as strong as `gain` is at its frequency of the moment."""
+    """Generate all partials of a varying pitch, each with `gain` at its current frequency."""
     table_hz = np.linspace(0.0, RATE_HZ / 2.0, 4_001)
     table = np.where(table_hz < HIGHEST_PARTIAL_HZ, gain(table_hz), 0.0)
     phase = 2.0 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
@@ -111,13 +111,13 @@ def voice(random: np.random.Generator, pitch_hz: Signal, gain: Gain) -> Signal:
 
 
 def add(signal: Signal, first_sample: int, part: Signal) -> None:
-    """Add `part` into `signal` in place, as much of it as fits before the end."""
-    room = signal[first_sample : first_sample + len(part)]
-    room += part[: len(room)]
+    """Add `part` to `signal` in place, cut at the end."""
+    target = signal[first_sample : first_sample + len(part)]
+    target += part[: len(target)]
 
 
 def in_room(random: np.random.Generator, signal: Signal, decay_seconds: float, gain: float) -> Signal:
-    """The signal with an exponentially decaying diffuse echo, 60 dB down after `decay_seconds`, as long as before."""
+    """Add an exponentially decaying diffuse echo, -60 dB after `decay_seconds`; the length stays the same."""
     count = samples(decay_seconds)
     echo = random.standard_normal(count) * 10.0 ** (-3.0 * np.arange(count) / count)
     echo *= gain / np.sqrt(np.sum(echo**2))
@@ -127,12 +127,12 @@ def in_room(random: np.random.Generator, signal: Signal, decay_seconds: float, g
 
 
 def at_rms(signal: Signal, level_dbfs: float = 0.0) -> Signal:
-    """The signal scaled to an RMS level in dB relative to 1."""
+    """Scale the signal to an RMS level in dB relative to 1."""
     scaled: Signal = signal * (10.0 ** (level_dbfs / 20.0) / np.sqrt(np.mean(signal**2)))
     return scaled
 
 
 def at_peak(signal: Signal) -> Signal:
-    """The signal scaled to a highest magnitude of 1."""
+    """Scale the signal to a peak magnitude of 1."""
     scaled: Signal = signal / np.abs(signal).max()
     return scaled

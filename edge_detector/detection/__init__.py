@@ -1,1 +1,1 @@
-"""From 16 kHz samples to events: log-mel, embedding, sliding states, sequence step, hysteresis; and the bundle they come from."""
+"""From 16 kHz samples to events: log-mel, embedding, state bank, sequence step, hysteresis; and the bundle."""

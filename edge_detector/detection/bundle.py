@@ -1,4 +1,4 @@
-"""A bundle: both networks, their PCA, their classes and thresholds, in one folder whose every byte is checked on loading."""
+"""A bundle: a folder with both networks, PCA, classes and thresholds, all verified on loading."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from edge_detector.plain_text import is_plain
 from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, StrictTable
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
-"""1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels among the outputs, and what a class is made of."""
+"""1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels as outputs, and the outputs of each class."""
 
 MANIFEST = "manifest.json"
 EMBEDDER, SEQUENCE, PCA, MODEL_CARD = "embedder.tflite", "sequence.tflite", "pca.npz", "MODEL_CARD.md"
@@ -27,19 +27,19 @@ FILES = (EMBEDDER, SEQUENCE, PCA, MODEL_CARD)
 MAX_FILE_BYTES: Mapping[str, int] = MappingProxyType(
     {MANIFEST: 4_000_000, EMBEDDER: 300_000_000, SEQUENCE: 300_000_000, PCA: 200_000, MODEL_CARD: 1_000_000}
 )
-"""Full-size VGGish in float32, the largest network there is an export for, has 289 MB."""
+"""The largest exported network, full-size VGGish in float32, has 289 MB."""
 MAX_PCA_BYTES = 300_000
-"""Of the numbers: two matrices in double precision would be more."""
+"""Of the unpacked numbers; two matrices in double precision would exceed it."""
 MAX_CLASSES = 2_000
 MAX_OUTPUTS = 2 * MAX_CLASSES
 MAX_STATES = 64
 MAX_STATE_NUMBERS = 1 << 24
-"""Of all states and rows of a bank, 64 MB. Each source has up to four banks."""
+"""Numbers of all states and rows of a bank, 64 MB. Each source has up to four banks."""
 LEAST_LOG_OFFSET = 1e-6
-"""Less is none beside the rounding of float32, and the logarithm of silence would be minus infinity."""
+"""A smaller offset vanishes in float32 rounding, and the logarithm of silence becomes minus infinity."""
 SEQUENCE_KINDS = ("lstm", "dbof", "frame-logistic", "moe", "logistic", "readout")
 FIRST_CLASS_LIST = 1
-"""Class list of every class in a bundle that does not number them."""
+"""Class list of classes without a list number."""
 
 MAX_CLASS_LIST = 1_000
 MAX_LICENCE_CHARACTERS = 1_000
@@ -47,10 +47,10 @@ MAX_LICENCE_CHARACTERS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class EmbedderId:
-    """Which embedder made some codes: codes of different embedders are of different spaces.
+    """Identity of an embedder; codes of different embedders are not comparable.
 
     Attributes:
-        name: for people, such as yamnet-body.
+        name: display name, such as yamnet-body.
         digest: sha256 over the .tflite file and the numbers of its PCA, in hexadecimal.
 
     """
@@ -59,13 +59,13 @@ class EmbedderId:
     digest: str
 
     def __str__(self) -> str:
-        """Name and the beginning of the digest."""
+        """Return the name and the first 8 characters of the digest."""
         return f"{self.name} ({self.digest[:8]})"
 
 
 @dataclass(frozen=True, slots=True)
 class AudioSetLabel:
-    """One of AudioSet's classes: its display name, and its identifier where that is known."""
+    """An AudioSet class: display name, and identifier if known."""
 
     name: str
     mid: str | None = None
@@ -73,27 +73,27 @@ class AudioSetLabel:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the sequence step's probabilities are: AudioSet's labels first, then the outputs of the sequence model, by name."""
+    """Names of the sequence step's outputs: AudioSet's labels first, then the outputs of the sequence model."""
 
     audioset: tuple[AudioSetLabel, ...] = ()
     sequence: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
-        """How many probabilities there are."""
+        """Number of outputs."""
         return len(self.audioset) + len(self.sequence)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How well a class was detected in recordings that nothing was fitted to.
+    """Detection results of a class on recordings not used for training or calibration.
 
     Attributes:
-        originals: independent original recordings; several clips may be cut from one.
+        originals: independent original recordings; several clips may come from one.
         clips: recordings of the class.
-        found: those of them that gave an event of the class.
+        found: of these, those with an event of the class.
         others: recordings of other sounds.
-        false: those of them that gave an event of the class all the same.
+        false: of these, those with an event of the class.
 
     """
 
@@ -114,9 +114,9 @@ class StateTensor:
 
 @dataclass(frozen=True, slots=True)
 class SequenceSpec:
-    """The sequence model: R frames of context, and the age below which its state is too young to decide.
+    """The sequence model: R frames of context, and the least age of a state for decisions, in frames.
 
-    `embedder` is the one whose codes it was trained on; None where the bundle does not say.
+    `embedder` is the one whose codes it was trained on; None if the bundle does not name it.
     """
 
     kind: str
@@ -128,18 +128,18 @@ class SequenceSpec:
 
 @dataclass(frozen=True, slots=True)
 class SoundClass:
-    """One class: a name, and the outputs of the sequence step that its probability is the highest of.
+    """One class; its probability is the maximum over its outputs of the sequence step.
 
     Attributes:
-        slug: for topics.
-        label: for people.
-        mid: AudioSet's identifier of it, or None.
-        rules: by hops per patch.
-        audioset: names of the AudioSet labels it is made of.
-        output: name of the sequence model's output for it, which takes precedence over the labels: where there are both, the
-            labels' scores are fused into that output. None for a class made of labels alone.
-        class_list: the first list of classes that it is in. A configuration keeps to the list it was written for.
-        evidence: how well it was detected; None where that was not measured.
+        slug: name in topics.
+        label: display name.
+        mid: AudioSet's identifier, or None.
+        rules: rules by hops per patch.
+        audioset: names of its AudioSet labels.
+        output: name of the sequence model's output, which takes precedence over the labels: the labels' scores are fused into
+            it already. None for a class of labels alone.
+        class_list: first class list that contains it. A configuration uses the list it was written for.
+        evidence: detection results; None if not measured.
 
     """
 
@@ -154,20 +154,20 @@ class SoundClass:
 
     @property
     def enabled(self) -> bool:
-        """Whether it is decided at all."""
+        """True if any of its rules is enabled."""
         return any(rule.enabled for rule in self.rules.values())
 
     @property
     def sequence_output(self) -> str | None:
-        """The sequence model's output that it is, its own name where the bundle does not name outputs; None for labels alone."""
+        """Name of the sequence model's output: `output`, or the slug if the bundle names none; None for labels alone."""
         return self.output or (None if self.audioset else self.slug)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What manifest.json says. `training`, `evaluation` and `parity` are shown to people, never acted on.
+    """Contents of manifest.json. `training`, `evaluation` and `parity` are for display only.
 
-    `outputs` is None in bundles before schema 1.1, where the outputs are the classes in their order.
+    `outputs` is None before schema 1.1, where the outputs are the classes in order.
     """
 
     name: str
@@ -185,13 +185,13 @@ class Manifest:
 
     @property
     def named_outputs(self) -> Outputs:
-        """The outputs, also of a bundle that does not name them."""
+        """The outputs, or the classes' slugs if the bundle does not name outputs."""
         return self.outputs or Outputs(sequence=tuple(sound.slug for sound in self.classes))
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked bundle in memory; `embedder` and `sequence` are the very bytes whose checksums were compared."""
+    """A verified bundle in memory; `embedder` and `sequence` are the bytes whose checksums were compared."""
 
     manifest: Manifest
     embedder: bytes
@@ -200,12 +200,12 @@ class Bundle:
 
 
 def hop_key(hops_per_patch: int) -> str:
-    """How a hop is written in the manifest: its seconds, "0.96", "0.48" or "0.24"."""
+    """Return the manifest's key of a hop, its seconds: "0.96", "0.48" or "0.24"."""
     return f"{FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz / hops_per_patch:.2f}"
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read and check a bundle folder. Raises BundleError, one sentence, before anything is run."""
+    """Read and verify a bundle folder. Raises BundleError before any network runs."""
     if not folder.is_dir():
         raise BundleError(f"there is no bundle folder {folder}; give the path of a folder with a {MANIFEST}")
     manifest, checksums = parse_manifest(_read(folder, MANIFEST), f"{folder / MANIFEST}")
@@ -219,17 +219,17 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def embedder_digest(content: bytes, pca: Pca) -> str:
-    """The digest of an embedder: its .tflite file and the numbers of its PCA."""
+    """Compute the digest of an embedder from its .tflite file and its PCA's numbers."""
     return joined_digest(hashlib.sha256(content).hexdigest(), pca_digest(pca))
 
 
 def pca_digest(pca: Pca) -> str:
-    """Sha256 of the PCA's numbers, in hexadecimal."""
+    """Compute the sha256 of the PCA's numbers, in hexadecimal."""
     return hashlib.sha256(pca.matrix.tobytes() + pca.means.tobytes()).hexdigest()
 
 
 def joined_digest(embedder: str, pca: str) -> str:
-    """The digest of an embedder from the sha256 of its file and that of its PCA's numbers."""
+    """Compute the digest of an embedder from the sha256 of its file and of its PCA's numbers."""
     return hashlib.sha256(f"{embedder} {pca}".encode()).hexdigest()
 
 
@@ -237,17 +237,17 @@ def _require_one_embedder(manifest: Manifest, digest: str, folder: Path) -> None
     if manifest.embedder is not None and manifest.embedder.digest != digest:
         found = EmbedderId(EMBEDDER, digest)
         raise BundleError(f"{folder} names the embedder {manifest.embedder} and holds {found}; make the bundle again")
-    learnt = manifest.sequence.embedder
-    if learnt is not None and learnt.digest != digest:
+    expected = manifest.sequence.embedder
+    if expected is not None and expected.digest != digest:
         holds = manifest.embedder or EmbedderId(EMBEDDER, digest)
         raise BundleError(
-            f"the sequence model of {folder} was trained on codes of the embedder {learnt}, and the bundle holds {holds}; "
+            f"the sequence model of {folder} was trained on codes of the embedder {expected}, and the bundle holds {holds}; "
             "make the bundle again with the embedder that the sequence model was trained on"
         )
 
 
 def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]]:
-    """The manifest and the sha256 of each file. Raises BundleError naming the key that is wrong."""
+    """Return the manifest and the sha256 of each file. Raises BundleError that names the wrong key."""
     try:
         data = parse_json(content)
     except ValueError as error:
@@ -285,7 +285,7 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
 
 
 def render_manifest(manifest: Manifest, contents: Mapping[str, bytes]) -> bytes:
-    """manifest.json for these file contents; `parse_manifest` reads back the same."""
+    """Render manifest.json for these file contents; the inverse of `parse_manifest`."""
     sequence = asdict(manifest.sequence)
     outputs = manifest.outputs
     data: dict[str, object] = {
@@ -312,12 +312,12 @@ def _outputs_values(outputs: Outputs) -> dict[str, object]:
 
 
 def _class_values(sound: SoundClass) -> dict[str, object]:
-    made_of = {"audioset": list(sound.audioset)} if sound.audioset else {}
+    labels = {"audioset": list(sound.audioset)} if sound.audioset else {}
     return {
         "slug": sound.slug,
         "label": sound.label,
         "mid": sound.mid,
-        **made_of,
+        **labels,
         **({"output": sound.output} if sound.output is not None else {}),
         **({"class_list": sound.class_list} if sound.class_list != FIRST_CLASS_LIST else {}),
         **({} if sound.enabled else {"enabled": False}),
@@ -331,7 +331,7 @@ def _rule_values(rule: Rule) -> dict[str, float]:
 
 
 def read_rule(table: StrictTable, default: Rule) -> Rule:
-    """A rule from a manifest or a configuration, absent keys taken from `default`."""
+    """Read a rule from a manifest or a configuration; absent keys come from `default`."""
     on = table.number("on", default.on, low=0.0, high=1.0)
     rule = Rule(
         on=on,
@@ -378,7 +378,7 @@ def _sequence(table: StrictTable) -> SequenceSpec:
 
 
 def _log_offset(table: StrictTable) -> float:
-    """What is added before the logarithm: VGGish's 0.01 where the manifest does not say. The rest of the front end is fixed."""
+    """Read the log-mel offset, 0.01 (VGGish) by default. Raises the error if the rest of the front end differs."""
     given = dict(table.free("front_end"))
     offset = given.pop("log_offset", FRONT_END.log_offset)
     wanted = {key: value for key, value in asdict(FRONT_END).items() if key != "log_offset"}
@@ -455,17 +455,17 @@ def _evidence(table: StrictTable) -> Evidence:
 
 
 def _require_outputs(table: StrictTable, classes: tuple[SoundClass, ...], outputs: Outputs | None) -> None:
-    """Refuse a class that is made of something the sequence step does not give."""
+    """Reject a class whose outputs the sequence step does not have."""
     names = {label.name for label in outputs.audioset} if outputs else set()
-    of_the_model = set(outputs.sequence) if outputs else set()
+    model_outputs = set(outputs.sequence) if outputs else set()
     for sound in classes:
         if unknown := sorted(set(sound.audioset) - names):
             raise table.refuse(
-                f"the class {sound.slug} is made of {unknown[0][:MAX_SLUG_CHARACTERS]!r}, which is none of the outputs"
+                f"the class {sound.slug} is made of {unknown[0][:MAX_SLUG_CHARACTERS]!r}, which is not one of the outputs"
             )
-        if outputs and not sound.audioset and sound.sequence_output not in of_the_model:
+        if outputs and not sound.audioset and sound.sequence_output not in model_outputs:
             raise table.refuse(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
-        if sound.output is not None and sound.output not in of_the_model:
+        if sound.output is not None and sound.output not in model_outputs:
             raise table.refuse(f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have")
 
 
@@ -485,7 +485,7 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def require_sizes(contents: Mapping[str, bytes], where: str) -> None:
-    """Refuse contents that `load_bundle` would find too large. Raises BundleError."""
+    """Raise BundleError for contents that are too large for `load_bundle`."""
     for name, most in MAX_FILE_BYTES.items():
         if len(contents[name]) > most:
             raise BundleError(
@@ -494,16 +494,16 @@ def require_sizes(contents: Mapping[str, bytes], where: str) -> None:
 
 
 def pca_of(content: bytes) -> Pca:
-    """PCA parameters from the bytes of an npz file, of any float type, the means as row or column. Raises ValueError."""
+    """Read PCA parameters from an npz file's bytes; any float type, means as row or column. Raises ValueError."""
     arrays = arrays_of(content, MAX_PCA_BYTES)
     if missing := {"pca_eigen_vectors", "pca_means"} - set(arrays):
         message = f"it has no array {min(missing)}"
         raise ValueError(message)
     matrix, means = arrays["pca_eigen_vectors"], arrays["pca_means"]
     if not {matrix.dtype.kind, means.dtype.kind} <= set("fiu"):
-        message = "its arrays are no real numbers"
+        message = "its arrays are not real numbers"
         raise ValueError(message)
-    with np.errstate(over="ignore"):  # what does not fit is infinite, and refused
+    with np.errstate(over="ignore"):  # overflow gives infinity, which Pca rejects
         return Pca(matrix.astype(np.float32), means.astype(np.float32).reshape(-1))
 
 

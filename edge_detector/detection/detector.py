@@ -1,4 +1,4 @@
-"""From 16 kHz sound to scores and detections: log-mel, embedding, sequence step, decision. One object per source."""
+"""Detector of one source: log-mel, embedding, sequence step, decision."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Codes, Detection, Embedding, EndReason, EventEnd, Float32, Patch, Scores
 
 PROBABILITY_ROUNDING = 1e-3
-"""So far outside 0 and 1 a network's rounding may bring a probability."""
+"""Tolerated rounding error of a probability outside [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The two networks and what lies around them; shared by all sources of the one thread that runs them.
+    """The two networks with PCA and class map; shared by all sources of one thread.
 
     Attributes:
         embedder, pca: from a log-mel patch to codes.
         sequence, spec: from codes to outputs.
         classes: from outputs to the classes' probabilities; None where each output is a class.
-        log_offset: of the log-mel spectrogram that the embedder was trained on.
+        log_offset: log-mel offset that the embedder was trained with.
 
     """
 
@@ -41,32 +41,32 @@ class Networks:
     log_offset: float = FRONT_END.log_offset
 
     def embed(self, patch: Patch) -> Embedding:
-        """The patch's embedding in AudioSet's form."""
+        """Return the patch's embedding in AudioSet's format."""
         return Embedding(quantise(self.embedder.embed(patch.log_mel), self.pca))
 
     def step(self, codes: Codes, bank: StateBank) -> tuple[Float32, StateBank]:
-        """The outputs of the due row, each in [0, 1], and the bank after the step. Raises BundleError for any other output."""
+        """Return the due row's outputs in [0, 1], and the bank after the step. Raises BundleError for other outputs."""
         outputs, states = self.sequence.step(codes, bank.next_row, bank.states)
-        # In this form, since no comparison with NaN is true.
+        # Negated as a whole: comparisons with NaN are false.
         if not ((outputs >= -PROBABILITY_ROUNDING) & (outputs <= 1.0 + PROBABILITY_ROUNDING)).all():
             wrong = outputs[~((outputs >= 0.0) & (outputs <= 1.0))][0]
             raise BundleError(
-                f"the sequence model gives {wrong:.6g}, which is no probability; take another bundle, or make this one again"
+                f"the sequence model gives {wrong:.6g}, which is not a probability; use another bundle, or make this one again"
             )
         return np.clip(outputs, 0.0, 1.0), bank.stepped(states)
 
     def empty_bank(self) -> StateBank:
-        """A bank as at the start of a stream."""
+        """Return the bank at the start of a stream."""
         return StateBank.empty(self.spec.context_frames, [state.shape for state in self.spec.states])
 
 
 class StreamDetector:
-    """Turns the blocks of one source into scores, one each hop, and detections.
+    """Converts blocks of one source into scores, one per hop, and detections.
 
-    Each of the k phases of a hop has a bank of its own, so that every state steps once per 0.96 s, as it was trained.
+    Each of the k phases of a hop has its own bank, so every state steps once per 0.96 s, as in training.
 
     Attributes:
-        failed: whether a network gave what is none of its outputs: `push` has then raised BundleError, and hears nothing more.
+        failed: a network gave invalid output; `push` raised BundleError then and ignores all further blocks.
 
     """
 
@@ -87,13 +87,13 @@ class StreamDetector:
 
     @property
     def open_events(self) -> frozenset[tuple[int, int]]:
-        """The events that are open now: class index, and the first sample (16 kHz) that names the event."""
+        """Open events as pairs of class index and first sample (16 kHz)."""
         return self._decider.open_events
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
-        """Yield what `block` (16 kHz) completes. A gap first ends every open event, then every state starts anew.
+        """Yield the scores and detections that `block` (16 kHz) completes. A gap ends every open event and resets all states.
 
-        Raises BundleError, once, where a network fails.
+        Raises BundleError, once, if a network fails.
         """
         if self.failed:
             return
@@ -111,20 +111,20 @@ class StreamDetector:
                 yield from self._decider.decide(scores)
 
     def use_rules(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
-        """Decide by other rules from now on, without a gap; returns the ends of events whose class is no longer enabled."""
+        """Apply new rules without a gap; return the ends of events whose class is no longer enabled."""
         return self._decider.use(rules)
 
     def shed_load(self, waiting_seconds: float, sample: int) -> None:
-        """Leave out phases while more sound waits than can be heard; `sample` (16 kHz) tells the time."""
+        """Skip phases while sound piles up unprocessed; `sample` (16 kHz) is the time."""
         self._shedder.observe(waiting_seconds, sample)
 
     def close(self, end_reason: EndReason) -> Iterator[Detection]:
-        """End every open event: there will be no more sound."""
+        """End every open event at the end of the stream."""
         yield from self._decider.close(end_reason)
 
     def _step(self, patch: Patch) -> Scores | None:
         if not self._shedder.runs(self._phase):
-            # A state that misses a frame is none the model was trained on: the phase will start anew.
+            # The model was not trained on states that miss a frame: the phase restarts.
             self._banks[self._phase] = self._model.empty_bank()
             self._phase = (self._phase + 1) % self._phases
             self.skipped_phases += 1

@@ -1,4 +1,4 @@
-"""From probabilities to events: hysteresis per class, a pure object on sample time."""
+"""Decision of events from probabilities, by hysteresis per class."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,26 +9,26 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Detection, EndReason, EventEnd, EventStart, Scores, Strictness
 
 RISE_SECONDS = 2.88
-"""So far before the hop that is at `on` an event may start: a sequence model can take three steps of 0.96 s to become sure."""
+"""Longest time from an event's start to its hop at `on`: a sequence model can need three steps of 0.96 s to reach it."""
 
 STRICTNESS_LOG_ODDS: Mapping[Strictness, float] = MappingProxyType({"sensitive": -1.0, "balanced": 0.0, "strict": 1.0})
-"""What each setting adds to the log-odds of every threshold that was not set by hand; docs/classes.md has an example."""
+"""Shift of each setting in log-odds, for thresholds not set by hand; docs/classes.md has an example."""
 
 _LEAST_ON, _MOST_ON = math.nextafter(0.0, 1.0), math.nextafter(1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When one class counts as heard. Thresholds in [0, 1], times in seconds of sound.
+    """Hysteresis of one class. Thresholds in [0, 1], times in seconds of sound.
 
     Attributes:
-        on: what never is at or above it is no event.
-        off: an event lasts while the class is at or above it, before it is at `on` too; off <= on.
-        min_seconds: once at on, the class must stay at or above off for this long before it is announced; 0 for one-shot sounds.
-        hold_seconds: how long the class may dip below off without the event ending.
-        max_seconds: an event that lasts this long is ended; the sound, still there, starts a new one.
-        refractory_seconds: how long after the end of an event no new one of the class may start.
-        enabled: False mutes the decision altogether.
+        on: an event needs one hop at or above this.
+        off: an event lasts while the class is at or above this, also before it reaches `on`; off <= on.
+        min_seconds: time at or above `off`, after `on`, before the event is announced; 0 for one-shot sounds.
+        hold_seconds: longest time below `off` that does not end the event.
+        max_seconds: an event of this length ends; a sound that continues starts a new one.
+        refractory_seconds: time after an event in which no new one of the class may start.
+        enabled: False disables the class.
 
     """
 
@@ -42,12 +42,12 @@ class Rule:
 
 
 def shifted(rule: Rule, log_odds: float) -> Rule:
-    """The rule with its `on` shifted by `log_odds`; `off` keeps its ratio to it. An `on` of 0 or 1 has no log-odds, and stays."""
+    """Return the rule with `on` shifted by `log_odds` and `off` in the same ratio to it. An `on` of 0 or 1 stays."""
     if not log_odds or not 0.0 < rule.on < 1.0:
         return rule
-    # Odds are multiplied by e to the log-odds; rounding must make of an `on` near 0 or 1 neither of them.
-    part = rule.on * math.exp(log_odds)
-    on = min(max(part / (part + 1.0 - rule.on), _LEAST_ON), _MOST_ON)
+    # A shift of log-odds multiplies the odds by its exponential. Rounding must not produce exactly 0 or 1.
+    scaled = rule.on * math.exp(log_odds)
+    on = min(max(scaled / (scaled + 1.0 - rule.on), _LEAST_ON), _MOST_ON)
     return replace(rule, on=on, off=on * (rule.off / rule.on))
 
 
@@ -65,12 +65,12 @@ class _ClassState:
 
 
 class Decider:
-    """Scores in, detections out. One object per source; its whole memory is a few numbers per class.
+    """Converts the scores of one source into detections, with a few numbers of state per class.
 
-    Hysteresis with two thresholds: an event is a stretch at or above `off` with a hop at or above `on` in it. It is announced at
-    that hop, or min_seconds after it. Its start is the first sample of the newest patch at the first hop of the stretch, but at
-    most RISE_SECONDS before the hop at `on`, and never within another event or a rest; its end is the last sample of the newest
-    patch at the last hop at or above `off`. The resolution is one patch, 0.975 s.
+    Two thresholds: an event is a stretch at or above `off` that contains a hop at or above `on`. It is announced at that hop, or
+    min_seconds after it. It starts at the first sample of the newest patch at the first hop of the stretch, but at most
+    RISE_SECONDS before the hop at `on`, and never within another event or a refractory time. It ends at the last sample of the
+    newest patch at the last hop at or above `off`. The resolution is one patch, 0.975 s.
     """
 
     def __init__(self, rules: Sequence[Rule], *, minimum_age_frames: int = 1) -> None:
@@ -79,7 +79,7 @@ class Decider:
         self._states = [_ClassState() for _ in rules]
 
     def decide(self, scores: Scores) -> Iterator[Detection]:
-        """Yield what starts and what ends with these scores. A state too young to trust decides nothing."""
+        """Yield starts and ends for these scores; none while the state is younger than `minimum_age_frames`."""
         if scores.state_age_frames < self._minimum_age_frames:
             return
         for index, (rule, state) in enumerate(zip(self._rules, self._states, strict=True)):
@@ -87,7 +87,7 @@ class Decider:
                 yield from _decide_class(index, rule, state, float(scores.probabilities[index]), scores)
 
     def close(self, end_reason: EndReason, lost_samples: int = 0) -> Iterator[Detection]:
-        """End every open event, at a gap or when listening stops, and forget the ones not yet announced."""
+        """End every open event, at a gap or at the end, and discard events not yet announced."""
         for index, state in enumerate(self._states):
             if state.open:
                 state.lost_samples += lost_samples
@@ -95,11 +95,10 @@ class Decider:
             state.pending, state.rose_sample = False, None
 
     def use(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
-        """Decide by other rules from now on, the same classes in the same order. Open events stay open.
+        """Apply new rules for the same classes in the same order. Returns the ends of events of disabled classes.
 
-        A stretch at or above the old off is none under the new rules: it begins anew with the next scores.
-        Only a class that is no longer enabled ends its event, which nothing else would end. A sound too short to have been
-        announced is forgotten where it would not have begun under the new rules.
+        Other open events stay open. Stretches at or above the old `off` restart with the next scores. A pending event is
+        discarded if it would not have begun under the new rules.
         """
         ends = []
         for index, (rule, state) in enumerate(zip(rules, self._states, strict=True)):
@@ -113,7 +112,7 @@ class Decider:
 
     @property
     def open_events(self) -> frozenset[tuple[int, int]]:
-        """The events that are open now: class index, and the first sample (16 kHz) that names the event."""
+        """Open events as pairs of class index and first sample (16 kHz)."""
         return frozenset((index, state.first_sample) for index, state in enumerate(self._states) if state.open)
 
 

@@ -1,17 +1,17 @@
-"""What is left out when the machine cannot keep up: phases of the hop first, which harms no state that is kept."""
+"""Load shedding: skips phases of the hop when the machine cannot keep up, which leaves the other phases intact."""
 
 from edge_detector.params import FRONT_END
 
 BEHIND_HOPS = 2.0
-"""More sound waiting than this many hops: too much."""
+"""Backlog in hops above which phases are skipped."""
 CALM_SECONDS = 30.0
-"""After this long without a backlog, one step less is left out."""
+"""Time without backlog after which the level falls by one."""
 
 
 class LoadShedder:
-    """Halves the number of phases that run while sound piles up, and brings them back when it no longer does.
+    """Halves the number of running phases while there is a backlog, and restores them afterwards.
 
-    With one phase left there is nothing more to leave out: then the source's ring drops its oldest hop, which is a gap.
+    With one phase left nothing more can be skipped: then the source's ring drops its oldest hop, which is a gap.
     """
 
     def __init__(self, hops_per_patch: int) -> None:
@@ -22,14 +22,14 @@ class LoadShedder:
         self.level = 0
 
     def runs(self, phase: int) -> bool:
-        """Whether a phase, counted from 0, is to be run now."""
+        """Return whether a phase, counted from 0, runs now."""
         return phase % (1 << self.level) == 0
 
     def observe(self, waiting_seconds: float, sample: int) -> None:
-        """Take note of how much sound waits to be heard as 16 kHz sample `sample` is."""
+        """Update the level with the backlog in seconds at 16 kHz sample `sample`."""
         if waiting_seconds > BEHIND_HOPS * self._hop_seconds:
             self._calm_since_sample = None
-            # One patch's time for the last step to show, before the next.
+            # The last change needs one patch to take effect before the next.
             settled = self._raised_at_sample is None or sample - self._raised_at_sample >= FRONT_END.patch_step_samples
             if self.level < self._levels and settled:
                 self.level += 1

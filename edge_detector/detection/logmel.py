@@ -1,4 +1,4 @@
-"""VGGish's log-mel spectrogram, whole and streaming.
+"""VGGish's log-mel spectrogram, of whole recordings and streams.
 
 Source of every formula: tensorflow/models research/audioset/vggish, mel_features.py and vggish_input.py.
 """
@@ -17,13 +17,13 @@ from edge_detector.types import Block, Float32, Patch
 
 
 def _hertz_to_mel(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """HTK's mel scale, 1127 ln(1 + f / 700)."""
+    """Convert Hz to HTK's mel scale, 1127 ln(1 + f / 700)."""
     mel: NDArray[np.float64] = 1127.0 * np.log1p(frequency_hz / 700.0)
     return mel
 
 
 def mel_matrix() -> NDArray[np.float64]:
-    """Weights from spectrum bins to mel bands: float64 (257, 64), triangles linear in mel with peak 1, DC excluded."""
+    """Return weights from spectrum bins to mel bands: float64 (257, 64), triangles linear in mel, peak 1, DC excluded."""
     bins = FRONT_END.fft_samples // 2 + 1
     bin_mel = _hertz_to_mel(np.linspace(0.0, FRONT_END.sample_rate_hz / 2, bins))[:, np.newaxis]
     lowest, highest = _hertz_to_mel(np.array([FRONT_END.mel_min_hz, FRONT_END.mel_max_hz]))
@@ -38,7 +38,7 @@ def mel_matrix() -> NDArray[np.float64]:
 
 @lru_cache(maxsize=2)
 def _window_and_mel(dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], slice, NDArray[Any]]:
-    """Periodic Hann window in float64, the spectrum bins that reach any band, and the mel matrix over those bins."""
+    """Return the periodic Hann window in float64, the bins used by any band, and the mel matrix over them."""
     phase = 2.0 * np.pi * np.arange(FRONT_END.frame_samples) / FRONT_END.frame_samples
     matrix = mel_matrix()
     used = np.flatnonzero(matrix.any(axis=1))
@@ -47,7 +47,7 @@ def _window_and_mel(dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], slice, N
 
 
 def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32, log_offset: float = FRONT_END.log_offset) -> NDArray[Any]:
-    """Log-mel spectrogram of 16 kHz samples in [-1, 1].
+    """Compute the log-mel spectrogram of 16 kHz samples in [-1, 1].
 
     Args:
         samples: (n,) mono.
@@ -55,21 +55,21 @@ def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32, log_offset: fl
         log_offset: added before the logarithm: VGGish's 0.01, or YAMNet's 0.001.
 
     Returns:
-        (frames, 64) of `dtype`, frames = 1 + (n - 400) // 160, none padded; (0, 64) for n < 400, where VGGish's own code
-        raises below 240.
+        (frames, 64) of `dtype`, frames = 1 + (n - 400) // 160, without padding; (0, 64) for n < 400, where VGGish's
+        code raises below 240.
 
     """
-    kind: np.dtype[Any] = np.dtype(dtype)
-    window, bins, mel = _window_and_mel(kind)
+    number_type: np.dtype[Any] = np.dtype(dtype)
+    window, bins, mel = _window_and_mel(number_type)
     if len(samples) < FRONT_END.frame_samples:
-        return np.zeros((0, FRONT_END.mel_bands), kind)
-    # Hot path: the view, the product and the padding in one pass are a third of the whole saved.
+        return np.zeros((0, FRONT_END.mel_bands), number_type)
+    # Hot path: one pass for view, product and padding saves a third of the time.
     frames = _frames(np.ascontiguousarray(samples))
     padded = np.zeros((len(frames), FRONT_END.fft_samples))
     np.multiply(frames, window, out=padded[:, : FRONT_END.frame_samples])
-    # The spectrum is always double: NumPy's single-precision FFT is no faster and five times further from the reference.
+    # Always double: NumPy's single-precision FFT is no faster, and its error is five times larger.
     spectrum = np.fft.rfft(padded)[:, bins]
-    magnitude = np.abs(spectrum.astype(np.complex64)) if kind == np.float32 else np.abs(spectrum)
+    magnitude = np.abs(spectrum.astype(np.complex64)) if number_type == np.float32 else np.abs(spectrum)
     bands: NDArray[Any] = magnitude @ mel
     bands += log_offset
     np.log(bands, out=bands)
@@ -77,17 +77,17 @@ def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32, log_offset: fl
 
 
 def _frames(samples: NDArray[Any]) -> NDArray[Any]:
-    """Overlapping analysis windows (frames, 400) as a view of contiguous samples."""
+    """Return overlapping analysis windows (frames, 400) as a view of contiguous samples."""
     count = 1 + (len(samples) - FRONT_END.frame_samples) // FRONT_END.frame_hop_samples
     strides = (FRONT_END.frame_hop_samples * samples.itemsize, samples.itemsize)
     return np.ndarray((count, FRONT_END.frame_samples), samples.dtype, samples, 0, strides)
 
 
 class LogMelStream:
-    """Cuts a stream of 16 kHz blocks into patches, one each hop.
+    """Cuts a stream of 16 kHz blocks into patches, one per hop.
 
-    Frames are computed in fixed groups of 24, counted from the first sample after a start or gap, whatever the size of
-    incoming blocks: so the result is bitwise the same for every chunking, and every hop sees the same frames.
+    Frames are computed in fixed groups of 24, counted from the first sample after a start or gap. So the result is bitwise
+    independent of the block sizes, and every hop uses the same frames.
     """
 
     def __init__(self, hops_per_patch: int = 1, log_offset: float = FRONT_END.log_offset) -> None:
@@ -113,12 +113,12 @@ class LogMelStream:
         if block.lost_samples:
             self._lost_samples += block.lost_samples
             self._start_at(block.first_sample)
-        taken, available, size = 0, len(block.samples), len(self._group)
-        while taken < available:
-            end = min(size, self._filled + available - taken)
+        consumed, available, size = 0, len(block.samples), len(self._group)
+        while consumed < available:
+            end = min(size, self._filled + available - consumed)
             count = end - self._filled
-            self._group[self._filled : end] = block.samples[taken : taken + count]
-            self._filled, taken = end, taken + count
+            self._group[self._filled : end] = block.samples[consumed : consumed + count]
+            self._filled, consumed = end, consumed + count
             if end == size:
                 patch = self._push_group(self._group)
                 self._group[: FRONT_END.frame_overlap_samples] = self._group[self._group_samples :]
@@ -146,7 +146,7 @@ class LogMelStream:
 
 
 def patches(samples: Float32, hops_per_patch: int = 1, log_offset: float = FRONT_END.log_offset) -> Float32:
-    """All patches of a whole recording, bitwise as the stream gives them: float32 (n, 96, 64); (0, 96, 64) if too short."""
+    """Compute all patches of a recording, bitwise as the stream does: float32 (n, 96, 64); (0, 96, 64) if too short."""
     stream = LogMelStream(hops_per_patch, log_offset)
     found = [patch.log_mel for patch in stream.push(Block(samples, first_sample=0))]
     shape = (0, FRONT_END.patch_frames, FRONT_END.mel_bands)

@@ -1,4 +1,4 @@
-"""The sliding bank: R staggered states, so that one of them has always seen exactly the last R frames."""
+"""The state bank: R staggered states, so that one row has always processed exactly the last R frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ class StateBank:
     """Recurrent states of one phase of one source, before or after a step.
 
     Attributes:
-        states: one float32 (R, …) array per state tensor of the model, row by row.
-        steps: steps since the start or the last gap.
+        states: one float32 (R, …) array per state tensor of the model.
+        steps: number since the start or the last gap.
 
     """
 
@@ -23,32 +23,32 @@ class StateBank:
 
     @classmethod
     def empty(cls, rows: int, row_shapes: Sequence[tuple[int, ...]]) -> "StateBank":
-        """All-zero states with `rows` = R rows, each of the given shape."""
+        """Return all-zero states with `rows` = R rows, each of the given shape."""
         return cls(tuple(np.zeros((rows, *shape), np.float32) for shape in row_shapes))
 
     @property
     def rows(self) -> int:
-        """R, the frames the model was trained on at most."""
+        """R, the longest context in frames that the model was trained on."""
         return len(self.states[0])
 
     @property
     def next_row(self) -> int:
-        """The row to read after the next step: the one that will have seen the last R frames, or all since the start."""
+        """Row to read after the next step: it will have processed the last R frames, or all since the start."""
         return (self.steps + 1) % self.rows
 
     @property
     def age_frames(self) -> int:
-        """Frames that the row read last has seen: 1 to R, 0 before the first step."""
+        """Frames that the row read last has processed: 1 to R, 0 before the first step."""
         return min(self.steps, self.rows)
 
     def with_due_row_zeroed(self) -> "StateBank":
-        """The bank as it must enter the next step: the row whose turn it is starts anew."""
+        """Return the bank for the next step, with the due row reset to zero."""
         due = self.steps % self.rows
-        fresh = tuple(state.copy() for state in self.states)
-        for state in fresh:
+        copies = tuple(state.copy() for state in self.states)
+        for state in copies:
             state[due] = 0.0
-        return replace(self, states=fresh)
+        return replace(self, states=copies)
 
     def stepped(self, states: tuple[Float32, ...]) -> "StateBank":
-        """The bank after a step that returned `states`."""
+        """Return the bank after a step that returned `states`."""
         return StateBank(states, self.steps + 1)

@@ -1,4 +1,4 @@
-"""The TFLite runtime: ai-edge-litert where it has a wheel, else tflite-runtime. Only this file knows which.
+"""Both networks on the TFLite runtime: ai-edge-litert, or tflite-runtime where there is no wheel of it.
 
 Tensors are found by their names in the model's signature, never by position.
 """
@@ -19,7 +19,7 @@ _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
 def interpreter_class() -> Any:  # noqa: ANN401 - neither runtime ships types
-    """The Interpreter class of whichever runtime is installed. Raises BundleError if none is."""
+    """Return the Interpreter class of the installed runtime. Raises BundleError if there is none."""
     for name in _RUNTIMES:
         try:
             return importlib.import_module(name).Interpreter
@@ -28,13 +28,13 @@ def interpreter_class() -> Any:  # noqa: ANN401 - neither runtime ships types
     raise BundleError("no TFLite runtime is installed; run: pip install ai-edge-litert")
 
 
-_NO_MODEL = (ValueError, RuntimeError, SystemError, IndexError, TypeError, KeyError, OverflowError, UnicodeError, MemoryError)
-"""What the runtimes raise for a file that was tampered with."""
+_GRAPH_ERRORS = (ValueError, RuntimeError, SystemError, IndexError, TypeError, KeyError, OverflowError, UnicodeError, MemoryError)
+"""Errors of the runtimes for a damaged or manipulated file."""
 MOST_NAMES_SHOWN = 20
 
 
 def _reason(error: Exception) -> str:
-    """An error of the runtime as a part of a sentence: it may have lines, and names out of the file."""
+    """Format a runtime error, which may have several lines and untrusted names, as part of a sentence."""
     return without_controls(" ".join(str(error).split()))[:200]
 
 
@@ -45,7 +45,7 @@ def _names(tensors: Iterable[str]) -> str:
 
 
 class Graph:
-    """One TFLite signature, single-threaded, its tensors by name. `invoke` is not safe to share between threads.
+    """One TFLite signature, single-threaded, with tensors by name. Not thread-safe.
 
     Args:
         content: the .tflite file's bytes.
@@ -60,18 +60,18 @@ class Graph:
             runner = self._interpreter.get_signature_runner(signature)
             self.inputs: Mapping[str, Any] = runner.get_input_details()
             self.outputs: Mapping[str, Any] = runner.get_output_details()
-            # The runtime refuses to resize and allocate while anything else, such as the runner, holds the interpreter.
+            # The runtime cannot resize and allocate while the runner holds the interpreter.
             del runner
             for details in self.inputs.values():
                 if len(details["shape_signature"]) and details["shape_signature"][0] == -1:
                     shape = [rows, *details["shape"][1:]]
                     self._interpreter.resize_tensor_input(details["index"], shape, strict=True)
             self._interpreter.allocate_tensors()
-        except _NO_MODEL as error:
+        except _GRAPH_ERRORS as error:
             raise BundleError(f"the model cannot be loaded ({_reason(error)}); make the bundle again") from error
 
     def require(self, tensors: Mapping[str, Any], name: str, shape: tuple[int, ...], dtype: type) -> None:
-        """Refuse a model whose tensor `name` is missing or of another shape (-1 is free) or dtype."""
+        """Raise BundleError if tensor `name` is missing or has another shape (-1 is any) or dtype."""
         details = tensors.get(name)
         if details is None:
             raise BundleError(f"the model has no tensor {name!r}, only {_names(tensors)}")
@@ -84,19 +84,19 @@ class Graph:
         )
 
     def run(self, **inputs: np.ndarray[Any, Any]) -> None:
-        """Set the inputs by name and run once; `output` has the results. Raises BundleError for a model that cannot be run."""
+        """Set the inputs by name and run once; `output` returns the results. Raises BundleError if the run fails."""
         try:
             for name, value in inputs.items():
                 self._interpreter.set_tensor(self.inputs[name]["index"], value)
             self._interpreter.invoke()
-        except _NO_MODEL as error:
+        except _GRAPH_ERRORS as error:
             raise BundleError(f"the model cannot be run ({_reason(error)}); make the bundle again") from error
 
     def output(self, name: str) -> np.ndarray[Any, Any]:
-        """A copy of one output of the last run."""
+        """Return a copy of one output of the last run."""
         try:
             result: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.outputs[name]["index"])
-        except _NO_MODEL as error:
+        except _GRAPH_ERRORS as error:
             raise BundleError(f"the model has no output {name!r} ({_reason(error)}); make the bundle again") from error
         return result
 
@@ -111,14 +111,14 @@ class TfliteEmbedder:
         self._graph.require(self._graph.outputs, "embedding", (1, EMBEDDING_SIZE), np.float32)
 
     def embed(self, log_mel: Float32) -> Float32:
-        """Raw embedding float32 (128,) of one patch float32 (96, 64)."""
+        """Return the raw embedding float32 (128,) of one patch float32 (96, 64)."""
         self._graph.run(log_mel=log_mel[np.newaxis])
         raw: Float32 = self._graph.output("embedding")[0]
         return raw
 
 
 class TfliteSequenceStep:
-    """The sequence model's step over all rows of a bank; it keeps no state of its own.
+    """One stateless step of the sequence model over all rows of a bank.
 
     Args:
         content: the .tflite file's bytes.
@@ -137,11 +137,11 @@ class TfliteSequenceStep:
             self._graph.require(self._graph.inputs, name, (-1, *shape), np.float32)
             self._graph.require(self._graph.outputs, f"next_{name}", (-1, *shape), np.float32)
         if unknown := set(self._graph.inputs) - {"embedding", "row", *states}:
-            raise BundleError(f"the sequence model has inputs its manifest does not name: {_names(unknown)}")
+            raise BundleError(f"the sequence model has inputs that its manifest does not name: {_names(unknown)}")
         self._names = tuple(states)
 
     def step(self, codes: Codes, row: int, states: tuple[Float32, ...]) -> tuple[Float32, tuple[Float32, ...]]:
-        """Probabilities float32 (V,) of `row` after the step, and all states float32 (rows, …) after it."""
+        """Return the probabilities float32 (V,) of `row`, and all states float32 (rows, …), after the step."""
         self._graph.run(
             embedding=codes[np.newaxis],
             row=np.array([row], np.int32),

@@ -1,1 +1,1 @@
-"""From events to the broker: messages, discovery, commands, and a publisher that never makes its callers wait."""
+"""MQTT: messages, discovery, commands and a non-blocking publisher."""

@@ -1,4 +1,4 @@
-"""Where the broker is."""
+"""Address and login of the broker."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where the broker is and who we are to it. `tls` encrypts, and verifies as it says; None is plain TCP."""
+    """Address and login of the broker. `tls` encrypts and verifies the connection; None is plain TCP."""
 
     host: str
     port: int
@@ -19,5 +19,5 @@ class Broker:
 
     @property
     def address(self) -> str:
-        """Host and port, for sentences."""
+        """Host and port, for log and error texts."""
         return f"{self.host}:{self.port}"

@@ -1,1 +1,1 @@
-"""One process for a year: a worker and a supervisor for each source, the health monitor, state on disk, systemd."""
+"""The service: a worker and a supervisor for each source, health monitor, state on disk, systemd notification."""

@@ -1,4 +1,4 @@
-"""Tells Home Assistant of this node, again when it has started anew, and takes the node away when that is switched off."""
+"""Home Assistant discovery of this node: published at start and after each birth message, removed when switched off."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -15,14 +15,14 @@ EMPTYING_SECONDS = 3.0
 
 
 class Discovery:
-    """Publishes the node's discovery; what Home Assistant was told of is kept with the controls' settings.
+    """Publishes the node's discovery; the announced entities are kept in the runtime settings.
 
     Args:
-        config: node, topics, and whether Home Assistant is to know at all.
-        ears: the bundle, and the classes.
-        controls: know which classes are on, and remember the entities.
-        publish, save: take a message; keep the controls' settings.
-        published: whether the broker has the latest of these retained topics.
+        config: node, topics, and whether discovery is enabled.
+        networks: the bundle and the classes.
+        controls: runtime settings with the enabled classes and the announced entities.
+        publish, save: publish a message; save the runtime settings.
+        published: whether the broker has acknowledged the latest message of each of these retained topics.
 
     """
 
@@ -47,17 +47,17 @@ class Discovery:
         self._rediscovery = home_assistant.Rediscovery(random.random, config.home_assistant.prefix)
 
     def handle(self, message: Message, now_seconds: float) -> None:
-        """Take note of a message, if it is Home Assistant's birth."""
+        """Schedule an announcement if the message is Home Assistant's birth message."""
         self._rediscovery.handle(message, now_seconds)
 
     def due(self, now_seconds: float) -> bool:
-        """Whether to announce now; true once for each birth."""
+        """Whether to announce now; true once for each birth message."""
         return self._rediscovery.due(now_seconds)
 
     def forget_removed(self) -> bool:
-        """The broker has everything that was published: was the node taken away, Home Assistant has it no more.
+        """Forget the announced entities if discovery is off; call once the broker has acknowledged everything.
 
-        Returns whether that is news, to be saved.
+        Returns whether the settings changed and must be saved.
         """
         if self._config.home_assistant.enabled or not self._controls.settings.entities:
             return False
@@ -65,7 +65,7 @@ class Discovery:
         return True
 
     def announce(self) -> None:
-        """Publish the node as it is now; without Home Assistant, take away what it was told earlier."""
+        """Publish the current discovery; if discovery is off, remove the earlier one."""
         past, prefix = self._controls.settings.entities, self._config.home_assistant.prefix
         if not self._config.home_assistant.enabled:
             for message in home_assistant.removal(self._config.node, self._controls.discovered, prefix=prefix):
@@ -78,7 +78,7 @@ class Discovery:
             self._save()
 
     def prepare(self) -> None:
-        """Empty what was announced in another way; once `prepared`, the node may be announced."""
+        """Empty discovery topics of the other layout; `announce` may follow once `prepared` is true."""
         if not self._config.home_assistant.enabled:
             return
         prefix = self._config.home_assistant.prefix
@@ -88,7 +88,7 @@ class Discovery:
         self._emptying = tuple(message.topic for message in emptied)
 
     def prepared(self, now_seconds: float) -> bool:
-        """Whether the broker has all that is emptied, and Home Assistant has had a moment to see it."""
+        """Whether the broker has acknowledged the emptied topics and `EMPTYING_SECONDS` have passed since."""
         if self._emptying:
             if not self._published(self._emptying):
                 return False

@@ -1,4 +1,4 @@
-"""Builds listeners out of sources, bundles and settings. Heavy modules are imported here, only when they are used."""
+"""Builds sources, networks, supervisors and stream processors. Heavy modules are imported on first use."""
 
 import random
 import sys
@@ -26,7 +26,7 @@ from edge_detector.threads import in_thread
 from edge_detector.types import Block
 
 STREAM_TIMES = SupervisorTimeouts(stall=12.0)
-"""A playlist's stream comes a segment at a time, several seconds each; ffmpeg itself gives up after ten without sound."""
+"""A playlist's stream arrives in segments of several seconds; ffmpeg itself gives up after 10 s without sound."""
 
 DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
 STDIN = "-"
@@ -34,7 +34,7 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class LoadedBundle:
-    """A loaded bundle: its manifest, the classes to detect, enabled or not, and its networks ready to run."""
+    """A loaded bundle: manifest, all classes (enabled or not), and networks ready to run."""
 
     manifest: Manifest
     classes: tuple[SoundClass, ...]
@@ -42,7 +42,7 @@ class LoadedBundle:
 
 
 def load_networks_of(config: Config) -> LoadedBundle:
-    """Load the bundle that a configuration names, with the classes that it makes. Raises BundleError or UsageError."""
+    """Load the bundle and the classes of a configuration. Raises BundleError or UsageError."""
     return load_networks(config.bundle, config.definitions, config.class_list)
 
 
@@ -51,7 +51,7 @@ def load_networks(
     definitions: Mapping[str, ClassDefinition] = MappingProxyType({}),
     class_list: int = NEWEST_CLASS_LIST,
 ) -> LoadedBundle:
-    """Load and check a bundle, the default one for None, and try it on silence and on noise. Raises BundleError or UsageError."""
+    """Load a bundle (None: the default one) and run it on silence and noise. Raises BundleError or UsageError."""
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
     spec = bundle.manifest.sequence
     outputs = bundle.manifest.named_outputs
@@ -77,7 +77,7 @@ def load_networks(
 def _warm_up(networks: LoadedBundle) -> None:
     import numpy as np  # noqa: PLC0415 - used here only
 
-    # What is not finite on silence or on loud noise would end sources later. The second follows in the states of the first.
+    # Non-finite outputs on silence or loud noise would end sources later. The noise continues from the states of the silence.
     noise = np.random.default_rng(0).uniform(-1.0, 1.0, FRONT_END.patch_step_samples)
     sound = np.concatenate([np.zeros(FRONT_END.patch_samples), noise]).astype(np.float32)
     for _ in StreamDetector(networks.model, Decider(())).push(Block(sound, first_sample=0)):
@@ -85,7 +85,7 @@ def _warm_up(networks: LoadedBundle) -> None:
 
 
 def open_source(config: SourceConfig, block_samples: int | None = None) -> Source:
-    """Open what a [[source]] names. Raises SourceError."""
+    """Open the source of a [[source]] table. Raises SourceError."""
     match config.kind:
         case "mic":
             from edge_detector.audio.microphone import Microphone, UnseenDeviceError  # noqa: PLC0415 - PortAudio only where needed
@@ -93,7 +93,7 @@ def open_source(config: SourceConfig, block_samples: int | None = None) -> Sourc
             try:
                 return Microphone(config.device, channel=config.channel)
             except UnseenDeviceError as error:
-                # PortAudio sees no new device while another microphone is open in this process; arecord does.
+                # PortAudio lists no new device while another microphone is open in this process; arecord does.
                 return _arecord(error.alsa_device, config.channel)
         case "arecord":
             return _arecord(config.device, config.channel)
@@ -115,7 +115,7 @@ def _arecord(device: str | None, channel: int) -> Source:
 
 
 def parse_source(text: str, *, hops_per_patch: int, real_time: bool) -> SourceConfig:
-    """The SOURCE argument of `listen`: mic, mic:NAME-or-index, arecord:PCM, a URL, or an audio file."""
+    """Parse the SOURCE argument of `listen`: mic, mic:NAME-or-index, arecord:PCM, a URL, or an audio file."""
     if "://" in text:
         return SourceConfig("url", "url", text, hops_per_patch=hops_per_patch)
     kind, _, device = text.partition(":")
@@ -125,7 +125,7 @@ def parse_source(text: str, *, hops_per_patch: int, real_time: bool) -> SourceCo
 
 
 def open_argument(text: str, *, hops_per_patch: int = 1, real_time: bool = False, block_samples: int | None = None) -> Source:
-    """Open the SOURCE argument of a command, - being standard input, and say what its user should know. Raises SourceError."""
+    """Open the SOURCE argument of a command (-: standard input) and print its warnings. Raises SourceError."""
     if text == STDIN:
         from edge_detector.audio.stdin import Stdin  # noqa: PLC0415 - as in open_source
 
@@ -137,20 +137,20 @@ def open_argument(text: str, *, hops_per_patch: int = 1, real_time: bool = False
     return source
 
 
-def warn(source: Source, told: Sequence[str] = ()) -> tuple[str, ...]:
-    """Tell the user of a command what a recording or a pipe is found to lack, without what was `told` before; returns all."""
+def warn(source: Source, printed: Sequence[str] = ()) -> tuple[str, ...]:
+    """Print the warnings of a recording or a pipe to stderr, except those already `printed`; returns all of them."""
     warnings = tuple(getattr(source, "warnings", ()))
     for warning in warnings:
-        if warning not in told:
+        if warning not in printed:
             sys.stderr.write(f"edge-detector: warning: {warning}\n")
     return warnings
 
 
-def build_worker_supervisor(config: SourceConfig, open_it: Callable[[], Source]) -> SourceSupervisor:
-    """Keeps a source of the service open; a recording is read once, everything else is opened again when it is lost."""
+def build_worker_supervisor(config: SourceConfig, opener: Callable[[], Source]) -> SourceSupervisor:
+    """Build the supervisor of a source; a recording is read once, other sources are reopened after a loss."""
     return SourceSupervisor(
         config.name,
-        open_it,
+        opener,
         in_thread,
         clock=time.monotonic,
         pause=time.sleep,
@@ -169,7 +169,7 @@ def build_processor(
     rules: Sequence[Rule],
     dump: BlockSink | None = None,
 ) -> StreamProcessor:
-    """Join a source to the ears. The ears may be shared by listeners that run on one thread."""
+    """Build the stream processor of a source. Processors on one thread may share the networks."""
     decider = Decider(rules, minimum_age_frames=networks.manifest.sequence.minimum_age_frames)
     detector = StreamDetector(networks.model, decider, hops_per_patch=hops_per_patch)
     return StreamProcessor(

@@ -1,4 +1,4 @@
-"""What the node says of itself: telemetry each minute, and what is wrong with it as soon as that changes."""
+"""Health of the node: telemetry each minute, troubles as soon as they change."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,19 +15,19 @@ from edge_detector.service.systemd import notify
 
 
 class HealthMonitor:
-    """Looks after the service, on its main thread; what other threads own there is only read, and replaced as a whole by them.
+    """Reports telemetry and troubles, on the main thread; only reads values that other threads replace atomically.
 
     Args:
         base: the node's topic.
         bundle: name and version.
-        stations: each tells the node's troubles with its source's health.
-        publisher: takes the telemetry; its outbox and the broker's refusals are looked at.
-        state: whose settings are saved again where that failed.
-        refused_commands: how many there were.
-        namesake: knows of another client that publishes as this node.
+        workers: each publishes the node's troubles with its source's health.
+        publisher: publishes the telemetry; supplies outbox and refusal counters.
+        state: its settings file is saved again after a failure.
+        refused_commands: returns the number of refused commands.
+        namesake: detects another client that publishes as this node.
 
     Attributes:
-        refused_configuration: why the file was not reread when that was last asked for; None if it was.
+        refused_configuration: why the last reload of the configuration failed; None if it succeeded.
 
     """
 
@@ -56,14 +56,14 @@ class HealthMonitor:
 
     @property
     def status(self) -> str:
-        """One line for systemd."""
+        """Status line for systemd."""
         healthy = sum(worker.state.state == "healthy" for worker in self._workers)
-        hearing = f"{healthy} of {len(self._workers)} sources hear; bundle {self._bundle}"
-        away = filter(None, [self._publisher.last_error])
-        return "; ".join((hearing, *away, *self._troubles.sentences))
+        sources = f"{healthy} of {len(self._workers)} sources healthy; bundle {self._bundle}"
+        connection = filter(None, [self._publisher.last_error])
+        return "; ".join((sources, *connection, *self._troubles.sentences))
 
     def poll(self) -> None:
-        """To be called often: says what is due."""
+        """Publish whatever is due; call often."""
         if self._settings is not None:
             self._settings.run_maintenance()
         self._poll_troubles()

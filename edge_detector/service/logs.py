@@ -1,4 +1,4 @@
-"""The log: sentences on stderr, with the level in words for people, or as journald's number."""
+"""Logging to stderr, with the level as a word, or as a number for journald."""
 
 import logging
 import os
@@ -15,49 +15,49 @@ _JOURNAL_LEVELS = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, lo
 
 
 class PlainFormatter(logging.Formatter):
-    """Writes control characters out: programs, brokers and files are quoted, and none of them may move the terminal's cursor."""
+    """Escapes control characters, since quoted output of programs, brokers and files must not move the terminal's cursor."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record; only a traceback has lines."""
+        """Format the record; only a traceback has several lines."""
         return "\n".join(map(without_controls, super().format(record).split("\n")))
 
 
 class JournalFormatter(PlainFormatter):
-    """Begins every line with "<number>", which journald takes off and keeps as the entry's priority (sd-daemon(3))."""
+    """Prefixes every line with "<number>", which journald strips and stores as the priority (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record, each of its lines with its level."""
+        """Format the record, with the level before each line."""
         prefix = f"<{_JOURNAL_LEVELS.get(record.levelno, 6)}>"
         return "\n".join(prefix + line for line in super().format(record).split("\n"))
 
 
 class RepeatFilter(logging.Filter):
-    """Passes over what has been logged often, and says how many lines that were."""
+    """Drops lines that repeat often, and logs how many were dropped."""
 
     def __init__(self) -> None:
         super().__init__()
         self._limit = RepeatLimit(time.monotonic)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written; called by the handler, which locks nothing meanwhile."""
+        """Whether to write the record; the handler calls it without a lock of its own."""
         message = record.getMessage()
-        passed_over = self._limit.passes(f"{record.levelno} {gist(message)}")
-        if passed_over:
-            record.msg, record.args = f"{message} (and {passed_over} times like this since the last line of it)", ()
-        return passed_over is not None
+        dropped = self._limit.passes(f"{record.levelno} {gist(message)}")
+        if dropped:
+            record.msg, record.args = f"{message} (and {dropped} similar lines since the last one)", ()
+        return dropped is not None
 
 
 class LockedHandler(logging.StreamHandler[TextIO]):
-    """Counts repetitions under its own lock: several threads log."""
+    """Filters repetitions under its own lock, since several threads log."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write the record, unless it is passed over."""
+        """Write the record unless the filter drops it."""
         with self.lock or nullcontext():
             return super().handle(record)
 
 
 def start_logging(environment: Mapping[str, str] = os.environ) -> None:
-    """Log from INFO on to stderr."""
+    """Log to stderr from level INFO."""
     handler = LockedHandler(sys.stderr)
     handler.addFilter(RepeatFilter())
     into_journal = stderr_is_journal(environment)
@@ -66,7 +66,7 @@ def start_logging(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def stderr_is_journal(environment: Mapping[str, str]) -> bool:
-    """Whether what is written to stderr goes straight to journald, which says so by device and inode."""
+    """Whether stderr is connected to journald, by the device and inode in JOURNAL_STREAM."""
     try:
         status = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):

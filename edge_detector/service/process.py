@@ -1,4 +1,4 @@
-"""What the operating system says of this process and its sound devices."""
+"""Memory, CPU time and sound devices of this process, from the operating system."""
 
 import os
 import time
@@ -9,7 +9,7 @@ _STATM = Path("/proc/self/statm")
 
 
 def rss_bytes() -> int:
-    """Resident memory now; 0 where the system does not tell."""
+    """Return the resident memory; 0 where the system does not report it."""
     try:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -17,12 +17,12 @@ def rss_bytes() -> int:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process so far, all threads."""
+    """Return the CPU time of this process so far, all threads."""
     return time.process_time()
 
 
 def sound_devices() -> tuple[str, ...]:
-    """The kernel's sound devices now: a change says that one was plugged in or pulled out."""
+    """Return the kernel's sound devices; a change means that one was plugged in or removed."""
     try:
         return tuple(sorted(path.name for path in _SOUND.iterdir()))
     except OSError:

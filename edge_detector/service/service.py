@@ -1,4 +1,4 @@
-"""The service: stations, publisher and controls around one loop. It runs in the main thread, as does all inference."""
+"""The service: workers, publisher and runtime settings around one loop, on the main thread, as is all inference."""
 
 import logging
 import queue
@@ -38,20 +38,20 @@ LOG = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 SHARED_POLL_SECONDS = 0.02
-"""With several sources one waits no longer than this for all of them: a microphone gives 30 ms of sound at each turn."""
+"""Longest wait for all of several sources together; a microphone delivers 30 ms of sound a turn."""
 DRAIN_SECONDS = 2.5
-"""For what the broker still has to acknowledge when the service stops."""
+"""Longest wait for acknowledgements of the broker when the service stops."""
 RELEASE_SECONDS = 0.5
-"""For all sound devices together, after that."""
+"""Longest wait after that for all sound devices together to close."""
 WAITING_COMMANDS = 200
 PATIENT_MESSAGES = 1_000
-"""More than this many messages on their way: a recording, which has time, is not heard further."""
+"""With more messages pending than this, recordings pause; live sources continue."""
 
 OpenSource = Callable[[SourceConfig], Source]
 
 
 class Service:
-    """Everything between the sources and the broker. `run` returns when `stop` is set or every source has ended."""
+    """Connects the sources to the broker. `run` returns when `stop` is set or every source has ended."""
 
     def __init__(
         self, config: Config, networks: LoadedBundle, broker: Broker, state: State, *, open_source: OpenSource = open_source
@@ -63,7 +63,7 @@ class Service:
         settings = state.settings.load() if state.settings is not None else Settings()
         self._controls = RuntimeSettings(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
-        self._flooded = 0
+        self._dropped_commands = 0
         self._unforeseen = 0
         self._hung: str | None = None
         self._namesake = NameConflict(self._base, secrets.token_hex(4))
@@ -78,7 +78,7 @@ class Service:
             subscriptions=filters,
             on_message=self._receive,
             own_filters=own_filters(self._base),
-            on_own=self._hear_own,
+            on_own=self._receive_own,
             explain=describe_connect_error,
         )
         self._discovery = Discovery(
@@ -89,7 +89,7 @@ class Service:
             save=self._save,
             published=self._publisher.has_published,
         )
-        self._told = False
+        self._discovery_sent = False
         self._workers = [self._worker(source, open_source) for source in config.sources]
         self._monitor = HealthMonitor(
             self._base,
@@ -97,16 +97,15 @@ class Service:
             workers=self._workers,
             publisher=self._publisher,
             state=state,
-            refused_commands=lambda: self._controls.refused_commands + self._flooded,
+            refused_commands=lambda: self._controls.refused_commands + self._dropped_commands,
             namesake=self._namesake,
         )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
-        """Serve. `reload` is asked each turn for a new configuration, of which thresholds and what is enabled take effect.
+        """Serve until the end; returns the number of sources that failed for good.
 
-        It raises EdgeDetectorError for one that is wrong.
-
-        Returns the number of sources that failed for good.
+        `reload` is called each turn and returns a new configuration or None; it raises EdgeDetectorError for a wrong one.
+        Only thresholds, strictness and `enabled` of a new configuration take effect.
         """
         self._announce()
         workers = self._workers
@@ -115,7 +114,7 @@ class Service:
         try:
             while not stop.is_set() and any(worker.active for worker in workers):
                 for worker in workers:
-                    if worker.active and self._may_go_on(worker):
+                    if worker.active and self._may_step(worker):
                         worker.step(wait_seconds)
                 with self._contained("a command"):
                     self._apply()
@@ -128,9 +127,9 @@ class Service:
         return sum(worker.state.state == "failed" for worker in workers)
 
     def _feed_watchdog(self) -> None:
-        """Only while every thread makes progress: a hung sound device or a hung thread is cured by a new process alone."""
+        """Notify the watchdog while every thread makes progress; only a restart cures a hung device or thread."""
         if not self._publisher.alive:
-            raise BrokerError("a thread of the publisher has ended, as the log says; the service ends, to be started again")
+            raise BrokerError("a thread of the publisher has ended (see the log); the service exits so that systemd restarts it")
         hung = self._publisher.hung
         if hung != self._hung and (hung is None or self._hung is None):
             LOG.error("%s", hung or "every thread makes progress again")
@@ -140,16 +139,16 @@ class Service:
 
     @property
     def dropped_messages(self) -> int:
-        """Messages that were dropped since the start."""
+        """Messages dropped since the start."""
         return self._publisher.dropped_messages
 
     def telemetry_of(self, source: str) -> SourceVitals:
-        """The counters of one source."""
+        """Return the counters of one source."""
         return next(worker.telemetry for worker in self._workers if worker.name == source)
 
     @contextmanager
     def _contained(self, what: str) -> Iterator[None]:
-        """Keep an error that nobody has foreseen from ending what the sources hear; it is counted and, at times, named."""
+        """Count an unforeseen error instead of stopping the sources; log it at 1, 2, 4, 8… errors."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - one message must not end the others
@@ -157,8 +156,8 @@ class Service:
             if self._unforeseen.bit_count() == 1:
                 LOG.error("%s: %s; %d such errors so far", what, unforeseen(error), self._unforeseen)  # noqa: TRY400 - one line
 
-    def _may_go_on(self, worker: SourceWorker) -> bool:
-        """A recording waits for the broker; what is live cannot."""
+    def _may_step(self, worker: SourceWorker) -> bool:
+        """Whether to read the source now: a recording waits for the broker, a live source does not."""
         if worker.live or self._publisher.backlog <= PATIENT_MESSAGES:
             return True
         time.sleep(SHARED_POLL_SECONDS)
@@ -188,7 +187,7 @@ class Service:
             reporter,
             rules=rules_now,
             publish=self._publisher.publish,
-            heard=self._heard,
+            heard=self._record_hop,
         )
 
     def _announce(self) -> None:
@@ -200,26 +199,26 @@ class Service:
         for worker in self._workers:
             worker.start()
         self._discovery.prepare()
-        self._tell()
-        self._tell_home_assistant()
-        # Not before: what an earlier run has left with the broker must be put right before it says that the node is there.
+        self._publish_settings()
+        self._send_discovery_if_due()
+        # Last: messages retained by an earlier run must be corrected before the node reports online.
         self._publisher.start()
 
-    def _tell(self) -> None:
-        """What holds now, to whoever looks, or may change it."""
+    def _publish_settings(self) -> None:
+        """Publish the runtime settings in force."""
         for message in self._controls.answers():
             self._publisher.publish(message)
-        self._told = False
+        self._discovery_sent = False
 
-    def _tell_home_assistant(self) -> None:
-        """What there is now, and what is not any more; as soon as it may be told."""
-        if not self._told and self._discovery.prepared(time.monotonic()):
-            self._tell_home_assistant_now()
+    def _send_discovery_if_due(self) -> None:
+        """Send discovery once, as soon as earlier discovery topics are emptied."""
+        if not self._discovery_sent and self._discovery.prepared(time.monotonic()):
+            self._send_discovery()
 
-    def _tell_home_assistant_now(self) -> None:
-        self._told = True
+    def _send_discovery(self) -> None:
+        self._discovery_sent = True
         self._discovery.announce()
-        # After Home Assistant has been told that their entities are gone: to an empty state it would object.
+        # After the discovery that removes their entities: Home Assistant logs an error for an empty state.
         for topic in self._controls.stale_topics():
             self._publisher.publish(messages.forgotten(topic))
 
@@ -227,11 +226,11 @@ class Service:
         try:
             self._received.put_nowait(message)
         except queue.Full:
-            self._flooded += 1
-            if self._flooded.bit_count() == 1:  # at 1, 2, 4, 8…: a flood of commands is not to become one of the log
-                LOG.warning("more commands arrive than can be obeyed; %d dropped so far", self._flooded)
+            self._dropped_commands += 1
+            if self._dropped_commands.bit_count() == 1:  # at 1, 2, 4, 8…, so that a flood of commands does not flood the log
+                LOG.warning("commands arrive faster than they are applied; %d dropped so far", self._dropped_commands)
 
-    def _hear_own(self, message: Message) -> None:
+    def _receive_own(self, message: Message) -> None:
         if self._namesake.handle(message, time.monotonic()):
             self._publisher.contest()
 
@@ -250,24 +249,24 @@ class Service:
                     self._use_controls()
                     self._publisher.publish(accepted.answer)
         if self._discovery.due(now):
-            self._told = False
-        self._tell_home_assistant()
+            self._discovery_sent = False
+        self._send_discovery_if_due()
 
     def _reread(self, reload: Callable[[], Config | None]) -> None:
         try:
             if (config := reload()) is not None:
-                self._take(config)
+                self._use_config(config)
                 self._monitor.refused_configuration = None
         except EdgeDetectorError as error:
-            sentence = f"the configuration was not reread, and the one of before holds: {error}"
+            sentence = f"the configuration was not reloaded, the previous one stays in force: {error}"
             LOG.error("%s", sentence)  # noqa: TRY400 - the sentence is for people
             self._monitor.refused_configuration = sentence
 
-    def _take(self, config: Config) -> None:
-        taken, waiting = differences(self._config, config)
-        # A class that was not there at the start has no rule yet that could be changed.
-        not_yet = set(config.definitions) - {sound.slug for sound in self._networks.classes}
-        overrides = {slug: values for slug, values in config.overrides.items() if slug not in not_yet}
+    def _use_config(self, config: Config) -> None:
+        applied, waiting = differences(self._config, config)
+        # A class added since the start has no rule to change.
+        added = set(config.definitions) - {sound.slug for sound in self._networks.classes}
+        overrides = {slug: values for slug, values in config.overrides.items() if slug not in added}
         changed = replace(self._config, overrides=overrides, strictness=config.strictness)
         defaults = self._defaults(changed)
         self._config = changed
@@ -275,12 +274,10 @@ class Service:
         if self._controls.remember_announced():
             self._save()
         self._use_controls()
-        self._tell()
-        LOG.info(
-            "the configuration was reread; taken over: %s", ", ".join(taken) or "nothing, for nothing that can be has changed"
-        )
+        self._publish_settings()
+        LOG.info("the configuration was reloaded; applied: %s", ", ".join(applied) or "nothing, no reloadable key has changed")
         if waiting:
-            LOG.warning("of the configuration that was reread, this waits for the next restart: %s", ", ".join(waiting))
+            LOG.warning("these changes of the configuration take effect at the next restart: %s", ", ".join(waiting))
 
     def _use_controls(self) -> None:
         for worker in self._workers:
@@ -290,17 +287,17 @@ class Service:
         if self._state.settings is not None:
             self._state.settings.save(self._controls.settings)
 
-    def _heard(self, scores: Scores, anchor: Anchor) -> None:
+    def _record_hop(self, scores: Scores, anchor: Anchor) -> None:
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
         self._monitor.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
     def _close(self) -> None:
         notify("STOPPING=1")
-        let_go_by = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
+        release_deadline = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
         for worker in self._workers:
             worker.close()
-        if not self._told:
-            self._tell_home_assistant_now()
+        if not self._discovery_sent:
+            self._send_discovery()
         self._monitor.report()
         if not self._publisher.close(messages.status(self._base, online=False), DRAIN_SECONDS):
             LOG.warning("stopped before the broker had acknowledged everything")
@@ -310,7 +307,7 @@ class Service:
             self._state.settings.close()
         self._close_outbox()
         for worker in self._workers:
-            worker.wait_closed(max(0.0, let_go_by - time.monotonic()))
+            worker.wait_closed(max(0.0, release_deadline - time.monotonic()))
 
     def _close_outbox(self) -> None:
         outbox = self._state.outbox

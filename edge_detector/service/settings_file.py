@@ -1,4 +1,4 @@
-"""The file that keeps what was set and told over MQTT: JSON, replaced as a whole, so a power cut leaves the old or the new."""
+"""File of the settings made over MQTT: JSON, replaced atomically, so a power cut leaves the old or the new one."""
 
 import contextlib
 import json
@@ -23,23 +23,23 @@ FILE_VERSION = 1
 MAX_FILE_BYTES = 16 << 20
 SAVE_AGAIN_SECONDS = 10.0
 SAVE_SECONDS = 0.2
-"""A saving is waited for so long, so that what is answered is as a rule saved; a disk that takes longer is not waited for."""
+"""Longest wait for a save, so that an answered command is usually on disk; a slower disk continues in the background."""
 HANG_SECONDS = 7.0
 LOAD_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 
 
 class SettingsFile:
-    """Loads and saves settings. Trouble with the disk never stops the service: it is logged once, and `troubles` name it.
+    """Loads and saves settings. Disk errors never stop the service: they are logged once and listed in `troubles`.
 
     Args:
         path: the file, in the state directory.
         clock: seconds, monotonic.
-        run: makes calls for the disk one after another, by default on the caller's thread.
+        run: runs disk calls one after another, by default on the caller's thread.
 
     Attributes:
-        trouble: why what is on disk is not what is in force; None once it is.
-        damage: what became of a file that could not be read, for as long as this object lives: its values are in force nowhere.
+        trouble: why the file differs from the settings in force; None once it matches.
+        damage: where an unreadable file went; its values are not in force. Stays for the life of this object.
 
     """
 
@@ -53,20 +53,20 @@ class SettingsFile:
         self.damage: str | None = None
         self._clock = clock
         self._unsaved: Settings | None = None
-        self._given = Settings()
+        self._submitted = Settings()
         self._save_again_at_seconds = 0.0
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """All that is wrong with the settings, a sentence each."""
+        """Everything wrong with the settings, one sentence each."""
         return tuple(filter(None, (self.damage, self.trouble)))
 
     def load(self) -> Settings:
-        """What was saved; nothing if there is no file yet, and nothing with a warning if it is damaged: then it is put aside."""
+        """Load the saved settings; empty if there is no file. A damaged file is renamed and logged, and the result is empty."""
         loading = self._run(self._load, _nothing)
         if _has_ended(loading, LOAD_SECONDS):
             return loading.result()
-        # What cannot be read must not be overwritten either.
+        # A file that cannot be read must not be overwritten.
         self._is_unread = True
         self.damage = (
             f"the settings {self.path} cannot be read ({_HANGS}); the configuration's values hold until the next restart"
@@ -88,61 +88,61 @@ class SettingsFile:
         return Settings()
 
     def save(self, settings: Settings) -> bool:
-        """Put the settings on disk. True: they are safe from a power cut. False: `trouble` says why not, or will soon."""
+        """Save the settings. True: they are on disk. False: not yet, and `trouble` gives or will give the reason."""
         if self._is_unread:
             return False
         self._unsaved = settings
         if self._saving is None:
-            self._begin_to_save()
-        self._hear(SAVE_SECONDS if self._clock() < self._saving_since_seconds + SAVE_SECONDS else 0.0)
+            self._start_saving()
+        self._collect(SAVE_SECONDS if self._clock() < self._saving_since_seconds + SAVE_SECONDS else 0.0)
         return self._unsaved is None
 
     def run_maintenance(self) -> None:
-        """To be called every second: hears what came of saving, and saves again what could not be saved."""
-        self._hear(0.0)
+        """Collect the result of saving and retry a failed save; call every second."""
+        self._collect(0.0)
         if self._saving is None and self._unsaved is not None and self._clock() >= self._save_again_at_seconds:
-            self._begin_to_save()
-            self._hear(0.0)
+            self._start_saving()
+            self._collect(0.0)
 
     def close(self) -> None:
-        """Wait, not for long, until what was given is saved."""
+        """Wait for a pending save, at most `CLOSE_SECONDS`."""
         hangs = self._clock() - self._saving_since_seconds >= HANG_SECONDS
-        self._hear(0.0 if hangs else CLOSE_SECONDS)
+        self._collect(0.0 if hangs else CLOSE_SECONDS)
 
-    def _begin_to_save(self) -> None:
+    def _start_saving(self) -> None:
         settings = self._unsaved
         if settings is not None:
-            self._unsaved, self._given = None, settings
+            self._unsaved, self._submitted = None, settings
             self._saving_since_seconds = self._clock()
             self._saving = self._run(lambda: self._write(settings), _nothing)
 
-    def _hear(self, seconds: float) -> None:
-        """Wait so long for the disk; what was given meanwhile is then its next task."""
+    def _collect(self, seconds: float) -> None:
+        """Wait up to `seconds` for the disk; settings submitted meanwhile are saved next."""
         while (saving := self._saving) is not None:
             if not _has_ended(saving, seconds):
-                self._unsaved = self._unsaved or self._given
+                self._unsaved = self._unsaved or self._submitted
                 if self._clock() - self._saving_since_seconds >= HANG_SECONDS:
-                    self._complain(_HANGS)
+                    self._report_trouble(_HANGS)
                 return
             self._saving = None
             problem = saving.result()
             if problem is not None:
-                self._complain(problem)
-                self._unsaved = self._unsaved or self._given
+                self._report_trouble(problem)
+                self._unsaved = self._unsaved or self._submitted
                 self._save_again_at_seconds = self._clock() + SAVE_AGAIN_SECONDS
-            elif self._unsaved is not None and self._unsaved is not self._given:
-                self._begin_to_save()
+            elif self._unsaved is not None and self._unsaved is not self._submitted:
+                self._start_saving()
             else:
                 self._unsaved = None
-                self._be_glad()
+                self._clear_trouble()
 
-    def _be_glad(self) -> None:
+    def _clear_trouble(self) -> None:
         if self.trouble is not None:
             LOG.info("the settings are saved again in %s", self.path)
         self.trouble = None
 
     def _write(self, settings: Settings) -> str | None:
-        """On the disk's thread: why they could not be saved."""
+        """Write the file, on the disk's thread. Returns why that failed, or None."""
         scratch = self.path.with_name(f"{self.path.name}.new")
         try:
             _write(scratch, render_settings(settings))
@@ -162,7 +162,7 @@ class SettingsFile:
             return ""
         return f"it is now {aside.name}, and "
 
-    def _complain(self, problem: str) -> None:
+    def _report_trouble(self, problem: str) -> None:
         trouble = f"the settings cannot be saved in {self.path} ({problem}); they hold until the next restart"
         if self.trouble != trouble:
             LOG.warning("%s", trouble)
@@ -170,15 +170,15 @@ class SettingsFile:
 
 
 def render_settings(settings: Settings) -> bytes:
-    """The file's content; `parse_settings` reads back the same."""
+    """Return the file's content, the inverse of `parse_settings`."""
     content = {name: value for name, value in asdict(settings).items() if value is not None}
     return (json.dumps({"v": FILE_VERSION, **content}, allow_nan=False, indent=1) + "\n").encode()
 
 
 def parse_settings(content: bytes, where: str) -> Settings:
-    """Settings from a file's content, every name and value checked. Raises EdgeDetectorError."""
+    """Parse a file's content and check every name and value. Raises EdgeDetectorError."""
     if len(content) > MAX_FILE_BYTES:
-        raise EdgeDetectorError(f"{where} is larger than {MAX_FILE_BYTES >> 20} MiB; these are no settings")
+        raise EdgeDetectorError(f"{where} is larger than {MAX_FILE_BYTES >> 20} MiB; this is not a settings file")
     try:
         data = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
@@ -202,7 +202,7 @@ def parse_settings(content: bytes, where: str) -> Settings:
 
 
 def _nothing() -> None:
-    """Nobody waits for it."""
+    """Do nothing when the disk call ends."""
 
 
 def _has_ended(pending: Pending[object], seconds: float) -> bool:
@@ -213,14 +213,14 @@ def _has_ended(pending: Pending[object], seconds: float) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    if kind := not_a_file(path):  # a FIFO would be waited for
+    if kind := not_a_file(path):  # opening a FIFO would block
         raise EdgeDetectorError(f"the settings {path} are {kind}, not a file")
     with path.open("rb") as file:
         return file.read(MAX_FILE_BYTES + 1)
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)  # left by a crash; or no file at all, and a FIFO would be waited for
+    path.unlink(missing_ok=True)  # left by a crash; or a FIFO, which would block
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a Path cannot open with a mode of its own
         file.write(content)

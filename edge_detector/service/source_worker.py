@@ -1,4 +1,4 @@
-"""One source in the service: from sound to messages, through every loss and return of the source."""
+"""Worker of one source: from blocks to messages, across every loss and return of the source."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -18,15 +18,15 @@ LOG = logging.getLogger(__name__)
 
 
 class SourceWorker:
-    """Joins a kept source to a reporter. A new listener, with fresh states, hears each stream.
+    """Connects a supervised source to a reporter. Each stream gets a new processor with fresh states.
 
     Args:
         name: the source's name.
-        keeper: keeps the source open.
-        listen: makes the listener of a stream that has just been opened, with these rules.
-        reporter: turns what is heard into messages.
-        publish: takes the messages.
-        heard: is told of each hop: its scores, and where samples stand in UTC.
+        supervisor: keeps the source open.
+        listen: builds the processor of a stream that has just been opened, with these rules.
+        reporter: turns scores and detections into messages.
+        publish: publishes a message.
+        heard: called for each hop with its scores and the samples' UTC anchor.
 
     """
 
@@ -54,22 +54,22 @@ class SourceWorker:
 
     @property
     def active(self) -> bool:
-        """Whether sound may still come."""
+        """Whether more sound may arrive."""
         return not self._supervisor.ended
 
     @property
     def live(self) -> bool:
-        """Whether sound is lost where it is not heard in time."""
+        """Whether sound is lost unless it is read in time."""
         return self._processor is None or self._processor.source.live
 
     @property
     def overdue(self) -> bool:
-        """Whether opening or closing the source hangs: only a new process can cure that."""
+        """Whether opening or closing the source hangs, which only a restart cures."""
         return self._supervisor.overdue
 
     @property
     def state(self) -> SourceStateChange:
-        """The source's state now."""
+        """Current state of the source."""
         return self._supervisor.change
 
     @property
@@ -88,25 +88,25 @@ class SourceWorker:
         )
 
     def start(self) -> None:
-        """Announce the source, before its first sound."""
+        """Publish the source's initial state, before its first block."""
         self._send(self._reporter.opening())
 
     def step(self, timeout_seconds: float) -> None:
-        """Hear the next block, or learn what became of the source. Whatever goes wrong with it is its loss, and no other's."""
+        """Process the next block or state change. An error loses this source's stream and affects no other source."""
         try:
             self._step(timeout_seconds)
         except (SourceError, BundleError) as error:
-            # A network that gives NaN for some sound ends the stream too: with the next one all its states start anew.
+            # A network that returns NaN ends the stream too; the next one starts with fresh states.
             self._supervisor.fail(str(error))
         except Exception as error:
-            # No error of one source may end the others. What nobody has foreseen is named with its place in this program.
+            # No error of one source may end the others. The reason names the line of an unforeseen error.
             LOG.debug("%s: unforeseen", self.name, exc_info=True)
             self._supervisor.fail(unforeseen(error))
 
     def _step(self, timeout_seconds: float) -> None:
         match self._supervisor.step(timeout_seconds):
             case Block() as block if self._processor is not None:
-                self._hear(self._processor, block)
+                self._process(self._processor, block)
             case StreamOpened(source):
                 self._reporter.stream(source.stream_id)
                 self._processor = self._listen(source, self._rules)
@@ -114,49 +114,49 @@ class SourceWorker:
                 self._warned = ()
                 self._warn(source)
             case SourceStateChange() as change:
-                self._take(change)
+                self._on_state_change(change)
             case None if not self.active and self._processor is not None:
-                LOG.info("%s: heard to its end", self.name)
+                LOG.info("%s: end of the recording", self.name)
                 self._warn(self._processor.source)
                 self._end("ended")
                 self._send(self._reporter.ended())
 
-    def _hear(self, processor: StreamProcessor, block: Block) -> None:
+    def _process(self, processor: StreamProcessor, block: Block) -> None:
         self._report(processor, processor.push(block))
         self._send(self._reporter.condition(self._supervisor.change.state, processor.signal))
 
     def trouble(self, troubles: Troubles) -> None:
-        """Tell what is wrong with the node as a whole."""
+        """Publish what is wrong with the node as a whole."""
         self._send(self._reporter.trouble(troubles))
 
     def use(self, rules: Sequence[Rule], *, muted: bool) -> None:
-        """Decide by other rules, or without publishing, from now on; no sound is missed. Classes may be on and off by them."""
+        """Apply other rules, which may switch classes on or off, and mute or unmute; no sound is lost."""
         self._rules = tuple(rules)
         self._reporter.muted = muted
         if self._processor is not None:
             self._report(self._processor, self._processor.detector.use_rules(self._rules))
-        # Not before: an event of a class that is off now has its end first.
+        # After the report: an event of a class that is now off ends first.
         self._send(self._reporter.use(self._rules))
 
     def close(self) -> None:
-        """End what is open and announce that nobody listens. May be called again."""
+        """End open events, publish that the source has ended, and close it. May be called again."""
         self._end("shutdown")
         self._send(self._reporter.ended())
         self._supervisor.close()
 
     def wait_closed(self, timeout_seconds: float) -> bool:
-        """After `close`: whether the device was let go in time."""
+        """Wait for the device to close, after `close`; False if that takes longer."""
         return self._supervisor.wait_closed(timeout_seconds)
 
     def _warn(self, source: Source) -> None:
-        """Say what is to be known about a recording, each thing once."""
+        """Log each warning of a recording once."""
         warnings = tuple(getattr(source, "warnings", ()))
         for warning in warnings:
             if warning not in self._warned:
                 LOG.warning("%s: %s", self.name, warning)
         self._warned = warnings
 
-    def _take(self, change: SourceStateChange) -> None:
+    def _on_state_change(self, change: SourceStateChange) -> None:
         if change.reason is not None:
             LOG.warning("%s: %s: %s", self.name, change.state, change.reason)
         if change.stream_is_over:

@@ -1,4 +1,4 @@
-"""What outlives the process: the outbox and the settings, in the state directory."""
+"""Persistent state: the outbox and the settings, in the state directory."""
 
 import logging
 import os
@@ -21,14 +21,14 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What outlives the process, in the state directory; both in memory only where there is none."""
+    """Persistent outbox and settings; None where there is no state directory, and the data stays in memory."""
 
     outbox: Outbox | None
     settings: SettingsFile | None
 
     @property
     def lack(self) -> str | None:
-        """What does not survive a restart for want of a place on disk, in a sentence; None if everything does."""
+        """One sentence on the data that a restart loses for lack of a state directory; None if nothing is lost."""
         lost = [
             *(["events that wait for the broker"] if self.outbox is None else []),
             *(["thresholds and mutes set over MQTT"] if self.settings is None else []),
@@ -39,7 +39,7 @@ class State:
         return f"there is no state directory, so {' and '.join(lost)} do not survive a restart; {remedy}"
 
     def interrupted(self, now_utc_seconds: float) -> Iterator[Message]:
-        """The ends of events that a crash left open. One whose start cannot be read any more is forgotten, and logged."""
+        """Yield end messages of events that a crash left open. An unreadable start is logged and deleted."""
         for started in self.outbox.open_events() if self.outbox is not None else ():
             try:
                 yield interrupted(started, now_utc_seconds)
@@ -50,7 +50,7 @@ class State:
 
 
 def open_state(folder: Path | None, limits: OutboxConfig) -> State:
-    """The outbox and the settings in `folder`, each with a thread for its disk, which may hang."""
+    """Open the outbox and the settings in `folder`, each with its own thread, since the disk may hang."""
     path = limits.path or (folder / "outbox.sqlite" if folder is not None else None)
     outbox = None
     if path is not None:
@@ -65,6 +65,6 @@ def open_state(folder: Path | None, limits: OutboxConfig) -> State:
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where systemd says that state belongs; without systemd nothing outlives the process."""
+    """Return the state directory from systemd; None without systemd."""
     folder = environment.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(folder) if folder else None

@@ -1,4 +1,4 @@
-"""One source from its blocks to scores and detections, and the tie between its samples and UTC."""
+"""Processing of one stream: from blocks to scores and detections, with the sample clock."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,22 +15,22 @@ from edge_detector.types import Block, Detection, EndReason, Scores, SignalQuali
 
 
 class BlockSink(Protocol):
-    """Keeps the blocks a source delivered, for replay."""
+    """Stores the blocks of a source, for replay."""
 
     def write(self, block: Block) -> None:
-        """Keep one block."""
+        """Store one block."""
 
 
 class StreamProcessor:
-    """Hears one stream of one source: `step` and `close` read from it, `push` and `finish` are for whoever reads it himself.
+    """Processes one stream of one source: `step` and `close` read the source, `push` and `finish` take blocks read elsewhere.
 
     Args:
-        source: where sound comes from.
+        source: the open source.
         resampler: to 16 kHz.
-        hearing: from 16 kHz to scores and detections.
-        utc_clock: the current Unix time in seconds.
-        monotonic_clock: seconds that never jump; with it the rate of a live source is measured.
-        dump: gets every block exactly as the source delivered it.
+        detector: from 16 kHz to scores and detections.
+        utc_clock: Unix time in seconds.
+        monotonic_clock: monotonic seconds, to measure the rate of a live source.
+        dump: receives every block as the source delivered it.
 
     """
 
@@ -61,21 +61,21 @@ class StreamProcessor:
 
     @property
     def anchor(self) -> Anchor | None:
-        """Where the samples stand in UTC; None before the first block."""
+        """UTC anchor of the samples; None before the first block."""
         return self._sample_clock.anchor if self._sample_clock is not None else self._file_anchor
 
     @property
     def drift_ppm(self) -> float:
-        """How fast the source's crystal is, in millionths; 0 until it has been measured."""
+        """Deviation of the source's sample rate in ppm, positive if fast; 0 until measured."""
         return self._sample_clock.drift_ppm if self._sample_clock is not None else 0.0
 
     @property
     def ended(self) -> bool:
-        """True once a finite source has been heard to its end."""
+        """Whether a finite source has been processed to its end."""
         return self._finished
 
     def step(self, timeout_seconds: float) -> Iterator[Scores | Detection]:
-        """Wait for the next block and yield what it completes; nothing, if none came in time. Raises SourceError."""
+        """Wait for the next block and yield its results; nothing after a timeout. Raises SourceError."""
         block = self.source.read(timeout_seconds)
         if block is not None:
             yield from self.push(block)
@@ -83,14 +83,14 @@ class StreamProcessor:
             yield from self.finish("ended")
 
     def close(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
-        """Hear what was held back, end what is open and let go of the source. May be called again."""
+        """Close the source, process buffered samples and end open events. May be called again."""
         self.source.close()
         yield from self.finish(end_reason)
 
     def finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
-        """Hear what was held back and end what is open: the stream is over. May be called again.
+        """Process buffered samples and end open events. May be called again.
 
-        Raises BundleError where a network fails at the very end, after the ends of what was open.
+        Raises BundleError if a network fails on the buffered samples, after yielding the ends of open events.
         """
         if self._finished:
             return
@@ -104,7 +104,7 @@ class StreamProcessor:
         yield from self.detector.close(end_reason)
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
-        """Yield what the stream's next block completes. Raises SourceError where it holds what no sound can be."""
+        """Process the next block and yield its results. Raises SourceError for samples that cannot be sound."""
         block, beyond_samples = self._checked(block)
         self._keep_time(block)
         self.heard_samples += len(block.samples)
@@ -117,18 +117,18 @@ class StreamProcessor:
             yield from self.detector.push(resampled)
 
     def _checked(self, block: Block) -> tuple[Block, int]:
-        """The block within full scale, and how many samples had to be cut for that, counted at 16 kHz."""
+        """Return the block limited to full scale, and the number of clipped samples, counted at 16 kHz."""
         if (bad := first_nonsense(block.samples)) is not None:
             raise SourceError(
                 f"sample {block.first_sample + bad} of the source is {block.samples[bad]:g}, not a number between -1 and 1; "
-                f"see to the form in which it gives sound"
+                f"check its sample format"
             )
         if self.source.live:
             samples, beyond = within_full_scale(block.samples)
             self._beyond_samples += beyond
             block = block if not beyond else replace(block, samples=samples)
         else:
-            # A recording is cut by its reader, which knows whether it is one of floating-point numbers.
+            # The reader of a recording clips it, since it knows whether the format is floating-point.
             self._beyond_samples = getattr(self.source, "clipped_samples", 0)
         new, self._counted_samples = self._beyond_samples - self._counted_samples, self._beyond_samples
         return block, new * FRONT_END.sample_rate_hz // self.source.rate_hz

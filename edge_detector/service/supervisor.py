@@ -1,4 +1,4 @@
-"""Keeps one source open: a source that stops is a state, with a reason and a next attempt, and never a stopped service."""
+"""Keeps one source open: a loss becomes a state with a reason and a next attempt, and never stops the service."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from edge_detector.types import Block, SourceState
 
 @dataclass(frozen=True, slots=True)
 class SupervisorTimeouts:
-    """How patient a keeper is, in seconds.
+    """Timeouts of a supervisor, in seconds.
 
     Attributes:
-        first_delay: before the first new attempt; doubled from attempt to attempt up to `longest_delay`, and jittered.
-        open, close: an opening or closing that takes longer hangs.
-        stall: without a block for this long a healthy source is stalled ...
-        lost: ... and for this long, lost, if it has not said so itself.
-        steady: a source that was healthy for this long begins with `first_delay` again when it is lost.
+        first_delay: before the first new attempt; doubled at each attempt up to `longest_delay`, with jitter.
+        open, close: an opening or closing that takes longer counts as hung.
+        stall: a healthy source without a block for this long is stalled.
+        lost: a source without a block for this long is lost, unless it reported that earlier.
+        steady: a source healthy for this long restarts at `first_delay` when it is lost.
 
     """
 
@@ -37,9 +37,9 @@ class SupervisorTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened:
-    """A new stream begins: every block until the next `Opened` is `source`'s, counted from its own sample 0.
+    """A new stream: every block until the next `StreamOpened` belongs to `source`, counted from its own sample 0.
 
-    Blocks come from the keeper, and it is the keeper that closes; `source` is here for its rate, stream id and waiting sound.
+    The supervisor reads and closes `source`; use it only for its rate, stream id and waiting sound.
     """
 
     source: Source
@@ -47,14 +47,14 @@ class StreamOpened:
 
 @dataclass(frozen=True, slots=True)
 class SourceStateChange:
-    """The source is in another state, or in the same one for another reason.
+    """A change of the source's state, or of its reason.
 
     Attributes:
-        state: "starting" until the first attempt has succeeded or failed; "healthy" while blocks come; "stalled", open and
-            briefly without one; "reconnecting", closed and tried again and again; "failed", beyond the keeper's help: an
-            opening or closing that hangs, or a recording that cannot be read.
+        state: "starting" until the first attempt has succeeded or failed; "healthy" while blocks arrive; "stalled", open and
+            briefly without one; "reconnecting", closed and retried; "failed", not recoverable by the supervisor: an opening
+            or closing that hangs, or a recording that cannot be read.
         reason: one sentence for people; None where nothing is wrong.
-        since_seconds: when the state was entered, by the keeper's clock.
+        since_seconds: when the state was entered, by the supervisor's clock.
 
     """
 
@@ -64,7 +64,7 @@ class SourceStateChange:
 
     @property
     def stream_is_over(self) -> bool:
-        """Whether the events of the last stream must end now."""
+        """Whether the events of the last stream must end."""
         return self.state in ("reconnecting", "failed")
 
 
@@ -75,25 +75,25 @@ T = TypeVar("T")
 
 
 class Start(Protocol):
-    """Runs what may hang elsewhere, so that whoever listens does not hang with it."""
+    """Runs calls that may hang on another thread."""
 
     def __call__(self, call: Callable[[], T], name: str, /) -> Future[T]:
         """Start `call` and return at once."""
 
 
 class SourceSupervisor:
-    """Opens a source, hands out its blocks, and opens it again when it is lost. One thread calls `step` and `close`.
+    """Opens a source, returns its blocks, and reopens it after a loss. One thread calls `step` and `close`.
 
     Args:
         name: for the names of threads.
-        open_source: opens the source anew; raises EdgeDetectorError. Called by `start`, as is the source's own `close`.
+        open_source: opens the source; raises EdgeDetectorError. Runs through `start`, as does the source's `close`.
         start: runs a call on another thread.
         clock: seconds, monotonic.
-        pause: waits for so many seconds; used while there is nothing to listen to.
+        pause: sleeps for a number of seconds; used while no source is open.
         random: a number from 0 to 1.
-        reopens: whether it is worth trying again: a microphone may be plugged in, a recording will not get better.
-        devices: any value that changes when hardware comes or goes; a change while waiting means an attempt at once.
-        times: how patient to be.
+        reopens: whether to retry after a loss: true for a device or stream, false for a recording.
+        devices: any value that changes with the connected hardware; a change while waiting brings the next attempt forward.
+        times: the timeouts.
 
     """
 
@@ -135,35 +135,35 @@ class SourceSupervisor:
 
     @property
     def change(self) -> SourceStateChange:
-        """The state now."""
+        """The current state."""
         return SourceStateChange(self._state, self._reason, self._since)
 
     @property
     def ended(self) -> bool:
-        """True once nothing will ever come again: closed, heard to its end, or a recording that cannot be read."""
+        """Whether no event will follow: closed, read to its end, or an unreadable recording."""
         return self._ended and not self._pending
 
     @property
     def waiting_seconds(self) -> float:
-        """How much sound waits to be read."""
+        """Duration of the sound waiting to be read."""
         return self._source.waiting_seconds if self._source is not None else 0.0
 
     @property
     def overdue(self) -> bool:
-        """Whether an opening or closing hangs: only a new process can cure that, so the watchdog must not be fed."""
+        """Whether an opening or closing hangs; only a restart cures that, so the watchdog must not be fed."""
         if self._opening is None and self._closing is None:
             return False
         deadline = self._times.open if self._opening is not None else self._times.close
         return self._clock() - self._job_since > deadline
 
     def step(self, timeout_seconds: float) -> SourceEvent | None:
-        """The next block or piece of news, or None if none came in time. Never takes much longer than the timeout."""
+        """Return the next event, or None after the timeout. Never blocks much longer than that."""
         if not self._pending:
             self._advance(timeout_seconds)
         return self._pending.popleft() if self._pending else None
 
     def fail(self, reason: str) -> None:
-        """Take the stream for lost: whoever hears it can make nothing of it."""
+        """Treat the stream as lost, since its sound cannot be processed."""
         self._pending.clear()
         if self._source is not None:
             self._lose(self._source, reason)
@@ -171,18 +171,18 @@ class SourceSupervisor:
             self._give_up_or_retry(reason)
 
     def close(self) -> None:
-        """Let go of the source, without waiting for it; may be called again."""
+        """Close the source without waiting for it. May be called again."""
         self._ended = True
         self._pending.clear()
         self._next_attempt_at = None
         if self._opening is not None:
-            # It may still succeed, with nobody left to take what it opened.
+            # An opening that still succeeds must be closed again.
             self._opening.add_done_callback(_close_unwanted)
         if self._source is not None:
             self._begin_closing(self._source)
 
     def wait_closed(self, timeout_seconds: float) -> bool:
-        """After `close`: wait until the device is let go; False if that takes longer."""
+        """Wait for the device to close, after `close`; False if that takes longer."""
         if self._opening is not None:
             return bool(wait([self._opening], timeout_seconds).done)
         return self._closing is None or bool(wait([self._closing], timeout_seconds).done)
@@ -218,9 +218,9 @@ class SourceSupervisor:
         elif source.ended:
             self._lose(source, "the stream has ended")
         elif source.live:
-            self._judge_silence(source, now - self._last_block_at)
+            self._check_stall(source, now - self._last_block_at)
 
-    def _judge_silence(self, source: Source, seconds: float) -> None:
+    def _check_stall(self, source: Source, seconds: float) -> None:
         if seconds > self._times.lost:
             self._lose(source, f"no sound came for {seconds:.1f} s")
         elif seconds > self._times.stall and self._state == "healthy":
@@ -247,14 +247,14 @@ class SourceSupervisor:
         self._closing = self._start(source.close, f"close {self._name}")
 
     def _await_closing(self, closing: Future[None], timeout_seconds: float) -> None:
-        if self._is_done(closing, timeout_seconds, "letting it go"):
+        if self._is_done(closing, timeout_seconds, "closing it"):
             self._closing = None
             closing.result()
 
     def _await_next_attempt(self, at: float, timeout_seconds: float) -> None:
         now = self._clock()
         if (devices := self._devices()) != self._devices_seen:
-            # What was plugged in may need a moment to be ready, so several quick attempts follow.
+            # A device just plugged in may need a moment to be ready, so several quick attempts follow.
             self._devices_seen = devices
             self._backoff.reset()
             at = self._next_attempt_at = min(at, now + self._backoff.next_seconds())
@@ -281,13 +281,13 @@ class SourceSupervisor:
         if not job.done():
             wait([job], timeout_seconds)
         if not job.done() and self.overdue and self._state != "failed":
-            self._enter("failed", f"{what} hangs; the sound system or this program must be started again")
+            self._enter("failed", f"{what} hangs; restart the sound system or this program")
         return job.done()
 
     def _enter(self, state: SourceState, reason: str | None) -> None:
         if state != self._state:
             self._since = self._clock()
-        # The same reason with other numbers is no news: a port, a process id, how many seconds it took.
+        # Reasons that differ only in numbers (port, process id, seconds) count as the same.
         if state != self._state or gist(reason or "") != gist(self._reason or ""):
             self._state, self._reason = state, reason
             self._pending.append(self.change)

@@ -1,4 +1,4 @@
-"""systemd's notification protocol: one datagram per message. By hand, since it is shorter than depending on a package."""
+"""systemd's notification protocol (sd_notify), one datagram per message."""
 
 import logging
 import os
@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 LOG = logging.getLogger(__name__)
 
 WATCHDOG_SECONDS = 1.0
-"""So often at most, or four times in the time that systemd gives."""
+"""Longest interval between watchdog messages; a quarter of WATCHDOG_USEC if that is shorter."""
 
 
 class Notifier:
-    """Tells systemd, if it started us. Never waits and never raises: whether it is heard must not matter to the service.
+    """Sends notifications to systemd if it started this process. Never blocks and never raises.
 
     Args:
-        environment: says where systemd listens, and how often it wants to hear from us.
+        environment: NOTIFY_SOCKET and WATCHDOG_USEC.
         clock: seconds, monotonic.
 
     """
@@ -29,7 +29,7 @@ class Notifier:
         self._lost = False
 
     def __call__(self, *lines: str) -> None:
-        """Send "READY=1", "STATUS=…", "WATCHDOG=1", "STOPPING=1"; what finds no room is sent with the next message."""
+        """Send "READY=1", "STATUS=…", "WATCHDOG=1", "STOPPING=1"; lines that could not be sent go with the next message."""
         address = self._environment.get("NOTIFY_SOCKET")
         if not address or (lines == ("WATCHDOG=1",) and not self._feeding_is_due()):
             return
@@ -37,12 +37,12 @@ class Notifier:
         if self._send("\n".join(self._unsent.values()), "\0" + address[1:] if address.startswith("@") else address):
             self._unsent.clear()
         else:
-            # A sign of life that comes late would be a lie.
+            # A late watchdog message would report a liveness that is no longer checked.
             self._unsent.pop("WATCHDOG", None)
 
     def _feeding_is_due(self) -> bool:
-        wanted = self._environment.get("WATCHDOG_USEC", "")
-        seconds = min(WATCHDOG_SECONDS, int(wanted) / 4e6) if wanted.isdecimal() else WATCHDOG_SECONDS
+        interval = self._environment.get("WATCHDOG_USEC", "")
+        seconds = min(WATCHDOG_SECONDS, int(interval) / 4e6) if interval.isdecimal() else WATCHDOG_SECONDS
         now = self._clock()
         if self._fed_at is not None and now - self._fed_at < seconds:
             return False
@@ -55,7 +55,7 @@ class Notifier:
                 channel.sendto(text.encode(), address)
         except OSError as error:
             if not self._lost:
-                LOG.warning("systemd cannot be told how the service is: %s", error.strerror or error)
+                LOG.warning("systemd notifications cannot be sent: %s", error.strerror or error)
             self._lost = True
             return False
         self._lost = False
@@ -63,4 +63,4 @@ class Notifier:
 
 
 notify = Notifier(os.environ, time.monotonic)
-"""Tells the systemd that started this process."""
+"""Notifies the systemd that started this process."""

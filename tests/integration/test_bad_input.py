@@ -102,7 +102,7 @@ def test_an_unknown_microphone_name_lists_those_there_are(microphone: FakeMicrop
 def test_a_bundle_whose_network_gives_no_probabilities_is_refused_before_any_sound(tmp_path: Path, value: float) -> None:
     bundle = signed_bundle(tmp_path / "bundle", {SEQUENCE: sequence_of(value)})
     result = edge_detector("listen", wav(tmp_path / "noise.wav", noise(3)), "--json", "--bundle", bundle)
-    assert_one_sentence(result, 1, "the sequence model gives", "which is no probability")
+    assert_one_sentence(result, 1, "the sequence model gives", "which is not a probability")
     assert not result.stdout
 
 

@@ -65,7 +65,7 @@ def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broke
         assert process.wait(10) == 0
         assert process.stderr is not None
         said = process.stderr.read()
-        assert "was reread; taken over: strictness, [class.rain]" in said
+        assert "was reloaded; applied: strictness, [class.rain]" in said
         assert said.count("was not reread") == 2
     assert {item["lost_samples"] for item in inbox.json("probabilities")} == {0}
     assert [item["seq"] for item in inbox.json("probabilities")] == list(range(len(inbox.json("probabilities"))))

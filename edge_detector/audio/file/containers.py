@@ -1,6 +1,6 @@
-"""What a recording's container says about its bytes: whether some are missing, damaged, or a second recording follows.
+"""Container checks of audio files: missing bytes, damaged bytes, and several recordings in one file.
 
-libsndfile decodes the first recording of a file and stops without a word; it does not tell a cut file from a whole one either.
+libsndfile silently stops after the first recording of a file, and does not detect truncated files.
 """
 
 import re
@@ -16,13 +16,13 @@ _BEGINS, _ENDS = 2, 4
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 _FLAC_START = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
-"""The marker and the header of the block that must follow it: 8 bytes that compressed sound does not hold by chance."""
+"""The marker and the header of the block after it: 8 bytes, unlikely in compressed sound."""
 _FLAC_START_BYTES = 8
 
 _CHUNKED = {(b"RIFF", b"WAVE"): "little", (b"RIFX", b"WAVE"): "big", (b"FORM", b"AIFF"): "big", (b"FORM", b"AIFC"): "big"}
 _SMALLEST_CHUNKED = 36
 _SIZES_OF_STREAMS = tuple(range(31, 65))
-"""A program that writes to a pipe does not know the size; it takes a power of two, or a little less or more."""
+"""Exponents of placeholder sizes: a program that writes to a pipe gives about a power of two for the unknown size."""
 _NEAR_BYTES = 1 << 16
 
 _ID3, _ID3_BYTES = b"ID3", 10
@@ -33,13 +33,13 @@ _HAS_FRAMES, _HAS_BYTES = 1, 2
 
 @dataclass(slots=True)
 class Layout:
-    """How a file is made up.
+    """Layout of a file.
 
     Attributes:
-        parts: first byte and the one past the last of each recording in it; a single one is the whole file.
-        cut: its end is missing.
-        damaged: bytes in its middle are missing or wrong.
-        counts_frames: it says how many samples it holds, so that fewer are a sign of damage.
+        parts: first byte and end of each recording in the file; a single one is the whole file.
+        cut: the end of the file is missing.
+        damaged: bytes in the middle are missing or wrong.
+        counts_frames: the header counts the samples, so that fewer mean damage.
 
     """
 
@@ -50,12 +50,12 @@ class Layout:
 
 
 def is_size_of_stream(size: int) -> bool:
-    """Whether a size in a header only says that it was not known when the header was written."""
+    """Return whether a size in a header is a placeholder for an unknown size."""
     return size == 0 or any(abs(size - (1 << bits)) <= _NEAR_BYTES for bits in _SIZES_OF_STREAMS)
 
 
 def layout_of(file: BinaryIO, size: int) -> Layout:
-    """The layout of a file of `size` bytes; whatever is not known here is one whole recording."""
+    """Determine the layout of a file of `size` bytes; an unknown container counts as one complete recording."""
     start = _after_id3(file, 0)
     head = _at(file, start, 12)
     if head.startswith(_OGG):
@@ -64,7 +64,7 @@ def layout_of(file: BinaryIO, size: int) -> Layout:
         return _flac(file, start, size)
     if (head[:4], head[8:]) in _CHUNKED:
         return _chunked(file, start, size)
-    if len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE2:  # noqa: PLR2004 - eleven bits are set where a frame of MPEG begins
+    if len(head) > 1 and head[0] == 0xFF and head[1] >= 0xE2:  # noqa: PLR2004 - an MPEG frame begins with eleven set bits
         return _mp3(file, start, size)
     return Layout([(0, size)])
 
@@ -85,11 +85,11 @@ def _after_id3(file: BinaryIO, position: int) -> int:
 
 @dataclass(slots=True)
 class _Streams:
-    """The logical streams of a link of an Ogg chain: the number of the newest page of each."""
+    """Logical streams of one link of an Ogg chain: the newest page number of each, and those not ended."""
 
     newest: dict[bytes, int] = field(default_factory=dict)
     running: set[bytes] = field(default_factory=set)
-    all_began: bool = False
+    has_data: bool = False
 
 
 def _ogg(file: BinaryIO, position: int, size: int) -> Layout:
@@ -100,18 +100,18 @@ def _ogg(file: BinaryIO, position: int, size: int) -> Layout:
         if page is None:
             following = _next_page(file, position + 1)
             if following is None:
-                # Something else may stand behind the last page; a page of which the rest is missing is a cut.
+                # Other data may follow the last page; an incomplete page means a truncated file.
                 layout.cut = layout.cut or _at(file, position, 4) == _OGG
                 break
             layout.damaged = layout.damaged or bool(streams.running)
             position = following
             continue
-        flags, serial, number, length, whole = page
-        layout.damaged = layout.damaged or not whole
-        if flags & _BEGINS and streams.all_began:
+        flags, serial, number, length, intact = page
+        layout.damaged = layout.damaged or not intact
+        if flags & _BEGINS and streams.has_data:
             starts.append(position)
             streams = _Streams()
-        streams.all_began = not flags & _BEGINS
+        streams.has_data = not flags & _BEGINS
         before = streams.newest.get(serial)
         layout.damaged = layout.damaged or (before is not None and number != before + 1 & 0xFFFFFFFF)
         streams.newest[serial] = number
@@ -123,7 +123,7 @@ def _ogg(file: BinaryIO, position: int, size: int) -> Layout:
 
 
 def _page(file: BinaryIO, position: int) -> tuple[int, bytes, int, int, bool] | None:
-    """Flags, serial, number, length and whether the checksum is right of the page that begins there; None without one."""
+    """Read the page at `position`: flags, serial, number, length, whether its checksum matches; None if there is no page."""
     header = _at(file, position, _OGG_HEADER_BYTES)
     if len(header) < _OGG_HEADER_BYTES or not header.startswith(_OGG):
         return None
@@ -132,10 +132,10 @@ def _page(file: BinaryIO, position: int) -> tuple[int, bytes, int, int, bool] | 
     if len(lengths) < header[26] or len(body) < sum(lengths):
         return None
     page = header[:22] + bytes(4) + header[26:] + lengths + body
-    # Ogg's checksum takes bits from the other end than zlib's, and neither begins nor ends with ones.
+    # Ogg's CRC has the bit order reversed from zlib's, initial value 0 and no final inversion.
     register = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    whole = int(f"{register:032b}"[::-1], 2) == int.from_bytes(header[22:26], "little")
-    return header[5], header[14:18], int.from_bytes(header[18:22], "little"), len(page), whole
+    intact = int(f"{register:032b}"[::-1], 2) == int.from_bytes(header[22:26], "little")
+    return header[5], header[14:18], int.from_bytes(header[18:22], "little"), len(page), intact
 
 
 def _next_page(file: BinaryIO, position: int) -> int | None:
@@ -179,7 +179,7 @@ def _kind(head: bytes) -> tuple[bytes, bytes]:
 
 
 def _mp3(file: BinaryIO, position: int, size: int) -> Layout:
-    """Where each recording says how many bytes it has; one that does not is decoded to the end of the file."""
+    """Split by the byte counts of Xing headers; a recording without one extends to the end of the file."""
     starts = [0]
     while True:
         found = _XING.match(_at(file, position, _MP3_HEADER_BYTES))
@@ -200,7 +200,7 @@ def _ranges(starts: list[int], size: int) -> list[tuple[int, int]]:
 
 
 def _is_mp3_frame(head: bytes) -> bool:
-    """Whether a frame of MPEG audio can begin with these bytes: no field has a value that is not used."""
+    """Return whether these bytes are a valid MPEG audio frame header: no field has a reserved value."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE2:  # noqa: PLR2004 - as in layout_of
         return False
     version, layer, bit_rate, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3

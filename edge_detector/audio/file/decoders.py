@@ -1,4 +1,4 @@
-"""What turns a recording's bytes into samples: libsndfile, and ffmpeg for the containers that libsndfile does not know."""
+"""Decoders of audio files: libsndfile, and ffmpeg for containers that libsndfile does not support."""
 
 import io
 import os
@@ -22,24 +22,24 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
 DECODE_SAMPLES = 16_384
-"""Always decoded in this size and cut afterwards: libsndfile's MP3 samples differ in the last bit with the size asked for."""
+"""Fixed read size: the last bit of libsndfile's MP3 samples depends on the size of the read."""
 
 _UNKNOWN_FRAMES = 2**63 - 1
-_MP3_FRAMES_AMISS = 5_760
-"""A header of an MP3 may count a few frames of 1152 samples too many."""
+_MP3_FRAMES_TOLERANCE = 5_760
+"""An MP3 header may count a few frames of 1152 samples too many."""
 
 _SIZE_NOTE = re.compile(
     r"^ *(data|SSND|BODY|Data Size|Data length|riff|Riff size)\b *:? *(\d+) (?:\()?should be (\d+)", re.MULTILINE
 )
-"""What libsndfile notes in its log about a size in a header: what it is, and what it should be by the size of the file."""
+"""Entry in libsndfile's log for a wrong size in a header: the size, and the size that fits the file."""
 
 FOREIGN_SUFFIXES = frozenset({".m4a", ".aac", ".mp4", ".m4b", ".mov", ".3gp", ".amr", ".wma", ".webm", ".mka", ".mkv", ".caf"})
-"""What telephones and browsers record, and libsndfile does not read."""
+"""Formats of phones and browsers that libsndfile does not support."""
 _FOREIGN_CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,aac,amr,amrnb,amrwb,caf,ac3,eac3,dts,ape,wv,tta,tak,mpc,mpc8,avi,flv,mpegts,mpeg,rm,"
     "wav,ogg,flac,mp3,aiff,au,w64,dsf"
 )
-"""ffmpeg opens nothing else: a playlist, whatever its name, could name other files of this machine."""
+"""Formats that ffmpeg may open: a playlist could refer to other files of this machine."""
 _FOREIGN = re.compile(
     rb"\A(?:....ftyp|....moov|....mdat|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75|\xff[\xf1\xf9]|#!AMR|caff|\x0b\x77|wvpk|MAC |TTA1|"
     rb"FLV\x01|\x47.{187}\x47|\x00\x00\x01\xba|\.RMF|DSD |MPCK|MP\+|tBaK|RIFF....WAVE|RIFF....AVI |OggS|FORM....AIFC)",
@@ -47,20 +47,20 @@ _FOREIGN = re.compile(
 )
 _FOREIGN_HEAD_BYTES = 189
 _FFMPEG_SECONDS = 30.0
-_WORDS_BYTES = 65_536
+_MAX_STDERR_BYTES = 65_536
 _LAST_LINES = 2
 _ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\]")
 
-_native_words = threading.Lock()
+_stderr_lock = threading.Lock()
 
 
 class Decoder(Protocol):
     """Decodes one recording from its beginning to its end.
 
     Attributes:
-        rate_hz, channels: of the samples given out.
-        is_float: the file holds floating-point numbers, which may be anything.
-        counted: frames given out so far.
+        rate_hz, channels: of the decoded samples.
+        is_float: the file holds floating-point samples, of any value.
+        counted: frames decoded so far.
 
     """
 
@@ -70,14 +70,14 @@ class Decoder(Protocol):
     counted: int
 
     def read(self) -> Float32:
-        """The next frames, float32 (n, channels); none at the end. Raises SourceError where the recording is damaged."""
+        """Decode the next frames, float32 (n, channels); none at the end. Raises SourceError if the recording is damaged."""
 
     def close(self) -> None:
-        """Let go of the file; may be called again."""
+        """Close the file; may be called again."""
 
 
 def open_recording(path: Path) -> tuple[Decoder, bool]:
-    """A decoder of the first sample on, and whether the end of the recording is missing. Raises SourceError, OSError."""
+    """Open a decoder at the first sample; also return whether the end is missing. Raises SourceError, OSError."""
     with path.open("rb") as file:
         layout = layout_of(file, os.fstat(file.fileno()).st_size)
         head = _head(file)
@@ -89,7 +89,7 @@ def open_recording(path: Path) -> tuple[Decoder, bool]:
         if shutil.which("ffmpeg") is None:
             raise SourceError(
                 f"{path} is not audio that can be read without ffmpeg: {_reason(error)}; apt-get install ffmpeg, "
-                f"or convert it where there is one: ffmpeg -i {path.name} {path.stem}.wav"
+                f"or convert it on another machine: ffmpeg -i {path.name} {path.stem}.wav"
             ) from error
         return FfmpegDecoder(path), False
     return decoder, layout.cut or decoder.cut
@@ -100,25 +100,25 @@ def _head(file: BinaryIO) -> bytes:
     return file.read(_FOREIGN_HEAD_BYTES)
 
 
-class _Straight(soundfile.SoundFile):  # type: ignore[misc]
-    """Reads from front to back. The class it is made of seeks after each read, which fails in FLAC and damages MP3."""
+class _SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
+    """Sequential reader. The base class seeks after each read, which fails in FLAC and corrupts MP3."""
 
     def seekable(self) -> bool:
         return False
 
 
 class SndfileDecoder:
-    """By libsndfile: a whole file, or the recordings that were joined in one, one after the other.
+    """libsndfile decoder of a whole file, or of the concatenated recordings in it, in order.
 
     Raises:
-        soundfile.SoundFileError: it is not audio that libsndfile reads.
+        soundfile.SoundFileError: libsndfile does not support the file.
 
     """
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._path, self._layout = path, layout
         self._parts = iter(layout.parts)
-        self._bytes: _Part | None = None
+        self._bytes: _FileRange | None = None
         self._file = self._open_next(next(self._parts))
         self._frames = self._part_frames()
         self._read_frames = 0
@@ -129,7 +129,7 @@ class SndfileDecoder:
         self.cut = _is_cut(self._file)
 
     def read(self) -> Float32:
-        """The next frames, float32 (n, channels); none at the end."""
+        """Decode the next frames, float32 (n, channels); none at the end."""
         while True:
             frames = self._decode()
             if len(frames):
@@ -138,12 +138,12 @@ class SndfileDecoder:
                 return frames
             self._count_missing()
             if (part := next(self._parts, None)) is None:
-                self._refuse_loss()
+                self._reject_loss()
                 return frames
-            self._go_on(part)
+            self._continue_with(part)
 
     def close(self) -> None:
-        """Let go of the file; may be called again."""
+        """Close the file; may be called again."""
         self._file.close()
         if self._bytes is not None:
             self._bytes.close()
@@ -152,19 +152,19 @@ class SndfileDecoder:
         wanted = DECODE_SAMPLES if self._frames is None else min(DECODE_SAMPLES, self._frames - self._read_frames)
         if wanted <= 0:
             return np.zeros((0, self.channels), np.float32)
-        with _hushed():
+        with _quiet_stderr():
             try:
                 frames: Float32 = self._file.read(wanted, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
                 raise SourceError(f"{self._path} is damaged after sample {self.counted}: {_reason(error)}") from error
         return frames
 
-    def _open_next(self, part: tuple[int, int]) -> _Straight:
-        with _hushed():
+    def _open_next(self, part: tuple[int, int]) -> _SequentialSoundFile:
+        with _quiet_stderr():
             if len(self._layout.parts) == 1:
-                return _Straight(os.fsencode(self._path))
-            self._bytes = _Part(self._path, *part)
-            return _Straight(self._bytes)
+                return _SequentialSoundFile(os.fsencode(self._path))
+            self._bytes = _FileRange(self._path, *part)
+            return _SequentialSoundFile(self._bytes)
 
     def _part_frames(self) -> int | None:
         return None if self._file.frames == _UNKNOWN_FRAMES or self._is_estimate() else int(self._file.frames)
@@ -174,11 +174,11 @@ class SndfileDecoder:
 
     def _count_missing(self) -> None:
         missing = 0 if self._frames is None else self._frames - self._read_frames
-        if self._file.format == "MP3" and missing <= _MP3_FRAMES_AMISS:
+        if self._file.format == "MP3" and missing <= _MP3_FRAMES_TOLERANCE:
             missing = 0
         self._missing += missing
 
-    def _go_on(self, part: tuple[int, int]) -> None:
+    def _continue_with(self, part: tuple[int, int]) -> None:
         self.close()
         try:
             self._file = self._open_next(part)
@@ -186,20 +186,20 @@ class SndfileDecoder:
             raise SourceError(f"{self._path} is damaged after sample {self.counted}: {_reason(error)}") from error
         if (rate_hz := int(self._file.samplerate)) != self.rate_hz:
             raise SourceError(
-                f"{self._path} goes on at {rate_hz} Hz after sample {self.counted}, and began at {self.rate_hz} Hz; cut it there"
+                f"{self._path} continues at {rate_hz} Hz after sample {self.counted}, not at {self.rate_hz} Hz; cut it there"
             )
         self.channels = int(self._file.channels)
         self._frames, self._read_frames = self._part_frames(), 0
 
-    def _refuse_loss(self) -> None:
-        # What is missing at the end of a cut recording is not damage, and has been told before.
+    def _reject_loss(self) -> None:
+        # A missing end is reported as truncation, not as damage.
         if self._layout.damaged or (self._missing > 0 and not self._layout.cut):
             lost = f"{self._missing / self.rate_hz:.2f} s of it" if self._missing > 0 else "a part of it"
             raise SourceError(f"{self._path} is damaged: {lost} cannot be decoded; get it again, or leave it out")
 
 
 class FfmpegDecoder:
-    """By ffmpeg in a process of its own: 16 kHz, mono. Raises SourceError where that cannot decode it either."""
+    """Decoder by an ffmpeg process: 16 kHz, mono. Raises SourceError if ffmpeg cannot decode the file either."""
 
     rate_hz = FRONT_END.sample_rate_hz
     channels = 1
@@ -215,57 +215,57 @@ class FfmpegDecoder:
             "-format_whitelist", _FOREIGN_CONTAINERS, "-i", os.fsencode(f"file:{path.absolute()}"),
             "-map", "0:a:0", "-ac", "1", "-ar", str(self.rate_hz), "-f", "s16le", "pipe:1",
         ]  # fmt: skip
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the decoder
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the decoder
         try:
-            # Nothing of our environment is for a program that decodes what anybody may have sent.
+            # No environment variables for a program that decodes untrusted data.
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program; the path is one argument and begins with file:
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._words, bufsize=0,
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr, bufsize=0,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}, start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            self._words.close()
+            self._stderr.close()
             raise SourceError(f"{path} cannot be read: ffmpeg cannot be run: {error.strerror}") from error
         if self._process.stdout is None:
             raise AssertionError
         self._sound = self._process.stdout
 
     def read(self) -> Float32:
-        """The next frames, float32 (n, 1); none at the end."""
+        """Decode the next frames, float32 (n, 1); none at the end."""
         while not self._ended:
             if not select.select([self._sound], [], [], _FFMPEG_SECONDS)[0]:
-                raise SourceError(f"{self._path} cannot be read: ffmpeg gave nothing for {_FFMPEG_SECONDS:g} s")
+                raise SourceError(f"{self._path} cannot be read: ffmpeg delivered nothing for {_FFMPEG_SECONDS:g} s")
             data = os.read(self._sound.fileno(), 2 * DECODE_SAMPLES)
             if not data:
                 self._end()
             data = self._carry + data
-            whole = len(data) - len(data) % 2
-            self._carry = data[whole:]
-            if whole:
-                self.counted += whole // 2
-                return (np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32_768.0)).reshape(-1, 1)
+            complete = len(data) - len(data) % 2
+            self._carry = data[complete:]
+            if complete:
+                self.counted += complete // 2
+                return (np.frombuffer(data[:complete], "<i2").astype(np.float32) / np.float32(32_768.0)).reshape(-1, 1)
         return np.zeros((0, 1), np.float32)
 
     def close(self) -> None:
-        """End the program; may be called again."""
+        """Kill ffmpeg and close its files; may be called again."""
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
         self._sound.close()
-        self._words.close()
+        self._stderr.close()
 
     def _end(self) -> None:
         self._ended = True
         code = self._process.wait()
-        self._words.seek(0)
-        lines = self._words.read(_WORDS_BYTES).decode(errors="replace").splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read(_MAX_STDERR_BYTES).decode(errors="replace").splitlines()
         if code or lines:
-            what = f"is damaged after sample {self.counted}" if self.counted else "is not audio that can be read"
-            said = "; ".join(_ADDRESS.sub("", line).strip() for line in lines[-_LAST_LINES:]) or f"ffmpeg ended with {code}"
-            raise SourceError(f"{self._path} {what}: {said.replace(f'file:{self._path.absolute()}: ', '')}")
+            problem = f"is damaged after sample {self.counted}" if self.counted else "is not audio that can be read"
+            reason = "; ".join(_ADDRESS.sub("", line).strip() for line in lines[-_LAST_LINES:]) or f"ffmpeg ended with {code}"
+            raise SourceError(f"{self._path} {problem}: {reason.replace(f'file:{self._path.absolute()}: ', '')}")
 
 
-class _Part(io.RawIOBase):
-    """Some bytes of a file as a file of its own."""
+class _FileRange(io.RawIOBase):
+    """A byte range of a file as a file object."""
 
     def __init__(self, path: Path, first: int, end: int) -> None:
         self._file = path.open("rb", buffering=0)
@@ -287,7 +287,7 @@ class _Part(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - Buffer has a name from Python 3.12 on
         view = memoryview(buffer).cast("B")
-        # An exception would be printed by the library that calls this, and be lost.
+        # The calling library prints exceptions and drops them.
         with suppress(OSError):
             self._file.seek(self._first + self._position)
             read = self._file.readinto(view[: max(0, self._size - self._position)])
@@ -301,25 +301,25 @@ class _Part(io.RawIOBase):
 
 
 def _is_cut(file: soundfile.SoundFile) -> bool:
-    """Whether a header promises more bytes than there are; libsndfile keeps what it finds about that in a log."""
+    """Return whether a header declares more bytes than there are, according to libsndfile's log."""
     _, _, log = file.extra_info.partition("\nLength")
-    # Of the two sizes of WAV and AIFF, that of the samples tells; the formats with larger sizes note only the whole.
+    # Either size may be wrong: WAV and AIFF log that of the samples, formats with larger sizes only that of the file.
     return any(int(found[3]) < int(found[2]) and not is_size_of_stream(int(found[2])) for found in _SIZE_NOTE.finditer(log))
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Without what libmpg123 writes to descriptor 2. Our own words go elsewhere, see `streams`; one thread at a time."""
-    with _native_words:
+def _quiet_stderr() -> Iterator[None]:
+    """Discard what libmpg123 writes to descriptor 2; this program writes elsewhere, see `streams`. One thread at a time."""
+    with _stderr_lock:
         try:
             kept = os.dup(2)
         except OSError:
             yield
             return
         try:
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, 2)
-            os.close(nothing)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 2)
+            os.close(null)
             yield
         finally:
             os.dup2(kept, 2)

@@ -1,4 +1,4 @@
-"""Audio files: WAV, FLAC, Ogg, MP3, AIFF and more, any rate, width and number of channels; M4A and others through ffmpeg."""
+"""Audio file source: WAV, FLAC, Ogg, MP3, AIFF and more, any rate, width and channel count; M4A and others by ffmpeg."""
 
 import errno
 import hashlib
@@ -22,21 +22,21 @@ HIGHEST_RATE_HZ = 384_000
 
 _STREAM_ID_CHARACTERS = 12
 _CANCELLED_SHARE = 1e-4
-"""Of the channels' energy: with less left in their mean, one is the other upside down."""
+"""Share of the channels' energy below which their mean counts as cancelled: one channel is the other inverted."""
 
 MAX_GAPS_BYTES = 16_000_000
-"""A gap a second for two days."""
+"""One gap per second for two days."""
 
 
 class AudioFile:
-    """A recording as a source: mono by the mean of all channels, 16-bit samples exactly int16 / 32768.
+    """An audio file as a source: mono by the mean of all channels, 16-bit samples exactly int16 / 32768.
 
-    Gaps noted beside the file (see `core.gaps`) are given out as the live source gave them.
+    Gaps listed beside the file (see `audio.gaps`) are reproduced as in the live source.
 
     Args:
-        path: the file. Everything that can be wrong with it is found here, before the first block. Raises SourceError.
-        block_samples: size of every block but the last, and those that end at a gap.
-        real_time: give each block no earlier than a microphone would, by `clock`, waiting with `wait`; both in seconds.
+        path: the file; it is checked here, before the first block. Raises SourceError.
+        block_samples: size of every block but the last and those that end at a gap.
+        real_time: return each block no earlier than a microphone would, by `clock`, waiting with `wait`; both in seconds.
 
     """
 
@@ -58,7 +58,7 @@ class AudioFile:
         self._real_time, self._clock, self._wait = real_time, clock, wait
         self._started_at: float | None = None
         self.stream_id = _content_id(path)
-        self._gaps = deque(_gaps_beside(path))
+        self._gaps = deque(_read_gaps(path))
         self._fault: SourceError | None = None
         self._delivered_samples = 0
         self._first_sample = 0
@@ -70,11 +70,11 @@ class AudioFile:
             self._decoder, cut = open_recording(path)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-        self.cut = f"{path} is cut: its end is missing; get it again, or write what there is anew with ffmpeg" if cut else None
+        self.cut = f"{path} is truncated: its end is missing; get it again, or re-encode the rest with ffmpeg" if cut else None
         try:
-            self._refuse_bad_rate()
+            self._reject_bad_rate()
             if self._decoder.is_float:
-                self._refuse_bad_samples()
+                self._check_all_samples()
             self._pending = self._decode_first()
         except BaseException:
             self._decoder.close()
@@ -87,26 +87,26 @@ class AudioFile:
 
     @property
     def channels(self) -> int:
-        """Channels of the file, of which the mean is given out."""
+        """Channel count of the file."""
         return self._decoder.channels
 
     @property
     def ended(self) -> bool:
-        """True once the last block has been given out."""
+        """True once the last block has been read."""
         return self._ended
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know about this recording; complete once it has ended."""
+        """Warnings for the user; complete once the file has ended."""
         found = [self.cut] if self.cut is not None else []
         if self.rate_hz < FRONT_END.sample_rate_hz:
             found.append(
-                f"{self._path} is sampled at {self.rate_hz} Hz: above {self.rate_hz // 2} Hz there is nothing to hear, so expect "
+                f"{self._path} is sampled at {self.rate_hz} Hz: it has nothing above {self.rate_hz // 2} Hz, so expect "
                 f"sounds with high frequencies to be missed; {FRONT_END.sample_rate_hz} Hz or more is best"
             )
         if self._beyond_samples:
             found.append(
-                f"{self._path} is clipped: {self._beyond_samples} of its samples are beyond full scale; export it less loud"
+                f"{self._path} is clipped: {self._beyond_samples} of its samples exceed full scale; export it at a lower level"
             )
         if self._ended and self.cancelled is not None:
             found.append(self.cancelled)
@@ -114,16 +114,16 @@ class AudioFile:
 
     @property
     def cancelled(self) -> str | None:
-        """Why nothing is left of sound whose channels are each other upside down; None for any other."""
+        """Error text if the channels cancel each other out; else None."""
         if self._mean_energy >= _CANCELLED_SHARE * self._channel_energy:
             return None
         return (
-            f"the channels of {self._path} cancel each other out, so that nothing is heard; "
-            f"give one of them alone: ffmpeg -i IN.wav -af 'pan=mono|c0=c0' OUT.wav"
+            f"the channels of {self._path} cancel each other out, so nothing can be detected; "
+            f"extract one of them: ffmpeg -i IN.wav -af 'pan=mono|c0=c0' OUT.wav"
         )
 
     def read(self, timeout_seconds: float) -> Block | None:
-        """The next block; None at the end and, in real time, if it is not due within the timeout."""
+        """Read the next block; None at the end and, in real time, if it is not due within the timeout."""
         if self._ended:
             return None
         lost_samples = 0
@@ -137,7 +137,7 @@ class AudioFile:
         first_sample = self._first_sample + lost_samples
         if not self._is_due(first_sample + wanted, timeout_seconds):
             return None
-        samples = self._take(wanted)
+        samples = self._dequeue(wanted)
         if not len(samples) and self._fault is not None:
             raise self._fault
         self._ended = len(samples) < wanted and self._fault is None
@@ -165,7 +165,7 @@ class AudioFile:
             self._wait(min(early_seconds, timeout_seconds))
         return early_seconds <= timeout_seconds
 
-    def _take(self, wanted: int) -> Float32:
+    def _dequeue(self, wanted: int) -> Float32:
         pieces: list[Float32] = []
         while wanted and len(self._pending):
             pieces.append(self._pending[:wanted])
@@ -186,10 +186,10 @@ class AudioFile:
         return samples
 
     def _decode(self) -> Float32:
-        """Mono samples; none at the end, and where the recording is damaged, which is told once all before it was given out."""
+        """Decode mono samples; none at the end. Damage is kept in `_fault`, which `read` raises after the samples before it."""
         try:
             frames = self._decoder.read()
-            self._refuse_nonsense(frames, self._decoder.counted - len(frames))
+            self._reject_invalid(frames, self._decoder.counted - len(frames))
         except SourceError as error:
             self._fault = error
             return np.zeros(0, np.float32)
@@ -200,7 +200,7 @@ class AudioFile:
         if channels == 1:
             mono: Float32 = frames[:, 0]
             return mono
-        # In double the sum of any channels of up to 24 bits is exact. Column by column: mean() takes twice as long.
+        # In double, sums of samples of up to 24 bits are exact. Column by column: mean() takes twice as long.
         total = frames[:, 0].astype(np.float64)
         for channel in range(1, channels):
             total += frames[:, channel]
@@ -209,7 +209,7 @@ class AudioFile:
         self._mean_energy += float(np.vdot(mean, mean))
         return mean
 
-    def _refuse_nonsense(self, frames: Float32, first_frame: int) -> None:
+    def _reject_invalid(self, frames: Float32, first_frame: int) -> None:
         if (bad := first_nonsense(frames)) is not None:
             frame, channel = divmod(bad, frames.shape[1])
             raise SourceError(
@@ -217,25 +217,25 @@ class AudioFile:
                 f"export the recording again"
             )
 
-    def _refuse_bad_rate(self) -> None:
+    def _reject_bad_rate(self) -> None:
         if not LOWEST_RATE_HZ <= self.rate_hz <= HIGHEST_RATE_HZ:
             raise SourceError(
                 f"{self._path} is sampled at {self.rate_hz} Hz; from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz can be used"
             )
 
-    def _refuse_bad_samples(self) -> None:
-        """Look through a file of floating-point numbers before its first block is given out."""
+    def _check_all_samples(self) -> None:
+        """Check all samples of a floating-point file before the first block."""
         decoder, _ = open_recording(self._path)
         try:
             while len(frames := decoder.read()):
-                self._refuse_nonsense(frames, decoder.counted - len(frames))
+                self._reject_invalid(frames, decoder.counted - len(frames))
                 self._beyond_samples += within_full_scale(frames)[1]
         finally:
             decoder.close()
 
 
 def read_mono(path: Path) -> tuple[Float32, int]:
-    """A whole recording at once: float32 (n,) mono, and its rate in Hz. Gaps noted beside it are not considered."""
+    """Read a whole recording: float32 (n,) mono, and its rate in Hz. Gaps listed beside it are ignored."""
     source = AudioFile(path)
     try:
         refuse_cut(source)
@@ -249,13 +249,13 @@ def read_mono(path: Path) -> tuple[Float32, int]:
 
 
 def refuse_cut(source: AudioFile) -> None:
-    """Raise SourceError for a recording whose end is missing: nothing is to be learnt from, or measured with, a part of it."""
+    """Raise SourceError for a truncated recording, which is unfit for training and evaluation."""
     if source.cut is not None:
         raise SourceError(source.cut)
 
 
 def refuse_cancelled(source: AudioFile) -> None:
-    """Raise SourceError for a recording, heard to its end, whose channels have left nothing of it."""
+    """Raise SourceError for a recording, read to its end, whose channels cancel each other out."""
     if source.cancelled is not None:
         raise SourceError(source.cancelled)
 
@@ -265,7 +265,7 @@ def _content_id(path: Path) -> str:
         if path.is_dir():
             raise SourceError(f"{path} is a folder; give an audio file")
         if path.exists() and not path.is_file():
-            raise SourceError(f"{path} is not a regular file; a pipe is listened to with - in place of a path")
+            raise SourceError(f"{path} is not a regular file; for a pipe, give - in place of the path")
         if path.suffix.lower() == ".raw":
             raise SourceError(
                 f"{path} is raw sound without a header; if it is s16le mono at 16 kHz, pipe it in: … listen - < {path}"
@@ -280,16 +280,16 @@ def _content_id(path: Path) -> str:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _gaps_beside(path: Path) -> tuple[Gap, ...]:
-    beside = gaps_path(path)
+def _read_gaps(path: Path) -> tuple[Gap, ...]:
+    list_path = gaps_path(path)
     try:
-        if not beside.exists():
+        if not list_path.exists():
             return ()
-        return parse_gaps(read_regular(beside, MAX_GAPS_BYTES).decode("utf-8-sig"), str(beside))
+        return parse_gaps(read_regular(list_path, MAX_GAPS_BYTES).decode("utf-8-sig"), str(list_path))
     except OSError as error:
-        # A name that leaves no room for the ending of the list has no list beside it.
+        # The path with the list's suffix is too long, so there is no list.
         if error.errno == errno.ENAMETOOLONG:
             return ()
-        raise SourceError(f"{beside} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{list_path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise SourceError(f"{beside} cannot be read: {error}") from error
+        raise SourceError(f"{list_path} cannot be read: {error}") from error

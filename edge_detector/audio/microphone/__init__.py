@@ -1,8 +1,8 @@
 """Microphones by PortAudio, through PyAudio in callback mode.
 
-PortAudio may abort the process while it lists devices, loses devices without a word, and a blocking read on a vanished one
-never returns. So devices are listed in a child process first, the callback only hands bytes on through a ring, and a read
-that gets nothing asks when the last callback was.
+PortAudio may abort the process while it lists devices, loses devices silently, and a blocking read of a lost device never
+returns. So devices are listed in a child process first, the callback only copies bytes into a ring, and a read without data
+checks the time of the last callback.
 """
 
 from edge_detector.audio.microphone.capture import Microphone

@@ -1,4 +1,4 @@
-"""A microphone as a source."""
+"""Microphone source."""
 
 import threading
 import time
@@ -17,11 +17,11 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Block
 
 BLOCK_SECONDS = 0.03
-"""How long the last sample of a window can wait for its callback, against 33 callbacks a second."""
+"""Callback period: a compromise between latency and 33 callbacks a second."""
 
 RING_SECONDS = 10.0
 STALL_SECONDS = 2.0
-"""Without a callback for this long, a microphone counts as lost."""
+"""Time without a callback after which a microphone counts as lost."""
 
 _CLOSE_SECONDS = 2.0
 _LIVENESS_POLL_SECONDS = 0.25
@@ -30,20 +30,20 @@ _FULL_SCALE = np.float32(32_768.0)
 
 
 class Microphone:
-    """A live source: captures from its construction to `close`, at 16 kHz if the device can, else at the rate it prefers.
+    """A live source that captures from construction to `close`, at 16 kHz or else at the device's default rate.
 
     Args:
         wanted: name, unique part of a name, or index; None for the default microphone.
-        channel: which channel is listened to, from 0.
-        stall_seconds: without a callback for this long the microphone counts as lost.
-        ring_seconds: how much sound waits for a slow reader before the oldest hop is dropped.
+        channel: channel of the microphone, from 0.
+        stall_seconds: time without a callback after which the microphone counts as lost.
+        ring_seconds: sound that may wait for a slow reader before the oldest hop is dropped.
         clock: seconds, monotonic.
-        list_devices, open_portaudio: PortAudio; replaced in tests, since some of its faults cannot be had from real parts.
+        list_devices, open_portaudio: access to PortAudio, replaced in tests to simulate faults.
 
     Raises:
-        SourceError: no microphone, or it cannot be opened.
-        UnseenDeviceError: this process has other microphones open and PortAudio has not seen this one come.
-        UnknownDeviceError: not one that this machine has, or not a channel of it.
+        SourceError: there is no microphone, or it cannot be opened.
+        UnseenDeviceError: it was plugged in while this process had others open, and PortAudio does not detect it.
+        UnknownDeviceError: the microphone or the channel does not exist.
 
     """
 
@@ -74,7 +74,7 @@ class Microphone:
         self._clock = clock
         self._closed = False
         with portaudio.quiet_sound_libraries():
-            # A new instance each time: PortAudio never looks for devices again.
+            # A new instance each time: PortAudio lists devices only once.
             self._portaudio = open_portaudio()
             try:
                 self._stream = self._open(device)
@@ -84,8 +84,8 @@ class Microphone:
 
     def _open(self, device: InputDevice) -> Stream:
         # By name: the index may have changed since the devices were listed.
-        here = {found.name: found.index for found in reversed(portaudio.input_devices(self._portaudio))}
-        index = here.get(device.name)
+        indices = {found.name: found.index for found in reversed(portaudio.input_devices(self._portaudio))}
+        index = indices.get(device.name)
         if index is None:
             raise UnseenDeviceError(device.name)
         rates = dict.fromkeys((FRONT_END.sample_rate_hz, device.default_rate_hz))
@@ -123,22 +123,22 @@ class Microphone:
         self._last_callback_at = self._clock()
         overflowed = bool(flags & INPUT_OVERFLOW)
         self.overflows += overflowed
-        # PortAudio does not say how much is missing; one sample is enough to make it a gap.
+        # PortAudio does not report the loss's length; one sample makes a gap.
         self._ring.write(data, lost_samples=int(overflowed))
         return None, CONTINUE
 
     @property
     def ended(self) -> bool:
-        """True once closed: a microphone does not end by itself, it is lost."""
+        """True once closed; a microphone does not end by itself."""
         return self._closed
 
     @property
     def waiting_seconds(self) -> float:
-        """How much sound waits to be read."""
+        """Seconds of sound waiting to be read."""
         return self._ring.waiting_samples / self.rate_hz
 
     def read(self, timeout_seconds: float) -> Block | None:
-        """The next block, or None. Raises SourceError once the microphone is gone and everything it gave has been read."""
+        """Read the next block, or None. Raises SourceError once the microphone is lost and its sound has been read."""
         remaining_seconds = timeout_seconds
         while True:
             chunk = self._ring.read(max(0.0, min(remaining_seconds, _LIVENESS_POLL_SECONDS)))
@@ -146,7 +146,7 @@ class Microphone:
                 return self._block(chunk)
             if self._closed:
                 return None
-            self._refuse_if_lost()
+            self._raise_if_lost()
             remaining_seconds -= _LIVENESS_POLL_SECONDS
             if remaining_seconds <= 0.0:
                 return None
@@ -155,13 +155,13 @@ class Microphone:
         frames = np.frombuffer(chunk.data, "<i2").reshape(-1, self._channel + 1)
         return Block(frames[:, self._channel].astype(np.float32) / _FULL_SCALE, chunk.first_sample, chunk.lost_samples)
 
-    def _refuse_if_lost(self) -> None:
+    def _raise_if_lost(self) -> None:
         silent_seconds = self._clock() - self._last_callback_at
         if not self._is_active() and not self._ring.waiting_samples and not self._closed:
             raise SourceError(f"the microphone {self.name!r} was lost: its stream has ended; is it still plugged in?")
         if silent_seconds > self._stall_seconds:
             raise SourceError(
-                f"the microphone {self.name!r} was lost: no sound from it for {silent_seconds:.1f} s; is it still plugged in?"
+                f"the microphone {self.name!r} was lost: no sound for {silent_seconds:.1f} s; is it still plugged in?"
             )
 
     def _is_active(self) -> bool:
@@ -171,7 +171,7 @@ class Microphone:
             return False
 
     def close(self) -> None:
-        """Let go of the device; may be called again. A sound system that hangs is left hanging, on a thread of its own."""
+        """Release the device; may be called again. A sound system that hangs only blocks its own thread."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""What a microphone is called, and which one is meant."""
+"""Names and selection of microphones."""
 
 import re
 from collections.abc import Sequence
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from edge_detector.errors import SourceError, UnknownDeviceError
 
 _CARD = re.compile(r" \((hw:\d+,\d+)\)$")
-"""How PortAudio ends the name of a device of a sound card; the first number changes with the order of plugging in."""
+"""Suffix of PortAudio's name of a sound card's device; the first number changes with the order of plugging in."""
 
 
 class UnseenDeviceError(SourceError):
-    """The microphone is there, but PortAudio in this process does not see it until every other microphone is closed.
+    """The microphone exists, but PortAudio in this process cannot detect it until all other microphones are closed.
 
     Attributes:
-        alsa_device: what ALSA calls it, so that another program can open it.
+        alsa_device: its ALSA name, for use by another program.
 
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"the microphone {name!r} was plugged in after another one was opened, and PortAudio does not see it while that is "
-            f'open; set kind = "arecord", device = {alsa_name(name)!r} for it'
+            f"the microphone {name!r} was plugged in after another one was opened, and PortAudio cannot detect it while that "
+            f'is open; set kind = "arecord", device = {alsa_name(name)!r} for it'
         )
         self.alsa_device = alsa_name(name)
 
 
 @dataclass(frozen=True, slots=True)
 class InputDevice:
-    """One microphone, as PortAudio sees it. The index changes when devices come and go; the name is what to rely on."""
+    """A microphone as listed by PortAudio. Only the name is stable; the index changes when devices come and go."""
 
     index: int
     name: str
@@ -38,21 +38,21 @@ class InputDevice:
 
 
 def choose_device(devices: Sequence[InputDevice], wanted: str | int | None) -> InputDevice:
-    """The microphone meant by a name, a unique part of a name in any case, or an index; the default one for None.
+    """Find the microphone by name, by a unique part of it in any case, or by index; None finds the default one.
 
-    A full name also fits once the card has another number, as after it was plugged in again.
+    A full name also fits if the card's number has changed, as after replugging.
 
     Raises:
-        SourceError: there is no microphone at all.
-        UnknownDeviceError: none or several fit.
+        SourceError: there is no microphone.
+        UnknownDeviceError: no microphone fits, or several do.
 
     """
     if not devices:
-        raise SourceError("no microphone was found; plug one in, or listen to a file, or to a pipe with -")
+        raise SourceError("no microphone was found; plug one in, or give a file, or - for a pipe")
     if wanted is None:
         return next((device for device in devices if device.is_default), devices[0])
     text = str(wanted)
-    # A number is an index and no part of a name, or 1 would mean whatever is at "hw:1,0".
+    # A number is an index, not a part of a name, or 1 would fit "hw:1,0".
     part = "" if text.isdecimal() else text.casefold()
     for fits in (
         [device for device in devices if device.name == text],
@@ -68,7 +68,7 @@ def choose_device(devices: Sequence[InputDevice], wanted: str | int | None) -> I
 
 
 def alsa_name(name: str) -> str:
-    """ALSA's name for a device of PortAudio's, with ALSA converting rates and channels where the hardware does not."""
+    """Return ALSA's name of a PortAudio device, with conversion of rate and channels by ALSA."""
     card = _CARD.search(name)
     return f"plug{card[1]}" if card else name
 

@@ -1,4 +1,4 @@
-"""What a microphone gives: the rates it can, and how loud it is just now."""
+"""Measurement of a microphone: supported rates and current level."""
 
 import subprocess
 import time
@@ -29,12 +29,12 @@ _ANSWER_SECONDS = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was found.
+    """Result of a measurement.
 
     Attributes:
-        rates_hz: those of RATES_HZ that it can be opened at.
-        level_dbfs: RMS level over half a second, floor -120; None if nothing was heard.
-        problem: why nothing was heard, or None.
+        rates_hz: supported rates of RATES_HZ.
+        level_dbfs: RMS level over half a second, floor -120; None without samples.
+        problem: why there are no samples, or None.
 
     """
 
@@ -44,7 +44,7 @@ class Measurement:
 
 
 def measure(name: str) -> Measurement:
-    """Listen to the microphone called `name` for half a second, in a child process."""
+    """Measure the microphone `name` for half a second, in a child process."""
     try:
         answer = ask_child(name, timeout_seconds=_ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
@@ -55,7 +55,7 @@ def measure(name: str) -> Measurement:
 
 
 def measure_here(name: str) -> Measurement:
-    """The same in this process, which PortAudio may abort."""
+    """Measure the microphone `name` in this process, which PortAudio may abort."""
     with quiet_sound_libraries():
         portaudio = open_portaudio()
     devices = input_devices(portaudio)

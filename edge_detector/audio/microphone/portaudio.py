@@ -1,4 +1,4 @@
-"""PortAudio as far as it is used, and the only import of PyAudio."""
+"""Interface to PortAudio by PyAudio."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from edge_detector.audio.microphone.devices import InputDevice
 from edge_detector.audio.programs.environment import SOUND_VARIABLES, child_environment
 from edge_detector.errors import SourceError
 
-# PortAudio's own numbers, written here so that microphones can be imported, and tested, without it.
+# PortAudio's constants, defined here so that this package can be imported and tested without PyAudio.
 INT16 = 8
 INPUT_OVERFLOW = 0x2
 CONTINUE = 0
@@ -33,39 +33,39 @@ _NOISE = (
 
 
 class Stream(Protocol):
-    """What is used of pyaudio.PyAudio.Stream."""
+    """The used part of pyaudio.PyAudio.Stream."""
 
     def is_active(self) -> bool:
-        """Whether callbacks are expected; stays True for some vanished devices."""
+        """Return whether callbacks are expected; stays True for some lost devices."""
 
     def close(self) -> None:
-        """Stop the callbacks and let go of the device."""
+        """Stop the callbacks and release the device."""
 
 
 class PortAudio(Protocol):
-    """What is used of pyaudio.PyAudio."""
+    """The used part of pyaudio.PyAudio."""
 
     def get_device_count(self) -> int:
-        """All devices, outputs among them."""
+        """Return the number of all devices, including outputs."""
 
     def get_device_info_by_index(self, device_index: int) -> Mapping[str, object]:
-        """Name, channels and default rate."""
+        """Return name, channels and default rate of a device."""
 
     def get_default_input_device_info(self) -> Mapping[str, object]:
-        """The default microphone. Raises OSError where there is none."""
+        """Return the default microphone. Raises OSError if there is none."""
 
     def open(self, rate: int, channels: int, format: int, **options: object) -> Stream:  # noqa: A002 - PyAudio's name for it
         """Open and start a stream. Raises OSError or ValueError."""
 
     def is_format_supported(self, rate: float, **options: object) -> bool:
-        """Whether a device can do this. Raises ValueError where it cannot."""
+        """Return True if a device supports this. Raises ValueError if it does not."""
 
     def terminate(self) -> None:
-        """Forget all devices."""
+        """Release PortAudio."""
 
 
 def list_devices() -> tuple[InputDevice, ...]:
-    """All microphones, asked for in a child process. Raises SourceError if PyAudio is missing or PortAudio fails."""
+    """List all microphones, in a child process. Raises SourceError if PyAudio is missing or PortAudio fails."""
     _import_pyaudio()
     try:
         answer = ask_child(timeout_seconds=_PROBE_SECONDS)
@@ -80,7 +80,7 @@ def list_devices() -> tuple[InputDevice, ...]:
 
 
 def ask_child(*arguments: str, timeout_seconds: float) -> Any:  # noqa: ANN401 - JSON
-    """What the module `probe` prints, run in a process of its own. Raises CalledProcessError and TimeoutExpired."""
+    """Run the module `probe` in a child process and parse its output. Raises CalledProcessError and TimeoutExpired."""
     root = str(Path(__file__).parents[3])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-P", "-m", "edge_detector.audio.microphone.probe", *arguments]
@@ -91,19 +91,19 @@ def ask_child(*arguments: str, timeout_seconds: float) -> Any:  # noqa: ANN401 -
         timeout=timeout_seconds,
         check=True,
     )
-    # The last line: sound libraries are not above printing before it.
+    # Only the last line: sound libraries may print before it.
     return json.loads(probe.stdout.splitlines()[-1])
 
 
 def last_words(error: subprocess.CalledProcessError) -> str:
-    """How a child ended, and the last line of what it said."""
-    how = signal.Signals(-error.returncode).name if error.returncode < 0 else f"exit code {error.returncode}"
-    said: bytes = error.stderr
-    return f"{how}: {said.decode(errors='replace').strip().rpartition(chr(10))[2]}"
+    """Return the signal or exit code of a child, and the last line of its standard error."""
+    ending = signal.Signals(-error.returncode).name if error.returncode < 0 else f"exit code {error.returncode}"
+    output: bytes = error.stderr
+    return f"{ending}: {output.decode(errors='replace').strip().rpartition(chr(10))[2]}"
 
 
 def input_devices(portaudio: PortAudio) -> tuple[InputDevice, ...]:
-    """The microphones among all devices, in this process."""
+    """List the microphones among all devices, in this process."""
     try:
         default_index = portaudio.get_default_input_device_info()["index"]
     except OSError:
@@ -121,7 +121,7 @@ def input_devices(portaudio: PortAudio) -> tuple[InputDevice, ...]:
 
 def _import_pyaudio() -> Callable[[], PortAudio]:
     try:
-        import pyaudio  # noqa: PLC0415 - whoever has no microphone needs no PyAudio
+        import pyaudio  # noqa: PLC0415 - an optional dependency, only for microphones
     except ImportError as error:
         raise SourceError(
             f"PyAudio, which microphones need, cannot be loaded ({error}); apt-get install portaudio19-dev gcc python3-dev, "
@@ -131,22 +131,22 @@ def _import_pyaudio() -> Callable[[], PortAudio]:
 
 
 def open_portaudio() -> PortAudio:
-    """A new PortAudio, which looks for devices now. Raises SourceError if PyAudio is missing."""
+    """Create a PortAudio instance, which lists the devices once. Raises SourceError if PyAudio is missing."""
     return _import_pyaudio()()
 
 
 _STDERR_LOCK = threading.Lock()
-_PASS_ON_SECONDS = 1.0
+_FORWARD_SECONDS = 1.0
 
 
 @contextmanager
 def quiet_sound_libraries() -> Iterator[None]:
-    """Take out of stderr what ALSA, JACK and PortAudio write, and pass on the rest at once: an opening may hang for ever."""
+    """Filter messages of ALSA, JACK and PortAudio from stderr. The rest passes at once, since an opening may hang."""
     with _STDERR_LOCK:
         saved = os.dup(2)
         reader, writer = os.pipe()
-        passing = threading.Thread(target=_pass_on, args=(reader, os.dup(saved)), name="stderr", daemon=True)
-        passing.start()
+        forwarder = threading.Thread(target=_forward, args=(reader, os.dup(saved)), name="stderr", daemon=True)
+        forwarder.start()
         os.dup2(writer, 2)
         os.close(writer)
         try:
@@ -154,11 +154,11 @@ def quiet_sound_libraries() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-            # A process started meanwhile may hold the other end for longer; its words are passed on as long as it does.
-            passing.join(_PASS_ON_SECONDS)
+            # A process started meanwhile may keep the writing end open; forwarding continues until it closes.
+            forwarder.join(_FORWARD_SECONDS)
 
 
-def _pass_on(source: int, target: int) -> None:
+def _forward(source: int, target: int) -> None:
     with open(source, "rb") as lines, open(target, "wb", buffering=0) as stderr:
         for line in lines:
             if line.strip() and not line.startswith(_NOISE):

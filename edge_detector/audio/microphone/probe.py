@@ -1,4 +1,4 @@
-"""Run in a process of its own, which PortAudio may abort or hang: prints the microphones, or what one of them gives, as JSON."""
+"""Child process that PortAudio may abort or hang: prints the microphones, or the measurement of one, as JSON."""
 
 import json
 import sys

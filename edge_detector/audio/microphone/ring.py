@@ -1,4 +1,4 @@
-"""A bounded ring of captured sound, between the thread that captures and the one that listens."""
+"""Bounded buffer of captured sound, between the capturing and the reading thread."""
 
 import threading
 from collections import deque
@@ -11,7 +11,7 @@ class Chunk:
 
     Attributes:
         data: whole frames, as captured.
-        first_sample: index of its first frame since the ring began, lost ones counted in.
+        first_sample: index of its first frame since the start of the ring, lost frames included.
         lost_samples: frames lost directly before it.
 
     """
@@ -22,14 +22,14 @@ class Chunk:
 
 
 class CaptureRing:
-    """Drops its oldest chunks, whole, when the reader is slow, and counts what was lost.
+    """Drops and counts its oldest chunks when the reader is slow.
 
-    It drops many at once: a reader that is always a little too slow would else find a gap every few chunks, and no window whole.
-    The writer only ever waits for the few instructions the reader holds the lock.
+    It drops many at once: otherwise a slightly slow reader would have a gap every few chunks, in every window. The writer waits
+    only while the reader holds the lock, for a few instructions.
 
     Args:
-        capacity_samples: frames held at most; a single larger chunk is still kept.
-        drop_samples: frames dropped at once, at least, where there are as many.
+        capacity_samples: most frames held; a single larger chunk is still kept.
+        drop_samples: least frames dropped at once, if there are as many.
         frame_bytes: bytes per frame, all channels.
 
     """
@@ -71,7 +71,7 @@ class CaptureRing:
             self._changed.notify()
 
     def read(self, timeout_seconds: float) -> Chunk | None:
-        """Take the oldest chunk, waiting for one; None if none came in time or the ring was closed."""
+        """Remove and return the oldest chunk, waiting for one; None on timeout or if the ring is closed."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._chunks) or self._closed, timeout_seconds)
             if not self._chunks:
@@ -93,7 +93,7 @@ class CaptureRing:
         self._dropped_samples += dropped
 
     def close(self) -> None:
-        """Take no more, forget what waits, and wake the reader."""
+        """Stop accepting chunks, discard the waiting ones, and wake the reader."""
         with self._changed:
             self._closed = True
             self._chunks.clear()

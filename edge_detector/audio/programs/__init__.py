@@ -1,4 +1,4 @@
-"""Sound from programs that run beside this one and write raw samples: whatever hangs in them can be killed."""
+"""Sources by child processes that write raw samples; a child that hangs can be killed."""
 
 from edge_detector.audio.programs.arecord import ArecordMicrophone
 from edge_detector.audio.programs.ffmpeg import UrlSource

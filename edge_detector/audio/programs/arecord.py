@@ -1,4 +1,4 @@
-"""A microphone by ALSA's own arecord, in a process of its own: what hangs in it is killed, and each run sees the cards anew."""
+"""Microphone by ALSA's arecord, a child process that can be killed and that lists the sound cards anew at each start."""
 
 import re
 from collections.abc import Sequence
@@ -18,25 +18,25 @@ _BUFFER_MICROSECONDS = 1_000_000
 _OVERRUN = re.compile(r"overrun!!!(?: \(at least ([0-9.]+) ms long\))?")
 _INSTALL = "apt-get install alsa-utils"
 _ADVICE = {
-    "non available": "name it plughw:… in place of hw:…, and ALSA converts",
-    "Permission denied": "put the user into the group audio: sudo usermod -aG audio USER, and log in again",
-    "Device or resource busy": "another program has it; close that one, or name a device that can be shared, such as default",
+    "non available": "use plughw:… in place of hw:…, so that ALSA converts",
+    "Permission denied": "add the user to the group audio: sudo usermod -aG audio USER, and log in again",
+    "Device or resource busy": "another program uses it; close it, or choose a device that can be shared, such as default",
 }
-"""By words of arecord's, what helps."""
+"""Remedies by arecord's messages."""
 
 
 class ArecordMicrophone(PipeSource):
-    """A live source by `arecord`, converted to 16 kHz by ALSA where the card cannot do that.
+    """A live source by `arecord`; ALSA converts to 16 kHz if the card cannot.
 
     Args:
-        device: an ALSA PCM, as `arecord -L` lists them; None for the default one. plughw:CARD=Device names a card by its id,
-            which stays when cards are numbered anew, as hw:1,0 does not.
-        channel: which channel is listened to, from 0.
-        stall_seconds: without sound for this long the microphone counts as lost.
-        program: what to run instead of arecord.
+        device: an ALSA PCM as listed by `arecord -L`; None for the default. plughw:CARD=Device names a card by its id, which
+            is stable; the number in hw:1,0 is not.
+        channel: channel of the microphone, from 0.
+        stall_seconds: time without sound after which the microphone counts as lost.
+        program: command to run instead of arecord.
 
     Raises:
-        SourceError: no such device, it is in use, it cannot do 16 kHz, or arecord is not installed.
+        SourceError: the device is missing, in use or not capable of 16 kHz, or arecord is not installed.
 
     """
 
@@ -50,7 +50,7 @@ class ArecordMicrophone(PipeSource):
     ) -> None:
         device = device or DEFAULT_DEVICE
         if device.startswith("-"):
-            raise SourceError(f"{device!r} is no ALSA device; arecord -L lists those there are")
+            raise SourceError(f"{device!r} is not an ALSA device; arecord -L lists them")
         channels = channel + 1
         command = [
             *program, "-D", device, "-t", "raw", "-f", "S16_LE", "-r", str(FRONT_END.sample_rate_hz), "-c", str(channels),
@@ -65,19 +65,19 @@ class ArecordMicrophone(PipeSource):
             start_seconds=_START_SECONDS,
             stall_seconds=stall_seconds,
             ring_seconds=RING_SECONDS,
-            lost_samples=self._lost_according_to,
+            lost_samples=self._lost_samples_in,
         )
 
-    def _lost_according_to(self, line: str) -> int:
+    def _lost_samples_in(self, line: str) -> int:
         if "rate is not accurate" in line:
             raise SourceError(
                 f"the microphone {self._device!r} cannot record at {FRONT_END.sample_rate_hz} Hz; "
-                "name it plughw:… in place of hw:…, and ALSA converts"
+                "use plughw:… in place of hw:…, so that ALSA converts"
             )
         found = _OVERRUN.search(line)
         if found is None:
             return 0
-        # Without a length one sample is enough to make it a gap.
+        # One sample makes a gap where the length is unknown.
         return max(1, round(float(found[1] or 0.0) / 1_000.0 * FRONT_END.sample_rate_hz))
 
 

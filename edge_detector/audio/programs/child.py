@@ -1,4 +1,4 @@
-"""A program that writes s16le samples to its standard output, read without a thread: the pipe is the ring."""
+"""Child process that writes s16le samples to its standard output, read without a thread: the pipe is the buffer."""
 
 import array
 import fcntl
@@ -21,25 +21,25 @@ LOG = logging.getLogger(__name__)
 
 SAMPLE_BYTES = 2
 _PIPE_BYTES = 1 << 20
-"""The most an unprivileged process may ask for: 32 s of 16 kHz mono. A program that is not read from waits when it is full."""
+"""Largest pipe of an unprivileged process: 32 s of 16 kHz mono. The child waits while it is full."""
 _KILL_SECONDS = 2.0
-_WORDS_BYTES = 65_536
+_MAX_STDERR_BYTES = 65_536
 _KEPT_LINES = 20
 _LAST_LINES = 2
-"""ffmpeg names the cause in the last line but one."""
+"""ffmpeg gives the cause in the last line but one."""
 _POINTER = re.compile(r"(?: ?@ ?)?\b0x[0-9a-fA-F]+")
-_FIRST_TO_BE_KILLED = "1000"
+_OOM_SCORE_MAX = "1000"
 
 
 class Child:
-    """The running program. Its words on standard error come line by line; their last ones explain its end.
+    """A running child process. Its standard error is read by lines; the last ones explain its end.
 
     Args:
         command: program and arguments; no shell.
-        install: what to tell whoever does not have the program.
-        words: what to keep of a line of its words: without secrets, and empty if there is nothing to keep.
-        variables: of our environment it gets these besides the few that every program needs.
-        memory_bytes: how much it may ask for, all its own data together; more is refused to it. None: no limit.
+        install: command that installs the program, for the error.
+        words: filter for a line of its standard error: removes secrets, returns an empty text to drop the line.
+        variables: environment variables passed on besides those of every child.
+        memory_bytes: limit of its data segment; None for no limit.
 
     """
 
@@ -52,9 +52,9 @@ class Child:
         variables: Sequence[str] = (),
         memory_bytes: int | None = None,
     ) -> None:
-        self._words_of = words
+        self._filter_line = words
         try:
-            # A session of its own: Ctrl-C in a terminal is for us to answer.
+            # A new session: Ctrl-C in a terminal is for the parent only.
             self._process = subprocess.Popen(  # noqa: S603 - fixed programs, arguments checked by their sources
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
                 env=child_environment(os.environ, *variables), start_new_session=True,
@@ -65,63 +65,63 @@ class Child:
             raise SourceError(f"{command[0]} cannot be run: {error.strerror}") from error
         if self._process.stdout is None or self._process.stderr is None:
             raise AssertionError
-        self._sound, self._words = self._process.stdout, self._process.stderr
+        self._stdout, self._stderr = self._process.stdout, self._process.stderr
         self._limit(memory_bytes)
         self._partial_line = b""
         self._last_lines: list[str] = []
         self._new_lines: list[str] = []
-        os.set_blocking(self._words.fileno(), False)
+        os.set_blocking(self._stderr.fileno(), False)
         with suppress(OSError):
-            fcntl.fcntl(self._sound.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self.pipe_bytes = fcntl.fcntl(self._sound.fileno(), fcntl.F_GETPIPE_SZ)
+            fcntl.fcntl(self._stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.pipe_bytes = fcntl.fcntl(self._stdout.fileno(), fcntl.F_GETPIPE_SZ)
         self._poll = select.poll()
-        self._poll.register(self._sound.fileno(), select.POLLIN)
-        self._poll.register(self._words.fileno(), select.POLLIN)
+        self._poll.register(self._stdout.fileno(), select.POLLIN)
+        self._poll.register(self._stderr.fileno(), select.POLLIN)
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes written and not yet read."""
         count = array.array("i", [0])
-        fcntl.ioctl(self._sound.fileno(), termios.FIONREAD, count)
+        fcntl.ioctl(self._stdout.fileno(), termios.FIONREAD, count)
         return count[0]
 
     def wait_for_sound(self, timeout_seconds: float) -> bool:
-        """Whether there is something to read, be it the end. Meanwhile its words are collected, or it would wait for us."""
+        """Wait for samples or the end; return False on timeout. Reads standard error too, or the child could block on it."""
         give_up_at = time.monotonic() + timeout_seconds
         while True:
             ready = dict(self._poll.poll(max(0.0, give_up_at - time.monotonic()) * 1_000.0))
-            if self._words.fileno() in ready:
-                self._collect()
-            if self._sound.fileno() in ready:
+            if self._stderr.fileno() in ready:
+                self._read_stderr()
+            if self._stdout.fileno() in ready:
                 return True
             if time.monotonic() >= give_up_at:
                 return False
 
     def read(self, most_bytes: int) -> bytes:
-        """What has been written; empty at the end. Waits if there is nothing."""
-        return os.read(self._sound.fileno(), most_bytes)
+        """Read samples as bytes, waiting for some; empty at the end."""
+        return os.read(self._stdout.fileno(), most_bytes)
 
     def new_lines(self) -> list[str]:
-        """What it has said since the last call."""
+        """Return the lines of standard error since the last call."""
         lines, self._new_lines = self._new_lines, []
         return lines
 
-    def _collect(self) -> None:
-        arrived = self._words.read(_WORDS_BYTES)
+    def _read_stderr(self) -> None:
+        arrived = self._stderr.read(_MAX_STDERR_BYTES)
         if arrived == b"":
             with suppress(KeyError):
-                self._poll.unregister(self._words.fileno())
-        *whole, self._partial_line = (self._partial_line + (arrived or b""))[-_WORDS_BYTES:].split(b"\n")
-        lines = [words for line in whole if (words := self._kept(line))]
+                self._poll.unregister(self._stderr.fileno())
+        *complete, self._partial_line = (self._partial_line + (arrived or b""))[-_MAX_STDERR_BYTES:].split(b"\n")
+        lines = [text for line in complete if (text := self._filtered(line))]
         self._last_lines = (self._last_lines + lines)[-_LAST_LINES:]
         self._new_lines = (self._new_lines + lines)[-_KEPT_LINES:]
 
-    def _kept(self, line: bytes) -> str:
-        return self._words_of(_POINTER.sub("", line.decode(errors="replace").strip()))
+    def _filtered(self, line: bytes) -> str:
+        return self._filter_line(_POINTER.sub("", line.decode(errors="replace").strip()))
 
     def _limit(self, memory_bytes: int | None) -> None:
-        # From here, as it begins: a function between fork and exec is not safe beside our threads. One that has ended already
-        # needs no limit any more.
+        # Set after the start, because a function between fork and exec is not safe with threads. A child that has ended
+        # already needs no limit.
         try:
             resource.prlimit(self._process.pid, resource.RLIMIT_CORE, (0, 0))
             if memory_bytes is not None:
@@ -130,24 +130,24 @@ class Child:
             pass
         except OSError as error:
             LOG.warning("the memory of %s cannot be limited: %s", self._process.args, error.strerror)
-        # Where memory runs out all the same, it is this program that the kernel ends, and not the service.
+        # If memory runs out anyway, the kernel kills the child first, not the service.
         with suppress(OSError):
-            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_FIRST_TO_BE_KILLED, encoding="ascii")
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_OOM_SCORE_MAX, encoding="ascii")
 
     def ending(self) -> tuple[int | None, str]:
-        """Exit code and last words of a program that has closed its output."""
+        """Return the exit code and the last error lines of a child that has closed its output."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILL_SECONDS)
-        self._collect()
-        words = [*self._last_lines, self._kept(self._partial_line)]
-        return self._process.returncode, "; ".join(filter(None, words)) or "it did not say why"
+        self._read_stderr()
+        lines = [*self._last_lines, self._filtered(self._partial_line)]
+        return self._process.returncode, "; ".join(filter(None, lines)) or "it gave no reason"
 
     def close(self) -> None:
-        """Kill it; may be called again. Not asked to end: it may be what hangs."""
+        """Kill the child; may be called again. SIGKILL, because the child may hang."""
         if self._process.poll() is None:
             self._process.kill()
-            # One that the kernel holds in a device call is left behind; it dies when that call returns.
+            # A child blocked in a device call is left behind; it dies when the call returns.
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_KILL_SECONDS)
-        self._sound.close()
-        self._words.close()
+        self._stdout.close()
+        self._stderr.close()

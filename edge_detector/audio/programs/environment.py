@@ -1,4 +1,4 @@
-"""What a program that this one starts may know of it."""
+"""Environment variables of child processes."""
 
 from collections.abc import Mapping
 
@@ -13,15 +13,15 @@ SOUND_VARIABLES = (
     "XDG_CONFIG_HOME",
     "DBUS_SESSION_BUS_ADDRESS",
 )
-"""What the sound system's libraries look at."""
+"""Variables of the sound system's libraries."""
 WEB_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""What an HTTP client looks at, in small and in capital letters."""
+"""Variables of HTTP clients, used in lower and upper case."""
 
 
 def child_environment(environment: Mapping[str, str], *names: str) -> dict[str, str]:
-    """The part of our environment for a program that we start: what it needs, by name; NAME_* means all that begin so.
+    """Select the environment of a child process by name; NAME_* is a prefix.
 
-    A password for the broker, which may stand in ours, is nothing for a program that reads what strangers send.
+    Other variables, such as the broker's password, are withheld from programs that read untrusted data.
     """
     wanted = {each for name in (*_EVERY_CHILD, *names) for each in (name, name.upper())}
     prefixes = tuple(name.removesuffix("*") for name in wanted if name.endswith("*"))

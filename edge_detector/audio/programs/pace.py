@@ -1,17 +1,17 @@
-"""How fast a stream may be heard: as fast as the clock goes, whatever the far end sends."""
+"""Rate limit of a stream to real time, whatever the server sends."""
 
 from collections.abc import Callable
 
 BURST_SECONDS = 4.0
-"""So much sound may come ahead of the clock at a stream's beginning: ffmpeg holds back about 2 s, a web radio often more."""
+"""Burst allowed at the start of a stream: ffmpeg buffers about 2 s, a web radio often more."""
 CATCH_UP_SECONDS = 12.0
-"""So much more may come at once after a pause: a playlist's stream comes a segment at a time."""
+"""Additional burst allowed after a pause: playlist streams arrive in segments."""
 RATE = 1.001
-"""Faster than the clock by more than any crystal is, or sound of a fast one would pile up for ever."""
+"""Faster than real time by more than any crystal error, or sound from a fast crystal would accumulate."""
 
 
 class Pace:
-    """Seconds of sound that may be read now: they grow with the clock and shrink with what was read.
+    """Token bucket in seconds of sound: filled by the clock, emptied by reading.
 
     Args:
         clock: seconds, monotonic.
@@ -25,15 +25,15 @@ class Pace:
         self._caught_up = False
 
     def wait_seconds(self) -> float:
-        """How long to wait before anything may be read; 0 if it may be now."""
+        """Return the seconds to wait before reading; 0 for none."""
         return max(0.0, -self._refill() / RATE)
 
     def behind_seconds(self, waiting_seconds: float) -> float:
-        """How much of the sound that waits is late, which says that the reader is too slow; none while a stream begins."""
+        """Return the seconds of waiting sound that are overdue, because the reader is too slow; 0 during the initial burst."""
         return min(waiting_seconds, max(0.0, self._refill())) if self._caught_up else 0.0
 
     def take(self, seconds: float, waiting_seconds: float) -> None:
-        """So much sound was read, and so much waits still."""
+        """Account for `seconds` read, with `waiting_seconds` still waiting."""
         self._due_seconds = self._refill() - seconds
         self._caught_up = self._caught_up or not waiting_seconds or self._due_seconds <= 0.0
 

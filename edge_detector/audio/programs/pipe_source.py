@@ -1,4 +1,4 @@
-"""The samples a program writes, as a live source."""
+"""Live source of the samples that a child process writes."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 
 _MOST_FRAMES = 4_096
 _FAST_SECONDS = 6.0
-"""So much sound beyond the burst that a stream begins with: it comes faster than real time."""
+"""Sound beyond the initial burst that means a stream faster than real time."""
 _FULL_SCALE = np.float32(32_768.0)
 
 
@@ -27,22 +27,22 @@ def _nothing_lost(_line: str) -> int:
 
 
 class PipeSource:
-    """Blocks of what a child writes: 16 kHz s16le, of which one channel is listened to.
+    """Blocks of one channel of a child's output: 16 kHz s16le.
 
     Args:
-        name: what is listened to, as it stands in errors.
-        child: has just been started. It is killed if this constructor fails.
-        channels: how many there are.
-        channel: which one is listened to, from 0.
-        start_seconds: the first sound must come within this time, or it is an error.
-        stall_seconds: without sound for this long the source counts as lost.
-        ring_seconds: how much sound may wait before the oldest is dropped, a hop of it at once: a gap in every second would
-            leave no window whole. None: it is the program that waits.
-        lost_samples: how many were lost according to a line of its words; may raise SourceError.
-        paced: read no faster than the clock goes, but for a short burst at the beginning; then it is the program that waits.
+        name: name of the source in errors.
+        child: a child just started; it is killed if this constructor fails.
+        channels: channel count.
+        channel: channel to read, from 0.
+        start_seconds: time limit for the first sound.
+        stall_seconds: time without sound after which the source counts as lost.
+        ring_seconds: sound that may wait before the oldest is dropped, at least a hop at once, since a gap in every second
+            would interrupt every window. None: the child waits.
+        lost_samples: returns the samples lost according to a line of standard error; may raise SourceError.
+        paced: read no faster than real time after a short initial burst; the child waits.
 
     Raises:
-        SourceError: the program ended, or gave no sound.
+        SourceError: the child ended, or delivered no sound.
 
     """
 
@@ -77,10 +77,10 @@ class PipeSource:
         self.overflows = 0
         self._ended = self._closed = self._finite = False
         self._ahead_seconds = 0.0
-        self._said_fast = False
-        self._heard_at = time.monotonic()
+        self._fast_reported = False
+        self._last_sound_at = time.monotonic()
         try:
-            self._await_first_sound(start_seconds)
+            self._wait_for_first_sound(start_seconds)
         except BaseException:
             self.close()
             raise
@@ -89,40 +89,40 @@ class PipeSource:
 
     @property
     def live(self) -> bool:
-        """Whether it is worth opening again once it has ended; False for a recording that was heard to its end."""
+        """True if the source should be reopened once it has ended; False for a recording read to its end."""
         return not self._finite
 
     @property
     def ended(self) -> bool:
-        """True once closed, or once the program has done all it had to."""
+        """True once closed, or once the child has ended without error."""
         return self._ended
 
     @property
     def waiting_seconds(self) -> float:
-        """How much sound waits to be read."""
+        """Seconds of sound waiting to be read; of a paced source, only those overdue."""
         if self._closed:
             return 0.0
         waiting_seconds = self._seconds(self._child.waiting_bytes)
         return waiting_seconds if self._pace is None else self._pace.behind_seconds(waiting_seconds)
 
     def read(self, timeout_seconds: float) -> Block | None:
-        """The next block, or None. Raises SourceError once the program has failed or fallen silent."""
+        """Read the next block, or None. Raises SourceError once the child has failed or stalled."""
         if self._ended:
             return None
         if self._pace is not None:
-            self._look_how_fast()
+            self._check_speed()
             early_seconds = self._pace.wait_seconds()
             time.sleep(min(early_seconds, timeout_seconds))
             if early_seconds > timeout_seconds:
                 return None
             timeout_seconds -= early_seconds
-        patience_seconds = self._heard_at + self._stall_seconds - time.monotonic()
-        came = self._child.wait_for_sound(min(timeout_seconds, max(0.0, patience_seconds)))
-        self._take_note()
+        remaining_seconds = self._last_sound_at + self._stall_seconds - time.monotonic()
+        came = self._child.wait_for_sound(min(timeout_seconds, max(0.0, remaining_seconds)))
+        self._read_messages()
         if not came:
-            self._refuse_if_stalled()
+            self._raise_if_stalled()
             return None
-        self._heard_at = time.monotonic()
+        self._last_sound_at = time.monotonic()
         self._drop_excess()
         data = self._read(self._bytes_to_next_gap())
         if not data:
@@ -133,25 +133,25 @@ class PipeSource:
         return self._block(data)
 
     def close(self) -> None:
-        """End the program; may be called again."""
+        """Kill the child; may be called again."""
         self._ended = True
         if not self._closed:
             self._closed = True
             self._child.close()
 
-    def _await_first_sound(self, start_seconds: float) -> None:
+    def _wait_for_first_sound(self, start_seconds: float) -> None:
         came = self._child.wait_for_sound(start_seconds)
-        self._take_note()
+        self._read_messages()
         if not came:
-            raise SourceError(f"{self.name} gave no sound within {start_seconds:g} s; is it in use elsewhere?")
+            raise SourceError(f"{self.name} delivered no sound within {start_seconds:g} s; is it in use elsewhere?")
         if not self._child.waiting_bytes:
-            self._refuse_ending("cannot be heard")
-            raise SourceError(f"{self.name} cannot be heard: it ended before its first sample")
+            self._raise_if_failed("cannot be opened")
+            raise SourceError(f"{self.name} cannot be opened: it ended before its first sample")
 
-    def _take_note(self) -> None:
+    def _read_messages(self) -> None:
         for line in self._child.new_lines():
             if lost := self._lost_samples_of(line):
-                # A program loses sound after what it has written so far.
+                # The loss is after what the child has written so far.
                 written = self._read_bytes + self._child.waiting_bytes
                 self._gaps.append((written - written % self._frame_bytes, lost))
                 self.overflows += 1
@@ -160,7 +160,7 @@ class PipeSource:
         if self._ring_bytes is None or (excess := self._child.waiting_bytes - self._ring_bytes) <= 0:
             return
         excess += FRONT_END.patch_step_samples * self._frame_bytes
-        # Whole frames, beginning with the one of which a part was read.
+        # Whole frames, from the one that was read in part.
         excess += -(self._read_bytes + excess) % self._frame_bytes
         dropped_from = self._read_bytes - len(self._carry)
         self._carry = b""
@@ -181,8 +181,8 @@ class PipeSource:
 
     def _block(self, data: bytes) -> Block | None:
         data = self._carry + data
-        whole = len(data) - len(data) % self._frame_bytes
-        data, self._carry = data[:whole], data[whole:]
+        complete = len(data) - len(data) % self._frame_bytes
+        data, self._carry = data[:complete], data[complete:]
         if not data:
             return None
         samples = np.frombuffer(data, "<i2").reshape(-1, self._channels)[:, self._channel].astype(np.float32) / _FULL_SCALE
@@ -194,29 +194,29 @@ class PipeSource:
     def _seconds(self, sound_bytes: int) -> float:
         return sound_bytes / self._frame_bytes / self.rate_hz
 
-    def _look_how_fast(self) -> None:
+    def _check_speed(self) -> None:
         came_seconds = self._seconds(self._read_bytes + self._child.waiting_bytes)
         self._ahead_seconds = max(self._ahead_seconds, came_seconds - (time.monotonic() - self._began_at))
         fast_seconds = BURST_SECONDS + min(_FAST_SECONDS, self._seconds(self._child.pipe_bytes) / 2.0)
-        if self._ahead_seconds > fast_seconds and not self._said_fast:
-            self._said_fast = True
-            LOG.warning("%s: sound comes faster than real time; it is heard at the speed of the clock, and waits", self.name)
+        if self._ahead_seconds > fast_seconds and not self._fast_reported:
+            self._fast_reported = True
+            LOG.warning("%s: sound arrives faster than real time; it is read in real time, and the rest waits", self.name)
 
     def _is_finite(self) -> bool:
-        """Whether a stream that has ended well was a recording."""
+        """Return whether a stream that ended without error was a recording."""
         return False
 
-    def _refuse_if_stalled(self) -> None:
-        seconds = time.monotonic() - self._heard_at
+    def _raise_if_stalled(self) -> None:
+        seconds = time.monotonic() - self._last_sound_at
         if seconds >= self._stall_seconds:
-            raise SourceError(f"{self.name} was lost: no sound from it for {seconds:.1f} s")
+            raise SourceError(f"{self.name} was lost: no sound for {seconds:.1f} s")
 
     def _end(self) -> None:
-        self._refuse_ending("was lost")
+        self._raise_if_failed("was lost")
         self._finite = self._is_finite()
         self._ended = True
 
-    def _refuse_ending(self, what: str) -> None:
-        code, words = self._child.ending()
+    def _raise_if_failed(self, problem: str) -> None:
+        code, reason = self._child.ending()
         if code:
-            raise SourceError(f"{self.name} {what}: its program ended with exit code {code}: {words}")
+            raise SourceError(f"{self.name} {problem}: its program ended with exit code {code}: {reason}")

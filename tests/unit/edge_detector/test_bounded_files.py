@@ -94,7 +94,7 @@ def test_an_archive_that_would_unpack_into_too_much_is_refused_by_its_headers() 
 
 
 def test_a_member_that_is_longer_than_its_header_says_is_not_unpacked() -> None:
-    with pytest.raises(ValueError, match="not as long as it says"):
+    with pytest.raises(ValueError, match="does not have the length in its header"):
         arrays_of(zipped({"a.npy": header((4,)) + bytes(8_000_000)}), 1_000_000)
 
 
@@ -103,11 +103,11 @@ def test_a_member_that_is_longer_than_its_header_says_is_not_unpacked() -> None:
     [
         (b"PK", "cut or damaged"),
         (npz(a=np.zeros(1000, np.float32))[:-40], "cut or damaged"),
-        (zipped({"a.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + bytes(1 << 24)}), "is no array"),
-        (zipped({"a.npy": b""}), "is no array"),
-        (zipped({"a.npy": header((4,))}), "not as long as it says"),
+        (zipped({"a.npy": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + bytes(1 << 24)}), "is not an array"),
+        (zipped({"a.npy": b""}), "is not an array"),
+        (zipped({"a.npy": header((4,))}), "does not have the length in its header"),
         (zipped({"a.npy": header((1 << 40, 1 << 40))}), "more than"),
-        (npz(a=np.array([{}], dtype=object)), "no array of numbers"),
+        (npz(a=np.array([{}], dtype=object)), "not an array of numbers"),
         (zipped({"a.npy": header((1,)) + bytes(4)}, zipfile.ZIP_LZMA), "packed in a way"),
     ],
 )

@@ -1,3 +1,4 @@
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -266,3 +267,10 @@ def test_a_byte_order_mark_is_none_of_the_configuration_and_utf_16_is_named(tmp_
     path.write_text('[node]\nname = "shed"\n', encoding="utf-16")
     with pytest.raises(UsageError, match="is UTF-16, and TOML is UTF-8; save it as UTF-8"):
         load_config(path)
+
+
+def test_a_pipe_in_place_of_the_configuration_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "edge.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
+        load_config(pipe)

@@ -156,7 +156,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("as_float", [False, True])
 def test_a_full_wav_file_says_so_and_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_float: bool) -> None:  # noqa: FBT001
-    monkeypatch.setattr(dump_module, "_MOST_BYTES", 4_000)
+    monkeypatch.setattr(dump_module, "_MAX_BYTES", 4_000)
     path = tmp_path / "a.wav"
     dump = Dump(path, RATE_HZ)
     dump.write(Block(from_int16(900), 0))

@@ -55,7 +55,7 @@ def assert_contract(inbox: Inbox, slug: str) -> None:
     leaves = {"availability", "probabilities", "event", "level", "top_class", "health", "mute"}
     leaves |= {f"{leaf}/{each}" for leaf in ("class", "threshold") for each in SLUGS}
     own = {f"{BASE}/status", f"{BASE}/telemetry"} | {f"{BASE}/cot/{leaf}" for leaf in leaves}
-    assert set(topics) == own | {"homeassistant/device/nursery/config", "homeassistant/device/nursery/cot/config"}
+    assert set(topics) == own | {"homeassistant/device/nursery/cot/config"}
 
     probabilities = inbox.json("probabilities")
     assert all(set(item["probabilities"]) == SLUGS for item in probabilities)

@@ -285,7 +285,7 @@ def test_a_log_offset_that_is_not_given_is_vggish_s() -> None:
     [
         (
             lambda data: data["classes"][2].update(audioset=["Motor"]),
-            "the class engine is made of 'Motor', which is none of the outputs",
+            "the class engine is made of 'Motor', which is not one of the outputs",
         ),
         (
             lambda data: data["classes"][0].update(output="cat"),
@@ -295,7 +295,7 @@ def test_a_log_offset_that_is_not_given_is_vggish_s() -> None:
             lambda data: data["classes"][1].pop("output"),
             "the class rain has neither an output of the sequence model nor AudioSet",
         ),
-        (lambda data: data.pop("outputs"), "is made of 'Bark', which is none of the outputs"),
+        (lambda data: data.pop("outputs"), "is made of 'Bark', which is not one of the outputs"),
         (lambda data: data["outputs"].update(audioset=[["Bark", None], ["Bark", "/m/0"]]), "each AudioSet label once"),
         (lambda data: data["outputs"].update(audioset=["Bark"]), "must be a list of pairs of texts"),
         (lambda data: data["outputs"].update(sequence=["dog_bark", "dog_bark"]), "must name each output once"),

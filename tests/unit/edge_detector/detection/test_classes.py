@@ -141,7 +141,7 @@ def test_a_label_that_the_bundle_does_not_have_is_refused_with_the_nearest(name:
 
 def test_a_bundle_without_labels_makes_no_class_of_one_s_own() -> None:
     plain = replace(MANIFEST, classes=(RAIN,), outputs=None)
-    with pytest.raises(UsageError, match="the bundle test 1 does not compute AudioSet's labels; take the one that ships"):
+    with pytest.raises(UsageError, match="the bundle test 1 does not compute AudioSet's labels; use the bundle that ships"):
         resolve_classes(plain, {"kettle": ClassDefinition(("Whistle",))})
 
 

@@ -91,7 +91,7 @@ def test_closing_ends_an_open_event_at_the_last_sound() -> None:
 
 
 class BreakingStep(CountingStep):
-    """Gives what is no probability from the third frame on."""
+    """Returns a number that is not a probability from the third frame on."""
 
     def __init__(self, value: float) -> None:
         self._value = value
@@ -105,7 +105,7 @@ class BreakingStep(CountingStep):
 def test_an_output_that_is_no_probability_is_raised_once_and_the_event_has_its_end(value: float) -> None:
     detector = StreamDetector(replace(MODEL, sequence=BreakingStep(value)), Decider([Rule(0.5, 0.5)]))
     found: list[Scores | Detection] = []
-    with pytest.raises(BundleError, match="which is no probability"):
+    with pytest.raises(BundleError, match="which is not a probability"):
         found.extend(detector.push(Block(sound(5), 0)))
     assert hear(detector, sound(5), 80_000) == [], "nothing more is heard"
     (end,) = detector.close("source_lost")

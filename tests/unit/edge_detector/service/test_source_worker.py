@@ -77,7 +77,7 @@ def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_neve
     turn()
     assert events() == ["start", "end"]
     assert b"nan" not in b"".join(message.payload for message in sent).lower()
-    assert "which is no probability" in caplog.text
+    assert "which is not a probability" in caplog.text
     state = worker.state
     assert (state.state, world.sources[0].closed) == ("reconnecting" if live else "failed", True)
     world.now += 1.0

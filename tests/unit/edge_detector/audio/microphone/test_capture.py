@@ -177,7 +177,7 @@ def test_a_stream_that_stays_active_without_callbacks_is_lost_after_the_stall_ti
     system.deliver([1])
     system.now_seconds = 4.0
     assert source.read(0.0) is not None, "what was captured is heard first"
-    with pytest.raises(SourceError, match=r"'stub' was lost: no sound from it for 3\.0 s"):
+    with pytest.raises(SourceError, match=r"'stub' was lost: no sound for 3\.0 s"):
         source.read(0.0)
 
 

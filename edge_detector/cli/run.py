@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -21,9 +22,16 @@ STOP_SECONDS = 4.5
 """Whoever asks the service to stop waits no longer, whatever hangs: a disk, a broker, a sound device."""
 
 
+@dataclass(slots=True)
+class Flag:
+    """Set by a signal handler. An Event has a lock: a handler that interrupts `clear` on its own thread waits for it for ever."""
+
+    is_raised: bool = False
+
+
 def run(config_path: Path | None) -> int:
     """Load the configuration, or the defaults for None, and serve until told to stop."""
-    stop, reread = threading.Event(), threading.Event()
+    stop, reread = threading.Event(), Flag()
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
         if not stop.is_set():
@@ -33,7 +41,7 @@ def run(config_path: Path | None) -> int:
         stop.set()
 
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
-        reread.set()
+        reread.is_raised = True
 
     # Before the configuration is read: what changes from then on is reread.
     signal.signal(signal.SIGHUP, on_hangup)
@@ -60,11 +68,11 @@ def _end_at_once() -> None:
     os._exit(1)
 
 
-def _reloader(config_path: Path | None, reread: threading.Event) -> Callable[[], Config | None]:
+def _reloader(config_path: Path | None, reread: Flag) -> Callable[[], Config | None]:
     def reload() -> Config | None:
-        if not reread.is_set():
+        if not reread.is_raised:
             return None
-        reread.clear()
+        reread.is_raised = False
         if config_path is None:
             LOG.warning("there is no configuration file to reread; start the service with --config FILE")
             return None

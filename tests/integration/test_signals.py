@@ -30,6 +30,24 @@ import os, signal
 os.kill(os.getpid(), signal.SIGHUP)
 print("alive", len([name for name in sys.modules if name.startswith("numpy")]))
 """
+STORM = """
+from pathlib import Path
+from edge_detector.cli import run
+from edge_detector.cli.service import Service
+
+config = run.default_config()
+run.load_config = lambda _path: config  # so quickly that signals meet every moment of a reload
+
+def serve(_service, stop, reload):
+    print("serving", flush=True)
+    while not stop.is_set():
+        reload()
+    print("stopped", flush=True)
+    return 0
+
+Service.run = serve
+run.run(Path("edge.toml"))
+"""
 
 
 def test_a_reload_while_the_program_is_still_being_loaded_does_not_end_it() -> None:
@@ -48,3 +66,16 @@ def test_a_service_that_hangs_ends_all_the_same_when_it_is_told_to_stop(tmp_path
         assert process.wait(60) == 1
         assert process.stderr is not None
         assert "could not stop in order within 0.2 s" in process.stderr.read()
+
+
+def test_a_storm_of_reloads_hangs_and_ends_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "STATE_DIRECTORY": str(tmp_path)}
+    command = [sys.executable, "-c", STORM]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "serving\n"
+        for _ in range(20_000):
+            process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "stopped\n"
+        assert process.wait(60) == 0

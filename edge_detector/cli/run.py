@@ -1,5 +1,6 @@
 """`run`: the service, until SIGTERM or until every recording has been heard. SIGHUP rereads thresholds and what is enabled."""
 
+import faulthandler
 import logging
 import os
 import signal
@@ -35,6 +36,7 @@ def run(config_path: Path | None) -> int:
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
         if not stop.is_set():
+            faulthandler.dump_traceback_later(STOP_SECONDS + 0.3, exit=True)  # even if a log or a lock hangs
             last_resort = threading.Timer(STOP_SECONDS, _end_at_once)
             last_resort.daemon = True
             last_resort.start()

@@ -33,7 +33,7 @@ print("alive", len([name for name in sys.modules if name.startswith("numpy")]))
 STORM = """
 from pathlib import Path
 from edge_detector.cli import run
-from edge_detector.cli.service import Service
+from edge_detector.service.service import Service
 
 config = run.default_config()
 run.load_config = lambda _path: config  # so quickly that signals meet every moment of a reload

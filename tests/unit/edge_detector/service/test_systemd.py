@@ -61,7 +61,7 @@ def test_a_systemd_that_is_gone_is_logged_once_and_ends_nothing(address: str, ca
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             notify("READY=1")
-    assert caplog.text.count("systemd cannot be told") == 1
+    assert caplog.text.count("systemd notifications cannot be sent") == 1
 
 
 def test_a_systemd_that_does_not_read_is_not_waited_for_and_learns_at_last_that_we_are_ready(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bundle writer: writes card and manifest, swaps the folder in atomically, and loads it again."""
+"""Bundle writer: writes card and manifest, replaces the folder as a whole, and loads it again."""
 
 import os
 import shutil

@@ -137,7 +137,7 @@ def describe(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ReadOut:
-    """Build the AudioSet read-out of codes, and the classes that each label may hold."""
+    """AudioSet read-out of codes, and the classes that each label may hold."""
 
     readout: Readout
     doubts: Doubts
@@ -153,7 +153,7 @@ class _ReadOut:
         return self.doubts.unknown(self.readout.probabilities(codes), labels, unlabelled)
 
     def rivals(self, clips: Sequence[LoadedClip], embedder: CodeEmbedder) -> list[list[LoadedClip]]:
-        """Return the unlabelled clips most similar to each class (hard negatives)."""
+        """Return the clips of no class most similar to each class (hard negatives)."""
         others = [clip for clip in clips if clip.class_index == NO_CLASS]
         progress = Progress("embed: other sound", len(others))
         probabilities = []

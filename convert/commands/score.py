@@ -154,7 +154,7 @@ def describe(result: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Others:
-    """Load recordings of other sounds, and the classes that may be in them."""
+    """Recordings of other sounds, and the classes that may be in them."""
 
     recordings: Sequence[Clip]
     may_hold: MayHold

@@ -116,7 +116,7 @@ def require_equal(errors: dict[str, Any], precision: Precision) -> None:
 
 
 def whitening(embeddings: Float32) -> Pca:
-    """PCA parameters fitted to embeddings float32 (n, 128): components come out with AudioSet's measured spread (spec 3.3).
+    """PCA parameters fitted to embeddings float32 (n, 128): components come out with AudioSet's measured spread.
 
     Directions with almost no variance are damped, not blown up into noise. A single embedding is only its own mean.
     """

@@ -113,7 +113,7 @@ class Taught:
         return joined(Step.of_bundle(self.base), step, self.kept_outputs, self.base.manifest.sequence.context_frames, codes)
 
     def ear(self, step: Step) -> Ear:
-        """Return the manifest entries for this sequence model."""
+        """Return the `Ear` of the extended bundle."""
         classes = self.classes()
         return ear_of(detector_model(self.bundle(step, classes), classes))
 

@@ -121,5 +121,5 @@ def made_sounds(labels: Sequence[str]) -> list[LoadedClip]:
 
 
 def of_no_class(name: str, samples: Float32) -> LoadedClip:
-    """Load the negatives."""
+    """Wrap samples as a clip of no class."""
     return LoadedClip(Clip(Path(name), name, NO_FOLD, name), NO_CLASS, samples)

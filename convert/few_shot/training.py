@@ -111,8 +111,8 @@ class School:
         write_dataset(path, records(), lesson.labels)
         return Part(clips, path)
 
-    def trained(self, left_out: Part | None = None) -> Any:  # noqa: ANN401 - a model of convert.graphs
-        """Train a model on every part but one."""
+    def trained(self, left_out: Part | None = None) -> Any:  # noqa: ANN401 - a model of convert.sequence
+        """Train a model on all parts except `left_out`."""
         from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
         from convert.sequence.models import build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
         from convert.sequence.training import Training  # noqa: PLC0415 - TensorFlow takes seconds to load

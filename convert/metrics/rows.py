@@ -62,7 +62,7 @@ def row_figures(scores: Scores, labels: Labels, ranking: NDArray[np.int64]) -> R
 
     """
     ordered = np.take_along_axis(labels, ranking, axis=1)
-    # As many classes as the example has labels; a score of exactly 0 was never a prediction (spec 6).
+    # As many classes as the example has labels; a score of exactly 0 was never a prediction.
     wanted = labels.sum(axis=1)
     taken = np.arange(labels.shape[1]) < wanted[:, np.newaxis]
     found = (ordered & taken & (np.take_along_axis(scores, ranking, axis=1) > 0.0)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""One embedding record to and from bytes: AudioSet's, and YouTube-8M's at frame and at video level (spec 7.1 to 7.3)."""
+"""One embedding record to and from bytes: AudioSet's, and YouTube-8M's at frame and at video level."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

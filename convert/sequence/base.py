@@ -1,4 +1,4 @@
-"""What every sequence model has: named variables, offline probabilities, and a step with explicit states (spec 5, 9)."""
+"""Base of all sequence models: named variables, offline probabilities, and a step with explicit states."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -151,7 +151,7 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
 
 
 def dequantised(codes: Tensor) -> Tensor:
-    """Codes (…) as numbers in [-1.992, 2.008] (spec 3.2); what is float already, such as a video-level mean, stays as it is."""
+    """Codes (…) as numbers in [-1.992, 2.008]; what is float already, such as a video-level mean, stays as it is."""
     return codes if codes.dtype.is_floating else tf.cast(codes, tf.float32) * DEQUANTISE_SCALE + DEQUANTISE_OFFSET
 
 

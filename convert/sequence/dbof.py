@@ -1,4 +1,4 @@
-"""Deep bag of frames (spec 5.3): each frame to many clusters, pooled over frames, one hidden layer, a classifier.
+"""Deep bag of frames (YouTube-8M's DbofModel): each frame to many clusters, pooled over frames, one hidden layer, a classifier.
 
 YouTube-8M draws 30 frames at random in training, evaluation and use alike. Here they are drawn in training only: afterwards
 all frames are pooled, which is what a running maximum or mean gives at every frame, and the same every time.

@@ -1,4 +1,4 @@
-"""The video-level classifiers of YouTube-8M (spec 5.5), alone or on top of another model."""
+"""The video-level classifiers of YouTube-8M, alone or on top of another model."""
 
 from collections.abc import Mapping
 from typing import Protocol

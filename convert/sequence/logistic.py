@@ -46,7 +46,7 @@ class OfASum(SequenceModel):
 
 
 class FrameLogistic(OfASum):
-    """One logistic per class on the mean of the normalised frames (spec 5.2); its length, up to 1, is part of what it sees."""
+    """One logistic per class on the mean of the normalised frames; its length, up to 1, is part of what it sees."""
 
     kind = "frame-logistic"
 

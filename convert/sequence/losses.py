@@ -1,4 +1,4 @@
-"""YouTube-8M's three losses (spec 5.6), one value per row."""
+"""The three losses of YouTube-8M's starter code, one value per row."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""The LSTM of YouTube-8M (spec 5.4): stacked BasicLSTMCells, the classifier on the top layer's h after the last frame."""
+"""The LSTM of YouTube-8M (LstmModel): stacked BasicLSTMCells, and a classifier on the top layer's last h."""
 
 from collections.abc import Mapping
 from typing import Any

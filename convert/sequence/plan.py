@@ -1,4 +1,4 @@
-"""How to train: YouTube-8M's hyper-parameters (spec 5.7) and those that made the default bundle."""
+"""Training plans: the hyper-parameters of YouTube-8M, and those of the default bundle."""
 
 import math
 from dataclasses import dataclass

@@ -179,7 +179,7 @@ def test_classes_and_lists_that_a_reload_changes_wait_for_the_restart_and_all_el
     assert (
         "take effect at the next restart: class_list, what [class.cry] is made of, what [class.kettle] is made of" in caplog.text
     )
-    assert "was not reread" not in caplog.text
+    assert "was not reloaded" not in caplog.text
     inbox.wait_for_payload(f"{BASE}/cot/threshold/rain", b"0.77")
     inbox.wait_for_payload(f"{BASE}/cot/threshold/cry", b"0.6")
     assert slugs_in(inbox, "class") == {*TWELVE, "cry"}

@@ -54,7 +54,7 @@ def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broke
         assert set(of_dog[1:]) == {b"0.83"}, "what is set over MQTT stays in force"
         config.write_text("nonsense")
         process.send_signal(signal.SIGHUP)
-        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and b"was not reread" in item.payload, "the refusal")
+        inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and b"was not reloaded" in item.payload, "the refusal")
         seen = len(inbox.json("probabilities"))
         wait_until(lambda: len(inbox.json("probabilities")) > seen + 1, "more probabilities")
         config.write_text(right + "[class.dog]\non = 0.5\n")
@@ -66,7 +66,7 @@ def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broke
         assert process.stderr is not None
         said = process.stderr.read()
         assert "was reloaded; applied: strictness, [class.rain]" in said
-        assert said.count("was not reread") == 2
+        assert said.count("was not reloaded") == 2
     assert {item["lost_samples"] for item in inbox.json("probabilities")} == {0}
     assert [item["seq"] for item in inbox.json("probabilities")] == list(range(len(inbox.json("probabilities"))))
 

@@ -1,4 +1,4 @@
-"""The metrics a second time: exact fractions, one pair at a time, straight from spec 6's definitions."""
+"""The metrics a second time: exact fractions, one pair at a time, straight from the definitions."""
 
 import math
 from fractions import Fraction

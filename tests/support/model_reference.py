@@ -1,4 +1,4 @@
-"""YouTube-8M's models and loss once more, in float64 NumPy from the formulas of spec 5, forward only.
+"""YouTube-8M's models and loss once more, in float64 NumPy from their formulas, forward only.
 
 Gradients come by the complex step: every function takes complex weights, and the imaginary part of the loss, divided by the
 step, is the derivative to the last bit. Nothing of TensorFlow's or the project's gradients is in it.

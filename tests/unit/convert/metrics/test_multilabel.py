@@ -1,4 +1,4 @@
-"""The metrics: spec 6's golden examples, and a second implementation that counts one by one."""
+"""The metrics: golden examples, and a second implementation that counts one by one."""
 
 from typing import Any
 

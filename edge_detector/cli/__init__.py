@@ -1,4 +1,4 @@
-"""The commands: they build everything out of the other layers and decide nothing."""
+"""The commands: one file each; they assemble the other packages and contain no detection logic."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""`check-config`: is a configuration right, and what does it amount to?"""
+"""`check-config`: validates a configuration and summarises it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`classes`: what can be detected, how well, which of it is on, and the AudioSet labels that a class of one's own is made of."""
+"""`classes`: lists classes with labels, thresholds and evidence, and searches AudioSet's labels for own classes."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`demo`: the service itself, on a soundscape made by formulas, with an embedded broker and a subscriber that prints."""
+"""`demo`: the service on a synthetic soundscape, with an embedded broker and a printing subscriber."""
 
 import json
 import sys

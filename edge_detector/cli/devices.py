@@ -1,4 +1,4 @@
-"""`devices`: the microphones of this machine, the rates they can, and how loud each is just now."""
+"""`devices`: lists microphones, their sample rates and current levels."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""`forget`: what the broker has kept of this node, its states and its discovery, is emptied: the node is gone for good."""
+"""`forget`: empties the retained topics of a node, states and discovery."""
 
 import logging
 import queue
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 LOGIN_SECONDS = 10.0
 DELIVERY_SECONDS = 10.0
 QUIET_SECONDS = 2.0
-"""Nothing marks the end of what a broker has retained: it is over when nothing came for so long."""
+"""Nothing marks the end of the retained messages: they are over when none came for this long."""
 MOST_TOPICS = 20_000
 
 

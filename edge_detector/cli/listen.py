@@ -1,4 +1,4 @@
-"""`listen`: one source, no broker; a table for people, JSON lines for machines."""
+"""`listen`: detects on one source without a broker; prints a table or JSON lines."""
 
 import argparse
 import json
@@ -34,7 +34,7 @@ SIGNAL_WORDS: Mapping[SignalQuality, str] = {
 
 
 def run(options: argparse.Namespace) -> int:
-    """Listen until the source ends, `--seconds` have been heard, or Ctrl-C."""
+    """Detect until the source ends, `--seconds` are processed, or Ctrl-C."""
     if options.block_samples is not None and options.block_samples < 1:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
     config = load_config(options.config) if options.config is not None else default_config()
@@ -102,7 +102,7 @@ class JsonLines:
                 _print_json(message)
 
     def finish(self) -> None:
-        """Nothing is left to say."""
+        """Do nothing: JSON lines have no summary."""
 
 
 def _print_json(message: Message) -> None:
@@ -145,7 +145,7 @@ class Table:
             self._write(f"{start_seconds:9.2f} s  start  {label}, {item.peak_probability:.2f}")
 
     def finish(self) -> None:
-        """Print what was heard on average."""
+        """Print the summary: seconds, windows, events, mean probabilities."""
         if not self.windows:
             return
         seconds = self._processor.heard_samples / self._processor.source.rate_hz

@@ -1,4 +1,4 @@
-"""The command line of edge-detector: one function of one module for each command."""
+"""The command line of edge-detector."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ from edge_detector.streams import flush_output, run_guarded
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(prog="edge-detector", description="Hears sounds and says so over MQTT.")
+    top = argparse.ArgumentParser(
+        prog="edge-detector", description="Sound event detection on small machines: sound in, MQTT out."
+    )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -22,83 +24,89 @@ def parser() -> argparse.ArgumentParser:
     service.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it: default microphone, localhost:1883")
     service.set_defaults(action=lambda options: run.run(options.config))
 
-    hear = commands.add_parser("listen", help="one source, no broker: see what is heard")
-    hear.add_argument(
+    on_one_source = commands.add_parser("listen", help="detect on one source, without a broker, and print")
+    on_one_source.add_argument(
         "source", nargs="?", default="mic", metavar="SOURCE",
         help="mic (default), mic:NAME-or-index, arecord:PCM, a URL, a file, or - for raw 16-bit 16 kHz mono on standard input",
     )  # fmt: skip
-    hear.add_argument("--bundle", type=Path, metavar="DIR", help="models to hear with (default: the one that ships)")
-    hear.add_argument(
-        "--config", type=Path, metavar="FILE", help="its bundle, classes and thresholds; SOURCE and --hop are those given here"
+    on_one_source.add_argument("--bundle", type=Path, metavar="DIR", help="bundle of networks (default: the one that ships)")
+    on_one_source.add_argument(
+        "--config", type=Path, metavar="FILE", help="bundle, classes and thresholds to use; not its sources or hop"
     )
-    hear.add_argument(
+    on_one_source.add_argument(
         "--hop", choices=[hop_key(hops) for hops in HOPS_PER_PATCH], default=hop_key(1),
-        help="seconds from one decision to the next (default 0.96)",
+        help="seconds between decisions (default 0.96)",
     )  # fmt: skip
-    hear.add_argument("--json", action="store_true", help="one JSON object a line, the payloads of the MQTT messages")
-    hear.add_argument("--dump", type=Path, metavar="FILE.wav", help="keep the sound as heard, for replay")
-    hear.add_argument("--real-time", action="store_true", help="play a file at its own speed instead of as fast as it goes")
-    hear.add_argument("--seconds", type=_above_0, metavar="S", help="stop after so many seconds of sound")
-    hear.add_argument("--block-samples", type=int, metavar="N", help="read a file in blocks of N samples (default 4096)")
-    hear.set_defaults(action=listen.run)
+    on_one_source.add_argument("--json", action="store_true", help="JSON lines with the payloads of the MQTT messages")
+    on_one_source.add_argument("--dump", type=Path, metavar="FILE.wav", help="write the received sound, for replay")
+    on_one_source.add_argument("--real-time", action="store_true", help="read a file in real time (default: as fast as possible)")
+    on_one_source.add_argument("--seconds", type=_above_0, metavar="S", help="seconds of sound to process (default: all)")
+    on_one_source.add_argument("--block-samples", type=int, metavar="N", help="block size for files, in samples (default 4096)")
+    on_one_source.set_defaults(action=listen.run)
 
-    collect = commands.add_parser("record", help="collect clips of a sound of your own, for convert teach")
-    collect.add_argument("label", metavar="LABEL", help="what it is, as a word for topics: washing_machine_beep")
-    collect.add_argument(
-        "source", nargs="?", default="mic", metavar="SOURCE", help="as for listen: mic (default), mic:NAME-or-index, a file, …"
-    )
-    collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="clips go to DIR/LABEL/LABEL_001.wav, …")
+    collect = commands.add_parser("record", help="record clips of your own sound for convert teach")
+    collect.add_argument("label", metavar="LABEL", help="class name, as in topics: washing_machine_beep")
+    collect.add_argument("source", nargs="?", default="mic", metavar="SOURCE", help="source as for listen (default mic)")
+    collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for DIR/LABEL/LABEL_001.wav, …")
     collect.add_argument("--seconds", type=_above_0, default=5.0, metavar="S", help="length of a clip (default 5)")
-    collect.add_argument("--count", type=_count, default=10, metavar="N", help="stop after so many clips (default 10)")
+    collect.add_argument("--count", type=_count, default=10, metavar="N", help="number of clips (default 10)")
     collect.add_argument(
-        "--louder-by", type=_above_0, default=12.0, metavar="DB", help="how far above the room a sound begins a clip (default 12)"
+        "--louder-by",
+        type=_above_0,
+        default=12.0,
+        metavar="DB",
+        help="level above the room that starts a clip, in dB (default 12)",
     )
     collect.add_argument(
         "--press-enter",
         action="store_true",
-        help="only Enter begins a clip: for a sound that is there all the time, or a loud room",
+        help="start clips by Enter alone, for continuous sounds or loud rooms",
     )
-    collect.add_argument("--json", action="store_true", help="one JSON object for each clip")
+    collect.add_argument("--json", action="store_true", help="JSON line per clip")
     collect.set_defaults(action=record.run)
 
-    found = commands.add_parser("devices", help="the microphones there are, their rates and levels")
-    found.add_argument("--json", action="store_true", help="for machines")
+    found = commands.add_parser("devices", help="list microphones, their rates and levels")
+    found.add_argument("--json", action="store_true", help="JSON output")
     found.set_defaults(action=lambda options: devices.run(as_json=options.json))
 
-    look = commands.add_parser("doctor", help="what will work here, and why does it hear nothing?")
-    look.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/edge-detector/edge.toml if it is there")
-    look.add_argument("--seconds", type=_above_0, default=4.0, metavar="S", help="how long to listen to each source (default 4)")
-    look.add_argument("--json", action="store_true", help="for machines")
+    look = commands.add_parser("doctor", help="check bundle, sources, broker and speed, and name remedies")
+    look.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration (default: /etc/edge-detector/edge.toml, if present)"
+    )
+    look.add_argument("--seconds", type=_above_0, default=4.0, metavar="S", help="seconds to measure each source (default 4)")
+    look.add_argument("--json", action="store_true", help="JSON output")
     look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
 
-    known = commands.add_parser("classes", help="the classes there are: what each is made of, its thresholds, whether it is on")
-    known.add_argument("--search", metavar="WORD", help="only what has it in its name; AudioSet labels that are in no class, too")
-    known.add_argument("--json", action="store_true", help="one JSON object a line")
-    known.add_argument("--config", type=Path, metavar="FILE", help="with the classes and thresholds of this configuration")
+    known = commands.add_parser("classes", help="list classes: labels, thresholds, evidence, whether enabled")
+    known.add_argument("--search", metavar="WORD", help="only names with WORD, AudioSet labels without a class included")
+    known.add_argument("--json", action="store_true", help="JSON lines")
+    known.add_argument("--config", type=Path, metavar="FILE", help="configuration whose classes and thresholds apply")
     known.add_argument(
-        "--bundle", type=Path, metavar="DIR", help="of these models (default: the configuration's, or those that ship)"
+        "--bundle", type=Path, metavar="DIR", help="bundle (default: that of the configuration, or the one that ships)"
     )
     known.set_defaults(action=classes.run)
 
-    check = commands.add_parser("check-config", help="say whether a configuration is right, and what it amounts to")
+    check = commands.add_parser("check-config", help="validate a configuration and summarise it")
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(action=lambda options: check_config.run(options.file))
 
     _add_forget(commands)
 
-    show = commands.add_parser(
-        "demo", help="the whole path with nothing else installed: an embedded broker, a made-up soundscape"
-    )
-    show.add_argument("--real-time", action="store_true", help="at the speed of sound instead of as fast as it goes")
+    show = commands.add_parser("demo", help="run the service on a synthetic soundscape with an embedded broker")
+    show.add_argument("--real-time", action="store_true", help="run in real time (default: as fast as possible)")
     show.set_defaults(action=lambda options: demo.run(real_time=options.real_time))
     return top
 
 
 def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    leave = commands.add_parser(
-        "forget", help="empty what the broker has kept of this node: states, and Home Assistant's discovery"
+    leave = commands.add_parser("forget", help="empty the retained topics of this node and its Home Assistant discovery")
+    leave.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="configuration with the node and broker; stop the service first",
     )
-    leave.add_argument("--config", type=Path, required=True, metavar="FILE", help="whose node and broker; stop the service first")
     leave.set_defaults(action=lambda options: forget.run(options.config))
 
 

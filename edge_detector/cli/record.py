@@ -1,4 +1,4 @@
-"""`record`: collects clips of one sound into a folder that `convert teach` learns from."""
+"""`record`: records clips of one sound into a folder for `convert teach`."""
 
 import argparse
 import json
@@ -101,7 +101,7 @@ class Collection:
         return self.kept >= self.count
 
     def add(self, take: Recording) -> Path | None:
-        """Keep a take if it is fit to learn from; says where. Raises EdgeDetectorError if it cannot be written."""
+        """Write a recording if it is fit for training, and print its path. Raises EdgeDetectorError if it cannot be written."""
         if take.problem is not None:
             self.refused[take.problem] += 1
             return None
@@ -119,7 +119,7 @@ class View(Protocol):
         """The source is open."""
 
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
-        """Some sound was heard."""
+        """A block was processed."""
 
     def show(self, take: Recording, path: Path | None) -> None:
         """A take was kept under `path`, or was not."""
@@ -135,7 +135,7 @@ class JsonLines:
         self._collection = collection
 
     def begin(self) -> None:
-        """Say that sound is heard from now on."""
+        """Report that the source delivers sound."""
         self._print({"type": "listening", "label": self._collection.label})
 
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
@@ -173,7 +173,7 @@ class Screen:
         self._write(f"Make the sound: {self._options.seconds:g} s of it are kept {' or '.join(when)}. Ctrl-C ends it.")
 
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
-        """Refresh the live line, and say when the microphone begins to give nothing."""
+        """Refresh the live line, and report a microphone that begins to deliver nothing."""
         if signal != self._signal and signal in ("silent", "flat"):
             self._write(f"nothing is heard, {ADVICE[signal]}")
         self._signal = signal

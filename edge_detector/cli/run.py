@@ -1,4 +1,4 @@
-"""`run`: the service, until SIGTERM or until every recording has been heard. SIGHUP rereads thresholds and what is enabled."""
+"""`run`: the service, until SIGTERM or the end of all recordings. SIGHUP reloads thresholds and enabled classes."""
 
 import faulthandler
 import logging
@@ -31,7 +31,7 @@ class Flag:
 
 
 def run(config_path: Path | None) -> int:
-    """Load the configuration, or the defaults for None, and serve until told to stop."""
+    """Load the configuration, or the defaults for None, and serve until SIGTERM."""
     stop, reread = threading.Event(), Flag()
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:

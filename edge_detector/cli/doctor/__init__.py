@@ -1,4 +1,4 @@
-"""`doctor`: what will work here, and why does it hear nothing?
+"""`doctor`: checks bundle, sources, broker and speed on this machine.
 
 Bundle, speed, each source with a few seconds of its sound, broker, and what the running service says of itself. Every finding
 is one line with what to do about it; nothing is changed.

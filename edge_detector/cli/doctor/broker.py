@@ -1,4 +1,4 @@
-"""Whether the broker is there, safe, lets us in and takes what we publish; and what it knows of the running service."""
+"""Checks of the broker: reachable, encrypted, login, publishing; and the retained state of the running service."""
 
 import ipaddress
 import json

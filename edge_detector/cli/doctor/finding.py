@@ -1,4 +1,4 @@
-"""What an examination yields: one fact, how good it is, and what to do about it."""
+"""One finding of `doctor`: a fact, its severity and its remedy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

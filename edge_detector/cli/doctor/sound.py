@@ -1,4 +1,4 @@
-"""Why a source hears nothing: from the kernel's devices to what the networks make of a few seconds of its sound."""
+"""Checks of a source, from the kernel's devices to the probabilities of a few seconds of its sound."""
 
 import os
 import time
@@ -100,7 +100,7 @@ class Heard:
 
 
 def judge_sound(config: SourceConfig, heard: Heard, classes: Sequence[SoundClass], rules: Sequence[Rule]) -> list[Finding]:
-    """What some seconds of a source's sound say about it."""
+    """Findings from some seconds of a source's sound."""
     if not any(len(block) for block in heard.blocks):
         return [Finding(config.name, "bad", "it gives no sound", _cure(config))]
     samples = np.concatenate(heard.blocks)

@@ -1,4 +1,4 @@
-"""How much sound this machine can follow."""
+"""Speed of this machine in multiples of real time."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ RATE_HZ = 48_000
 STEPS = 40
 PATIENCE_SECONDS = 4.0
 USABLE_SHARE = 0.5
-"""Of one core: all sources are heard on one thread, and a machine has other things to do as well."""
+"""Share of one core: one thread processes all sources, and the machine does other work as well."""
 
 
 def measure(networks: LoadedBundle, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:

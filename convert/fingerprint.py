@@ -9,15 +9,15 @@ from typing import Any
 from convert.files import read_json, write_json
 from edge_detector.errors import UsageError
 
-BEGUN = "begun.json"
+FINGERPRINT = "begun.json"
 
 
-def begin_or_go_on(checkpoint: Path, key: Mapping[str, Any]) -> None:
+def check_resume(checkpoint: Path, key: Mapping[str, Any]) -> None:
     """Write the fingerprint of a new run, or require that it matches the one beside an existing checkpoint.
 
     Raises UsageError if it differs: the checkpoint's weights would pass for those of the new data and options.
     """
-    path = checkpoint.with_name(BEGUN)
+    path = checkpoint.with_name(FINGERPRINT)
     if not checkpoint.exists():
         write_json(path, key)
         return

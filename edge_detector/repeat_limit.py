@@ -16,7 +16,7 @@ _SUBJECT = re.compile(r"[\w.-]+: ")
 _CHANGING = re.compile(r"(?<![A-Za-z])0x[0-9a-fA-F]+|\d+(?:[.,]\d+)*")
 
 
-def gist(text: str) -> str:
+def message_key(text: str) -> str:
     """Return a message with pointers and numbers replaced by #; its subject, such as a source's name, stays."""
     subject = _SUBJECT.match(text)
     start = subject.end() if subject is not None else 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.audio.file import AudioFile, read_mono, refuse_cancelled, refuse_cut
+from edge_detector.audio.file import AudioFile, read_mono, require_complete, require_not_cancelled
 from edge_detector.audio.resampler import StreamResampler
 from edge_detector.types import Block, Float32
 
@@ -23,7 +23,7 @@ def blocks_16khz(path: Path) -> Iterator[Block]:
     """The same samples block by block, so that a recording may be longer than memory."""
     source = AudioFile(path)
     try:
-        refuse_cut(source)
+        require_complete(source)
         resampler = StreamResampler(source.rate_hz)
         read_samples = 0
         while (block := source.read(0.0)) is not None:
@@ -31,7 +31,7 @@ def blocks_16khz(path: Path) -> Iterator[Block]:
             read_samples += len(block.samples)
             if given is not None:
                 yield given
-        refuse_cancelled(source)
+        require_not_cancelled(source)
         last = resampler.finish()
         if last is not None:
             yield last

@@ -23,7 +23,7 @@ from convert.files import write_bytes, write_json
 from convert.metrics.multilabel import TOP_K
 from convert.records.batches import MAX_FRAMES
 from convert.records.damage import Damage
-from convert.sequence.splits import Parting, write_splits
+from convert.sequence.splits import SplitPlan, write_splits
 from edge_detector.errors import UsageError
 
 MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, 
     contenders = [Contender(kind, options_of(kind, arguments.option)) for kind in arguments.models]
     classes = train.choose_classes([arguments.records], arguments.classes, arguments.class_names)
     measuring = Measuring(arguments.top_k, arguments.map_over, arguments.batch, arguments.max_frames)
-    parting = Parting(arguments.split, arguments.folds, arguments.test, arguments.test_share, arguments.validation_share)
+    parting = SplitPlan(arguments.split, arguments.folds, arguments.test, arguments.test_share, arguments.validation_share)
     damage = Damage(skip=arguments.skip_damaged)
     splits = write_splits(arguments.records, parting, classes, arguments.output / "splits", damage)
     runs = [baseline(split, len(classes), measuring) for split in splits]

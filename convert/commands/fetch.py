@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from convert.arguments import positive_float, positive_int
 from convert.download import released
 from convert.download.download import copy_checked, download, sha256_of
-from convert.download.resume import Patience, ReleasedFile
+from convert.download.resume import ReleasedFile, RetryPolicy
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.from_file:
         how = _copied(arguments.from_file, wanted, folder)
     else:
-        patience, place = Patience(arguments.tries, arguments.stall), arguments.mirror or release.url
+        patience, place = RetryPolicy(arguments.tries, arguments.stall), arguments.mirror or release.url
         how = {file.name: download(file, f"{place}/{file.published_name}", folder, patience) for file in wanted}
     files = [
         {"file": str(folder / file.name), "how": how[file.name], "bytes": _size(folder / file.name), "sha256": file.sha256}

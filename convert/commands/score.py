@@ -42,7 +42,7 @@ from convert.audio.clips import BACKGROUND_CLASSES, Clip, LoadedClip, find_clips
 from convert.audio.evaluation_soundscapes import SceneComposer
 from convert.audio.false_alarm_signals import signals
 from convert.embedder.runtime import enabled_classes
-from convert.embedder.yamnet import Peer
+from convert.embedder.yamnet import YamnetBaseline
 from convert.evaluation.baselines import CALIBRATED, FRIGATE, calibrated, in_frigate, ours
 from convert.evaluation.benchmark import Contender, alarms, found_at, found_clips, found_in_conditions, on_scenes
 from convert.evaluation.conditions import conditions
@@ -132,7 +132,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         AMONG: accuracy(heard, clips, slugs, own),
     }
     if arguments.peer:
-        peer = Peer(arguments.peer, enabled_classes(bundle))
+        peer = YamnetBaseline(arguments.peer, enabled_classes(bundle))
         contenders |= _peers(peer, bundle, arguments)
         network = of_peer(arguments.peer, bundle)
         heard, kept = peer_clips(network, clips, len(slugs), _step_samples(arguments))
@@ -188,7 +188,7 @@ def _learnt_from(bundle: Bundle) -> list[int]:
     return sorted({int(fold) for facts in parts if isinstance(facts, dict) for fold in facts.get("folds", ())})
 
 
-def _peers(peer: Peer, bundle: Bundle, arguments: argparse.Namespace) -> dict[str, Contender]:
+def _peers(peer: YamnetBaseline, bundle: Bundle, arguments: argparse.Namespace) -> dict[str, Contender]:
     classes = enabled_classes(bundle)
     found = {FRIGATE: in_frigate(peer, classes)}
     if arguments.calibrate_background:

@@ -18,9 +18,18 @@ from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from convert.evaluation.calibration import MARGIN, Limits, Stream
 from convert.evaluation.detector_checks import detector_checks
 from convert.evaluation.score_streams import hear
-from convert.few_shot.bundle import FEW, RECORD_THE_ROOM, Taught, calibrated, hear_quiet, manifest_of, measured, rules_of
+from convert.few_shot.bundle import (
+    FEW,
+    RECORD_THE_ROOM,
+    ExtendedBundle,
+    background_streams,
+    calibrated,
+    manifest_of,
+    measured,
+    rules_of,
+)
 from convert.few_shot.sounds import halved_background, made_sounds
-from convert.few_shot.training import Lesson, Recipe, School, exported
+from convert.few_shot.training import FewShotData, FewShotTrainer, Recipe, exported
 from convert.progress import Progress
 from convert.records.files import find_embedder
 from convert.records.identity import identity_of, require_same
@@ -76,9 +85,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     labels = labels_of(found)
     counts = Counter(clip.label for clip in found)
     _refuse_too_few(arguments.clips, found)
-    taught = Taught.beside(base, classes_of(found, labels), only=arguments.only)
+    taught = ExtendedBundle.beside(base, classes_of(found, labels), only=arguments.only)
     learnt_from, calibrated_on = halved_background(arguments.background)
-    lesson = Lesson(
+    lesson = FewShotData(
         labels=labels,
         clips=load_clips(found, labels),
         negatives=[*made_sounds(labels), *learnt_from],
@@ -88,11 +97,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = Recipe(sequences=arguments.sequences, epochs=arguments.epochs, seed=arguments.seed)
     sys.stderr.write(f"teach: {', '.join(f'{label} {counts[label]}' for label in labels)}\n")
     with tempfile.TemporaryDirectory(prefix="teach-") as folder:
-        school = School(lesson, recipe, CodeEmbedder.of_bundle(base), Path(folder))
+        school = FewShotTrainer(lesson, recipe, CodeEmbedder.of_bundle(base), Path(folder))
         alone, errors = exported(school.trained(), lesson.context)
         clips, held_out = _left_out_in_turn(taught, school, lesson.context)
     step = taught.joined(alone)
-    quiet = hear_quiet(taught.ear(step), calibrated_on, arguments.seed)
+    quiet = background_streams(taught.ear(step), calibrated_on, arguments.seed)
     calibration = calibrated(taught, quiet, held_out, Limits(arguments.false_alarms_per_hour, MARGIN))
     rules = rules_of(calibration)
     evaluation = measured(taught, held_out, clips, len(school.parts), rules)
@@ -200,7 +209,7 @@ def _minutes(sounds: Iterable[Float32]) -> float:
     return round(sum(map(len, sounds)) / FRONT_END.sample_rate_hz / 60.0, 1)
 
 
-def _left_out_in_turn(taught: Taught, school: School, context: int) -> tuple[list[LoadedClip], list[Stream]]:
+def _left_out_in_turn(taught: ExtendedBundle, school: FewShotTrainer, context: int) -> tuple[list[LoadedClip], list[Stream]]:
     """Return each recording and the probabilities of a model trained without it."""
     clips: list[LoadedClip] = []
     streams: list[Stream] = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from convert.arguments import folds, positive_int
 from convert.files import write_arrays, write_json
-from convert.fingerprint import BEGUN, begin_or_go_on, digest_of_files
+from convert.fingerprint import FINGERPRINT, check_resume, digest_of_files
 from convert.records.batches import MAX_FRAMES
 from convert.records.classes import ClassName, as_json, numbered, read_class_names
 from convert.records.files import find_classes, find_embedder, find_folds, record_files
@@ -20,7 +20,7 @@ from edge_detector.errors import UsageError
 
 CHECKPOINT = "checkpoint.npz"
 FOR_HOW_LONG = ("epochs", "max_steps", "patience", "checkpoint_seconds", "checkpoints")
-OF_A_TRAINING = ("sequence.json", "weights.npz", CHECKPOINT, BEGUN, "best.npz", "curve.csv", "curve.svg", "training.log")
+OF_A_TRAINING = ("sequence.json", "weights.npz", CHECKPOINT, FINGERPRINT, "best.npz", "curve.csv", "curve.svg", "training.log")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -104,9 +104,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "skipped": training.damage.skipped,
         "plan": asdict(plan),
     }
-    begin_or_go_on(
-        arguments.output / CHECKPOINT, _key(facts, {**model.facts, "shuffle": arguments.shuffle}, training, validation)
-    )
+    check_resume(arguments.output / CHECKPOINT, _key(facts, {**model.facts, "shuffle": arguments.shuffle}, training, validation))
     outcome = Training(model, training, validation, plan, folder=arguments.output, facts=facts).run()
     result = {
         **facts,

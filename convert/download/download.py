@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from convert.download.resume import Download, Patience, ReleasedFile, delete, say, unwritable
+from convert.download.resume import Download, ReleasedFile, RetryPolicy, delete, say, unwritable
 from convert.files import atomic_path
 from edge_detector.errors import EdgeDetectorError
 
@@ -23,7 +23,7 @@ def sha256_of(path: Path) -> str:
         raise EdgeDetectorError(message) from error
 
 
-def download(file: ReleasedFile, url: str, folder: Path, patience: Patience) -> str:
+def download(file: ReleasedFile, url: str, folder: Path, patience: RetryPolicy) -> str:
     """Have `file` in `folder`, and say how: "already there", "downloaded" or "resumed".
 
     What came of an unfinished download stays as a hidden .part file, and the next call goes on from it. Whatever has the wrong

@@ -47,7 +47,7 @@ class ReleasedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to put up with a bad connection.
 
     Attributes:
@@ -73,7 +73,7 @@ class _BrokenOffError(Exception):
 class Download:
     """One file on its way into a .part file."""
 
-    def __init__(self, file: ReleasedFile, url: str, part: Path, patience: Patience) -> None:
+    def __init__(self, file: ReleasedFile, url: str, part: Path, patience: RetryPolicy) -> None:
         self._file, self._url, self._part, self._patience = file, url, part, patience
 
     def complete(self) -> bool:

@@ -53,7 +53,7 @@ of its announcement, here the start of its window.
 """
 
 
-class Peer:
+class YamnetBaseline:
     """YAMNet's probabilities of our classes.
 
     Args:

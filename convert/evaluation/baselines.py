@@ -8,7 +8,7 @@ from typing import Any
 
 from convert.audio.clips import LoadedClip
 from convert.embedder.runtime import detector_model, enabled_classes, stream_probabilities
-from convert.embedder.yamnet import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, Peer
+from convert.embedder.yamnet import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, YamnetBaseline
 from convert.evaluation.benchmark import Contender
 from convert.evaluation.calibration import FINEST
 from convert.evaluation.score_streams import NOISE, Labelled, Levels, calibration_set, hear_clips
@@ -37,7 +37,7 @@ def ours(bundle: Bundle, hops: Sequence[int]) -> dict[str, Contender]:
     }
 
 
-def in_frigate(peer: Peer, classes: Sequence[SoundClass]) -> Contender:
+def in_frigate(peer: YamnetBaseline, classes: Sequence[SoundClass]) -> Contender:
     """Build YAMNet as Frigate runs it."""
     return Contender(
         title="YAMNet as in Frigate",
@@ -49,7 +49,11 @@ def in_frigate(peer: Peer, classes: Sequence[SoundClass]) -> Contender:
 
 
 def calibrated(
-    peer: Peer, classes: Sequence[SoundClass], hop: int, material: tuple[Path, Sequence[LoadedClip]], like: Mapping[str, Any]
+    peer: YamnetBaseline,
+    classes: Sequence[SoundClass],
+    hop: int,
+    material: tuple[Path, Sequence[LoadedClip]],
+    like: Mapping[str, Any],
 ) -> Contender:
     """Build YAMNet with thresholds calibrated as the bundle's, and the same decider.
 

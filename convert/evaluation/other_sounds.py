@@ -18,7 +18,7 @@ import numpy as np
 from convert.audio.clips import Clip, LoadedClip
 from convert.audio.samples import read_16khz
 from convert.embedder.runtime import detector_model, enabled_classes, stream_probabilities
-from convert.embedder.yamnet import EXAMPLE_STEP_SAMPLES, Peer, by_identifier, names_of
+from convert.embedder.yamnet import EXAMPLE_STEP_SAMPLES, YamnetBaseline, by_identifier, names_of
 from convert.evaluation.calibration import OFF_SHARE, as_scores
 from convert.evaluation.may_hold import MayHold
 from convert.evaluation.other_figures import Curve, FalseCount, Mark, Material, OtherSounds, Point
@@ -156,7 +156,7 @@ def of_peer(path: Path, bundle: Bundle) -> Network:
     detectors = {
         key: Detector(title, number * len(classes), rules, marks) for number, (key, (title, _)) in enumerate(variants.items())
     }
-    peer = Peer(path, [sound for _, variant in variants.values() for sound in variant])
+    peer = YamnetBaseline(path, [sound for _, variant in variants.values() for sound in variant])
     return Network(peer.probabilities, detectors)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.files import read_json
-from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, Tally
+from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, MetricAccumulator
 from convert.records.batches import MAX_FRAMES, Batch, batches
 from convert.records.damage import Damage
 from convert.records.files import Form, find_embedder, read_dataset
@@ -125,7 +125,7 @@ def evaluate(
     predictions: Iterable[tuple[NDArray[Any], NDArray[Any]]], measuring: Measuring, step: int = 0, say: Log = log
 ) -> Figures:
     """Compute all figures over batches of probabilities and labels, both (n, V); logs each batch and the total."""
-    tally = Tally(measuring.top_k)
+    tally = MetricAccumulator(measuring.top_k)
     started = time.monotonic()
     for probabilities, labels in predictions:
         figures = tally.add(probabilities, labels)

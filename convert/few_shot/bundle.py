@@ -48,7 +48,7 @@ Rules: TypeAlias = Mapping[str, Mapping[int, Rule]]
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
+class ExtendedBundle:
     """Bundle's classes and the new ones.
 
     Attributes:
@@ -63,7 +63,7 @@ class Taught:
     new: tuple[ClassName, ...]
 
     @classmethod
-    def beside(cls, base: format_.Bundle, new: Sequence[ClassName], *, only: bool) -> "Taught":
+    def beside(cls, base: format_.Bundle, new: Sequence[ClassName], *, only: bool) -> "ExtendedBundle":
         """Keep none of the bundle's classes, or all but the replaced ones, whose labels are inherited."""
         old = {sound.slug: sound for sound in base.manifest.classes}
         named = [ClassName(each.slug, old[each.slug].label, old[each.slug].mid) if each.slug in old else each for each in new]
@@ -125,7 +125,7 @@ class Taught:
         return format_.Bundle(manifest, self.base.embedder, step.content, self.base.pca)
 
 
-def hear_quiet(ear: Ear, background: Sequence[Float32], seed: int) -> dict[str, list[Stream]]:
+def background_streams(ear: Ear, background: Sequence[Float32], seed: int) -> dict[str, list[Stream]]:
     """Return streams without the new classes: synthetic noise, and the user's background at each level."""
     found = {NOISE: hear_noise(ear, NOISE_MINUTES, seed)}
     if background:
@@ -135,7 +135,7 @@ def hear_quiet(ear: Ear, background: Sequence[Float32], seed: int) -> dict[str, 
 
 
 def calibrated(
-    taught: Taught, background: Mapping[str, Sequence[Stream]], held_out: Sequence[Stream], limits: Limits
+    taught: ExtendedBundle, background: Mapping[str, Sequence[Stream]], held_out: Sequence[Stream], limits: Limits
 ) -> dict[str, Any]:
     """Choose thresholds of the new classes by slug and hop; also return the criteria.
 
@@ -175,7 +175,9 @@ def rules_of(calibration: Mapping[str, Any]) -> Rules:
     }
 
 
-def measured(taught: Taught, held_out: Sequence[Stream], clips: Sequence[LoadedClip], parts: int, rules: Rules) -> dict[str, Any]:
+def measured(
+    taught: ExtendedBundle, held_out: Sequence[Stream], clips: Sequence[LoadedClip], parts: int, rules: Rules
+) -> dict[str, Any]:
     """Return cross-validated figures; `clips` in the order of the streams."""
     classes = taught.classes(rules)
     first = len(taught.kept)
@@ -203,7 +205,7 @@ def _also_heard(
 
 
 def manifest_of(
-    taught: Taught,
+    taught: ExtendedBundle,
     bundle: format_.Bundle,
     embedder: BundledEmbedder,
     *,

@@ -45,7 +45,7 @@ def parted(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
     return found
 
 
-def told_from_room(clips: Sequence[LoadedClip]) -> tuple[list[LoadedClip], list[LoadedClip]]:
+def split_from_room(clips: Sequence[LoadedClip]) -> tuple[list[LoadedClip], list[LoadedClip]]:
     """Split each clip into its sound, with digital silence elsewhere, and its room as a negative.
 
     The frames of a training sequence are labelled by energy, and a home recording is never silent: a frame of room

@@ -10,7 +10,7 @@ from convert.audio.clips import LoadedClip
 from convert.audio.training_mixtures import Composer
 from convert.embedder.corpus import FRAME_SECONDS
 from convert.embedder.runtime import CodeEmbedder
-from convert.few_shot.sounds import parted, told_from_room
+from convert.few_shot.sounds import parted, split_from_room
 from convert.progress import Progress
 from convert.records.files import Record, read_classes, read_dataset, write_dataset
 from convert.records.training_set import TrainingSet
@@ -22,7 +22,7 @@ CHECKED_FRAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class FewShotData:
     """Few-shot data set.
 
     Attributes:
@@ -69,7 +69,7 @@ class Part:
     records: Path
 
 
-class School:
+class FewShotTrainer:
     """Composes sequences and trains on them, all in one folder.
 
     Sequences are composed part by part, so that leaving out a part embeds nothing twice.
@@ -80,7 +80,7 @@ class School:
 
     """
 
-    def __init__(self, lesson: Lesson, recipe: Recipe, embedder: CodeEmbedder, folder: Path) -> None:
+    def __init__(self, lesson: FewShotData, recipe: Recipe, embedder: CodeEmbedder, folder: Path) -> None:
         self._lesson, self._recipe, self._folder = lesson, recipe, folder
         dealt = [part for part in parted(lesson.clips, recipe.parts) if part]
         progress = Progress("teach: sequence", recipe.sequences // len(dealt) * len(dealt))
@@ -94,7 +94,7 @@ class School:
 
     def _composed(self, clips: Sequence[LoadedClip], number: int, parts: int, embedder: CodeEmbedder, progress: Progress) -> Part:
         lesson, recipe = self._lesson, self._recipe
-        sounds, rooms = told_from_room(clips)
+        sounds, rooms = split_from_room(clips)
         # One seed per part, or all parts would share places and levels.
         composer = Composer([*sounds, *rooms, *lesson.negatives], lesson.context, recipe.parts * recipe.seed + number)
         count = recipe.sequences // parts

@@ -55,7 +55,7 @@ class Figures:
     labelled_classes: int
 
 
-class Tally:
+class MetricAccumulator:
     """Takes batches, gives their figures at once and those of all at the end; how they were cut into batches is all the same.
 
     It keeps every score in the precision it came in, because AUC needs them all: 46 MB for AudioSet's 22,000 segments in float32.

@@ -155,7 +155,7 @@ def dequantised(codes: Tensor) -> Tensor:
     return codes if codes.dtype.is_floating else tf.cast(codes, tf.float32) * DEQUANTISE_SCALE + DEQUANTISE_OFFSET
 
 
-def of_length_one(values: Tensor) -> Tensor:
+def l2_normalised(values: Tensor) -> Tensor:
     """Vectors (…, 128) of length 1; one of zeros stays so."""
     power = tf.reduce_sum(tf.square(values), axis=-1, keepdims=True)
     return values * tf.math.rsqrt(tf.maximum(power, NORM_FLOOR))
@@ -163,7 +163,7 @@ def of_length_one(values: Tensor) -> Tensor:
 
 def normalised(codes: Tensor) -> Tensor:
     """Codes (…, 128) as every model but the video-level ones takes them: dequantised, of length 1 per frame."""
-    return of_length_one(dequantised(codes))
+    return l2_normalised(dequantised(codes))
 
 
 def counting(lengths: Tensor, frames: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 import tensorflow as tf
 
-from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, normalised, of_length_one
+from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, l2_normalised, normalised
 from convert.sequence.heads import make_head, plain_copy
 from edge_detector.params import EMBEDDING_SIZE
 
 
-class OfASum(SequenceModel):
+class PooledModel(SequenceModel):
     """A classifier on a function of the sum of all frames."""
 
     uses: ClassVar[tuple[str, ...]] = ()
@@ -45,7 +45,7 @@ class OfASum(SequenceModel):
         return plain_copy(self)
 
 
-class FrameLogistic(OfASum):
+class FrameLogistic(PooledModel):
     """One logistic per class on the mean of the normalised frames; its length, up to 1, is part of what it sees."""
 
     kind = "frame-logistic"
@@ -68,7 +68,7 @@ class FrameLogistic(OfASum):
         return self._head(weights, tf.gather(total, row) / tf.gather(count, row)), [total, count]
 
 
-class VideoLogistic(OfASum):
+class VideoLogistic(PooledModel):
     """One logistic per class on the mean of the dequantised frames, brought to length 1.
 
     The mean of a video-level record is such a mean. Its scale does not matter, so the step needs no count.
@@ -85,14 +85,14 @@ class VideoLogistic(OfASum):
         """The direction of the mean frame."""
         mask = counting(lengths, tf.shape(codes)[1])
         mean = tf.reduce_sum(dequantised(codes) * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
-        return of_length_one(mean)
+        return l2_normalised(mean)
 
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
         """One frame: add it."""
         total = states[0] + dequantised(embedding)
-        return self._head(weights, of_length_one(tf.gather(total, row))), [total]
+        return self._head(weights, l2_normalised(tf.gather(total, row))), [total]
 
 
 class VideoMoe(VideoLogistic):

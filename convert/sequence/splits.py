@@ -28,7 +28,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class SplitPlan:
     """How records are parted.
 
     Attributes:
@@ -57,7 +57,7 @@ def source_of(name: str) -> str:
     return fold_and_source(name)[1]
 
 
-def write_splits(records: Path, parting: Parting, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
+def write_splits(records: Path, parting: SplitPlan, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
     """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty."""
     wanted = Form(classes=len(classes), min_frames=1)
     names = _names(records, parting, wanted, damage)
@@ -79,7 +79,7 @@ def write_splits(records: Path, parting: Parting, classes: Sequence[ClassName], 
     return splits
 
 
-def _names(records: Path, parting: Parting, form: Form, damage: Damage) -> list[str]:
+def _names(records: Path, parting: SplitPlan, form: Form, damage: Damage) -> list[str]:
     """Names of the splits. Reads all records once, so that damage is met before anything is trained."""
     if parting.by == "folds" and parting.test is None:
         there = _folds(records, form, damage)
@@ -106,7 +106,7 @@ def _folds(source: Path, form: Form, damage: Damage) -> set[int]:
     return found
 
 
-def _rule(parting: Parting, name: str) -> Callable[[str], Part]:
+def _rule(parting: SplitPlan, name: str) -> Callable[[str], Part]:
     def part(video_id: str) -> Part:
         source = source_of(video_id)
         if parting.test is None:

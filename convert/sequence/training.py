@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from convert.files import read_arrays, write_arrays, write_json
-from convert.metrics.multilabel import Tally
+from convert.metrics.multilabel import MetricAccumulator
 from convert.records.training_set import Lesson, TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised
 from convert.sequence.journal import Journal, Point
@@ -154,7 +154,7 @@ class Training:
             if self._plan.target == "frame":
                 counted = np.arange(targets.shape[1]) < lesson.lengths[:, np.newaxis]
                 found, targets = found[counted], targets[counted]
-            figures = Tally().add(found, targets)
+            figures = MetricAccumulator().add(found, targets)
             per_second = len(lesson.lengths) / seconds
             point = (step + 1, self._position.epoch + 1, rate, value, per_second, figures.hit_at_1, figures.perr, figures.gap)
             self._journal.add(Point(*point))

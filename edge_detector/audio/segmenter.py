@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from edge_detector.audio.signal_quality import judge
+from edge_detector.audio.signal_quality import classify
 from edge_detector.levels import LEVEL_FLOOR_DBFS, level_dbfs
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Float32
@@ -84,7 +84,7 @@ class Segmenter:
         return max(levels[int(ROOM_SHARE * len(levels))], QUIETEST_ROOM_DBFS)
 
     @property
-    def take_seconds(self) -> float | None:
+    def recorded_seconds(self) -> float | None:
         """Seconds recorded so far; None between recordings."""
         return None if self._recording is None else len(self._recording) * WINDOW_SECONDS
 
@@ -111,7 +111,7 @@ class Segmenter:
 
     def finish(self) -> Iterator[Recording]:
         """Yield the unfinished recording at the end of the source, if it is at least SHORTEST_SECONDS long."""
-        if (self.take_seconds or 0.0) >= SHORTEST_SECONDS:
+        if (self.recorded_seconds or 0.0) >= SHORTEST_SECONDS:
             yield self._finished(None)
 
     def _push_window(self, window: Float32) -> None:
@@ -143,7 +143,7 @@ def _level_dbfs(window: Float32) -> float:
 
 
 def _problem(samples: Float32, peak_dbfs: float) -> Problem | None:
-    quality = judge(samples)
+    quality = classify(samples)
     if quality != "ok":
         return quality
     return "quiet" if peak_dbfs < QUIET_DBFS else None

@@ -58,7 +58,7 @@ class SignalMonitor:
             samples = np.concatenate(self._pieces)
             complete = len(samples) - len(samples) % WINDOW_SAMPLES
             for start in range(0, complete, WINDOW_SAMPLES):
-                self._update(judge(samples[start : start + WINDOW_SAMPLES]))
+                self._update(classify(samples[start : start + WINDOW_SAMPLES]))
             self._pieces.clear()
             self._pieces.append(samples[complete:])
             self._samples = len(samples) - complete
@@ -73,7 +73,7 @@ class SignalMonitor:
             self.signal = result
 
 
-def first_nonsense(samples: Float32) -> int | None:
+def first_invalid_sample(samples: Float32) -> int | None:
     """Return the flat index of the first sample that is not finite or beyond MOST_MAGNITUDE; None if there is none."""
     if not samples.size:
         return None
@@ -89,7 +89,7 @@ def within_full_scale(samples: Float32) -> tuple[Float32, int]:
     return (np.clip(samples, -1.0, 1.0), beyond) if beyond else (samples, 0)
 
 
-def judge(samples: Float32) -> SignalQuality:
+def classify(samples: Float32) -> SignalQuality:
     """Classify some samples by themselves, preferably a second or more."""
     low, high = samples.min(), samples.max()
     # Two steps, because a resampled constant is not quite constant.

@@ -14,7 +14,7 @@ from edge_detector.demo.broker import demo_broker
 from edge_detector.demo.soundscape import PlannedEvent, make_soundscape
 from edge_detector.errors import BrokerError
 from edge_detector.mqtt.client import subscription
-from edge_detector.mqtt.credentials import broker_of, passing_client_id
+from edge_detector.mqtt.credentials import broker_of, temporary_client_id
 from edge_detector.params import FRONT_END
 from edge_detector.service.factory import load_networks_of
 from edge_detector.service.service import Service
@@ -70,8 +70,8 @@ def run(*, real_time: bool = False) -> int:
             overrides={},
             home_assistant=HomeAssistantConfig(enabled=False),
         )
-        with subscription(broker_of(config.mqtt, passing_client_id("demo-subscriber")), "edge_detector/#", printer.receive):
-            broker = broker_of(config.mqtt, passing_client_id("demo"))
+        with subscription(broker_of(config.mqtt, temporary_client_id("demo-subscriber")), "edge_detector/#", printer.receive):
+            broker = broker_of(config.mqtt, temporary_client_id("demo"))
             service = Service(config, load_networks_of(config), broker, State(outbox=None, settings=None))
             service.run(threading.Event(), lambda: None)
             if not printer.farewell.wait(FAREWELL_SECONDS):

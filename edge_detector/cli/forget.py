@@ -13,7 +13,7 @@ from edge_detector.errors import BrokerError
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.client import subscription
-from edge_detector.mqtt.credentials import broker_of, passing_client_id
+from edge_detector.mqtt.credentials import broker_of, temporary_client_id
 from edge_detector.mqtt.home_assistant import removal
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.tls import describe_connect_error
@@ -31,7 +31,7 @@ MOST_TOPICS = 20_000
 def run(config_path: Path) -> int:
     """Empty every retained topic of the node. Raises BrokerError where the broker cannot be reached, or keeps something."""
     config = load_config(config_path)
-    broker = broker_of(config.mqtt, passing_client_id(f"edge_detector-{config.node}-forget"))
+    broker = broker_of(config.mqtt, temporary_client_id(f"edge_detector-{config.node}-forget"))
     base = f"{config.mqtt.base_topic}/{config.node}"
     found = _retained(broker, config, base)
     if found.get(f"{base}/status") == messages.ONLINE.encode():

@@ -178,7 +178,7 @@ class Screen:
             self._write(f"nothing is heard, {ADVICE[signal]}")
         self._signal = signal
         if self._live:
-            taken = "waiting" if cutter.take_seconds is None else f"recording {cutter.take_seconds:.1f} s"
+            taken = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
             filled = round(METER_CHARACTERS * max(0.0, 1.0 - cutter.level_dbfs / METER_FLOOR_DBFS))
             meter = f"{'#' * filled:<{METER_CHARACTERS}} {cutter.level_dbfs:6.1f} dBFS, room {cutter.room_dbfs:.0f}"
             self._write(f"{meter}   clip {self._collection.kept + 1} of {self._collection.count}: {taken}", end="")

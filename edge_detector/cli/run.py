@@ -12,7 +12,7 @@ from types import FrameType
 
 from edge_detector.config import Config, default_config, load_config, rules
 from edge_detector.errors import SourceError
-from edge_detector.mqtt.credentials import broker_of, lasting_client_id
+from edge_detector.mqtt.credentials import broker_of, stable_client_id
 from edge_detector.service.factory import load_networks_of
 from edge_detector.service.service import Service
 from edge_detector.service.state import open_state, state_folder
@@ -56,7 +56,7 @@ def run(config_path: Path | None) -> int:
     state = open_state(state_folder(), config.outbox)
     if state.lack is not None:
         LOG.warning("%s", state.lack)
-    broker = broker_of(config.mqtt, lasting_client_id(config.node, state_folder()))
+    broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
     service = Service(config, networks, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))
     if failed and not stop.is_set():

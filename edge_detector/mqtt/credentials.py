@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 MACHINE_ID = Path("/etc/machine-id")
 
 
-def lasting_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_ID) -> str:
+def stable_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_ID) -> str:
     """The MQTT client id of a node's service: the same again after a power cut.
 
     The broker then takes the dead session for this one's and ends it at once. Under another id it would notice half a minute
@@ -28,7 +28,7 @@ def lasting_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE
     folder it is no service, and two of them may run beside each other.
     """
     if folder is None:
-        return passing_client_id(f"edge_detector-{node}")
+        return temporary_client_id(f"edge_detector-{node}")
     try:
         machine = machine_id.read_bytes()
     except OSError:
@@ -37,7 +37,7 @@ def lasting_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE
     return f"edge_detector-{node}-{hashlib.sha256(machine + bytes(folder.absolute())).hexdigest()[:8]}"
 
 
-def passing_client_id(name: str) -> str:
+def temporary_client_id(name: str) -> str:
     """An id for as long as this process lives."""
     return f"{name}-{os.getpid()}"
 

@@ -65,7 +65,7 @@ class FlowControl:
         elif took_seconds > SLOW_SECONDS:
             self.window = max(1, self.window // 2)
 
-    def sent_loose(self) -> None:
+    def sent_qos0(self) -> None:
         """A QoS 0 message has been sent."""
         self._unproven += 1
 
@@ -89,7 +89,7 @@ class FlowControl:
         return self._unproven > 0 and self._oldest is None and (self.slow or waited)
 
     @property
-    def takes_loose(self) -> bool:
+    def accepts_qos0(self) -> bool:
         """Whether a QoS 0 message may be sent now."""
         oldest = self._oldest
         if oldest is not None and self._clock() - oldest > SLOW_SECONDS:

@@ -30,7 +30,7 @@ class HangUpTracker:
         limit: bytes; packets of this size or more are cut. None while nothing is known.
         proven: bytes of the largest packet that was ever taken.
         careful: whether something is suspected, so that all go alone.
-        took_some: whether the broker has answered for anything on this connection.
+        any_acknowledged: whether the broker has answered for anything on this connection.
 
     """
 
@@ -38,12 +38,12 @@ class HangUpTracker:
         self.limit: int | None = None
         self.proven = 0
         self.careful = False
-        self.took_some = False
+        self.any_acknowledged = False
         self._strikes: dict[str, int] = {}
 
     def begin(self) -> None:
         """A new connection."""
-        self.took_some = False
+        self.any_acknowledged = False
 
     def suspects(self, key: str, size: int) -> bool:
         """Whether a connection may have been cut for a message of so many bytes."""
@@ -55,7 +55,7 @@ class HangUpTracker:
 
     def took(self, key: str, size: int) -> None:
         """The broker has answered for a message."""
-        self.took_some = True
+        self.any_acknowledged = True
         self.proven = max(self.proven, size)
         self.forget(key)
 
@@ -70,7 +70,7 @@ class HangUpTracker:
 
     def cut(self, unanswered: Mapping[str, int], events: Collection[str]) -> Verdict | None:
         """The connection has ended with these unanswered, in bytes by key. Returns what is given up."""
-        alone = self.careful and self.took_some and len(unanswered) == 1
+        alone = self.careful and self.any_acknowledged and len(unanswered) == 1
         self.careful = self.careful or bool(unanswered)
         for key, size in unanswered.items():
             self._strikes[key] = strikes = self._strikes.get(key, 0) + alone

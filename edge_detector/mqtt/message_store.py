@@ -14,7 +14,7 @@ TRIM_MESSAGES = 5_000
 _START, _END = "/start", "/end"
 
 
-class ShelfError(Exception):
+class StoreError(Exception):
     """A shelf could not do what was asked and has changed nothing. Only the outbox meets it, and people its sentence.
 
     Attributes:
@@ -69,7 +69,7 @@ class Change:
 
 
 class MessageStore(Protocol):
-    """Where rows lie. Every method may raise ShelfError.
+    """Where rows lie. Every method may raise StoreError.
 
     Attributes:
         age_seconds: the outbox's age as of the last change.

@@ -52,7 +52,7 @@ class Outbox:
     One thread at a time may use it; the attributes may be read by any.
 
     Args:
-        open_shelf: opens the shelf on disk, raising ShelfError; None for an outbox that is in memory by choice.
+        open_shelf: opens the shelf on disk, raising StoreError; None for an outbox that is in memory by choice.
         clock: monotonic time in seconds.
         max_messages: beyond it the oldest that is not on its way is dropped and counted.
         max_age_seconds: what is older is dropped and counted. Only time in which the outbox was in use counts, by the monotonic
@@ -128,7 +128,7 @@ class Outbox:
     def commit(self, added: Sequence[Message], delivered: Collection[str] = (), refused: Mapping[str, str] | None = None) -> None:
         """Keep new events, which can be taken once they are on disk, and take out delivered and refused ones, by message id."""
         self._add([StoredMessage(message.message_id or "", message, self._age_seconds) for message in added])
-        self._on_acknowledged_message(delivered, refused or {})
+        self._apply_answers(delivered, refused or {})
         self._go_on()
         if self._memory.count() > self._max_memory:
             self._trim_memory()
@@ -181,7 +181,7 @@ class Outbox:
                 self._ended.add(event)
         self._memory.apply(Change(add=rows, age_seconds=self._age_seconds))
 
-    def _on_acknowledged_message(self, delivered: Collection[str], refused: Mapping[str, str]) -> None:
+    def _apply_answers(self, delivered: Collection[str], refused: Mapping[str, str]) -> None:
         if not self._owed:
             self._forget_by_seconds = self._clock() + FORGET_SECONDS
         for key in (*delivered, *refused):

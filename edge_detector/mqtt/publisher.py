@@ -299,7 +299,7 @@ class Publisher:
             self._stale += 1
         elif self._hang_ups.suspects(message.topic, packet_bytes(message)):
             self._due[message.topic] = replace(message, qos=1)  # only so is it known whether the broker takes it
-        elif self._flow_control.takes_loose:
+        elif self._flow_control.accepts_qos0:
             self._send(message)
         else:
             self._stale += 1
@@ -356,7 +356,7 @@ class Publisher:
             return
         self._send_status_in_time()
         if self._hang_ups.careful:
-            self._pump_carefully()
+            self._send_one_at_a_time()
             return
         room = self._flow_control.window - len(self._in_flight)
         if room > 0:
@@ -383,14 +383,14 @@ class Publisher:
         for message in self._due.values():
             if room <= 0:
                 break
-            if message.qos or self._flow_control.takes_loose:
+            if message.qos or self._flow_control.accepts_qos0:
                 chosen.append(message)
                 room -= message.qos
         for message in chosen:
             del self._due[message.topic]
             self._send(message)
 
-    def _pump_carefully(self) -> None:
+    def _send_one_at_a_time(self) -> None:
         """One message at a time, so that it is known which one the broker hangs up at."""
         while not self._in_flight:
             if not self._hang_ups.any_left and not any(map(self._suspects, self._due.values())):
@@ -412,7 +412,7 @@ class Publisher:
         struck = [message for message in self._due.values() if self._hang_ups.struck(_key(message))]
         others = [message for message in self._due.values() if message not in struck and message.topic != self._greeting_topic]
         smallest = min(others, key=packet_bytes, default=None)
-        if self._hang_ups.took_some or smallest is None:
+        if self._hang_ups.any_acknowledged or smallest is None:
             event = self._next_event()
             if event is not None:
                 return event
@@ -454,7 +454,7 @@ class Publisher:
             self.outbox.release([message.message_id])
         elif not message.qos:
             self._loose[message.topic] = packet_bytes(message)
-            self._flow_control.sent_loose()
+            self._flow_control.sent_qos0()
         return mid is not None or not message.qos
 
     def _problem(self, message: Message) -> str | None:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from edge_detector.files import name_aside, not_a_file, sync_folder
-from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, ShelfError, StoredMessage, ended, started
+from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, StoredMessage, StoreError, ended, started
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.salvage import checksum, is_sound, salvage
 from edge_detector.mqtt.store_thread import Run, at_once
@@ -216,13 +216,13 @@ class SqliteStore:
         with self._gate():
             if files[0] == self._files[0]:
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                raise ShelfError(f"{_wal(self._path)} was deleted while in use; leave it alone", reopen=True)
+                raise StoreError(f"{_wal(self._path)} was deleted while in use; leave it alone", reopen=True)
             try:
                 _make_folder(self._path.parent)
                 new = _connect(self._path)
-            except (*_FAILURES, OSError, ShelfError) as error:
+            except (*_FAILURES, OSError, StoreError) as error:
                 problem = f"{self._path} was deleted while in use, and no new one can be made ({error}); make its folder writable"
-                raise ShelfError(problem, reopen=False) from error
+                raise StoreError(problem, reopen=False) from error
             try:
                 salvage(self._database, new)
             except BaseException:
@@ -252,7 +252,7 @@ class SqliteStore:
         except (*_FAILURES, OSError) as error:
             full = _code(error) == sqlite3.SQLITE_FULL
             advice = "make room" if full else "make it writable, for one service alone"
-            raise ShelfError(f"{self._path} cannot be used ({error}); {advice}", reopen=not full) from error
+            raise StoreError(f"{self._path} cannot be used ({error}); {advice}", reopen=not full) from error
 
 
 def _code(error: Exception) -> int:
@@ -294,7 +294,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ShelfError(f"the folder {folder} cannot be made ({error}); name another", reopen=True) from error
+        raise StoreError(f"the folder {folder} cannot be made ({error}); name another", reopen=True) from error
 
 
 def _remove(path: Path) -> None:
@@ -322,7 +322,7 @@ def _prepare(path: Path) -> None:
     """See that there is a file, and that it is one: nobody else's business, for it says what was heard."""
     for file in (path, _wal(path)):
         if kind := not_a_file(file):
-            raise ShelfError(f"{file} is {kind}, and the outbox needs a file; move it away", reopen=True)
+            raise StoreError(f"{file} is {kind}, and the outbox needs a file; move it away", reopen=True)
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     elif path.stat().st_mode & 0o077:
@@ -352,7 +352,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(path: Path, database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
-        raise ShelfError(f"{path} is of version {version}, but this program knows {SCHEMA_VERSION}; move it away", reopen=True)
+        raise StoreError(f"{path} is of version {version}, but this program knows {SCHEMA_VERSION}; move it away", reopen=True)
     (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         damage = sqlite3.DatabaseError(" ".join(verdict.split()))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from edge_detector.mqtt.message_store import Change, MessageStore, ShelfError, StoredMessage
+from edge_detector.mqtt.message_store import Change, MessageStore, StoredMessage, StoreError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -79,7 +79,7 @@ class Report:
 
     """
 
-    error: ShelfError | None
+    error: StoreError | None
     rows: list[StoredMessage] = field(default_factory=list)
     count: int = 0
     dropped: int = 0
@@ -105,14 +105,14 @@ class Disk:
                 store.apply(turn.change)
             if turn.trim is not None:
                 dropped = store.trim(turn.trim.max_messages, turn.trim.born_before_seconds, turn.trim.keep)
-        except ShelfError as failure:
+        except StoreError as failure:
             error = failure
         if error is not None and error.reopen:
             return self._failed(error)
         try:
             store = self._opened()
             rows, count = store.oldest(turn.limit), store.count()
-        except ShelfError as failure:
+        except StoreError as failure:
             return self._failed(error or failure)
         lost, store.lost = store.lost, 0
         return Report(error, rows, count, dropped, lost, store.damage, store.age_seconds)
@@ -121,7 +121,7 @@ class Disk:
         """The shelf's answer, or `otherwise` where it has none."""
         try:
             return otherwise if self._store is None else question(self._store)
-        except ShelfError:
+        except StoreError:
             return otherwise
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Disk:
             self._store = self._open_store()
         return self._store
 
-    def _failed(self, error: ShelfError) -> Report:
+    def _failed(self, error: StoreError) -> Report:
         lost, damage = (self._store.lost, self._store.damage) if self._store is not None else (0, None)
         self.close()
-        return Report(ShelfError(str(error), reopen=True), lost=lost, damage=damage)
+        return Report(StoreError(str(error), reopen=True), lost=lost, damage=damage)

@@ -11,7 +11,7 @@ PERIOD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class SourceVitals:
+class SourceTelemetry:
     """One source, since the service started.
 
     Attributes:
@@ -72,7 +72,7 @@ class Telemetry:
     refused_commands: int
     reconnects: int
     bundle: str
-    sources: Mapping[str, SourceVitals]
+    sources: Mapping[str, SourceTelemetry]
     troubles: Troubles
 
 

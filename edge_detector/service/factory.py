@@ -146,7 +146,7 @@ def warn(source: Source, printed: Sequence[str] = ()) -> tuple[str, ...]:
     return warnings
 
 
-def build_worker_supervisor(config: SourceConfig, opener: Callable[[], Source]) -> SourceSupervisor:
+def build_supervisor(config: SourceConfig, opener: Callable[[], Source]) -> SourceSupervisor:
     """Build the supervisor of a source; a recording is read once, other sources are reopened after a loss."""
     return SourceSupervisor(
         config.name,

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TextIO
 
 from edge_detector.plain_text import without_controls
-from edge_detector.repeat_limit import RepeatLimit, gist
+from edge_detector.repeat_limit import RepeatLimit, message_key
 
 _JOURNAL_LEVELS = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
@@ -41,7 +41,7 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write the record; the handler calls it without a lock of its own."""
         message = record.getMessage()
-        dropped = self._limit.passes(f"{record.levelno} {gist(message)}")
+        dropped = self._limit.passes(f"{record.levelno} {message_key(message)}")
         if dropped:
             record.msg, record.args = f"{message} (and {dropped} similar lines since the last one)", ()
         return dropped is not None

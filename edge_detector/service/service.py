@@ -22,11 +22,11 @@ from edge_detector.mqtt.name_conflict import NameConflict, own_filters
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
-from edge_detector.mqtt.telemetry import SourceVitals
+from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.params import FRONT_END
 from edge_detector.service.discovery import Discovery
-from edge_detector.service.factory import LoadedBundle, build_processor, build_worker_supervisor, open_source
+from edge_detector.service.factory import LoadedBundle, build_processor, build_supervisor, open_source
 from edge_detector.service.health_monitor import HealthMonitor
 from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
@@ -44,7 +44,7 @@ DRAIN_SECONDS = 2.5
 RELEASE_SECONDS = 0.5
 """Longest wait after that for all sound devices together to close."""
 WAITING_COMMANDS = 200
-PATIENT_MESSAGES = 1_000
+MAX_PENDING_MESSAGES = 1_000
 """With more messages pending than this, recordings pause; live sources continue."""
 
 OpenSource = Callable[[SourceConfig], Source]
@@ -142,7 +142,7 @@ class Service:
         """Messages dropped since the start."""
         return self._publisher.dropped_messages
 
-    def telemetry_of(self, source: str) -> SourceVitals:
+    def telemetry_of(self, source: str) -> SourceTelemetry:
         """Return the counters of one source."""
         return next(worker.telemetry for worker in self._workers if worker.name == source)
 
@@ -158,7 +158,7 @@ class Service:
 
     def _may_step(self, worker: SourceWorker) -> bool:
         """Whether to read the source now: a recording waits for the broker, a live source does not."""
-        if worker.live or self._publisher.backlog <= PATIENT_MESSAGES:
+        if worker.live or self._publisher.backlog <= MAX_PENDING_MESSAGES:
             return True
         time.sleep(SHARED_POLL_SECONDS)
         return False
@@ -182,7 +182,7 @@ class Service:
         reporter.muted = self._controls.muted(source.name)
         return SourceWorker(
             source.name,
-            build_worker_supervisor(source, lambda: open_source(source)),
+            build_supervisor(source, lambda: open_source(source)),
             listen,
             reporter,
             rules=rules_now,

@@ -8,7 +8,7 @@ from edge_detector.audio.source import Source
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError, SourceError, unforeseen
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.mqtt.telemetry import SourceVitals
+from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.supervisor import SourceStateChange, SourceSupervisor, StreamOpened
@@ -73,11 +73,11 @@ class SourceWorker:
         return self._supervisor.change
 
     @property
-    def telemetry(self) -> SourceVitals:
+    def telemetry(self) -> SourceTelemetry:
         """Counters over all streams so far."""
         processor = self._processor
         anchor = processor.anchor if processor is not None else None
-        return SourceVitals(
+        return SourceTelemetry(
             state=self._supervisor.change.state,
             clock=anchor.clock if anchor is not None else "system",
             drift_ppm=round(processor.drift_ppm, 1) if processor is not None else 0.0,

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.sample_clock import Anchor, Observation, SampleClock
-from edge_detector.audio.signal_quality import SignalMonitor, first_nonsense, within_full_scale
+from edge_detector.audio.signal_quality import SignalMonitor, first_invalid_sample, within_full_scale
 from edge_detector.audio.source import Source
 from edge_detector.detection.detector import StreamDetector
 from edge_detector.errors import BundleError, SourceError
@@ -118,7 +118,7 @@ class StreamProcessor:
 
     def _checked(self, block: Block) -> tuple[Block, int]:
         """Return the block limited to full scale, and the number of clipped samples, counted at 16 kHz."""
-        if (bad := first_nonsense(block.samples)) is not None:
+        if (bad := first_invalid_sample(block.samples)) is not None:
             raise SourceError(
                 f"sample {block.first_sample + bad} of the source is {block.samples[bad]:g}, not a number between -1 and 1; "
                 f"check its sample format"

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from edge_detector.audio.source import Source
 from edge_detector.backoff import Backoff
 from edge_detector.errors import EdgeDetectorError, SourceError
-from edge_detector.repeat_limit import gist
+from edge_detector.repeat_limit import message_key
 from edge_detector.types import Block, SourceState
 
 
@@ -288,7 +288,7 @@ class SourceSupervisor:
         if state != self._state:
             self._since = self._clock()
         # Reasons that differ only in numbers (port, process id, seconds) count as the same.
-        if state != self._state or gist(reason or "") != gist(self._reason or ""):
+        if state != self._state or message_key(reason or "") != message_key(self._reason or ""):
             self._state, self._reason = state, reason
             self._pending.append(self.change)
 

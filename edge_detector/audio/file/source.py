@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_detector.audio.file.decoders import DECODE_SAMPLES, open_recording
 from edge_detector.audio.gaps import Gap, gaps_path, parse_gaps
-from edge_detector.audio.signal_quality import first_nonsense, within_full_scale
+from edge_detector.audio.signal_quality import first_invalid_sample, within_full_scale
 from edge_detector.bounded_files import read_regular
 from edge_detector.errors import SourceError
 from edge_detector.params import FRONT_END
@@ -210,7 +210,7 @@ class AudioFile:
         return mean
 
     def _reject_invalid(self, frames: Float32, first_frame: int) -> None:
-        if (bad := first_nonsense(frames)) is not None:
+        if (bad := first_invalid_sample(frames)) is not None:
             frame, channel = divmod(bad, frames.shape[1])
             raise SourceError(
                 f"{self._path}: sample {first_frame + frame} is {frames[frame, channel]:g}, not a number between -1 and 1; "
@@ -238,23 +238,23 @@ def read_mono(path: Path) -> tuple[Float32, int]:
     """Read a whole recording: float32 (n,) mono, and its rate in Hz. Gaps listed beside it are ignored."""
     source = AudioFile(path)
     try:
-        refuse_cut(source)
+        require_complete(source)
         pieces = []
         while (block := source.read(0.0)) is not None:
             pieces.append(block.samples)
-        refuse_cancelled(source)
+        require_not_cancelled(source)
         return np.concatenate(pieces), source.rate_hz
     finally:
         source.close()
 
 
-def refuse_cut(source: AudioFile) -> None:
+def require_complete(source: AudioFile) -> None:
     """Raise SourceError for a truncated recording, which is unfit for training and evaluation."""
     if source.cut is not None:
         raise SourceError(source.cut)
 
 
-def refuse_cancelled(source: AudioFile) -> None:
+def require_not_cancelled(source: AudioFile) -> None:
     """Raise SourceError for a recording, read to its end, whose channels cancel each other out."""
     if source.cancelled is not None:
         raise SourceError(source.cancelled)

@@ -13,8 +13,8 @@ from edge_detector.audio.microphone.portaudio import (
     INT16,
     PortAudio,
     ask_child,
+    failure_text,
     input_devices,
-    last_words,
     open_portaudio,
     quiet_sound_libraries,
 )
@@ -50,7 +50,7 @@ def measure(name: str) -> Measurement:
     except subprocess.TimeoutExpired:
         return Measurement((), None, f"it did not answer within {_ANSWER_SECONDS:g} s")
     except subprocess.CalledProcessError as error:
-        return Measurement((), None, f"PortAudio fails ({last_words(error)})")
+        return Measurement((), None, f"PortAudio fails ({failure_text(error)})")
     return Measurement(tuple(answer["rates_hz"]), answer["level_dbfs"], answer["problem"])
 
 

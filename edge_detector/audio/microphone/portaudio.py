@@ -73,7 +73,7 @@ def list_devices() -> tuple[InputDevice, ...]:
         raise SourceError(f"the sound system did not list its devices within {_PROBE_SECONDS:g} s; restart it") from error
     except subprocess.CalledProcessError as error:
         raise SourceError(
-            f"PortAudio fails while it lists the devices ({last_words(error)}); "
+            f"PortAudio fails while it lists the devices ({failure_text(error)}); "
             "check the ALSA configuration, which needs a pcm.default"
         ) from error
     return tuple(InputDevice(**entry) for entry in answer)
@@ -95,7 +95,7 @@ def ask_child(*arguments: str, timeout_seconds: float) -> Any:  # noqa: ANN401 -
     return json.loads(probe.stdout.splitlines()[-1])
 
 
-def last_words(error: subprocess.CalledProcessError) -> str:
+def failure_text(error: subprocess.CalledProcessError) -> str:
     """Return the signal or exit code of a child, and the last line of its standard error."""
     ending = signal.Signals(-error.returncode).name if error.returncode < 0 else f"exit code {error.returncode}"
     output: bytes = error.stderr

@@ -10,7 +10,7 @@ from edge_detector.config import Config, MqttConfig
 from edge_detector.errors import BrokerError, UsageError
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.client import subscription
-from edge_detector.mqtt.credentials import broker_of, broker_warnings, passing_client_id
+from edge_detector.mqtt.credentials import broker_of, broker_warnings, temporary_client_id
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.tls import describe_connect_error, probe
 from edge_detector.types import Message
@@ -28,7 +28,7 @@ def examine_broker(config: Config) -> Iterator[Finding]:
     mqtt = config.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
-        broker = broker_of(mqtt, passing_client_id(f"edge_detector-{config.node}-doctor"))
+        broker = broker_of(mqtt, temporary_client_id(f"edge_detector-{config.node}-doctor"))
         warnings = broker_warnings(mqtt)
     except UsageError as error:
         yield Finding("broker", "bad", str(error))

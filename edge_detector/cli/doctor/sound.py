@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.audio.signal_quality import WINDOW_SAMPLES, judge
+from edge_detector.audio.signal_quality import WINDOW_SAMPLES, classify
 from edge_detector.audio.source import Source
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.config import SourceConfig
@@ -135,7 +135,7 @@ def judge_sound(config: SourceConfig, heard: Heard, classes: Sequence[SoundClass
 def _signal(samples: Float32) -> SignalQuality:
     """One verdict on all of it: clipped at any time, or silent or flat all the time."""
     seconds = max(1, len(samples) // WINDOW_SAMPLES)
-    verdicts = {judge(part) for part in np.array_split(samples, seconds)}
+    verdicts = {classify(part) for part in np.array_split(samples, seconds)}
     if "clipped" in verdicts:
         return "clipped"
     return verdicts.pop() if len(verdicts) == 1 else "ok"

@@ -1,6 +1,6 @@
 import pytest
 
-from edge_detector.repeat_limit import BURST, EVERY_SECONDS, REMEMBERED, RepeatLimit, gist
+from edge_detector.repeat_limit import BURST, EVERY_SECONDS, REMEMBERED, RepeatLimit, message_key
 
 
 @pytest.mark.parametrize(
@@ -12,12 +12,12 @@ from edge_detector.repeat_limit import BURST, EVERY_SECONDS, REMEMBERED, RepeatL
     ],
 )
 def test_pointers_ports_and_numbers_make_no_other_sentence(one: str, other: str) -> None:
-    assert gist(one) == gist(other)
+    assert message_key(one) == message_key(other)
 
 
 @pytest.mark.parametrize(("one", "other"), [("s1: lost", "s2: lost"), ("1: lost", "2: lost"), ("cot: lost", "cot: found")])
 def test_who_and_what_make_another_sentence(one: str, other: str) -> None:
-    assert gist(one) != gist(other)
+    assert message_key(one) != message_key(other)
 
 
 def test_what_is_said_all_the_time_is_said_a_few_times_then_seldom_and_how_often_is_told() -> None:

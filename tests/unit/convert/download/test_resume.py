@@ -10,7 +10,7 @@ import pytest
 
 from convert.download import released
 from convert.download.download import copy_checked, download
-from convert.download.resume import Patience, ReleasedFile
+from convert.download.resume import ReleasedFile, RetryPolicy
 from edge_detector.errors import EdgeDetectorError
 from tests.support.bad_web import Answer, BadWeb
 
@@ -19,15 +19,15 @@ FILE = ReleasedFile("model.ckpt", hashlib.sha256(CONTENT).hexdigest(), largest_b
 OTHER = np.random.default_rng(1).bytes(300_000)
 
 
-def patient(waits: list[float] | None = None, tries: int = 4, stall_seconds: float = 20.0) -> Patience:
-    return Patience(tries, stall_seconds, (waits if waits is not None else []).append)
+def patient(waits: list[float] | None = None, tries: int = 4, stall_seconds: float = 20.0) -> RetryPolicy:
+    return RetryPolicy(tries, stall_seconds, (waits if waits is not None else []).append)
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def get(web: BadWeb, folder: Path, patience: Patience | None = None) -> str:
+def get(web: BadWeb, folder: Path, patience: RetryPolicy | None = None) -> str:
     return download(FILE, f"{web.url}/{FILE.name}", folder, patience or patient())
 
 

@@ -14,7 +14,7 @@ from convert.embedder.yamnet import (
     FRIGATE_RULE,
     FRIGATE_STEP_SAMPLES,
     NAMES_BY_MID,
-    Peer,
+    YamnetBaseline,
     columns_of,
     windows,
 )
@@ -64,7 +64,7 @@ def test_a_list_of_labels_that_is_not_yamnet_s_is_refused(names: Sequence[object
     model = without_archive(data / "peers" / "yamnet.tflite", tmp_path / "yamnet.tflite")
     (tmp_path / LABELS).write_text("\n".join(map(str, names)), encoding="utf-8")
     with pytest.raises(UsageError, match=what):
-        Peer(model, CLASSES)
+        YamnetBaseline(model, CLASSES)
 
 
 def test_a_class_made_of_audioset_labels_has_exactly_their_scores(data: Path) -> None:
@@ -79,14 +79,14 @@ def test_a_class_made_of_audioset_labels_has_exactly_their_scores(data: Path) ->
 def test_a_class_made_of_a_label_that_yamnet_lacks_is_refused(data: Path) -> None:
     kettle = ClassName("kettle", "Kettle", None, ("Steam", "Kettle"))
     with pytest.raises(UsageError, match="has no label 'Kettle', which the class kettle is made of; give"):
-        Peer(data / "peers" / "yamnet.tflite", [kettle])
+        YamnetBaseline(data / "peers" / "yamnet.tflite", [kettle])
 
 
 def test_every_class_of_the_shipped_bundle_has_its_names(data: Path) -> None:
     assert {sound.mid for sound in CLASSES} == set(NAMES_BY_MID)
-    assert Peer(data / "peers" / "yamnet.tflite", SHIPPED).deaf_to == ()
+    assert YamnetBaseline(data / "peers" / "yamnet.tflite", SHIPPED).deaf_to == ()
     gong = SoundClass("gong", "Gong", "/m/01m2v", {hops: Rule(0.5, 0.3) for hops in (1, 2, 4)})
-    peer = Peer(data / "peers" / "yamnet.tflite", (*CLASSES, gong))
+    peer = YamnetBaseline(data / "peers" / "yamnet.tflite", (*CLASSES, gong))
     assert peer.deaf_to == ("gong",)
     assert peer.probabilities(np.zeros(2 * RATE_HZ, np.float32), EXAMPLE_STEP_SAMPLES).shape == (3, len(CLASSES) + 1)
     short = np.zeros(100, np.float32)
@@ -94,7 +94,7 @@ def test_every_class_of_the_shipped_bundle_has_its_names(data: Path) -> None:
 
 
 def test_frigate_does_not_listen_to_what_is_quiet(data: Path) -> None:
-    peer = Peer(data / "peers" / "yamnet.tflite", CLASSES)
+    peer = YamnetBaseline(data / "peers" / "yamnet.tflite", CLASSES)
     (clip,) = load_clips(find_clips(data / "esc10", (1,))[:1], SLUGS)
     loud = clip.samples / np.abs(clip.samples).max()
     assert peer.probabilities_in_frigate(loud).max() > 0.1
@@ -103,7 +103,7 @@ def test_frigate_does_not_listen_to_what_is_quiet(data: Path) -> None:
 
 
 def test_yamnet_is_wrong_on_8_of_320_clips_and_finds_72_percent_of_them_at_a_half(data: Path) -> None:
-    peer = Peer(data / "peers" / "yamnet.tflite", CLASSES)
+    peer = YamnetBaseline(data / "peers" / "yamnet.tflite", CLASSES)
     clips = load_clips(find_clips(data / "esc10"), SLUGS)
     heard = [peer.probabilities(clip.samples, EXAMPLE_STEP_SAMPLES) for clip in clips]
     asked = {clip.class_index for clip in clips}

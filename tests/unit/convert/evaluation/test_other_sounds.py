@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from convert.audio.clips import Clip, LoadedClip
 from convert.embedder.runtime import DEFAULT_BUNDLE, enabled_classes
-from convert.embedder.yamnet import Peer, by_identifier
+from convert.embedder.yamnet import YamnetBaseline, by_identifier
 from convert.evaluation.calibration import as_scores
 from convert.evaluation.may_hold import MayHold
 from convert.evaluation.other_figures import (
@@ -190,7 +190,7 @@ def test_each_yamnet_reads_the_labels_that_it_is_called_after(shipped: Bundle, d
     for key, variant in ((PEER_LABELS, classes), (PEER_IDENTIFIERS, tuple(map(by_identifier, classes)))):
         detector = network.detectors[key]
         own = probabilities[:, detector.first_column : detector.first_column + len(classes)]
-        assert np.array_equal(own, Peer(path, variant).probabilities(samples, STEP_SAMPLES))
+        assert np.array_equal(own, YamnetBaseline(path, variant).probabilities(samples, STEP_SAMPLES))
         assert {name: detector.rules[strictness][0].on for name, strictness in detector.marks.items()} == {"0.5": 0.5, "0.2": 0.2}
 
 

@@ -5,13 +5,13 @@ import pytest
 
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.evaluation.calibration import FINEST, Limits, Stream
-from convert.few_shot.bundle import Taught, calibrated, rules_of
+from convert.few_shot.bundle import ExtendedBundle, calibrated, rules_of
 from convert.records.classes import ClassName
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.params import HOPS_PER_PATCH
 
 BASE = load_bundle(DEFAULT_BUNDLE)
-ALONE = Taught.beside(BASE, [ClassName("beep", "Beep")], only=True)
+ALONE = ExtendedBundle.beside(BASE, [ClassName("beep", "Beep")], only=True)
 LIMITS = Limits(per_hour=0.1, margin=0.5)
 
 
@@ -56,7 +56,7 @@ def test_rules_are_those_that_were_chosen() -> None:
 
 @pytest.mark.parametrize("only", [False, True])
 def test_a_class_of_the_same_slug_is_replaced_and_keeps_its_name(only: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    taught = Taught.beside(BASE, [ClassName("rain", "My rain"), ClassName("beep", "Beep")], only=only)
+    taught = ExtendedBundle.beside(BASE, [ClassName("rain", "My rain"), ClassName("beep", "Beep")], only=only)
     slugs = [sound.slug for sound in taught.classes()]
     assert slugs[-2:] == ["rain", "beep"]
     assert len(slugs) == (2 if only else len(BASE.manifest.classes) + 1)

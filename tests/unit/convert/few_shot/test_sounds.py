@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from convert.audio.clips import NO_CLASS, Clip, LoadedClip
-from convert.few_shot.sounds import halved_background, made_sounds, parted, told_from_room
+from convert.few_shot.sounds import halved_background, made_sounds, parted, split_from_room
 from edge_detector.demo.soundscape import VOICINGS
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
@@ -34,7 +34,7 @@ def seconds(samples: Float32) -> float:
 
 def test_the_room_around_a_sound_becomes_silence_and_sound_of_no_class() -> None:
     samples = np.concatenate([room(1.5), beep(1.0), room(2.5)])
-    (sound,), (found_room,) = told_from_room([clip(samples)])
+    (sound,), (found_room,) = split_from_room([clip(samples)])
     assert np.array_equal(
         sound.samples[int(1.6 * RATE_HZ) : int(2.4 * RATE_HZ)], samples[int(1.6 * RATE_HZ) : int(2.4 * RATE_HZ)]
     )
@@ -47,7 +47,7 @@ def test_the_room_around_a_sound_becomes_silence_and_sound_of_no_class() -> None
 
 def test_short_pauses_stay_in_the_sound_and_long_ones_do_not() -> None:
     samples = np.concatenate([room(1.0), beep(0.3), room(0.4), beep(0.3), room(2.0), beep(0.3), room(1.0)])
-    (sound,), _ = told_from_room([clip(samples)])
+    (sound,), _ = split_from_room([clip(samples)])
     assert sound.samples[int(1.5 * RATE_HZ)] != 0.0
     assert not sound.samples[int(2.5 * RATE_HZ) : int(3.5 * RATE_HZ)].any()
 
@@ -56,13 +56,13 @@ def test_short_pauses_stay_in_the_sound_and_long_ones_do_not() -> None:
     "samples", [room(5.0, -20.0), np.zeros(RATE_HZ, np.float32), beep(3.0)], ids=["noise", "silence", "tone"]
 )
 def test_a_steady_sound_is_the_sound_from_end_to_end(samples: Float32) -> None:
-    (sound,), rooms = told_from_room([clip(samples)])
+    (sound,), rooms = split_from_room([clip(samples)])
     assert np.array_equal(sound.samples, samples)
     assert rooms == []
 
 
 def test_digital_silence_around_a_sound_is_no_room() -> None:
-    (sound,), rooms = told_from_room([clip(np.concatenate([beep(1.0), np.zeros(4 * RATE_HZ, np.float32)]))])
+    (sound,), rooms = split_from_room([clip(np.concatenate([beep(1.0), np.zeros(4 * RATE_HZ, np.float32)]))])
     assert np.count_nonzero(sound.samples) > 0.9 * RATE_HZ
     assert all(not found.samples.any() for found in rooms) or rooms == []
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from convert.metrics.curve import d_prime
-from convert.metrics.multilabel import Figures, MapOver, Tally
+from convert.metrics.multilabel import Figures, MapOver, MetricAccumulator
 from edge_detector.errors import EdgeDetectorError, UsageError
 from tests.support.counting import (
     counted_area,
@@ -26,7 +26,7 @@ EXACT = 1e-9
 
 
 def measured(predictions: Array, labels: Array, top_k: int = 20, map_over: MapOver = "labelled") -> Figures:
-    tally = Tally(top_k)
+    tally = MetricAccumulator(top_k)
     tally.add(predictions, labels)
     return tally.figures(map_over)
 
@@ -97,7 +97,7 @@ def test_how_the_examples_are_cut_into_batches_makes_no_difference(
 ) -> None:
     predictions: NDArray[Any] = np.array(case[0], dtype)
     labels = np.array(case[1])
-    tally, first = Tally(), 0
+    tally, first = MetricAccumulator(), 0
     for size in sizes:
         if first < len(predictions):
             tally.add(predictions[first : first + size], labels[first : first + size])
@@ -166,7 +166,7 @@ def test_a_rounding_error_beyond_one_is_brought_back() -> None:
 
 @pytest.mark.parametrize("labels", [np.array([[True, False]]), np.array([[1, 0]], np.uint8), np.array([[1.0, 0.0]], np.float32)])
 def test_labels_may_be_of_any_kind_of_number(labels: NDArray[np.bool_]) -> None:
-    assert Tally().add(np.array([[0.6, 0.2]], np.float32), labels).hit_at_1 == 1.0
+    assert MetricAccumulator().add(np.array([[0.6, 0.2]], np.float32), labels).hit_at_1 == 1.0
 
 
 @pytest.mark.parametrize(
@@ -182,18 +182,18 @@ def test_labels_may_be_of_any_kind_of_number(labels: NDArray[np.bool_]) -> None:
 )
 def test_what_cannot_be_measured_is_refused(predictions: list[object], labels: list[object], what: str) -> None:
     with pytest.raises(EdgeDetectorError, match=what):
-        Tally().add(np.array(predictions), np.array(labels))
+        MetricAccumulator().add(np.array(predictions), np.array(labels))
 
 
 def test_no_example_is_an_error_and_not_a_zero() -> None:
     with pytest.raises(UsageError, match="no example"):
-        Tally().figures()
+        MetricAccumulator().figures()
     with pytest.raises(UsageError, match="no example"):
-        Tally().add(np.zeros((0, 3)), np.zeros((0, 3)))
+        MetricAccumulator().add(np.zeros((0, 3)), np.zeros((0, 3)))
 
 
 def test_batches_of_different_classes_are_refused() -> None:
-    tally = Tally()
+    tally = MetricAccumulator()
     tally.add(np.zeros((1, 3)), np.zeros((1, 3)))
     with pytest.raises(UsageError, match="has 4 classes, the one before 3"):
         tally.add(np.zeros((1, 4)), np.zeros((1, 4)))

@@ -65,9 +65,9 @@ def test_a_sound_that_is_there_from_the_beginning_begins_nothing() -> None:
 def test_begin_takes_what_is_not_louder_than_the_room() -> None:
     cutter = Segmenter(SECONDS, None)
     assert list(cutter.push(Block(np.concatenate([room(2.0, -40.0), beep()]), 0))) == []
-    assert cutter.take_seconds is None
+    assert cutter.recorded_seconds is None
     cutter.begin()
-    assert cutter.take_seconds == pytest.approx(0.6)
+    assert cutter.recorded_seconds == pytest.approx(0.6)
     (take,) = cutter.push(Block(room(4.0, -40.0), 3 * RATE_HZ))
     assert take.seconds == SECONDS
     assert take.problem is None

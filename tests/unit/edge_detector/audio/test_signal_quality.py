@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.audio.resampler import StreamResampler
-from edge_detector.audio.signal_quality import SignalMonitor, first_nonsense
+from edge_detector.audio.signal_quality import SignalMonitor, first_invalid_sample
 from edge_detector.types import Block, Float32, SignalQuality
 
 RATE_HZ = 16_000
@@ -67,9 +67,9 @@ def test_many_samples_that_were_cut_to_full_scale_are_told_at_once() -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 8.5, -1e30])
 def test_a_sample_that_no_sound_can_be_is_found(bad: float) -> None:
     samples = noise(1.0)
-    assert first_nonsense(samples) is None
+    assert first_invalid_sample(samples) is None
     samples[700] = bad
-    assert first_nonsense(samples) == 700
+    assert first_invalid_sample(samples) == 700
 
 
 def test_a_door_that_slams_is_no_clipping() -> None:

@@ -33,7 +33,7 @@ Judge = Callable[[Float32], Float32]
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
+def classify() -> Judge:
     if not YAMNET.is_file():
         pytest.skip(f"no YAMNet in {YAMNET.parent}; set EDGE_DETECTOR_DATA")
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="YAMNet runs in ai-edge-litert")
@@ -117,8 +117,8 @@ def test_nothing_clips(seed: int) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("slug", VOICINGS)
-def test_yamnet_hears_what_is_claimed(judge: Judge, slug: str, seed: int) -> None:
-    scores = judge(event_sound(everything(seed), slug))
+def test_yamnet_hears_what_is_claimed(classify: Judge, slug: str, seed: int) -> None:
+    scores = classify(event_sound(everything(seed), slug))
     means = dict(zip(SLUGS, scores.mean(axis=0), strict=True))
     assert max(means, key=means.__getitem__) == slug, means
     assert scores[:, SLUGS.index(slug)].max() > HEARD
@@ -126,6 +126,6 @@ def test_yamnet_hears_what_is_claimed(judge: Judge, slug: str, seed: int) -> Non
 
 @pytest.mark.data
 @pytest.mark.parametrize("seed", range(2))
-def test_yamnet_hears_nothing_in_the_pauses(judge: Judge, seed: int) -> None:
+def test_yamnet_hears_nothing_in_the_pauses(classify: Judge, seed: int) -> None:
     for pause in pauses(everything(seed)):
-        assert judge(pause).max() < HEARD
+        assert classify(pause).max() < HEARD

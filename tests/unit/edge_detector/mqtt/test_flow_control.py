@@ -28,7 +28,7 @@ def test_a_quick_broker_is_soon_given_all_that_it_takes() -> None:
         clock.now += 0.01
         flow_control.acknowledged(mid)
     assert first < flow_control.window == 20
-    assert flow_control.takes_loose
+    assert flow_control.accepts_qos0
 
 
 def test_a_slow_link_has_little_under_way_and_no_room_for_what_need_not_arrive() -> None:
@@ -36,15 +36,15 @@ def test_a_slow_link_has_little_under_way_and_no_room_for_what_need_not_arrive()
     flow_control = begun(clock)
     flow_control.sent(1)
     clock.now += 2.5
-    assert not flow_control.takes_loose
+    assert not flow_control.accepts_qos0
     flow_control.acknowledged(1)
     assert flow_control.slow
     assert flow_control.window == 2
-    assert flow_control.takes_loose, "one, while nothing is under way"
-    flow_control.sent_loose()
+    assert flow_control.accepts_qos0, "one, while nothing is under way"
+    flow_control.sent_qos0()
     assert flow_control.wants_ping, "nothing else tells when it has been read"
     flow_control.pinged()
-    assert not flow_control.takes_loose
+    assert not flow_control.accepts_qos0
     clock.now += 0.5
     flow_control.answered()
     assert not flow_control.slow
@@ -108,7 +108,7 @@ def test_an_acknowledgement_that_waits_behind_a_flood_of_messages_is_no_slow_lin
     window = flow.window
     flow.sent(1)
     now[0], received[0] = 5.0, FLOOD_MESSAGES + 1
-    assert flow.takes_loose
+    assert flow.accepts_qos0
     assert flow.is_flooded
     assert not flow.wants_ping
     now[0] = 100.0

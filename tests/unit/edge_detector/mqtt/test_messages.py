@@ -11,7 +11,7 @@ from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.commands import SourceDefaults
 from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
-from edge_detector.mqtt.telemetry import Period, SourceVitals, Telemetry
+from edge_detector.mqtt.telemetry import Period, SourceTelemetry, Telemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.types import EventEnd, EventStart, Message, Scores
 
@@ -136,7 +136,7 @@ def test_telemetry() -> None:
         refused_commands=4,
         reconnects=3,
         bundle="default 1.0.0",
-        sources={"cot": SourceVitals("healthy", "system", 3.5, 960_000, 0, 0, 6)},
+        sources={"cot": SourceTelemetry("healthy", "system", 3.5, 960_000, 0, 0, 6)},
         troubles=Troubles(refused_topics={"edge_detector/nursery/cot/level": "Not authorized"}),
     )
     message = messages.telemetry("edge_detector/nursery", telemetry, 0.0)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from edge_detector.mqtt.message_store import Change, MemoryStore, ShelfError
+from edge_detector.mqtt.message_store import Change, MemoryStore, StoreError
 from edge_detector.mqtt.outbox import (
     FORGET_SECONDS,
     HANG_SECONDS,
@@ -32,18 +32,18 @@ class Disk(MemoryStore):
 
     def open(self) -> "Disk":
         if self.gone:
-            raise ShelfError("the disk is gone", reopen=True)
+            raise StoreError("the disk is gone", reopen=True)
         self.apply(Change(age_seconds=self.age_seconds))
         return self
 
     def apply(self, change: Change) -> None:
         if self.full or self.gone:
-            raise ShelfError("the disk is full" if self.full else "the disk is gone", reopen=self.gone)
+            raise StoreError("the disk is full" if self.full else "the disk is gone", reopen=self.gone)
         super().apply(change)
 
     def count(self) -> int:
         if self.gone:
-            raise ShelfError("the disk is gone", reopen=True)
+            raise StoreError("the disk is gone", reopen=True)
         return super().count()
 
 

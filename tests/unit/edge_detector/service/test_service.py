@@ -15,7 +15,7 @@ from edge_detector.config import Config, OutboxConfig, SourceConfig, parse_confi
 from edge_detector.errors import BrokerError, SourceError
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.client import Network
-from edge_detector.mqtt.credentials import lasting_client_id
+from edge_detector.mqtt.credentials import stable_client_id
 from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
 from edge_detector.service import factory, service
 from edge_detector.service.discovery import Discovery
@@ -53,7 +53,7 @@ def test_a_stream_may_pause_as_long_as_ffmpeg_lets_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(factory, "SourceSupervisor", lambda *_arguments, times, **_more: given.append(times))
     for kind in ("url", "mic"):
         config = SourceConfig("cot", kind, "https://radio.example/playlist.m3u8")
-        factory.build_worker_supervisor(config, lambda: absent(SourceConfig("cot", "mic", None)))
+        factory.build_supervisor(config, lambda: absent(SourceConfig("cot", "mic", None)))
     stream, microphone = given
     assert STALL_SECONDS < stream.stall < stream.lost
     assert microphone.stall == 1.0
@@ -64,7 +64,7 @@ def test_the_client_id_outlives_the_process_and_is_of_one_node_on_one_machine(tm
     machine.write_text("0123456789abcdef\n")
     other.write_text("fedcba9876543210\n")
     found = [
-        lasting_client_id(node, folder, identity)
+        stable_client_id(node, folder, identity)
         for node, folder, identity in (
             ("cot", tmp_path, machine),
             ("cot", tmp_path, machine),

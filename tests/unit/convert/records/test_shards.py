@@ -42,7 +42,7 @@ def test_an_interrupt_leaves_whole_shards_which_are_not_made_again(
     # A shell ignores it for what it starts in the background, and Python leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert embed(kitchen, "--shards", 3, "-o", tmp_path / "out") == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
     first = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     assert sorted(first) == [f"out-0000{number}-of-00003.tfrecord{end}" for number in (0, 1) for end in ("", ".json")], (
         "the third was begun and is not there"

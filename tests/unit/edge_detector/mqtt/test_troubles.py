@@ -22,7 +22,7 @@ def test_each_trouble_is_one_sentence() -> None:
 def test_many_refused_topics_are_one_sentence_for_each_reason_in_whatever_order_they_came() -> None:
     refused = {f"node/class/{number}": "Not authorized" for number in range(9, 0, -1)} | {"node/a": "Quota exceeded"}
     assert Troubles(refused_topics=refused).sentences == (
-        "the broker refuses node/a (Quota exceeded); check its access rules",
+        "the broker refuses node/a (Quota exceeded); raise its quota",
         "the broker refuses node/class/1, node/class/2, node/class/3 and 6 more (Not authorized); check its access rules",
     )
 

@@ -122,6 +122,7 @@ class Publisher:
         self._loose: dict[str, int] = {}
         self._given_up: dict[str, bytes] = {}
         self._overwritten: dict[str, None] = {}
+        self._replaced: dict[str, tuple[bytes, float]] = {}
         self._corrected: dict[str, float] = {}
         self._losses: deque[float] = deque(maxlen=MANY_LOSSES)
         self._shed_at_seconds: float | None = None
@@ -290,6 +291,8 @@ class Publisher:
         if is_event(message):
             self._decided.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
         elif message.retained:
+            if message.topic in self._retained:
+                self._replaced[message.topic] = self._retained[message.topic].payload, time.monotonic()
             if not message.payload:
                 # What ends a topic goes behind what was told before it, such as that the topic's entity is gone.
                 self._retained.pop(message.topic, None)
@@ -514,10 +517,16 @@ class Publisher:
             mine is not None
             and not message.retained
             and mine.payload != message.payload
+            and not self._is_echo(message)
             and message.topic not in self._overwritten
         ):
             self._inbox.put(Overwritten(message.topic))
         self._on_own(message)
+
+    def _is_echo(self, message: Message) -> bool:
+        """Whether this is the value that ours has just replaced, on its way back from the broker."""
+        payload, replaced_at_seconds = self._replaced.get(message.topic, (None, 0.0))
+        return payload == message.payload and time.monotonic() - replaced_at_seconds < CORRECT_SECONDS
 
     def _correct(self) -> None:
         """Publish again what somebody else has overwritten, seldom enough for two that correct each other."""

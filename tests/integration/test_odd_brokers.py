@@ -299,3 +299,36 @@ def test_bytes_of_another_protocol_within_a_session_end_it_at_once() -> None:
     with OddBroker(script) as odd, publishing(odd) as made:
         made.publish(Message("node/cot/event", b"{}", 1, retained=False))
         wait_until(lambda: odd.connections > 1 and not made.outbox.depth, "another connection, and the event")
+
+
+def test_the_late_echo_of_a_value_that_was_replaced_is_no_other_clients() -> None:
+    topic, published, asked = b"node/cot/class/rain", list[bytes](), threading.Event()
+
+    def script(guest: Guest, _number: int) -> None:
+        guest.read()
+        guest.send(WELCOME)
+        while True:
+            head, body = guest.read()
+            if head >> 4 == PUBLISH and head & 0x06:
+                at = 2 + int.from_bytes(body[:2], "big")
+                guest.send(packet(0x40, body[at : at + 2]))
+                if body[2:at] == topic:
+                    published.append(body[at + 3 :])
+                    if published[-1] == b"OFF":
+                        guest.send(publication(topic, b"ON") + publication(b"ask", b"now"))
+
+    with OddBroker(script) as odd:
+        made = Publisher(
+            Address(odd.host, odd.port, "test-publisher"),
+            last_will=WILL,
+            greeting=HELLO,
+            own_filters=["node/+/class/+"],
+            on_message=lambda _message: asked.set(),
+        )
+        made.start()
+        made.publish(Message(topic.decode(), b"ON", 1, retained=True))
+        wait_until(lambda: published == [b"ON"], "the first value")
+        made.publish(Message(topic.decode(), b"OFF", 1, retained=True))
+        assert asked.wait(20.0)
+        made.close(WILL, timeout_seconds=5.0)
+    assert published == [b"ON", b"OFF"]

@@ -1,6 +1,7 @@
 """How fast the broker answers, and so how much may be under way. What needs no answer is sent only where there is room for it."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 FIRST_WINDOW = 4
 FLOOD_MESSAGES = 200
@@ -8,6 +9,13 @@ FLOOD_MESSAGES = 200
 SLOW_SECONDS = 2.0
 """An answer that takes longer: the link has no room for what need not arrive."""
 QUICK_SECONDS = 1.0
+
+
+class _Sent(NamedTuple):
+    """A message under way: when it was sent, and how many messages had been received by then. Both only grow."""
+
+    at_seconds: float
+    received_messages: int
 
 
 class FlowControl:
@@ -35,8 +43,7 @@ class FlowControl:
         self.most = most
         self.window = min(most, FIRST_WINDOW)
         self.slow = self.is_flooded = False
-        self._sent: dict[int, float] = {}
-        self._received_before: dict[int, int] = {}
+        self._sent: dict[int, _Sent] = {}
         self._received_at_answer = self._received()
         self._pinged_at: float | None = None
         self._unproven = 0
@@ -44,22 +51,20 @@ class FlowControl:
 
     def sent(self, mid: int) -> None:
         """A QoS 1 message has been sent."""
-        self._sent[mid] = self._clock()
-        self._received_before[mid] = self._received()
+        self._sent[mid] = _Sent(self._clock(), self._received())
 
     def acknowledged(self, mid: int) -> None:
         """The broker has answered for a QoS 1 message."""
-        sent_at = self._sent.pop(mid, None)
-        received_before = self._received_before.pop(mid, 0)
+        sent = self._sent.pop(mid, None)
         self._acknowledged_at = self._clock()
-        if sent_at is None:
+        if sent is None:
             return
-        if self._clock() - sent_at > QUICK_SECONDS and self._received() - received_before > FLOOD_MESSAGES:
+        if self._clock() - sent.at_seconds > QUICK_SECONDS and self._is_flood_since(sent.received_messages):
             self.is_flooded = True
             self._note_answer()
             return
         self.is_flooded = False
-        took_seconds = self._learn(sent_at)
+        took_seconds = self._learn(sent.at_seconds)
         if took_seconds < QUICK_SECONDS:
             self.window = min(self.most, self.window + 1)
         elif took_seconds > SLOW_SECONDS:
@@ -84,7 +89,7 @@ class FlowControl:
     def wants_ping(self) -> bool:
         """Whether to ask how far the broker has come with the QoS 0 messages, which nothing else tells."""
         waited = self._clock() - self._answered_at >= QUICK_SECONDS
-        if self._received() - self._received_at_answer > FLOOD_MESSAGES:
+        if self._is_flood_since(self._received_at_answer):
             return False  # the answer would wait behind them, and paho ends a connection whose ping is not answered
         return self._unproven > 0 and self._oldest is None and (self.slow or waited)
 
@@ -102,13 +107,15 @@ class FlowControl:
         """For how long nothing has been acknowledged although something should have been."""
         if not self._sent or self._is_behind_flood:
             return 0.0
-        return self._clock() - max(self._acknowledged_at, min(self._sent.values()))
+        return self._clock() - max(self._acknowledged_at, min(self._sent.values()).at_seconds)
 
     @property
     def _is_behind_flood(self) -> bool:
         """Whether the oldest message without an answer was followed by many that the broker sent."""
-        before = min(self._received_before.values(), default=self._received_at_answer)
-        return self._received() - before > FLOOD_MESSAGES
+        return self._is_flood_since(min(self._sent.values()).received_messages if self._sent else self._received_at_answer)
+
+    def _is_flood_since(self, received_messages: int) -> bool:
+        return self._received() - received_messages > FLOOD_MESSAGES
 
     def _note_answer(self) -> None:
         self._answered_at = self._clock()
@@ -116,7 +123,7 @@ class FlowControl:
 
     @property
     def _oldest(self) -> float | None:
-        waiting = [*self._sent.values(), *([] if self._pinged_at is None else [self._pinged_at])]
+        waiting = [*(sent.at_seconds for sent in self._sent.values()), *([] if self._pinged_at is None else [self._pinged_at])]
         return min(waiting, default=None)
 
     def _learn(self, sent_at: float) -> float:

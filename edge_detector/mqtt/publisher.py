@@ -300,7 +300,7 @@ class Publisher:
             self._retained[message.topic] = self._due[message.topic] = message
         elif not self._online.is_set():
             self._stale += 1
-        elif self._hang_ups.suspects(message.topic, packet_bytes(message)):
+        elif self._suspects(message):
             self._due[message.topic] = replace(message, qos=1)  # only so is it known whether the broker takes it
         elif self._flow_control.accepts_qos0:
             self._send(message)

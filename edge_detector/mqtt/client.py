@@ -168,7 +168,7 @@ class Network:
 
     Args:
         client: its host and port are set.
-        pulse: beaten at each turn.
+        heartbeat: beaten at each turn.
         failed: called with what a connect failed of.
         broken: called with an exception that ended a connection.
         wait_seconds: asked after each connection for how long to wait.

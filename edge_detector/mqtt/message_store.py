@@ -1,4 +1,4 @@
-"""Where undelivered messages lie: what every shelf can do, and the shelf in memory. The shelf on disk is an edge."""
+"""Undelivered messages: the interface of a store, and the store in memory. `sqlite_store` has the one on disk."""
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -15,10 +15,10 @@ _START, _END = "/start", "/end"
 
 
 class StoreError(Exception):
-    """A shelf could not do what was asked and has changed nothing. Only the outbox meets it, and people its sentence.
+    """A store could not do what was asked and has changed nothing. Only the outbox meets it, and people its sentence.
 
     Attributes:
-        reopen: whether the shelf is of no use until it is opened again; one that is merely full can still be read.
+        reopen: whether the store is of no use until it is opened again; one that is merely full can still be read.
 
     """
 
@@ -55,7 +55,7 @@ class Change:
         keep_open: start messages of events that are open although their rows may have gone.
         close: ids of events that have ended.
         remove: keys of rows to take away.
-        bury: keys of rows that become dead letters, and the broker's reasons.
+        to_dead_letters: keys of rows that become dead letters, and the broker's reasons.
         age_seconds: how long this outbox has been in use.
 
     """
@@ -168,7 +168,7 @@ class MemoryStore:
         return event in self._open
 
     def is_empty(self) -> bool:
-        """Whether another shelf has nothing to learn from this one."""
+        """Whether there is nothing to export to another store."""
         return not self._rows and not self._open
 
     def dead_letters(self) -> list[tuple[Message, str]]:
@@ -176,12 +176,12 @@ class MemoryStore:
         return list(self._dead)
 
     def hand_over(self, born_seconds: float) -> Change:
-        """Everything that another shelf needs to take this one's place, as if born now. Nothing changes here."""
+        """Everything that another store needs to take this one's place, as if born now. Nothing changes here."""
         rows = [replace(row, born_seconds=born_seconds) for row in self._rows.values()]
         return Change(add=rows, keep_open=[row for row in self._open.values() if row.key not in self._rows])
 
     def handed_over(self, change: Change) -> None:
-        """Forget what another shelf has taken over; what has come since stays."""
+        """Discard what another store has taken over; what has come since stays."""
         for row in (*change.add, *change.keep_open):
             self._rows.pop(row.key, None)
             self._open.pop(started(row.key) or row.key, None)

@@ -16,7 +16,7 @@ def own_filters(base: str) -> tuple[str, ...]:
 
 
 class NameConflict:
-    """Hears the node's own health topics. `hear` belongs to one thread; `trouble` may be asked for by any.
+    """Watches the node's own health topics. `handle` belongs to one thread; `trouble` may be read by any.
 
     Args:
         base: the node's topic, edge_detector/<node>.

@@ -52,7 +52,7 @@ class Outbox:
     One thread at a time may use it; the attributes may be read by any.
 
     Args:
-        open_shelf: opens the shelf on disk, raising StoreError; None for an outbox that is in memory by choice.
+        open_store: opens the store on disk, raising StoreError; None for an outbox that is in memory by choice.
         clock: monotonic time in seconds.
         max_messages: beyond it the oldest that is not on its way is dropped and counted.
         max_age_seconds: what is older is dropped and counted. Only time in which the outbox was in use counts, by the monotonic
@@ -65,7 +65,7 @@ class Outbox:
         damage: what became of a damaged file, in a sentence, for as long as this object lives; None where there was none.
         depth: events that the broker has not acknowledged.
         dropped_messages, refused_messages: since this object was made. What damage has cost counts as dropped.
-        wake: called when the disk has done its turn, on its thread; whoever uses the outbox should then call `tend`.
+        wake: called when the disk has done its turn, on its thread; whoever uses the outbox should then call `run_maintenance`.
 
     """
 
@@ -149,7 +149,7 @@ class Outbox:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the disk has something to do: `tend` is then to be called each second."""
+        """Whether the disk has something to do: `run_maintenance` is then to be called each second."""
         return self._turn is not None
 
     def run_maintenance(self) -> None:

@@ -72,10 +72,10 @@ class Report:
 
     Attributes:
         error: why it could not be done; nothing was changed then.
-        rows, count: the oldest rows, and how many there are; none of a shelf that cannot be read.
+        rows, count: the oldest rows, and how many there are; none of a store that cannot be read.
         dropped: rows that were trimmed.
         lost, damage: messages that a damaged file has cost, and the sentence on it.
-        age_seconds: the outbox's age as the shelf has it.
+        age_seconds: the outbox's age as the store has it.
 
     """
 
@@ -89,7 +89,7 @@ class Report:
 
 
 class Disk:
-    """A shelf that is opened when it is needed, and again after an error that asks for it. For one thread."""
+    """A store that is opened when it is needed, and again after an error that asks for it. For one thread."""
 
     def __init__(self, open_store: Callable[[], MessageStore]) -> None:
         self._open_store = open_store
@@ -118,14 +118,14 @@ class Disk:
         return Report(error, rows, count, dropped, lost, store.damage, store.age_seconds)
 
     def ask(self, question: Callable[[MessageStore], T], otherwise: T) -> T:
-        """The shelf's answer, or `otherwise` where it has none."""
+        """The store's answer, or `otherwise` where it has none."""
         try:
             return otherwise if self._store is None else question(self._store)
         except StoreError:
             return otherwise
 
     def close(self) -> None:
-        """Let go of the shelf."""
+        """Close the store."""
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -16,7 +16,7 @@ from edge_detector.mqtt.refusals import refused
 from edge_detector.types import Message
 from tests.support.broker import Broker
 from tests.support.inbox import Inbox, subscriber
-from tests.support.odd_broker import PUBLISH, WELCOME, Guest, OddBroker, packet
+from tests.support.odd_broker import PUBACK, WELCOME, Guest, OddBroker, packet, published
 from tests.support.odd_broker import publish as publication
 from tests.support.publisher import HELLO, WILL, numbered
 from tests.support.waiting import wait_until
@@ -232,11 +232,10 @@ def test_on_a_slow_link_the_status_waits_for_no_other_states(monkeypatch: pytest
         guest.send(WELCOME)
         while True:
             head, body = guest.read()
-            if head >> 4 == PUBLISH:
-                at = 2 + int.from_bytes(body[:2], "big")
-                seen.append(body[2:at] + b" " + body[at + 3 :])
+            if message := published(head, body):
+                seen.append(message.topic + b" " + message.payload)
                 threading.Event().wait(0.2)
-                guest.send(b"\x40\x02" + body[at : at + 2])
+                guest.send(packet(PUBACK, message.number))
 
     greeted, farewell = b"node/status online", b"node/status offline"
     with OddBroker(script) as odd, publishing(odd) as made:
@@ -274,12 +273,11 @@ def test_an_event_that_is_refused_for_a_full_quota_is_sent_again_and_not_given_u
         guest.send(WELCOME)
         while True:
             head, body = guest.read()
-            if head >> 4 == PUBLISH and head & 0x06:
-                at = 2 + int.from_bytes(body[:2], "big")
-                is_event = body[2:at] == b"node/cot/event"
-                tries.extend([body[2:at]] if is_event else [])
+            if message := published(head, body):
+                is_event = message.topic == b"node/cot/event"
+                tries.extend([message.topic] if is_event else [])
                 quota = is_event and len(tries) < 3
-                guest.send(packet(0x40, body[at : at + 2] + (b"\x97\x00" if quota else b"")))
+                guest.send(packet(PUBACK, message.number + (b"\x97\x00" if quota else b"")))
 
     with OddBroker(script) as odd, publishing(odd) as made:
         made.publish(Message("node/cot/event", b"{}", 1, retained=False))
@@ -302,19 +300,18 @@ def test_bytes_of_another_protocol_within_a_session_end_it_at_once() -> None:
 
 
 def test_the_late_echo_of_a_value_that_was_replaced_is_no_other_clients() -> None:
-    topic, published, asked = b"node/cot/class/rain", list[bytes](), threading.Event()
+    topic, values, asked = b"node/cot/class/rain", list[bytes](), threading.Event()
 
     def script(guest: Guest, _number: int) -> None:
         guest.read()
         guest.send(WELCOME)
         while True:
             head, body = guest.read()
-            if head >> 4 == PUBLISH and head & 0x06:
-                at = 2 + int.from_bytes(body[:2], "big")
-                guest.send(packet(0x40, body[at : at + 2]))
-                if body[2:at] == topic:
-                    published.append(body[at + 3 :])
-                    if published[-1] == b"OFF":
+            if message := published(head, body):
+                guest.send(packet(PUBACK, message.number))
+                if message.topic == topic:
+                    values.append(message.payload)
+                    if values[-1] == b"OFF":
                         guest.send(publication(topic, b"ON") + publication(b"ask", b"now"))
 
     with OddBroker(script) as odd:
@@ -327,8 +324,8 @@ def test_the_late_echo_of_a_value_that_was_replaced_is_no_other_clients() -> Non
         )
         made.start()
         made.publish(Message(topic.decode(), b"ON", 1, retained=True))
-        wait_until(lambda: published == [b"ON"], "the first value")
+        wait_until(lambda: values == [b"ON"], "the first value")
         made.publish(Message(topic.decode(), b"OFF", 1, retained=True))
         assert asked.wait(20.0)
         made.close(WILL, timeout_seconds=5.0)
-    assert published == [b"ON", b"OFF"]
+    assert values == [b"ON", b"OFF"]

@@ -5,9 +5,10 @@ import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 HOST = "127.0.0.1"
+PUBACK = 0x40
 CONNECT, PUBLISH, SUBSCRIBE, PINGREQ = 1, 3, 8, 12
 WELCOME = b"\x20\x03\x00\x00\x00"
 WELCOME_311 = b"\x20\x02\x00\x00"
@@ -26,6 +27,22 @@ def packet(head: int, body: bytes) -> bytes:
 def publish(topic: bytes, payload: bytes = b"", properties: bytes = b"\x00") -> bytes:
     """A QoS 0 PUBLISH as MQTT 5 has it, of whatever bytes."""
     return packet(0x30, struct.pack(">H", len(topic)) + topic + properties + payload)
+
+
+class Published(NamedTuple):
+    """A client's QoS 1 message; `number` is the packet identifier's two bytes, as an acknowledgement repeats them."""
+
+    topic: bytes
+    number: bytes
+    payload: bytes
+
+
+def published(head: int, body: bytes) -> Published | None:
+    """The QoS 1 message that a packet is, as MQTT 5 has it without properties; None for any other."""
+    if head >> 4 != PUBLISH or not head & 0x06:
+        return None
+    at = 2 + int.from_bytes(body[:2], "big")
+    return Published(body[2:at], body[at : at + 2], body[at + 3 :])
 
 
 class Guest:
@@ -63,9 +80,8 @@ class Guest:
             kind = head >> 4
             if kind == CONNECT:
                 self.send(welcome)
-            elif kind == PUBLISH and head & 0x06 and acknowledges:
-                at = 2 + int.from_bytes(body[:2], "big")
-                self.send(b"\x40\x02" + body[at : at + 2])
+            elif acknowledges and (message := published(head, body)):
+                self.send(packet(PUBACK, message.number))
             elif kind == SUBSCRIBE:
                 self.send(packet(0x90, body[:2] + b"\x00\x01"))
             elif kind == PINGREQ:

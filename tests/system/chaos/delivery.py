@@ -5,7 +5,6 @@
 Many events a second, without sound. With sound, and a microphone that dies too: tests.system.chaos.everything.
 """
 
-import argparse
 import random
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from tests.support.broker import Broker
 from tests.support.waiting import wait_until
+from tests.system.chaos.command_line import options
 from tests.system.chaos.daemon import DRAIN_SECONDS
 from tests.system.chaos.outages import Outage, broker_outages, persistent_broker
 from tests.system.chaos.reckoning import Deliveries, reckon
@@ -127,14 +127,10 @@ def rage(folder: Path, seed: int, goes_on: Callable[[Chaos], bool]) -> Figures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    options = parser.parse_args()
-    until = time.monotonic() + options.seconds
+    seed, goes_on = options(__doc__, seconds=120.0)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        figures = rage(Path(folder), options.seed, lambda _: time.monotonic() < until)
-    sys.stdout.write(f"seed {options.seed}: {figures}\n")
+        figures = rage(Path(folder), seed, goes_on)
+    sys.stdout.write(f"seed {seed}: {figures}\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ An event counts as decided once its row is committed: a trigger in the outbox ke
 delivery.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -21,6 +20,7 @@ from edge_detector.mqtt.sqlite_store import SqliteStore
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.service import Service
 from tests.support.waiting import wait_until
+from tests.system.chaos.command_line import options
 from tests.system.chaos.outages import persistent_broker
 from tests.system.chaos.reckoning import Deliveries, reckon
 from tests.system.chaos.room import Played, Room
@@ -135,13 +135,9 @@ def run(seed: int, goes_on: Callable[[int], bool], *, haste: float = 1.0) -> Fig
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    options = parser.parse_args()
-    until = time.monotonic() + options.seconds
-    figures = run(options.seed, lambda _: time.monotonic() < until)
-    sys.stdout.write(f"seed {options.seed}\n{figures}\n")
+    seed, goes_on = options(__doc__, seconds=600.0)
+    figures = run(seed, goes_on)
+    sys.stdout.write(f"seed {seed}\n{figures}\n")
 
 
 if __name__ == "__main__":

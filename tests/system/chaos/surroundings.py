@@ -6,7 +6,6 @@ Known sounds play all the while. Nothing may be lost, and nothing may be silent 
 broker can be reached, messages go on; while it cannot, the log says so. As root; others have no disk that hangs.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -27,6 +26,7 @@ from tests.support.fake_microphone import FakeMicrophone
 from tests.support.relay import Mode, Relay
 from tests.support.service import Service
 from tests.support.waiting import wait_until
+from tests.system.chaos.command_line import options
 from tests.system.chaos.outages import shuffled
 from tests.system.chaos.reckoning import Deliveries, reckon
 from tests.system.chaos.room import Room
@@ -273,13 +273,9 @@ def run(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    options = parser.parse_args()
-    until = time.monotonic() + options.seconds
-    figures = run(options.seed, lambda _: time.monotonic() < until)
-    sys.stdout.write(f"seed {options.seed}\n{figures}\n")
+    seed, goes_on = options(__doc__, seconds=600.0)
+    figures = run(seed, goes_on)
+    sys.stdout.write(f"seed {seed}\n{figures}\n")
 
 
 if __name__ == "__main__":

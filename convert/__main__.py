@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from convert.plain_data import to_plain
 from edge_detector.streams import flush_output, run_guarded
 
 COMMANDS = {
@@ -39,7 +40,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(f"convert.commands.{name.replace('-', '_')}")
             module.configure(command)
             command.add_argument("--json", action="store_true", help="print the result as one line of JSON")
-            command.set_defaults(run=module.run, describe=getattr(module, "describe", None))
+            command.set_defaults(run=module.run, describe=module.describe)
     return parser
 
 
@@ -62,14 +63,10 @@ def _run(given: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"convert {arguments.command}: interrupted; run the same command again to resume where possible\n")
         return 128 + signal.SIGINT
-    if arguments.json:
-        text = json.dumps(result, allow_nan=False)
-    elif arguments.describe is not None:
-        text = arguments.describe(result)
-    else:
-        text = "\n".join(f"{key}: {value}" for key, value in result.items())
+    plain = to_plain(result)
+    text = json.dumps(plain, allow_nan=False) if arguments.json else arguments.describe(result)
     sys.stdout.write(f"{text}\n")
-    return 1 if result.get("passed") is False else 0
+    return 1 if plain.get("passed") is False else 0
 
 
 if __name__ == "__main__":

@@ -69,6 +69,12 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     return {"examples": count, "top_k": min(arguments.top_k, model.classes), **kinds, "output": str(arguments.output)}
 
 
+def describe(result: dict[str, Any]) -> str:
+    """Format the result as text."""
+    skipped = f"; {result['skipped']} damaged records were passed over" if result["skipped"] else ""
+    return f"{result['output']}: the top {result['top_k']} classes of {result['examples']} records{skipped}"
+
+
 def lines(names: tuple[str, ...], probabilities: Float32, top_k: int, classes: Sequence[object]) -> Iterator[str]:
     """Yield `ID,CLASS SCORE CLASS SCORE …` per row of probabilities (n, V), best first; ties give the lower class first."""
     ranking = ranked_classes(probabilities.astype(np.float64))[:, :top_k]

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar, Union, cast
 
 from edge_detector.errors import UsageError
@@ -17,7 +18,7 @@ MOST_SHOWN_CHARACTERS = 80
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401 - plain values are of any kind
-    """Convert dataclasses to dicts and tuples to lists, at any depth.
+    """Convert dataclasses to dicts, tuples to lists and paths to texts, at any depth.
 
     A field that is None is left out if None is its default, and kept as null otherwise. `metadata={KEY: "from"}` gives a field
     a key that is no Python name.
@@ -28,7 +29,7 @@ def to_plain(value: object) -> Any:  # noqa: ANN401 - plain values are of any ki
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def from_plain(kind: type[T], data: object, where: str, *, ignore_unknown: bool = False) -> T:

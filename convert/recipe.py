@@ -1,8 +1,9 @@
 """Recipes: the hyper-parameters of all stages in one TOML file; single values may be replaced on the command line."""
 
 import argparse
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,11 +24,13 @@ class Recipe:
     Attributes:
         path: file, for errors.
         values: its keys and tables.
+        replaced: the keys, and tables with a key, that --set replaced.
 
     """
 
     path: Path
     values: Mapping[str, object]
+    replaced: frozenset[str] = frozenset()
 
     def section(self, name: str, kind: type[T]) -> T:
         """Return one table as its dataclass. Raises UsageError for a missing table, and a missing, unknown or wrong key."""
@@ -42,6 +45,11 @@ class Recipe:
             raise UsageError(f"{self.path}: {key} must be one of {', '.join(choices)}, not {value!r}")
         return value
 
+    def require_read(self, names: Collection[str]) -> None:
+        """Raise UsageError if --set replaced a key or a value of a table that is not among those read."""
+        if unread := sorted(self.replaced - set(names)):
+            raise UsageError(f"--set {unread[0]}: only {', '.join(names)} are read here; leave it out")
+
 
 def add_recipe_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     """Add --recipe and --set."""
@@ -54,10 +62,11 @@ def add_recipe_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--set",
         dest="replaced",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         metavar="TABLE.KEY=VALUE",
-        help="replace one value of the recipe: --set lstm.cells=256",
+        help="replace values of the recipe: --set lstm.cells=256 training.epochs=3",
     )
 
 
@@ -72,7 +81,7 @@ def load_recipe(name: str, replaced: Sequence[str] = (), *, tables: Sequence[str
     Args:
         name: a recipe that ships, or a file.
         replaced: TABLE.KEY=VALUE, with VALUE in TOML or a bare word.
-        tables: the tables and keys that the command reads; a value of any other must not be replaced. Empty: all.
+        tables: the tables and keys that the command reads; no others may be replaced. Empty: all.
 
     Raises UsageError for a file that cannot be read, and for a replacement of what is not read.
     """
@@ -83,25 +92,50 @@ def load_recipe(name: str, replaced: Sequence[str] = (), *, tables: Sequence[str
         raise UsageError(f"{path} does not exist; name a file, or a recipe that ships: {', '.join(shipped())}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a readable TOML file: {getattr(error, 'strerror', None) or error}") from error
-    for each in replaced:
-        _replace(values, each, path, tables)
-    return Recipe(path, values)
+    recipe = Recipe(path, values, frozenset(_replace(values, each, path) for each in replaced))
+    if tables:
+        recipe.require_read(tables)
+    return recipe
 
 
-def _replace(values: dict[str, object], text: str, path: Path, tables: Sequence[str]) -> None:
+def require_positive(settings: object, *names: str) -> None:
+    """Raise ValueError unless these attributes are finite and above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be above 0, not {value}")
+
+
+def require_not_negative(settings: object, *names: str) -> None:
+    """Raise ValueError unless these attributes are finite and 0 or above."""
+    for name in names:
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be 0 or above, not {value}")
+
+
+def require_share(settings: object, *names: str, above: float = 0.0, below: float = 1.0) -> None:
+    """Raise ValueError unless these attributes are in [`above`, `below`]."""
+    for name in names:
+        value = getattr(settings, name)
+        if not above <= value <= below:
+            raise ValueError(f"{name} must be from {above:g} to {below:g}, not {value}")
+
+
+def _replace(values: dict[str, object], text: str, path: Path) -> str:
+    """Replace one value; return the name of its table, or its key outside the tables."""
     name, equals, value = text.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys) or len(keys) > 2:  # noqa: PLR2004 - TABLE.KEY
         raise UsageError(f"--set {text} is not TABLE.KEY=VALUE, such as lstm.cells=256")
-    if tables and keys[0] not in tables:
-        raise UsageError(f"--set {text}: this command reads {', '.join(tables)} only; leave it out")
-    if len(keys) == 1:
-        values[keys[0]] = _parsed(value)
-        return
-    table = values.get(keys[0])
+    table = values if len(keys) == 1 else values.get(keys[0])
     if not isinstance(table, dict):
         raise UsageError(f"--set {text}: {path} has no table [{keys[0]}]; leave it out, or give another --recipe")
-    table[keys[1]] = _parsed(value)
+    if keys[-1] not in table:
+        where = "" if len(keys) == 1 else f" [{keys[0]}]"
+        raise UsageError(f"--set {text}: {path}{where} has no key {keys[-1]!r}; it has {', '.join(table)}")
+    table[keys[-1]] = _parsed(value)
+    return keys[0]
 
 
 def _parsed(text: str) -> object:

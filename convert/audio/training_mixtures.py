@@ -14,6 +14,7 @@ from convert.audio.augment import equalised, gain_of_db, of_telephone, recorded,
 from convert.audio.clips import BACKGROUND_CLASSES, NO_CLASS, NO_FOLD, LoadedClip
 from convert.audio.kinds import OTHER, kind_of
 from convert.audio.noise import Backgrounds, room_tones
+from convert.recipe import require_not_negative, require_positive, require_share
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
@@ -111,6 +112,30 @@ class _Group:
     def draw(self, rng: np.random.Generator) -> LoadedClip:
         folder = self.folders[int(rng.choice(len(self.folders), p=self.shares))]
         return folder[int(rng.integers(0, len(folder)))]
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureSettings:
+    """Table [mixtures] of a recipe.
+
+    Attributes:
+        sequences: number of sequences.
+        context_frames: frames of the longest sequence.
+        validation_share: share of the original recordings held out for validation.
+        seed: of all random draws.
+
+    """
+
+    sequences: int
+    context_frames: int
+    validation_share: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require_positive(self, "sequences", "context_frames", "validation_share")
+        require_not_negative(self, "seed")
+        require_share(self, "validation_share", below=0.99)
 
 
 class Composer:

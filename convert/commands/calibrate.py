@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convert.arguments import folds, positive_float
+from convert.arguments import folds
 from convert.audio.clips import find_clips, load_clips
 from convert.embedder.runtime import detector_model
 from convert.evaluation.calibration import Stream, hours
@@ -14,11 +14,39 @@ from convert.evaluation.score_streams import Levels, calibration_set, doubts_of,
 from convert.evaluation.thresholds import Costs, Threshold, cheapest
 from convert.files import write_json
 from convert.progress import Progress
+from convert.recipe import add_recipe_arguments, load_recipe, require_not_negative, require_positive
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 
-COSTS = Costs()
+
+@dataclass(frozen=True, slots=True)
+class CalibrationSettings:
+    """Table [calibration] of a recipe.
+
+    Attributes:
+        recordings_cost: cost of an event in every recording of other sound, where missing all clips of a class costs 1.
+        hour_cost: cost of an event in each hour of speech and of music.
+        gains_db: levels at which background is given in turn.
+        hours: maximum hours of speech and of music, in pieces from all of it.
+        noise_minutes: minutes of synthetic noise, hum and room tone.
+        seed: of that noise.
+
+    """
+
+    recordings_cost: float
+    hour_cost: float
+    gains_db: tuple[float, ...]
+    hours: float
+    noise_minutes: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require_positive(self, "recordings_cost", "hour_cost", "hours")
+        require_not_negative(self, "noise_minutes", "seed")
+        if not self.gains_db:
+            raise ValueError("gains_db must have a level")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,26 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run the clips of a fold through another bundle of the same recipe, trained without them"
         " more easily than anything new",
     )
-    parser.add_argument(
-        "--recordings-cost",
-        type=positive_float,
-        default=COSTS.recordings,
-        help=f"of an event in every recording of other sound, where missing all clips of a class costs 1 ({COSTS.recordings:g})",
-    )
-    parser.add_argument(
-        "--hour-cost",
-        type=positive_float,
-        default=COSTS.hour,
-        help=f"of an event in each hour of speech and of music ({COSTS.hour:g})",
-    )
-    parser.add_argument(
-        "--gains-db", type=float, nargs="+", default=[0.0, -15.0], help="levels that background is given at in turn (0 -15)"
-    )
-    parser.add_argument(
-        "--hours", type=positive_float, default=1.2, help="hours of speech and of music at most, in pieces from all of it (1.2)"
-    )
-    parser.add_argument("--noise-minutes", type=float, default=20.0, help="minutes of made noise, hum and room tone (20)")
-    parser.add_argument("--seed", type=int, default=0, help="of that noise")
+    add_recipe_arguments(parser, "default")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file for bundle --calibration")
 
 
@@ -77,15 +86,17 @@ def held_out(text: str) -> tuple[int, Path]:
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the networks once at the finest hop, choose thresholds for every class and hop, and write them."""
+    recipe = load_recipe(arguments.recipe, arguments.replaced, tables=("calibration",))
+    settings = recipe.section("calibration", CalibrationSettings)
     bundle = load_bundle(arguments.bundle)
     # Disabled classes get thresholds too: bundle requires them, and a configuration may enable the class.
     classes = bundle.manifest.classes
     slugs = [sound.slug for sound in classes]
-    levels = Levels(arguments.hours, tuple(arguments.gains_db), arguments.noise_minutes, arguments.seed)
+    levels = Levels(settings.hours, settings.gains_db, settings.noise_minutes, settings.seed)
     clips, learnt = _clips(arguments, classes)
     given = calibration_set(labelled_by(bundle, classes), doubts_of(bundle, classes), arguments.background, slugs, levels)
     material = replace(given, clips=[*clips, *given.clips])
-    costs = Costs(arguments.recordings_cost, arguments.hour_cost)
+    costs = Costs(settings.recordings_cost, settings.hour_cost)
     progress = Progress("calibrate: class", len(slugs))
     chosen: dict[str, dict[str, Any]] = {}
     for index, slug in enumerate(slugs):
@@ -94,8 +105,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     progress.close()
     result = {
         "costs": {"recordings": costs.recordings, "hour": costs.hour},
-        "gains_db": list(arguments.gains_db),
-        "most_hours": arguments.hours,
+        "gains_db": list(settings.gains_db),
+        "most_hours": settings.hours,
         "hours": {name: round(hours(found), 3) for name, found in {**material.continuous, **material.recordings}.items()},
         "clips": len(clips),
         "folds": learnt,

@@ -1,133 +1,104 @@
 """compare: train and measure several models on the same records with several seeds; prints one table."""
 
 import argparse
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from convert.arguments import folds, positive_int, seeds, share
-from convert.commands import export, train
+from convert.arguments import folds, positive_int, seeds
 from convert.evaluation.comparison import (
     BASELINE,
-    Command,
-    Contender,
-    Steps,
+    PRECISION,
+    Cost,
+    Row,
+    Run,
     baseline,
     export_and_time,
     summary,
     table,
     train_and_measure,
 )
-from convert.evaluation.records import Measuring, log, open_model
+from convert.evaluation.records import log
 from convert.files import write_bytes, write_json
-from convert.metrics.multilabel import TOP_K
-from convert.records.batches import MAX_FRAMES
+from convert.plain_data import to_plain
+from convert.recipe import add_recipe_arguments, load_recipe
 from convert.records.damage import Damage
-from convert.sequence.splits import SplitPlan, write_splits
-from edge_detector.errors import UsageError
+from convert.sequence.options import TRAINED_MODELS
+from convert.sequence.splits import SplitPlan, SplitSettings, write_splits
+from convert.sequence.training_job import TABLES, ModelSettings, choose_classes
 
-MODELS = ("lstm", "dbof", "frame-logistic", "moe", "logistic")
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A finished comparison: its data, its runs, and a row for each model."""
+
+    records: Path
+    splits: tuple[str, ...]
+    skipped: int
+    seeds: tuple[int, ...]
+    precision: str
+    rows: tuple[Row, ...]
+    runs: tuple[Run, ...]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="which ones (all)")
+    parser.add_argument("records", type=Path, metavar="RECORDS", help=".tfrecord file, or a folder of them")
+    parser.add_argument("--models", nargs="+", choices=tuple(TRAINED_MODELS), default=tuple(TRAINED_MODELS), help="models (all)")
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="MODEL:NAME=VALUE",
-        help="an option of train for one model, or for all: --option lstm:cells=256 --option all:epochs=20",
-    )
+    add_recipe_arguments(parser, "youtube8m")
     parser.add_argument(
         "--split",
         choices=("segments", "folds"),
         default="segments",
-        help="measure on a share of the recordings, or on each fold of clips called FOLD-SOURCE-TAKE in turn (segments)",
+        help="test on a share of the recordings, or on each fold of clips called FOLD-SOURCE-TAKE in turn (segments)",
     )
-    parser.add_argument("--folds", type=folds, default=(), help="with --split folds: which ones are measured on (all)")
-    parser.add_argument("--test", type=Path, metavar="RECORDS", help="measure on these instead of a part of RECORDS")
-    parser.add_argument("--test-share", type=share, default=0.25, help="share of the recordings to measure on (0.25)")
-    parser.add_argument("--validation-share", type=share, default=0.15, help="share of the others to stop training by (0.15)")
+    parser.add_argument("--folds", type=folds, default=(), help="with --split folds: folds to test on (all)")
+    parser.add_argument("--test", type=Path, metavar="RECORDS", help="test on these records instead of a part of RECORDS")
     parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
     parser.add_argument(
-        "--class-names", type=Path, metavar="FILE.csv", help="or their names, as AudioSet's class_labels_indices.csv"
+        "--class-names", type=Path, metavar="FILE.csv", help="class names in the form of AudioSet's class_labels_indices.csv"
     )
-    parser.add_argument(
-        "--precision", choices=("float32", "float16", "dynamic"), default="dynamic", help="of the TFLite step (dynamic)"
-    )
-    parser.add_argument("--top-k", type=positive_int, default=TOP_K, help="best classes of each example in GAP and MAP (20)")
-    parser.add_argument("--map-over", choices=("labelled", "all"), default="labelled", help="as in eval (labelled)")
-    parser.add_argument("--batch", type=positive_int, default=1024, help="examples of a batch when measuring (1024)")
-    parser.add_argument("--max-frames", type=positive_int, default=MAX_FRAMES, help="frames of an example that count (300)")
-    parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
+    parser.add_argument("--skip-damaged", action="store_true", help="skip damaged records and count them")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the splits, models, table.md and table.json")
 
 
-def run(arguments: argparse.Namespace, steps: Steps | None = None) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> Comparison:
     """Train and measure every model; finished runs of an interrupted comparison are kept."""
-    does = steps or Steps(command_of("train", train), command_of("export", export), open_model)
-    contenders = [Contender(kind, options_of(kind, arguments.option)) for kind in arguments.models]
-    classes = train.choose_classes([arguments.records], arguments.classes, arguments.class_names)
-    measuring = Measuring(arguments.top_k, arguments.map_over, arguments.batch, arguments.max_frames)
-    parting = SplitPlan(arguments.split, arguments.folds, arguments.test, arguments.test_share, arguments.validation_share)
+    recipes = {
+        (model, seed): load_recipe(
+            arguments.recipe, [*arguments.replaced, f"model={model}", f"training.seed={seed}"], tables=(*TABLES, "splits")
+        )
+        for model in arguments.models
+        for seed in arguments.seeds
+    }
+    settings = {key: ModelSettings.of(recipe) for key, recipe in recipes.items()}
+    shares = next(iter(recipes.values())).section("splits", SplitSettings)
+    classes = choose_classes([arguments.records], arguments.classes, arguments.class_names)
+    plan = SplitPlan(arguments.split, arguments.folds, arguments.test, shares)
     damage = Damage(skip=arguments.skip_damaged)
-    splits = write_splits(arguments.records, parting, classes, arguments.output / "splits", damage)
-    runs = [baseline(split, len(classes), measuring) for split in splits]
-    costs: dict[str, dict[str, Any]] = {}
-    for contender in contenders:
+    splits = write_splits(arguments.records, plan, classes, arguments.output / "splits", damage)
+    runs = [baseline(split, len(classes)) for split in splits]
+    costs: dict[str, Cost] = {}
+    for model in arguments.models:
         for seed in arguments.seeds:
             for split in splits:
-                folder = arguments.output / contender.kind / f"{split.name}-seed-{seed}"
-                found = train_and_measure(does, contender, split, seed=seed, folder=folder, measuring=measuring)
+                folder = arguments.output / model / f"{split.name}-seed-{seed}"
+                found = train_and_measure(settings[model, seed], classes, split, folder)
                 runs.append(found)
-                log(f"{contender.kind}, {split.name}, seed {seed}: GAP {found['gap']:.4f} MAP {found['map']:.4f}")
-        first = arguments.output / contender.kind / f"{splits[0].name}-seed-{arguments.seeds[0]}"
-        costs[contender.kind] = export_and_time(does, first, arguments.precision)
+                log(f"{model}, {split.name}, seed {seed}: GAP {found.figures.gap:.4f} MAP {found.figures.map:.4f}")
+        costs[model] = export_and_time(arguments.output / model / f"{splits[0].name}-seed-{arguments.seeds[0]}")
     rows = summary(runs, costs)
-    text = table(rows, arguments.precision)
-    data = {
-        "records": str(arguments.records),
-        "splits": [split.name for split in splits],
-        "skipped": damage.skipped,
-    }
-    result = {**data, "seeds": list(arguments.seeds), "precision": arguments.precision, "rows": rows, "runs": runs}
-    write_bytes(arguments.output / "table.md", f"{text}\n".encode())
-    write_json(arguments.output / "table.json", result)
+    names = tuple(split.name for split in splits)
+    result = Comparison(arguments.records, names, damage.skipped, arguments.seeds, PRECISION, rows, tuple(runs))
+    write_bytes(arguments.output / "table.md", f"{table(rows)}\n".encode())
+    write_json(arguments.output / "table.json", to_plain(result))
     return result
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(result: Comparison) -> str:
     """Format the table with its data and settings."""
-    tested = sum(run["examples"] for run in result["runs"] if run["model"] == BASELINE)
-    several = [f"{len(result[of])} {of}" for of in ("splits", "seeds") if len(result[of]) > 1]
-    spread = f"; ± is the standard deviation over {', then over '.join(several)}".replace("splits", "folds") if several else ""
-    refused = [f"{row['model']} was not exported: {row['export_error']}" for row in result["rows"] if "export_error" in row]
-    return "\n".join([table(result["rows"], result["precision"]), "", f"Measured on {tested} examples{spread}.", *refused])
-
-
-def options_of(kind: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments of train that --option gives to this model."""
-    words: list[str] = []
-    for option in given:
-        model, _, text = option.partition(":")
-        name, is_valued, value = text.partition("=")
-        if model not in (*MODELS, "all") or not name:
-            raise UsageError(f"--option {option} is not MODEL:NAME=VALUE with a MODEL of {', '.join(MODELS)} or all")
-        if model in (kind, "all"):
-            words += [f"--{name}", value] if is_valued else [f"--{name}"]
-    return tuple(words)
-
-
-def command_of(name: str, module: Any) -> Command:  # noqa: ANN401 - a module
-    """Return a command as a function of its arguments."""
-
-    def call(words: Sequence[str]) -> dict[str, Any]:
-        parser = argparse.ArgumentParser(prog=f"python -m convert {name}")
-        module.configure(parser)
-        result: dict[str, Any] = module.run(parser.parse_args(words))
-        return result
-
-    return call
+    tested = sum(run.figures.examples for run in result.runs if run.model == BASELINE)
+    several = [f"{len(each)} {name}" for name, each in (("folds", result.splits), ("seeds", result.seeds)) if len(each) > 1]
+    spread = f"; ± is the standard deviation over {', then over '.join(several)}" if several else ""
+    refused = [f"{row.model} was not exported: {row.cost.export_error}" for row in result.rows if row.cost.export_error]
+    return "\n".join([table(result.rows), "", f"Measured on {tested} examples{spread}.", *refused])

@@ -18,7 +18,8 @@ from convert.progress import Progress
 from convert.records.batches import MAX_FRAMES, batches
 from convert.records.damage import Damage
 from convert.records.files import Form, read_dataset
-from convert.sequence.checkpoints import FACTS, trained_model
+from convert.sequence.checkpoints import trained_model
+from convert.sequence.facts import FACTS
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
 

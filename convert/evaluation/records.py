@@ -16,7 +16,7 @@ from convert.records.batches import MAX_FRAMES, Batch, batches
 from convert.records.damage import Damage
 from convert.records.files import Form, find_embedder, read_dataset
 from convert.records.identity import identity_of, require_same
-from convert.sequence.checkpoints import FACTS
+from convert.sequence.facts import FACTS
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
 
@@ -103,7 +103,7 @@ def open_model(folder: Path) -> Predictor:
     from convert.sequence.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     model = load_model(folder)
-    labels = model.options.readout_labels
+    labels = model.readout_labels
     if labels and labels == model.classes:
         raise UsageError(f"{folder} holds a read-out of AudioSet's labels and no trained class; measure it with score")
     return OwnClasses(model, labels) if labels else model

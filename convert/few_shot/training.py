@@ -11,10 +11,14 @@ from convert.audio.training_mixtures import Composer
 from convert.embedder.corpus import FRAME_SECONDS
 from convert.embedder.runtime import CodeEmbedder
 from convert.few_shot.sounds import parted, split_from_room
+from convert.plain_data import to_plain
 from convert.progress import Progress
 from convert.records.files import Record, read_classes, read_dataset, write_dataset
 from convert.records.training_set import TrainingSet
+from convert.sequence.facts import SequenceFacts
+from convert.sequence.options import LstmOptions
 from convert.sequence.probe_codes import stream_codes
+from convert.sequence.settings import TrainingSettings
 from convert.sequence.steps import Step
 
 PRECISION: Literal["float32"] = "float32"
@@ -113,7 +117,6 @@ class FewShotTrainer:
 
     def trained(self, left_out: Part | None = None) -> Any:  # noqa: ANN401 - a model of convert.sequence
         """Train a model on all parts except `left_out`."""
-        from convert.sequence.base import Options  # noqa: PLC0415 - TensorFlow takes seconds to load
         from convert.sequence.models import build_model  # noqa: PLC0415 - TensorFlow takes seconds to load
         from convert.sequence.training import Training  # noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -121,10 +124,23 @@ class FewShotTrainer:
         files = [part.records for part in self.parts if part is not left_out]
         files += [self._negatives] if self.negative_sequences else []
         data = TrainingSet(files, len(lesson.labels), lesson.context, "frame")
-        model = build_model("lstm", Options(layers=1, cells=recipe.cells, head="logistic"), len(lesson.labels), recipe.seed)
+        options = LstmOptions(layers=1, cells=recipe.cells, head="logistic", mixtures=2, keep_outputs=0.7, learning_rate=3e-3)
+        model = build_model("lstm", options, len(lesson.labels), recipe.seed)
         name = "all" if left_out is None else left_out.records.stem
-        facts = {**model.facts, "labels": list(lesson.labels)}
-        training = Training(model, data, None, _plan(recipe), folder=self._folder / name, facts=facts, stream=io.StringIO())
+        facts = SequenceFacts(
+            model=model.kind,
+            options=to_plain(options),
+            states=model.states,
+            parameters=model.parameters,
+            macs_per_frame=model.macs_per_frame,
+            labels=tuple(lesson.labels),
+            classes={},
+            made_of={},
+            folds=None,
+            context=lesson.context,
+        )
+        settings = _settings(recipe, lesson.context)
+        training = Training(model, data, None, settings, folder=self._folder / name, facts=facts, stream=io.StringIO())
         model.load(training.run().weights)
         return model
 
@@ -134,9 +150,9 @@ def exported(model: Any, context: int) -> tuple[Step, dict[str, Any]]:  # noqa: 
     from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     content = streaming.export_step(model, PRECISION)
-    errors = {"precision": PRECISION, **streaming.step_errors(content, model, context, stream_codes(CHECKED_FRAMES, 0))}
-    streaming.require_equal(errors, PRECISION)
-    return Step(content, model.state_shapes, model.classes), errors
+    errors = streaming.step_errors(content, model, PRECISION, context, stream_codes(CHECKED_FRAMES, 0))
+    streaming.require_equal(errors)
+    return Step(content, model.state_shapes, model.classes), to_plain(errors)
 
 
 def _without(records: Path, labels: Sequence[str]) -> Iterator[Record]:
@@ -148,21 +164,27 @@ def _without(records: Path, labels: Sequence[str]) -> Iterator[Record]:
             yield replace(record, labels=(), frame_labels=((),) * len(record.codes))
 
 
-def _plan(recipe: Recipe) -> Any:  # noqa: ANN401 - as above
-    from convert.sequence.plan import Plan  # noqa: PLC0415 - TensorFlow takes seconds to load
-
-    return Plan(
+def _settings(recipe: Recipe, context: int) -> TrainingSettings:
+    return TrainingSettings(
         target="frame",
+        context_frames=context,
+        loss="cross-entropy",
         epochs=recipe.epochs,
+        patience=8,
+        stop_by="loss",
         batch=128,
-        learning_rate=3e-3,
         schedule="cosine",
+        decay=0.95,
+        decay_examples=4_000_000,
         clip="together",
+        clip_norm=1.0,
         l2=0.0,
         weight_decay=0.01,
         weight_average=0.998,
-        keep=0.7,
+        keep_inputs=1.0,
+        shuffle_records=10_000,
         seed=recipe.seed,
         checkpoint_seconds=3_600.0,
         checkpoints=1,
+        max_steps=0,
     )

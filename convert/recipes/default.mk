@@ -9,19 +9,16 @@
 # EMBEDDER  an embedder that was exported before, in place of a new one
 # NEGATIVES what teach tells new sounds from; shipped with the default bundle, beside any other
 # SCORES what cross_validation.mk measured, for the card (default_scores.json)
+# RECIPE hyper-parameters of all stages (default: convert/recipes/default.toml)
 # SEED   of the sequence models
-# SEQUENCES  how many are composed, by each of two processes
 #
 # The bundle learns from all four folds. Its thresholds come from four more sequence models, each without one of the folds, which
 # have not met the recordings that they are tried on. cross_validation.mk measures how well the recipe detects what it has not met.
 
 WORK ?= build/recipe
 OUTPUT ?= edge_detector/bundles/default
+RECIPE ?= default
 SEED ?= 1
-SEQUENCES ?= 4000
-EPOCHS ?= 40
-SHARE ?= 0.3
-CALIBRATE_HOURS ?= 0.8
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -38,8 +35,8 @@ COMMA := ,
 
 # Sequences of clips in other sound. Each names the folds of its clips, so that one set serves every model.
 $(WORK)/train-%.tfrecord: $(EMBEDDER)
-	$(CONVERT) embed $(CLIPS) --folds 1,2,3,4 --background $(BACKGROUND)/train $(DATA)/world --embedder $(EMBEDDER) \
-		--classes $(CLASSES) --soundscapes $(SEQUENCES) --skip-damaged --seed $* -o $@
+	$(CONVERT) compose $(CLIPS) --folds 1,2,3,4 --background $(BACKGROUND)/train $(DATA)/world --embedder $(EMBEDDER) \
+		--classes $(CLASSES) --skip-damaged --recipe $(RECIPE) --set mixtures.seed=$* -o $@
 
 $(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-2.tfrecord
 	cp $(WORK)/train-1.tfrecord.json $@.json
@@ -47,11 +44,11 @@ $(WORK)/train.tfrecord: $(WORK)/train-1.tfrecord $(WORK)/train-2.tfrecord
 
 # Without no fold (all), without one of them (3), or without two (1-3): these choose the thresholds of a bundle without one.
 $(WORK)/%/lstm/sequence.json: $(WORK)/train.tfrecord
-	$(CONVERT) train $(WORK)/train.tfrecord --model lstm --keep-inputs 0.5 --shuffle 20000 --epochs $(EPOCHS) --seed $(SEED) \
+	$(CONVERT) train $(WORK)/train.tfrecord --recipe $(RECIPE) --set training.seed=$(SEED) \
 		$(if $(filter all,$*),,--without-folds $(subst -,$(COMMA),$*)) -o $(@D)
 
 $(WORK)/%/fused/sequence.json: $(WORK)/%/lstm/sequence.json $(CLASSES)
-	$(CONVERT) fuse $(WORK)/$*/lstm --embedder $(EMBEDDER) --classes $(CLASSES) --share $(SHARE) -o $(@D)
+	$(CONVERT) fuse $(WORK)/$*/lstm --embedder $(EMBEDDER) --classes $(CLASSES) --recipe $(RECIPE) -o $(@D)
 
 $(WORK)/%/sequence.tflite: $(WORK)/%/fused/sequence.json
 	$(CONVERT) export $(WORK)/$*/fused --precision float16 --records $(WORK)/train-1.tfrecord -o $@
@@ -72,7 +69,7 @@ HELD_OUT = $(foreach pair,$(WITHOUT_$(1)),$(firstword $(subst =, ,$(pair)))=$(WO
 
 define calibration
 $(WORK)/$(1)/calibration.json: $(WORK)/$(1)/draft/manifest.json $(foreach pair,$(call HELD_OUT,$(1)),$(lastword $(subst =, ,$(pair)))/manifest.json)
-	$(CONVERT) calibrate $(WORK)/$(1)/draft --background $(BACKGROUND)/calibrate --hours $(CALIBRATE_HOURS) --clips $(CLIPS) --held-out $(call HELD_OUT,$(1)) -o $$@
+	$(CONVERT) calibrate $(WORK)/$(1)/draft --recipe $(RECIPE) --background $(BACKGROUND)/calibrate --clips $(CLIPS) --held-out $(call HELD_OUT,$(1)) -o $$@
 endef
 $(foreach name,all 1 2 3 4,$(eval $(call calibration,$(name))))
 
@@ -86,7 +83,8 @@ $(OUTPUT)/manifest.json: $(WORK)/all/calibration.json
 # What teach tells new sounds from: embeddings, so that the recordings are not needed. They belong to this very embedder. Babies'
 # cries under the ODbL are not in them.
 $(NEGATIVES): $(WORK)/all/draft/manifest.json
-	$(CONVERT) embed $(CLIPS) --background $(BACKGROUND)/train --bundle $(WORK)/all/draft --soundscapes 600 --skip-damaged --seed 7 -o $@
+	$(CONVERT) compose $(CLIPS) --background $(BACKGROUND)/train --bundle $(WORK)/all/draft --skip-damaged \
+		--set mixtures.sequences=600 mixtures.seed=7 -o $@
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json $(NEGATIVES)
 	$(CONVERT) verify $(OUTPUT) --embedder-source $(TEACHER) --sequence-source $(WORK)/all/fused --json > $@

@@ -14,13 +14,11 @@ FOLDS ?= 1,2,3,4
 SEEDS ?= 0,1,2
 
 CONVERT = $(PYTHON) -m convert
-OPTIONS = all:batch=32 all:epochs=150 all:patience=15 lstm:layers=1 lstm:cells=128 lstm:learning-rate=0.001 \
-	dbof:clusters=256 dbof:hidden=64 dbof:learning-rate=0.001 dbof:batch-norm-decay=0.95
 
 .DELETE_ON_ERROR:
 .PHONY: table
 table: $(WORK)/esc10.tfrecord
-	$(CONVERT) compare $< --split folds --folds $(FOLDS) --seeds $(SEEDS) $(OPTIONS:%=--option %) -o $(WORK)/compared
+	$(CONVERT) compare $< --split folds --folds $(FOLDS) --seeds $(SEEDS) --recipe esc10 -o $(WORK)/compared
 
 $(WORK)/esc10.tfrecord: $(EMBEDDER)
 	$(CONVERT) embed $(DATA)/esc10 $(if $(EMBEDDER),--embedder $(EMBEDDER)) -o $@

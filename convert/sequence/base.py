@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from convert.sequence.facts import StateShape
+from convert.sequence.options import ModelOptions
 from edge_detector.detection.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
 from edge_detector.types import Codes, Float32
 
@@ -20,48 +21,13 @@ PREDICT_FRAMES = 4_096
 MOST_ROWS = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Sizes and choices of all models, each with YouTube-8M's default; a model looks at those it has.
-
-    Attributes:
-        layers, cells: of the LSTM.
-        readout_labels: AudioSet labels that the step gives before its own classes, 0 for none.
-        readout_scores: labels that are fused into each of these.
-        head: classifier on top of LSTM and DBoF.
-        mixtures: experts per class of a mixture, besides the dummy one.
-        clusters, hidden: sizes of DBoF's two layers.
-        activation: of both; the code of 2018 has relu6, its last version sigmoid.
-        pooling: of DBoF's frames.
-        batch_norm: DBoF with batch normalisation, or with biases.
-        iterations: frames that DBoF draws from each example in training.
-        sampling: "random", each frame by itself and with replacement, or "sequence", a run of them.
-
-    """
-
-    layers: int = 2
-    cells: int = 1_024
-    readout_labels: int = 0
-    readout_scores: int = 0
-    head: Literal["moe", "logistic"] = "moe"
-    mixtures: int = 2
-    clusters: int = 8_192
-    hidden: int = 1_024
-    activation: Literal["sigmoid", "relu6"] = "sigmoid"
-    pooling: Literal["max", "average"] = "max"
-    batch_norm: bool = True
-    iterations: int = 30
-    sampling: Literal["random", "sequence"] = "random"
-
-
 class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
     """A model over frames of codes. `weights` are trained, `statistics` followed or given, `regularised` carry the L2 penalty."""
 
     kind: ClassVar[str]
-    uses: ClassVar[tuple[str, ...]]
-    """Names of the options it has."""
+    options: ModelOptions
 
-    def __init__(self, options: Options, classes: int) -> None:
+    def __init__(self, options: ModelOptions, classes: int) -> None:
         super().__init__()
         self.options, self.classes = options, classes
         self.weights: dict[str, Any] = {}
@@ -90,7 +56,7 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
         """Probabilities (n, classes) of uint8 (n, frames, 128), of which the first `lengths` count; inference weights."""
 
     @abstractmethod
-    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Any]:
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Any]:
         """The same in training, and batch statistics by the name of the statistic they belong to."""
 
     @abstractmethod
@@ -119,11 +85,19 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
         return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What must be known to build it again, for sequence.json."""
-        chosen = {name: value for name, value in asdict(self.options).items() if name in self.uses}
-        states = [{"name": name, "shape": list(shape)} for name, shape in self.state_shapes.items()]
-        return {"model": self.kind, **chosen, "states": states}
+    def states(self) -> tuple[StateShape, ...]:
+        """State shapes as sequence.json and the bundle's manifest have them."""
+        return tuple(StateShape(name, shape) for name, shape in self.state_shapes.items())
+
+    @property
+    def readout_labels(self) -> int:
+        """Number of AudioSet labels before the model's own classes."""
+        return 0
+
+    def statistics_decay(self, step: int) -> float:
+        """Return the decay of the statistics after `step` steps; 0 for a model without statistics."""
+        del step
+        return 0.0
 
     def load(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Take over weights by name. Raises KeyError or ValueError when they are of another model."""

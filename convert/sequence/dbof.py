@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting, normalised
+from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, normalised
 from convert.sequence.heads import make_head, plain_copy
+from convert.sequence.options import DbofOptions
 from edge_detector.params import EMBEDDING_SIZE
 
 VARIANCE_FLOOR = 1e-3
@@ -22,9 +23,9 @@ class Dbof(SequenceModel):
     """Batch normalisation before both layers and on the input, or biases instead."""
 
     kind = "dbof"
-    uses = ("head", "mixtures", "clusters", "hidden", "activation", "pooling", "batch_norm", "iterations", "sampling")
+    options: DbofOptions
 
-    def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
+    def __init__(self, options: DbofOptions, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
         rng = np.random.default_rng(seed)
         for name, size_in, size in self._layers():
@@ -38,7 +39,14 @@ class Dbof(SequenceModel):
                 self.add(f"{name}/beta", np.zeros(size))
                 self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros(size), trainable=False)
                 self.statistics[f"{name}/variance"] = tf.Variable(tf.ones(size), trainable=False)
-        self._head = make_head(options.head, self, options.hidden, classes, rng)
+        self._head = make_head(self, options.hidden, classes, rng, mixtures=options.experts)
+
+    def statistics_decay(self, step: int) -> float:
+        """Return the decay after `step` steps: faster at first, or a short training would keep the initial statistics.
+
+        The statistics average over at most about a ninth of all steps so far.
+        """
+        return min(self.options.batch_norm_decay, (1.0 + step) / (10.0 + step))
 
     def _layers(self) -> tuple[tuple[str, int, int], ...]:
         return (("cluster", EMBEDDING_SIZE, self.options.clusters), ("hidden", self.options.clusters, self.options.hidden))
@@ -63,9 +71,8 @@ class Dbof(SequenceModel):
         """All frames are pooled, with the statistics kept from training."""
         return self._probabilities(codes, counting(lengths, tf.shape(codes)[1]), None)
 
-    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """Drawn frames, and the batch's own statistics over all of them."""
-        del keep
         moments: dict[str, Tensor] = {}
         frames, times = self.drawn(codes, lengths, seed)
         return self._probabilities(frames, times, moments), moments

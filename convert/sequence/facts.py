@@ -7,7 +7,7 @@ from pathlib import Path
 from convert.files import read_json, write_json
 from convert.plain_data import from_plain, to_plain
 
-FACTS = "sequence.json"
+FACTS, WEIGHTS = "sequence.json", "weights.npz"
 
 
 @dataclass(frozen=True, slots=True)

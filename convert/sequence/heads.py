@@ -34,8 +34,8 @@ class LogisticHead:
 class MoeHead:
     """Per class a softmax over `mixtures` logistic experts and a dummy one that always says 0; gates have no bias."""
 
-    def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator) -> None:
-        self._classes, self._mixtures = classes, model.options.mixtures
+    def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator, mixtures: int) -> None:
+        self._classes, self._mixtures = classes, mixtures
         gates, experts = self._classes * (self._mixtures + 1), self._classes * self._mixtures
         self.macs = size * (gates + experts)
         model.add("gates/kernel", xavier(rng, size, gates), regularised=True)
@@ -49,9 +49,9 @@ class MoeHead:
         return tf.reduce_sum(tf.nn.softmax(gates)[..., : self._mixtures] * tf.sigmoid(experts), axis=-1)
 
 
-def make_head(name: str, model: SequenceModel, size: int, classes: int, rng: np.random.Generator) -> Head:
-    """The classifier of that name on inputs of `size` numbers."""
-    return MoeHead(model, size, classes, rng) if name == "moe" else LogisticHead(model, size, classes, rng)
+def make_head(model: SequenceModel, size: int, classes: int, rng: np.random.Generator, *, mixtures: int = 0) -> Head:
+    """Return a mixture of so many experts on inputs of `size` numbers, or one logistic per class for 0."""
+    return MoeHead(model, size, classes, rng, mixtures) if mixtures else LogisticHead(model, size, classes, rng)
 
 
 def plain_copy(model: SequenceModel) -> Arrays:

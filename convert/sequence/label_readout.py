@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting
+from convert.sequence.base import Arrays, SequenceModel, Tensor, counting
 from convert.sequence.heads import plain_copy
+from convert.sequence.options import ReadoutOptions
 from convert.sequence.readout import readout_log_odds, readout_macs, readout_variables
 
 
@@ -14,12 +15,17 @@ class LabelReadout(SequenceModel):
     """Has nothing to train; its state, the number of frames so far, is there because every step has one."""
 
     kind = "readout"
-    uses = ("readout_labels",)
+    options: ReadoutOptions
 
-    def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
+    def __init__(self, options: ReadoutOptions, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
         del seed
         self.statistics |= readout_variables(classes, 0, 0)
+
+    @property
+    def readout_labels(self) -> int:
+        """Number of AudioSet labels, which are all outputs."""
+        return self.options.readout_labels
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -37,9 +43,9 @@ class LabelReadout(SequenceModel):
         last = tf.reduce_sum(tf.cast(codes, tf.float32) * ends, axis=1)
         return self._probabilities(self.variables_by_name, tf.cast(last, tf.uint8))
 
-    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """The same."""
-        del seed, keep
+        del seed
         return self.offline_probabilities(codes, lengths), {}
 
     def frozen(self) -> Arrays:

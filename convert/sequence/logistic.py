@@ -2,25 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, l2_normalised, normalised
+from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised, l2_normalised, normalised
 from convert.sequence.heads import make_head, plain_copy
+from convert.sequence.options import LogisticOptions, MoeOptions
 from edge_detector.params import EMBEDDING_SIZE
 
 
 class PooledModel(SequenceModel):
     """A classifier on a function of the sum of all frames."""
 
-    uses: ClassVar[tuple[str, ...]] = ()
-    head_name: ClassVar[str] = "logistic"
+    options: LogisticOptions | MoeOptions
 
-    def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
+    def __init__(self, options: LogisticOptions | MoeOptions, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
-        self._head = make_head(self.head_name, self, EMBEDDING_SIZE, classes, np.random.default_rng(seed))
+        mixtures = options.mixtures if isinstance(options, MoeOptions) else 0
+        self._head = make_head(self, EMBEDDING_SIZE, classes, np.random.default_rng(seed), mixtures=mixtures)
 
     @abstractmethod
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
@@ -35,9 +35,9 @@ class PooledModel(SequenceModel):
         """Probabilities (n, classes)."""
         return self._head(self.weights, self.pooled(codes, lengths))
 
-    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
         """The same: there is nothing to draw or drop."""
-        del seed, keep
+        del seed
         return self.offline_probabilities(codes, lengths), {}
 
     def frozen(self) -> Arrays:
@@ -99,5 +99,3 @@ class VideoMoe(VideoLogistic):
     """A mixture of experts per class on the same input."""
 
     kind = "moe"
-    uses = ("mixtures",)
-    head_name = "moe"

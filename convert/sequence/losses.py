@@ -1,13 +1,12 @@
 """The three losses of YouTube-8M's starter code, one value per row."""
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 import tensorflow as tf
 
 from convert.sequence.base import Tensor
+from convert.sequence.settings import LossName
 
-LossName: TypeAlias = Literal["cross-entropy", "hinge", "softmax"]
 CROSS_ENTROPY_FLOOR = 1e-5
 SOFTMAX_FLOOR = 1e-7
 MARGIN = 1.0

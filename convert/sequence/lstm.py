@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from convert.sequence.base import Arrays, Options, SequenceModel, Tensor, counting, dequantised, normalised, xavier
+from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised, normalised, xavier
 from convert.sequence.heads import make_head, plain_copy
+from convert.sequence.options import LstmOptions
 from convert.sequence.readout import readout_log_odds, readout_macs, readout_variables
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
@@ -24,9 +25,9 @@ class Lstm(SequenceModel):
     """
 
     kind = "lstm"
-    uses = ("layers", "cells", "head", "mixtures", "readout_labels", "readout_scores")
+    options: LstmOptions
 
-    def __init__(self, options: Options, classes: int, seed: int = 0) -> None:
+    def __init__(self, options: LstmOptions, classes: int, seed: int = 0) -> None:
         super().__init__(options, classes)
         rng = np.random.default_rng(seed)
         size = EMBEDDING_SIZE
@@ -35,7 +36,7 @@ class Lstm(SequenceModel):
             self.add(f"layer{layer}/bias", np.zeros(4 * options.cells))
             size = options.cells
         own = classes - options.readout_labels
-        self._head = make_head(options.head, self, options.cells + (own if options.readout_labels else 0), own, rng)
+        self._head = make_head(self, options.cells + (own if options.readout_labels else 0), own, rng, mixtures=options.experts)
         if options.readout_labels:
             self.statistics |= readout_variables(options.readout_labels, own, options.readout_scores)
         self._prefix_graph: Any = None
@@ -76,9 +77,14 @@ class Lstm(SequenceModel):
             ).h
         return tf.transpose(values, [1, 0, 2])
 
-    def frame_probabilities(self, codes: Tensor, seed: Tensor = None, keep: float = 1.0) -> Tensor:
-        """Probabilities (n, frames, classes) after every prefix; `keep` below 1 drops part of the top layer's output."""
-        outputs = tf.reshape(_dropped(self.outputs(codes), seed, keep), [-1, self.options.cells])
+    @property
+    def readout_labels(self) -> int:
+        """Number of AudioSet labels before the model's own classes."""
+        return self.options.readout_labels
+
+    def frame_probabilities(self, codes: Tensor, seed: Tensor = None) -> Tensor:
+        """Probabilities (n, frames, classes) after every prefix; with a seed, outputs are dropped as in training."""
+        outputs = tf.reshape(self._dropped(self.outputs(codes), seed), [-1, self.options.cells])
         found = self._classified(self.variables_by_name, outputs, tf.reshape(codes, [-1, EMBEDDING_SIZE]))
         return tf.reshape(found, [tf.shape(codes)[0], tf.shape(codes)[1], self.classes])
 
@@ -86,11 +92,15 @@ class Lstm(SequenceModel):
         """From h after frame number `lengths`; zeros where there is none."""
         return self.training_probabilities(codes, lengths, None)[0]
 
-    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor, keep: float = 1.0) -> tuple[Tensor, Tensor]:
-        """The same, with part of h dropped when `keep` is below 1."""
+    def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, with part of h dropped; without a seed nothing is."""
         ends = counting(lengths, tf.shape(codes)[1]) - counting(lengths - 1, tf.shape(codes)[1])
         outputs, frames = (tf.reduce_sum(values * ends, axis=1) for values in (self.outputs(codes), dequantised(codes)))
-        return self._classified(self.variables_by_name, _dropped(outputs, seed, keep), frames), {}
+        return self._classified(self.variables_by_name, self._dropped(outputs, seed), frames), {}
+
+    def _dropped(self, values: Tensor, seed: Tensor) -> Tensor:
+        keep = self.options.keep_outputs
+        return values if seed is None or keep == 1.0 else tf.nn.experimental.stateless_dropout(values, 1.0 - keep, seed)
 
     def _classified(self, weights: Mapping[str, Tensor], outputs: Tensor, codes: Tensor) -> Tensor:
         labels = self.options.readout_labels
@@ -130,7 +140,3 @@ class Lstm(SequenceModel):
             inputs = tf.sigmoid(show) * tf.tanh(cell)
             after += [inputs, cell]
         return self._classified(weights, tf.gather(inputs, row), embedding), after
-
-
-def _dropped(values: Tensor, seed: Tensor, keep: float) -> Tensor:
-    return tf.nn.experimental.stateless_dropout(values, 1.0 - keep, seed) if keep < 1.0 else values

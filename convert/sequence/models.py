@@ -1,46 +1,49 @@
-"""The models of YouTube-8M by name, and the folder that a trained one lives in."""
+"""The sequence models by name, and the folder of a trained one."""
 
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from convert.files import read_arrays, read_json
-from convert.sequence.base import Options, SequenceModel
+from convert.files import read_arrays
+from convert.plain_data import from_plain
+from convert.sequence.base import SequenceModel
 from convert.sequence.dbof import Dbof
+from convert.sequence.facts import FACTS, WEIGHTS, SequenceFacts, read_facts
 from convert.sequence.label_readout import LabelReadout
 from convert.sequence.logistic import FrameLogistic, VideoLogistic, VideoMoe
 from convert.sequence.lstm import Lstm
-from edge_detector.errors import EdgeDetectorError
+from convert.sequence.options import TRAINED_MODELS, ModelOptions, ReadoutOptions
+from edge_detector.errors import EdgeDetectorError, UsageError
 
-MODELS = {model.kind: model for model in (Lstm, Dbof, FrameLogistic, VideoMoe, VideoLogistic, LabelReadout)}
-WEIGHTS, FACTS = "weights.npz", "sequence.json"
+MODELS: Mapping[str, Any] = {model.kind: model for model in (Lstm, Dbof, FrameLogistic, VideoMoe, VideoLogistic, LabelReadout)}
+OPTIONS = {**TRAINED_MODELS, LabelReadout.kind: ReadoutOptions}
 
 
-def build_model(kind: str, options: Options, classes: int, seed: int = 0) -> SequenceModel:
-    """A model with its first random weights."""
+def build_model(kind: str, options: ModelOptions, classes: int, seed: int = 0) -> SequenceModel:
+    """Build a model with random initial weights."""
     return cast("SequenceModel", MODELS[kind](options, classes, seed))
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What train wrote about the model: its kind and options, class names, context and training."""
-    return read_json(folder / FACTS)
-
-
 def load_model(folder: Path) -> SequenceModel:
-    """The model that train left in a folder, or in one of its checkpoints."""
+    """Load the model that train wrote to a folder, or to one of its checkpoints."""
     facts = read_facts(folder)
     weights = read_arrays(folder / WEIGHTS)
-    known = {field.name for field in fields(Options)}
+    model = _untrained(facts, folder)
     try:
-        options = Options(**{name: value for name, value in facts.items() if name in known})
-        model = build_model(str(facts["model"]), options, options.readout_labels + len(facts["labels"]))
         model.load(weights)
     except (KeyError, ValueError, TypeError) as error:
         message = f"{folder} is not what train makes ({error}); train the model again"
         raise EdgeDetectorError(message) from error
     if not all(np.isfinite(value).all() for value in weights.values()):
-        message = f"{folder / WEIGHTS} holds values that are not finite; the training diverged, lower --learning-rate"
+        message = f"{folder / WEIGHTS} holds values that are not finite; the training diverged, lower the learning rate"
         raise EdgeDetectorError(message)
     return model
+
+
+def _untrained(facts: SequenceFacts, folder: Path) -> SequenceModel:
+    if facts.model not in OPTIONS:
+        raise UsageError(f"{folder / FACTS}: model must be one of {', '.join(OPTIONS)}, not {facts.model!r}")
+    options = from_plain(OPTIONS[facts.model], facts.options, f"{folder / FACTS}: options")
+    return build_model(facts.model, options, len(facts.audioset) + len(facts.labels))

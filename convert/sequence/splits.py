@@ -1,4 +1,4 @@
-"""Records parted into those to learn from, to stop by and to measure on: the same parts on every machine, by their ids."""
+"""Split of records into training, validation and test by their ids: the same split on every machine."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from convert.audio.clips import NO_FOLD, fold_and_source
 from convert.progress import Progress
+from convert.recipe import require_positive, require_share
 from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.files import Form, Record, find_embedder, read_dataset, write_dataset
@@ -28,49 +29,66 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitPlan:
-    """How records are parted.
+class SplitSettings:
+    """Table [splits] of a recipe.
 
     Attributes:
-        by: "segments": a share of the recordings is measured on. "folds": each fold once, of clips called FOLD-SOURCE-TAKE.
-        folds: which ones are measured on; empty for all.
-        test: records of their own to measure on; `records` then only part into those to learn from and to stop by.
-        test_share: share of the segments to measure on.
-        validation_share: share of the others to stop by.
+        test_share: share of the recordings to test on.
+        validation_share: share of the others for early stopping.
 
     """
 
-    by: Literal["segments", "folds"] = "segments"
-    folds: tuple[int, ...] = ()
-    test: Path | None = None
-    test_share: float = 0.25
-    validation_share: float = 0.15
+    test_share: float
+    validation_share: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require_positive(self, "test_share", "validation_share")
+        require_share(self, "test_share", "validation_share", below=0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """Split of records into training, validation and test.
+
+    Attributes:
+        by: "segments": test on a share of the recordings. "folds": test on each fold of clips called FOLD-SOURCE-TAKE in turn.
+        folds: folds to test on; empty for all.
+        test: separate records to test on; `records` are then split into training and validation only.
+        shares: of test and validation.
+
+    """
+
+    by: Literal["segments", "folds"]
+    folds: tuple[int, ...]
+    test: Path | None
+    shares: SplitSettings
 
 
 def share_of(name: str) -> float:
-    """A number in [0, 1) that a name always has."""
+    """Return a number in [0, 1) by the hash of a name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
 
 
 def source_of(name: str) -> str:
-    """What a recording must share a part with: takes of one source stay together, AudioSet's videos are their own source."""
+    """Return the source of a recording; takes of one source share a part, each of AudioSet's videos is its own source."""
     return fold_and_source(name)[1]
 
 
-def write_splits(records: Path, parting: SplitPlan, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
+def write_splits(records: Path, plan: SplitPlan, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
     """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty."""
     wanted = Form(classes=len(classes), min_frames=1)
-    names = _names(records, parting, wanted, damage)
+    names = _names(records, plan, wanted, damage)
     progress = Progress("compare: split file", 3 * len(names))
     splits = []
     for number, name in enumerate(names):
         paths: dict[Part, Path] = {part: folder / name / f"{part}.tfrecord" for part in PARTS}
         for step, (part, path) in enumerate(paths.items(), 3 * number + 1):
-            source = parting.test if parting.test is not None and part == "test" else records
-            # Damage was named and counted before; a file of its own for tests has its first reading here.
-            first_reading = source == parting.test and number == 0
+            source = plan.test if plan.test is not None and part == "test" else records
+            # Damage was reported and counted before; a separate test file is read here for the first time.
+            first_reading = source == plan.test and number == 0
             found = read_dataset(source, wanted, damage if first_reading else damage.repeated())
-            chosen = found if source == parting.test else _chosen(found, _rule(parting, name), part)
+            chosen = found if source == plan.test else _chosen(found, _rule(plan, name), part)
             if not write_dataset(path, chosen, classes, made_of=find_embedder(source)):
                 raise UsageError(f"split {name} leaves no record in {source} for {part}; change the shares, or give more records")
             progress.update(step)
@@ -79,15 +97,15 @@ def write_splits(records: Path, parting: SplitPlan, classes: Sequence[ClassName]
     return splits
 
 
-def _names(records: Path, parting: SplitPlan, form: Form, damage: Damage) -> list[str]:
-    """Names of the splits. Reads all records once, so that damage is met before anything is trained."""
-    if parting.by == "folds" and parting.test is None:
+def _names(records: Path, plan: SplitPlan, form: Form, damage: Damage) -> list[str]:
+    """Names of the splits. Reads all records once, so that damage is reported before training."""
+    if plan.by == "folds" and plan.test is None:
         there = _folds(records, form, damage)
-        folds = parting.folds or sorted(there)
+        folds = plan.folds or sorted(there)
         if missing := [fold for fold in folds if fold not in there]:
             raise UsageError(f"{records} has no fold {missing[0]}; it has {sorted(there)}")
         return [f"fold-{fold}" for fold in folds]
-    if parting.folds:
+    if plan.folds:
         raise UsageError("--folds are for --split folds")
     for _ in read_dataset(records, form, damage):
         pass
@@ -106,14 +124,14 @@ def _folds(source: Path, form: Form, damage: Damage) -> set[int]:
     return found
 
 
-def _rule(parting: SplitPlan, name: str) -> Callable[[str], Part]:
+def _rule(plan: SplitPlan, name: str) -> Callable[[str], Part]:
     def part(video_id: str) -> Part:
         source = source_of(video_id)
-        if parting.test is None:
+        if plan.test is None:
             in_fold = f"fold-{fold_and_source(source)[0]}" == name
-            if in_fold if parting.by == "folds" else share_of(source) < parting.test_share:
+            if in_fold if plan.by == "folds" else share_of(source) < plan.shares.test_share:
                 return "test"
-        return "validation" if share_of(f"validation {source}") < parting.validation_share else "train"
+        return "validation" if share_of(f"validation {source}") < plan.shares.validation_share else "train"
 
     return part
 

@@ -1,4 +1,4 @@
-"""A trained model as a streaming TFLite step, checked against its offline graph over every prefix and in full banks."""
+"""Streaming TFLite step of a trained model, checked against its offline graph over every prefix and in full banks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from convert.sequence.base import SequenceModel, Tensor
+from convert.sequence.exported_step import StepErrors
 from convert.sequence.steps import Step
 from convert.tf.tflite import Precision, to_tflite
 from edge_detector.detection.state_bank import StateBank
@@ -19,10 +20,10 @@ LARGEST_DIFFERENCE = {"float32": 1e-5, "float16": 5e-3, "dynamic": 5e-2}
 """Between a probability of the streaming step and the offline graph's."""
 
 READOUT_FACTOR = 2.0
-"""So much more with a read-out: it adds up far larger log-odds than an LSTM's classifier, and rounding changes them by more."""
+"""Factor with a read-out: its log-odds are far larger than those of an LSTM's classifier, and so are their rounding errors."""
 
 MOST_BANK_FRAMES = 60
-"""Windows of a bank that are compared beyond its first: each is a sequence of its own to the offline graph."""
+"""Windows compared beyond the first full bank; the offline graph runs each as a sequence of its own."""
 
 
 class StreamingStep(tf.Module):  # type: ignore[misc]
@@ -30,7 +31,7 @@ class StreamingStep(tf.Module):  # type: ignore[misc]
 
     def __init__(self, model: SequenceModel) -> None:
         super().__init__()
-        # A method, not the model: what a tf.Module holds is saved with it.
+        # The method, not the model: attributes of a tf.Module are saved with it.
         self._advance, self._state_shapes = model.step, model.state_shapes
         self.weights = {name: tf.Variable(value) for name, value in model.frozen().items()}
 
@@ -52,7 +53,7 @@ class StreamingStep(tf.Module):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """What the step said of one stream: with a single row never reset, and with a sliding bank."""
+    """Probabilities (frames, classes) of one stream: with one row that is never reset, and with a sliding bank."""
 
     prefixes: Float32
     bank: Float32
@@ -64,18 +65,18 @@ class Streams:
 
 
 def export_step(model: SequenceModel, precision: Precision) -> bytes:
-    """A TFLite file with the signature step(embedding, row, states…) -> (probabilities, next states…), any number of rows."""
+    """Return a TFLite file with the signature step(embedding, row, states…) -> (probabilities, next states…), for any rows."""
     step = StreamingStep(model)
     return to_tflite(step, step.function(), "step", precision)
 
 
 def open_step(content: bytes, model: SequenceModel, rows: int) -> TfliteSequenceStep:
-    """The detector's own runner of the exported step."""
+    """Open the exported step with the detector's runner."""
     return TfliteSequenceStep(content, rows=rows, states=model.state_shapes, classes=model.classes)
 
 
 def stream_prefixes(step: TfliteSequenceStep, model: SequenceModel, codes: Codes) -> Float32:
-    """Probabilities (frames, classes) of a step with one row that is never reset: it has seen the prefix."""
+    """Return probabilities (frames, classes) of a step with one row that is never reset."""
     states = StateBank.empty(1, list(model.state_shapes.values())).states
     found = []
     for frame in codes:
@@ -85,7 +86,7 @@ def stream_prefixes(step: TfliteSequenceStep, model: SequenceModel, codes: Codes
 
 
 def sliding_offline(model: SequenceModel, codes: Codes, context: int) -> Float32:
-    """What the offline graph says of the last `context` frames (or all, at the start) at every frame."""
+    """Return the offline probabilities of the last `context` frames (fewer at the start) at every frame."""
     windows = np.zeros((len(codes), context, EMBEDDING_SIZE), np.uint8)
     lengths = np.minimum(np.arange(1, len(codes) + 1), context).astype(np.int32)
     for end, length in enumerate(lengths, start=1):
@@ -93,40 +94,44 @@ def sliding_offline(model: SequenceModel, codes: Codes, context: int) -> Float32
     return model.predict(windows, lengths)
 
 
-def step_errors(content: bytes, model: SequenceModel, context: int, codes: Codes) -> dict[str, Any]:
-    """How far streaming is from offline on a stream: every prefix with one row never reset, windows with a bank."""
+def step_errors(content: bytes, model: SequenceModel, precision: str, context: int, codes: Codes) -> StepErrors:
+    """Compare streaming with offline on codes uint8 (frames, 128)."""
     in_bank = codes[: context + MOST_BANK_FRAMES]
     streams = Streams(
         stream_prefixes(open_step(content, model, 1), model, codes),
         Step(content, model.state_shapes, model.classes).in_a_bank(context, in_bank),
     )
-    result: dict[str, Any] = {"frames": len(codes), "context": context, "finite": streams.finite, "bytes": len(content)}
     if not streams.finite:
-        return result
+        return StepErrors(precision, len(codes), context, finite=False, bytes=len(content))
     prefix = np.abs(streams.prefixes - model.prefixes(codes[np.newaxis])[0])
     bank = np.abs(streams.bank - sliding_offline(model, in_bank, context))
-    return result | {
-        "largest_difference_prefix": float(prefix.max()),
-        "mean_difference_prefix": float(prefix.mean()),
-        "largest_difference_bank": float(bank.max()),
-        "mean_difference_bank": float(bank.mean()),
-    }
+    return StepErrors(
+        precision,
+        len(codes),
+        context,
+        finite=True,
+        bytes=len(content),
+        largest_difference_prefix=float(prefix.max()),
+        mean_difference_prefix=float(prefix.mean()),
+        largest_difference_bank=float(bank.max()),
+        mean_difference_bank=float(bank.mean()),
+    )
 
 
 def allowed_difference(precision: str, readout_labels: int = 0) -> float:
-    """What a probability may differ by in this precision, of a model with so many AudioSet labels."""
+    """Return the allowed difference of a probability in this precision, of a model with so many AudioSet labels."""
     return LARGEST_DIFFERENCE[precision] * (READOUT_FACTOR if readout_labels else 1.0)
 
 
-def require_equal(errors: dict[str, Any], precision: Precision, readout_labels: int = 0) -> None:
-    """Refuse a step that is not finite or too far from the offline graph over windows it was trained on."""
-    if not errors["finite"]:
+def require_equal(errors: StepErrors, readout_labels: int = 0) -> None:
+    """Raise EdgeDetectorError for a step that is not finite or too far from the offline graph over windows of its context."""
+    if errors.largest_difference_bank is None:
         message = "the exported step gives values that are not finite; its source graph does not: nothing is written"
         raise EdgeDetectorError(message)
-    allowed = allowed_difference(precision, readout_labels)
-    if errors["largest_difference_bank"] > allowed:
+    allowed = allowed_difference(errors.precision, readout_labels)
+    if errors.largest_difference_bank > allowed:
         message = (
-            f"the exported step differs from the offline graph by {errors['largest_difference_bank']:.2g} in a probability, "
-            f"{precision} may differ by {allowed:g}; try another --precision"
+            f"the exported step differs from the offline graph by {errors.largest_difference_bank:.2g} in a probability, "
+            f"{errors.precision} may differ by {allowed:g}; try another --precision"
         )
         raise EdgeDetectorError(message)

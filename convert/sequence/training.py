@@ -1,24 +1,25 @@
-"""Trains any of the models, from checkpoint to checkpoint, and stops when validation gets no better."""
+"""Training of any sequence model, with checkpoints and early stopping."""
 
 import math
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 import tensorflow as tf
 
-from convert.files import read_arrays, write_arrays, write_json
+from convert.files import read_arrays, write_arrays
 from convert.metrics.multilabel import MetricAccumulator
 from convert.records.training_set import Lesson, TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised
+from convert.sequence.facts import WEIGHTS, SequenceFacts, write_facts
 from convert.sequence.journal import Journal, Point
 from convert.sequence.losses import LOSSES
 from convert.sequence.lstm import Lstm
-from convert.sequence.models import FACTS, WEIGHTS
-from convert.sequence.plan import Plan
+from convert.sequence.options import ReadoutOptions
+from convert.sequence.settings import TrainingSettings
 from convert.sequence.validation import validate
 from convert.tf.optimiser import Trainer
 from edge_detector.errors import EdgeDetectorError
@@ -29,7 +30,7 @@ LOG_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The weights of the best epoch (without validation, the last), its number and loss, and how much was run."""
+    """Weights of the best epoch (the last without validation), its number and loss, and the number of epochs and steps run."""
 
     weights: Arrays
     best_epoch: int
@@ -40,7 +41,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Position:
-    """Where a training stands; all of it is in the checkpoint. `first_step` is the number of steps before this epoch."""
+    """Position of a training, as its checkpoint has it. `first_step` is the number of steps before this epoch."""
 
     epoch: int = 0
     first_step: int = 0
@@ -50,16 +51,16 @@ class _Position:
 
 
 class Training:
-    """One training in its folder; `run` begins it or goes on with it.
+    """One training in its folder; `run` starts or resumes it.
 
     Args:
-        model: with its first weights.
-        training: what to learn from.
-        validation: what to stop by, or None to run all epochs.
-        plan: how.
+        model: with initial weights.
+        training: training examples.
+        validation: examples that early stopping measures, or None to run all epochs.
+        settings: hyper-parameters.
         folder: for checkpoints, curve and log.
-        facts: about the classes, for the checkpoints.
-        stream: where each tenth step is said; stderr if not given.
+        facts: description of the model, for the checkpoints.
+        stream: receives a line every ten steps; stderr if not given.
 
     """
 
@@ -68,22 +69,23 @@ class Training:
         model: SequenceModel,
         training: TrainingSet,
         validation: TrainingSet | None,
-        plan: Plan,
+        settings: TrainingSettings,
         *,
         folder: Path,
-        facts: dict[str, Any],
+        facts: SequenceFacts,
         stream: TextIO | None = None,
     ) -> None:
-        self._model, self._training, self._validation, self._plan = model, training, validation, plan
+        self._model, self._training, self._validation, self._settings = model, training, validation, settings
         self._folder, self._facts = folder, facts
         self.trainer = Trainer(
             model.weights,
             model.statistics,
-            average_decay=plan.weight_average,
-            weight_decay=plan.weight_decay,
-            clip_norm=plan.clip_norm,
-            clip=plan.clip,
+            average_decay=settings.weight_average,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            clip=settings.clip,
         )
+        self._learning_rate = 0.0 if isinstance(model.options, ReadoutOptions) else model.options.learning_rate
         self._position = _Position()
         self._best: Arrays | None = None
         self._step = tf.function(self._train_step, reduce_retracing=True)
@@ -93,17 +95,17 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Batches learnt so far."""
+        """Number of batches run so far."""
         return int(self.trainer.step)
 
     def run(self) -> Outcome:
-        """Train to the end. Interrupted, it leaves a checkpoint from which the same command goes on."""
+        """Train to the end. An interrupted training leaves a checkpoint from which the same command resumes."""
         try:
             while not self._finished():
                 self._epoch()
         finally:
             self._journal.close()
-            # What diverged is not worth a checkpoint, and would replace one that is.
+            # A diverged training must not replace a good checkpoint.
             if all(np.isfinite(value).all() for value in self.trainer.averages().values()):
                 self._save()
         weights = self._best or self.trainer.averages()
@@ -112,73 +114,73 @@ class Training:
         return Outcome(weights, position.best_epoch or position.epoch, loss, position.epoch, self.steps)
 
     def _finished(self) -> bool:
-        position, plan = self._position, self._plan
-        waited = self._validation is not None and position.epoch - position.best_epoch >= plan.patience
-        return position.epoch >= plan.epochs or waited or self._at_last_step()
+        position, settings = self._position, self._settings
+        waited = self._validation is not None and position.epoch - position.best_epoch >= settings.patience
+        return position.epoch >= settings.epochs or waited or self._at_last_step()
 
     def _at_last_step(self) -> bool:
-        return self._plan.max_steps is not None and self.steps >= self._plan.max_steps
+        return 0 < self._settings.max_steps <= self.steps
 
     def _epoch(self) -> None:
-        plan, position = self._plan, self._position
-        batches = math.ceil(self._training.examples / plan.batch)
-        for number, lesson in enumerate(self._training.shuffled(plan.batch, plan.seed, position.epoch)):
+        settings, position = self._settings, self._position
+        batches = math.ceil(self._training.examples / settings.batch)
+        for number, batch in enumerate(self._training.shuffled(settings.batch, settings.seed, position.epoch)):
             if number < self.steps - position.first_step:
                 continue
-            self._learn(lesson, (position.epoch + number / batches) / plan.epochs)
-            if time.monotonic() - self._saved > plan.checkpoint_seconds:
+            self._train_batch(batch, (position.epoch + number / batches) / settings.epochs)
+            if time.monotonic() - self._saved > settings.checkpoint_seconds:
                 self._save()
             if self._at_last_step() and number + 1 < batches:
                 return
         position.epoch, position.first_step = position.epoch + 1, self.steps
         self._validate()
 
-    def _learn(self, lesson: Lesson, fraction: float) -> None:
+    def _train_batch(self, batch: Lesson, fraction: float) -> None:
         step = self.steps
-        rate = self._plan.rate(step, fraction)
+        rate = self._settings.rate(self._learning_rate, step, fraction)
         started = time.perf_counter()
         loss, probabilities = self._step(
-            tf.constant(lesson.codes),
-            tf.constant(lesson.lengths),
-            (tf.constant(lesson.targets), tf.constant(lesson.known)),
+            tf.constant(batch.codes),
+            tf.constant(batch.lengths),
+            (tf.constant(batch.targets), tf.constant(batch.known)),
             tf.constant(rate, tf.float32),
-            tf.constant(self._plan.statistics_decay(step), tf.float32),
+            tf.constant(self._model.statistics_decay(step), tf.float32),
         )
         value = float(loss)
         seconds = time.perf_counter() - started
         if not math.isfinite(value):
-            message = f"the loss is not finite at step {step + 1}; lower --learning-rate and give --no-resume"
+            message = f"the loss is not finite at step {step + 1}; lower learning_rate in the recipe and give --no-resume"
             raise EdgeDetectorError(message)
         if (step + 1) % LOG_STEPS == 0:
-            found, targets = np.clip(probabilities.numpy(), 0.0, 1.0), lesson.targets
-            if self._plan.target == "frame":
-                counted = np.arange(targets.shape[1]) < lesson.lengths[:, np.newaxis]
+            found, targets = np.clip(probabilities.numpy(), 0.0, 1.0), batch.targets
+            if self._settings.target == "frame":
+                counted = np.arange(targets.shape[1]) < batch.lengths[:, np.newaxis]
                 found, targets = found[counted], targets[counted]
             figures = MetricAccumulator().add(found, targets)
-            per_second = len(lesson.lengths) / seconds
+            per_second = len(batch.lengths) / seconds
             point = (step + 1, self._position.epoch + 1, rate, value, per_second, figures.hit_at_1, figures.perr, figures.gap)
             self._journal.add(Point(*point))
 
     def _train_step(
         self, codes: Tensor, lengths: Tensor, truth: tuple[Tensor, Tensor], rate: Tensor, decay: Tensor
     ) -> tuple[Tensor, Tensor]:
-        plan, model = self._plan, self._model
-        # A target that is not known costs the same whatever the model gives.
+        settings, model, loss_of = self._settings, self._model, LOSSES[self._settings.loss]
+        # The loss of an unknown target does not depend on the model's output.
         targets, known = truth
-        # Seeded by the step, so that training taken up again draws what it would have drawn.
-        seed = tf.stack([tf.constant(plan.seed, tf.int64), self.trainer.step])
+        # Seeded by the step, so that a resumed training draws the same numbers.
+        seed = tf.stack([tf.constant(settings.seed, tf.int64), self.trainer.step])
         moments: dict[str, Tensor] = {}
-        if plan.keep_inputs < 1.0:
-            codes = _thinned(codes, plan.keep_inputs, seed)
+        if settings.keep_inputs < 1.0:
+            codes = _with_inputs_dropped(codes, settings.keep_inputs, seed)
         with tf.GradientTape() as tape:
-            if plan.target == "frame" and isinstance(model, Lstm):
-                probabilities = model.frame_probabilities(codes, seed, plan.keep)
+            if settings.target == "frame" and isinstance(model, Lstm):
+                probabilities = model.frame_probabilities(codes, seed)
                 mask = counting(lengths, tf.shape(codes)[1])[..., 0]
-                label_loss = tf.reduce_sum(LOSSES[plan.loss](targets * known, probabilities * known) * mask) / tf.reduce_sum(mask)
+                label_loss = tf.reduce_sum(loss_of(targets * known, probabilities * known) * mask) / tf.reduce_sum(mask)
             else:
-                probabilities, moments = model.training_probabilities(codes, lengths, seed, plan.keep)
-                label_loss = tf.reduce_mean(LOSSES[plan.loss](targets * known, probabilities * known))
-            loss = label_loss + plan.l2 * model.penalty()
+                probabilities, moments = model.training_probabilities(codes, lengths, seed)
+                label_loss = tf.reduce_mean(loss_of(targets * known, probabilities * known))
+            loss = label_loss + settings.l2 * model.penalty()
         gradients = tape.gradient(loss, self.trainer.trained_list())
         for name, moment in moments.items():
             statistic = model.statistics[name]
@@ -189,11 +191,11 @@ class Training:
     def _validate(self) -> None:
         if self._validation is None:
             return
-        position, plan = self._position, self._plan
+        position, settings = self._position, self._settings
         averages = self.trainer.averages()
-        loss, gap = validate(self._model, averages, self._validation, plan)
+        loss, gap = validate(self._model, averages, self._validation, settings)
         self._journal.add(Point(self.steps, position.epoch, validation_loss=loss, validation_gap=gap))
-        score = loss if plan.stop_by == "loss" or gap is None else -gap
+        score = loss if settings.stop_by == "loss" or gap is None else -gap
         if score < position.best_score:
             position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
             self._best = averages
@@ -213,11 +215,15 @@ class Training:
         self._journal.save()
         folder = self._folder / CHECKPOINTS / f"step-{self.steps:08d}"
         write_arrays(folder / WEIGHTS, self.trainer.averages())
-        # Last, so that whoever watches for it finds the weights.
-        write_json(folder / FACTS, {**self._facts, "step": self.steps})
-        for old in sorted(folder.parent.glob("step-*"))[: -self._plan.checkpoints]:
+        # Written last: a reader that finds it finds the weights.
+        write_facts(folder, self._checkpoint_facts())
+        for old in sorted(folder.parent.glob("step-*"))[: -self._settings.checkpoints]:
             shutil.rmtree(old, ignore_errors=True)
         self._saved = time.monotonic()
+
+    def _checkpoint_facts(self) -> SequenceFacts:
+        training = self._facts.training
+        return self._facts if training is None else replace(self._facts, training=replace(training, step=self.steps))
 
     def _restore(self) -> None:
         path = self._folder / CHECKPOINT
@@ -239,8 +245,8 @@ class Training:
             self._best = read_arrays(self._folder / BEST)
 
 
-def _thinned(codes: Tensor, keep: float, seed: Tensor) -> Tensor:
-    """Dequantised, with components at 0: an embedder that has met these clips is surer of them than it will be of others."""
+def _with_inputs_dropped(codes: Tensor, keep: float, seed: Tensor) -> Tensor:
+    """Return dequantised codes with some components at 0, the same ones in all frames of an example."""
     values = dequantised(codes)
     once_for_all_frames = tf.concat([tf.shape(values)[:1], [1], tf.shape(values)[-1:]], axis=0)
     seed = tf.random.experimental.stateless_fold_in(seed, 1)

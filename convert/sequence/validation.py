@@ -9,28 +9,28 @@ from convert.metrics.rows import checked, ranked_classes
 from convert.records.training_set import TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, counting
 from convert.sequence.losses import LOSSES
-from convert.sequence.plan import Plan
+from convert.sequence.settings import TrainingSettings
 
 BATCH = 512
 
 
-def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, plan: Plan) -> tuple[float, float | None]:
+def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, settings: TrainingSettings) -> tuple[float, float | None]:
     """Mean loss of what counts, and GAP over all examples (None for frame targets); the model's own weights are put back."""
     own = {name: variable.numpy() for name, variable in model.variables_by_name.items()}
     model.load(weights)
     total = count = positives = 0.0
     pools = []
-    for lesson in data.in_order(BATCH):
-        if plan.target == "frame":
-            probabilities = model.prefixes(np.asarray(lesson.codes))
-            mask = counting(tf.constant(lesson.lengths), lesson.codes.shape[1])[..., 0].numpy()
+    for batch in data.in_order(BATCH):
+        if settings.target == "frame":
+            probabilities = model.prefixes(np.asarray(batch.codes))
+            mask = counting(tf.constant(batch.lengths), batch.codes.shape[1])[..., 0].numpy()
         else:
-            probabilities = model.predict(lesson.codes, lesson.lengths)
+            probabilities = model.predict(batch.codes, batch.lengths)
             mask = np.ones(len(probabilities), np.float32)
-            scores, labels = checked(probabilities * lesson.known, lesson.targets * lesson.known)
+            scores, labels = checked(probabilities * batch.known, batch.targets * batch.known)
             pools.append(Pool.best(scores, labels, ranked_classes(scores), TOP_K))
             positives += float(labels.sum())
-        losses = LOSSES[plan.loss](tf.constant(lesson.targets * lesson.known), tf.constant(probabilities * lesson.known)).numpy()
+        losses = LOSSES[settings.loss](tf.constant(batch.targets * batch.known), tf.constant(probabilities * batch.known)).numpy()
         total += float((losses * mask).sum())
         count += float(mask.sum())
     model.load(own)

@@ -58,8 +58,17 @@ def main() -> int:
         size = (folder / "train.tfrecord").stat().st_size / 1e6
         in_memory = arguments.segments * FRAMES * CLASSES * 4 / 1e6
         say(f"{arguments.segments} segments, {size:.0f} MB on disk; as padded arrays with targets per frame {in_memory:.0f} MB")
-        command = [sys.executable, "-m", "convert", "train", folder / "train.tfrecord", "--model", "lstm", "--cells", CELLS]
-        command += ["--batch", arguments.batch, "--epochs", arguments.epochs, "-o", folder / "lstm"]
+        command = [
+            sys.executable,
+            "-m",
+            "convert",
+            "train",
+            folder / "train.tfrecord",
+            "--set",
+            "model=lstm",
+            f"lstm.cells={CELLS}",
+        ]
+        command += ["--set", f"training.batch={arguments.batch}", f"training.epochs={arguments.epochs}"]
         return _watch([str(part) for part in command], arguments.segments * arguments.epochs // arguments.batch)
 
 

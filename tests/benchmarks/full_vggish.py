@@ -48,7 +48,7 @@ def make_bundle(work: Path) -> Path:
     records = [Record(str(n), 0.0, 9.6, (n % 12,), rng.integers(0, 256, (10, 128), np.uint8)) for n in range(32)]
     write_dataset(work / "train.tfrecord", records, CLASSES, made_of=made_of)
     lstm = work / "lstm"
-    _run("train", work / "train.tfrecord", "--model", "lstm", "--head", "logistic", "--max-steps", 1, "--batch", 16, "-o", lstm)
+    _run("train", work / "train.tfrecord", "--set", "lstm.head=logistic", "training.max_steps=1", "training.batch=16", "-o", lstm)
     _run("export", lstm, "--precision", "dynamic")
     _run("bundle", "--embedder", embedder, "--sequence-source", lstm, "-o", work / "bundle")
     return work / "bundle"

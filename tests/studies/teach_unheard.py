@@ -32,7 +32,6 @@ GOAL, MOST_SECONDS = 0.85, 300.0
 RECIPES = Path(__file__).parents[2] / "convert" / "recipes"
 SEQUENCES, VALIDATION_SEQUENCES, NEGATIVES, EPOCHS = 4_000, 600, 600, 60
 FIT_WINDOWS = 40_000
-SEQUENCE_AS_THE_RECIPE = ("--keep-inputs", 0.5, "--shuffle", 20_000, "--seed", 1)
 FOLDS = "1,2,3,4"
 
 
@@ -62,27 +61,33 @@ def links(folder: Path, files: list[Path]) -> Path:
     return folder
 
 
+def sizes(sequences: int, seed: int) -> tuple[str, ...]:
+    """The mixtures of a set."""
+    return ("--set", f"mixtures.sequences={sequences}", f"mixtures.seed={seed}")
+
+
 def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[Path, Path]:
     """A bundle that knows these clips only, and negatives by its embedder."""
     bundle, negatives, tflite = work / "known.bundle", work / "negatives.tfrecord", work / "embedder" / "embedder.tflite"
     sequence, lstm, fused = work / "sequence.tflite", work / "lstm", work / "fused"
     fit = (*sorted(path for path in (background / "train").iterdir() if path.is_dir()), data / "world")
-    embed = ("embed", clips, "--folds", FOLDS, "--background", background / "train", "--embedder", tflite)
-    records = [work / f"{name}.tfrecord" for name in ("train", "train-quiet", "train-music", "validation")]
+    compose = ("compose", clips, "--folds", FOLDS, "--background", background / "train", "--embedder", tflite, "--skip-damaged")
+    records = [work / f"{name}.tfrecord" for name in ("train", "validation")]
     parts = ("bundle", "--embedder", tflite, "--sequence", sequence, "--sequence-source", fused)
     calibration = work / "calibration.json"
     quiet = ("--background", background / "calibrate", "--clips", clips)
-    learn = ("train", *records[:3], "--validation", records[3], "--epochs", EPOCHS, *SEQUENCE_AS_THE_RECIPE)
+    learn = ("train", records[0], "--validation", records[1], "--recipe", "default", "--set", f"training.epochs={EPOCHS}")
     plan: list[tuple[Path, tuple[object, ...]]] = [
         (tflite, ("export-embedder", data / "peers" / "yamnet.tflite", "--fit", *fit, "--fit-windows", FIT_WINDOWS)),
-        (records[0], (*embed, "--soundscapes", SEQUENCES, "--part", "train", "--seed", 1)),
-        (records[1], (*embed, "--part", "background", "--of", "speech", "other", "--skip-damaged")),
-        (records[2], (*embed, "--part", "background", "--of", "music", "--every", 3, "--skip-damaged")),
-        (records[3], (*embed, "--soundscapes", VALIDATION_SEQUENCES, "--part", "validation", "--seed", 2)),
-        (negatives, (*embed, "--soundscapes", NEGATIVES, "--seed", 7)),
+        (records[0], (*compose, "--part", "train", "--set", f"mixtures.sequences={SEQUENCES}", "mixtures.seed=1")),
+        (
+            records[1],
+            (*compose, "--part", "validation", "--set", f"mixtures.sequences={VALIDATION_SEQUENCES}", "mixtures.seed=2"),
+        ),
+        (negatives, (*compose, "--set", f"mixtures.sequences={NEGATIVES}", "mixtures.seed=7")),
         (lstm, learn),
         (fused, ("fuse", lstm, "--embedder", tflite, "--classes", RECIPES / "default_classes.json")),
-        (sequence, ("export", fused, "--records", records[3])),
+        (sequence, ("export", fused, "--records", records[1])),
         (work / "draft", parts),
         (calibration, ("calibrate", work / "draft", *quiet)),
         (bundle, (*parts, "--calibration", calibration)),
@@ -153,7 +158,7 @@ def main() -> int:
     for seed in range(arguments.seeds):
         for name, more in (("kept", ()), ("only", ("--only",))):
             output = work / f"{name}-{seed}.bundle"
-            options = ("--from", bundle, "--negatives", negatives, "--seed", seed)
+            options = ("--from", bundle, "--negatives", negatives, "--set", f"training.seed={seed}")
             passed, busy = convert("teach", ten, *options, *more, "-o", output)
             share = report(f"{name}, seed {seed}", output, clips, unheard, arguments.background)
             say(f"teach took {passed:.0f} s, {busy:.0f} s of one core")

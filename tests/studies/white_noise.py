@@ -23,16 +23,16 @@ import numpy as np
 from convert.arguments import folds, seeds
 from convert.audio.augment import gain_of_db, rms
 from convert.audio.clips import LoadedClip, classes_of, find_clips, labels_of, load_clips
-from convert.commands import train
-from convert.commands.compare import command_of
 from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
-from convert.evaluation.comparison import Contender, Steps, train_and_measure
+from convert.evaluation.comparison import train_and_measure
 from convert.evaluation.records import Measuring, evaluate_model, open_model
 from convert.files import write_bytes, write_json
+from convert.recipe import load_recipe
 from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.files import Record, write_dataset
 from convert.sequence.splits import Split, share_of
+from convert.sequence.training_job import ModelSettings
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.embedding import CODES_PER_UNIT, dequantise
 from edge_detector.params import CODE_LIMIT, FRONT_END
@@ -46,11 +46,8 @@ VALIDATION_SHARE = 0.15
 SILENT = 1e-5
 TRAININGS = ("as recorded", "white noise in the sound", "noise on the embeddings")
 TESTS = ("clean", "white 20 dB", "white 10 dB", "white 0 dB", "pink 10 dB")
-COMMON = ("--target", "last", "--batch", "32", "--epochs", "40", "--patience", "5")
-CONTENDERS = (
-    Contender("frame-logistic", COMMON),
-    Contender("lstm", (*COMMON, "--layers", "1", "--cells", "128", "--learning-rate", "0.001")),
-)
+MODELS = ("frame-logistic", "lstm")
+CHANGES = ("training.batch=32", "training.epochs=40", "training.patience=5", "lstm.layers=1", "lstm.cells=128")
 Change = Callable[[Float32], Float32]
 
 
@@ -144,22 +141,24 @@ def measured(clips: Path, embedder: CodeEmbedder, fold: int, own_seeds: Sequence
         for kind in TRAININGS:
             path = folder / f"train-{kind.replace(' ', '-')}-{seed}.tfrecord"
             write_dataset(path, training_records(kind, learnt, plain, seed), learnt.classes)
-            for contender in CONTENDERS:
+            for model in MODELS:
                 split = Split(kind, path, folder / "validation.tfrecord", tests["clean"])
-                own = folder / f"{contender.kind}-{kind.replace(' ', '-')}-{seed}"
-                hits = tested(contender, split, tests, seed, own)
-                runs.append({"model": contender.kind, "training": kind, "fold": fold, "seed": seed, **hits})
+                own = folder / f"{model}-{kind.replace(' ', '-')}-{seed}"
+                recipe = load_recipe("youtube8m", [*CHANGES, f"model={model}", f"training.seed={seed}"])
+                hits = tested(ModelSettings.of(recipe), learnt.classes, split, tests, own)
+                runs.append({"model": model, "training": kind, "fold": fold, "seed": seed, **hits})
                 said = " ".join(f"{name} {hits[name]:.3f}" for name in TESTS)
-                say(f"fold {fold}, seed {seed}, {contender.kind}, {kind}: {said}")
+                say(f"fold {fold}, seed {seed}, {model}, {kind}: {said}")
     return runs
 
 
-def tested(contender: Contender, split: Split, tests: dict[str, Path], seed: int, folder: Path) -> dict[str, float]:
+def tested(
+    settings: ModelSettings, classes: tuple[ClassName, ...], split: Split, tests: dict[str, Path], folder: Path
+) -> dict[str, float]:
     """Hit@1 on each test."""
-    steps = Steps(command_of("train", train), command_of("train", train), open_model)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "said.log").open("w") as log, contextlib.redirect_stderr(log):
-        train_and_measure(steps, contender, split, seed=seed, folder=folder, measuring=Measuring())
+        train_and_measure(settings, classes, split, folder)
         model = open_model(folder)
         figures = {name: evaluate_model(model, path, Measuring(), Damage()) for name, path in tests.items()}
     return {name: figure.hit_at_1 for name, figure in figures.items()}

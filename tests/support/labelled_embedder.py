@@ -72,12 +72,13 @@ def follow(folder: Path) -> None:
     """From clips to `bundle`, whose LSTM is fused with the read-out, and `labels-bundle`, which is the read-out alone."""
     clips, embedder, classes = write_clips(folder / "clips"), write_embedder(folder / "embedder"), write_classes(folder)
     assert convert("embed", clips, "--embedder", embedder, "-o", folder / "whole.tfrecord") == 0
-    shape = ("--cells", 6, "--layers", 1, "--head", "logistic", "--context", 4, "--epochs", 2)
+    lstm = ("lstm.cells=6", "lstm.layers=1", "lstm.head=logistic")
+    shape = ("--set", *lstm, "training.context_frames=4", "training.epochs=2")
     assert convert("train", folder / "whole.tfrecord", *shape, "-o", folder / "lstm") == 0
     assert convert("fuse", folder / "lstm", "--embedder", embedder, "--classes", classes, "-o", folder / "fused") == 0
     assert convert("fuse", "--embedder", embedder, "-o", folder / "readout") == 0
     for sequence in ("fused", "readout"):
-        assert convert("export", folder / sequence, "--frames", 30) == 0
+        assert convert("export", folder / sequence) == 0
     assert convert(*bundle_command(folder, "fused", folder / "bundle")) == 0
     labels_alone = {slug: about for slug, about in CLASSES.items() if "audioset" in about}
     (folder / "labels.json").write_text(json.dumps(labels_alone), encoding="utf-8")

@@ -33,3 +33,12 @@ def write_kitchen(folder: Path) -> Path:
 
 def codes(path: Path) -> dict[str, bytes]:
     return {found.video_id: found.codes.tobytes() for found in read_dataset(path)}
+
+
+def write_damaged(kitchen: Path) -> Path:
+    """Among the seven good recordings, one of each kind that cannot be used."""
+    (kitchen / "door" / "text.wav").write_text("no sound at all, though it is called so")
+    (kitchen / "door" / "empty.flac").write_bytes(b"")
+    record(kitchen / "door" / "quiet.wav", level=0.0)
+    record(kitchen / "door" / "short.wav", seconds=0.9)
+    return kitchen

@@ -27,12 +27,13 @@ def follow_recipe(folder: Path) -> None:
     source = write_released(folder / "vggish", [read_16khz(path) for path in sorted(clips.glob("*/[12]-*.wav"))])
     with taken_for_vggish():
         assert convert("export-embedder", source, "--windows", 20, "-o", folder / "embedder.tflite") == 0
-    embed = ("embed", clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite")
+    given = (clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite")
     for part, count in (("train", 60), ("validation", 20)):
-        scenes = ("--soundscapes", count, "--context", 4, "--part", part, "--validation-share", 0.3)
-        assert convert(*embed, *scenes, "-o", folder / f"{part}.tfrecord") == 0
-    assert convert(*embed, "-o", folder / "whole.tfrecord") == 0
-    train = ("train", folder / "train.tfrecord", "--validation", folder / "validation.tfrecord", "--context", 4, "--cells", 8)
-    assert convert(*train, "--epochs", 3, "-o", folder / "lstm") == 0
-    assert convert("export", folder / "lstm", "--frames", 40, "-o", folder / "sequence.tflite") == 0
+        mixtures = (f"mixtures.sequences={count}", "mixtures.context_frames=4", "mixtures.validation_share=0.3")
+        assert convert("compose", *given, "--part", part, "--set", *mixtures, "-o", folder / f"{part}.tfrecord") == 0
+    assert convert("embed", *given, "-o", folder / "whole.tfrecord") == 0
+    train = ("train", folder / "train.tfrecord", "--validation", folder / "validation.tfrecord", "--recipe", "default")
+    sizes = ("training.context_frames=4", "lstm.cells=8", "training.epochs=3", "training.keep_inputs=1.0")
+    assert convert(*train, "--set", *sizes, "-o", folder / "lstm") == 0
+    assert convert("export", folder / "lstm", "-o", folder / "sequence.tflite") == 0
     assert convert(*bundle_command(folder, folder / "bundle")) == 0

@@ -18,7 +18,7 @@ class Lstm:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "own.toml"
-    path.write_text('model = "lstm"\n[lstm]\ncells = 128\nhead = "logistic"\n')
+    path.write_text('model = "lstm"\n[lstm]\ncells = 128\nhead = "logistic"\n[moe]\nmixtures = 2\n')
     return path
 
 
@@ -33,15 +33,15 @@ def test_a_value_is_replaced_and_the_rest_stays(recipe: Path) -> None:
     ("replaced", "message"),
     [
         ("lstm.cells=many", r"own\.toml \[lstm\]: cells must be a whole number, not 'many'"),
-        ("lstm.cell=1", r"own\.toml \[lstm\] has an unknown key 'cell'; it may have cells, head"),
+        ("lstm.cell=1", r"own\.toml \[lstm\] has no key 'cell'; it has cells, head"),
         ("dbof.clusters=1", r"own\.toml has no table \[dbof\]"),
         ("lstm.cells", r"is not TABLE\.KEY=VALUE"),
-        ("calibration.hours=1", r"this command reads model, lstm, dbof only"),
+        ("moe.mixtures=1", r"--set moe: only model, lstm are read here"),
     ],
 )
 def test_a_wrong_replacement_is_one_sentence(recipe: Path, replaced: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        load_recipe(str(recipe), [replaced], tables=("model", "lstm", "dbof")).section("lstm", Lstm)
+        load_recipe(str(recipe), [replaced], tables=("model", "lstm")).section("lstm", Lstm)
 
 
 def test_a_recipe_that_does_not_exist_is_named_beside_those_that_ship(tmp_path: Path) -> None:

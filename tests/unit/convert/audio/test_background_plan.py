@@ -37,7 +37,16 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
         (work / "background" / label).mkdir(parents=True)
         soundfile.write(work / "background" / label / "1-x.wav", sound("thump", 7, 5.0), RATE_HZ, subtype="PCM_16")
     chosen = work / "calibration.json"
-    quiet = ("--background", work / "background", "--noise-minutes", 0.2, "--clips", work / "clips", "--folds", "1,2")
+    quiet = (
+        "--background",
+        work / "background",
+        "--set",
+        "calibration.noise_minutes=0.2",
+        "--clips",
+        work / "clips",
+        "--folds",
+        "1,2",
+    )
     assert convert("calibrate", work / "bundle", *quiet, "-o", chosen) == 0
     assert "0.24" in capsys.readouterr().out
     measured = ("--calibration", chosen, "--evaluate-background", work / "background")
@@ -123,14 +132,15 @@ def test_composed_records_label_every_frame(work: Path) -> None:
 
 def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:
     records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord")
-    assert convert("train", *records, "--target", "last", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
-    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text())["target"] == "last"
+    assert convert("train", *records, "--set", "training.epochs=1", "lstm.cells=4", "-o", tmp_path / "lstm") == 0
+    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text())["training"]["target"] == "last"
 
 
 def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path) -> None:
-    records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord", "--epochs", 2, "--cells", 4, "--seed", 5)
+    records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord", "--recipe", "default")
+    sizes = ("--set", "training.epochs=2", "lstm.cells=4", "training.seed=5")
     for name in ("one", "other"):
-        assert convert("train", *records, "-o", tmp_path / name) == 0
+        assert convert("train", *records, *sizes, "-o", tmp_path / name) == 0
     one, other = (np.load(tmp_path / name / "weights.npz") for name in ("one", "other"))
     assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one.files)
 
@@ -153,7 +163,9 @@ def test_nor_one_that_the_sequence_model_or_the_thresholds_have_met(
 ) -> None:
     parts = ("--folds", "2,3", "--embedder", work / "embedder.tflite")
     assert convert("embed", work / "clips", *parts, "-o", tmp_path / "whole.tfrecord") == 0
-    assert convert("train", tmp_path / "whole.tfrecord", "--epochs", 1, "--cells", 4, "-o", tmp_path / "lstm") == 0
+    assert (
+        convert("train", tmp_path / "whole.tfrecord", "--set", "training.epochs=1", "lstm.cells=4", "-o", tmp_path / "lstm") == 0
+    )
     assert json.loads((tmp_path / "lstm" / "sequence.json").read_text(encoding="utf-8"))["folds"] == [2, 3]
     assert convert(*bundle_command(work, tmp_path / "leaky"), "--sequence-source", tmp_path / "lstm") == 2
     assert "the sequence model has met fold 3" in capsys.readouterr().err
@@ -211,7 +223,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("embed", "/nowhere", "--soundscapes", "1", "-o", "x.tfrecord"), 2, "/nowhere is not a folder"),
+        (("compose", "/nowhere", "-o", "x.tfrecord"), 2, "/nowhere is not a folder"),
         (("train", "/nowhere.tfrecord", "--validation", "/nowhere.tfrecord", "-o", "x"), 2, "does not exist"),
         (("export", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),
         (("export-embedder", "/nowhere", "-o", "x.tflite"), 2, "does not exist"),

@@ -11,14 +11,14 @@ import pytest
 from convert.records.files import write_dataset
 from convert.records.forms import Record
 from convert.records.training_set import Target, TrainingSet
+from tests.support.models import facts_of, options, settings
 from tests.support.synthetic import EXAMPLE_LABELS, examples
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.sequence.base import Options  # noqa: E402 - after TensorFlow was found
-from convert.sequence.losses import LOSSES, LossName  # noqa: E402
+from convert.sequence.losses import LOSSES  # noqa: E402
 from convert.sequence.models import build_model  # noqa: E402 - after TensorFlow was found
-from convert.sequence.plan import Plan  # noqa: E402
+from convert.sequence.settings import LossName, TrainingSettings  # noqa: E402
 from convert.sequence.training import Training  # noqa: E402
 from convert.sequence.validation import validate  # noqa: E402
 
@@ -49,11 +49,11 @@ def learning_set(folder: Path, unknown: str, target: Target, *, said: bool = Fal
     return TrainingSet([folder / "some.tfrecord"], CLASSES, 6, target)
 
 
-def first_step(kind: str, learnt: TrainingSet, plan: Plan, folder: Path) -> tuple[float, dict[str, Any]]:
+def first_step(kind: str, learnt: TrainingSet, training: TrainingSettings, folder: Path) -> tuple[float, dict[str, Any]]:
     """The loss on the records, and the gradients of the first step on them."""
-    model = build_model(kind, Options(layers=1, cells=3, head="logistic"), CLASSES, seed=3)
-    loss, _ = validate(model, {name: value.numpy() for name, value in model.variables_by_name.items()}, learnt, plan)
-    Training(model, learnt, None, plan, folder=folder, facts={}).run()
+    model = build_model(kind, options(kind, layers=1, cells=3, head="logistic"), CLASSES, seed=3)
+    loss, _ = validate(model, {name: value.numpy() for name, value in model.variables_by_name.items()}, learnt, training)
+    Training(model, learnt, None, training, folder=folder, facts=facts_of(model)).run()
     with np.load(folder / "checkpoint.npz") as after:
         return loss, {name: after[name] for name in after.files if name.startswith("first/")}
 
@@ -88,7 +88,7 @@ def test_what_is_said_of_a_class_where_it_is_unknown_changes_neither_loss_nor_gr
     loss: LossName,
     tmp_path: Path,
 ) -> None:
-    plan = Plan(batch=6, max_steps=1, l2=0.0, target=target, loss=loss)
+    training = settings(batch=6, max_steps=1, l2=0.0, target=target, loss=loss)
     folders = [tmp_path / name for name in ("sounds", "silent", "known")]
     sets = [
         learning_set(folders[0], "here and there", target, said=True),
@@ -100,7 +100,7 @@ def test_what_is_said_of_a_class_where_it_is_unknown_changes_neither_loss_nor_gr
         for one, other in zip(sets[0].in_order(10), sets[1].in_order(10), strict=True)
     )
     (one, first), (other, second), (known, third) = (
-        first_step(kind, learnt, plan, folder) for learnt, folder in zip(sets, folders, strict=True)
+        first_step(kind, learnt, training, folder) for learnt, folder in zip(sets, folders, strict=True)
     )
     assert one == other
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -110,9 +110,9 @@ def test_what_is_said_of_a_class_where_it_is_unknown_changes_neither_loss_nor_gr
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "hinge"])
 def test_of_a_class_that_is_unknown_everywhere_nothing_is_learnt(loss: LossName, tmp_path: Path) -> None:
-    plan = Plan(batch=6, max_steps=1, l2=0.0, target="frame", loss=loss)
+    training = settings(batch=6, max_steps=1, l2=0.0, target="frame", loss=loss)
     learnt = learning_set(tmp_path / "set", "everywhere", "frame", said=True)
-    _, slopes = first_step("lstm", learnt, plan, tmp_path / "set")
+    _, slopes = first_step("lstm", learnt, training, tmp_path / "set")
     assert not slopes["first/head/kernel"][:, 2].any()
     assert not slopes["first/head/bias"][2]
     assert slopes["first/head/kernel"][:, :2].all()

@@ -220,8 +220,8 @@ def test_a_bundle_before_there_were_labels_goes_on_without_them(tmp_path: Path) 
     records = tmp_path / "old.tfrecord"
     write_dataset(records, examples(20), EXAMPLE_LABELS)
     commands = (
-        ("train", records, "--model", "frame-logistic", "--epochs", 1, "-o", tmp_path / "model"),
-        ("export", tmp_path / "model", "--frames", 10),
+        ("train", records, "--set", "model=frame-logistic", "training.epochs=1", "-o", tmp_path / "model"),
+        ("export", tmp_path / "model"),
         ("bundle", "--embedder-of", DEFAULT_BUNDLE, "--sequence-source", tmp_path / "model", "-o", tmp_path / "bundle"),
     )
     assert [convert(*command) for command in commands] == [0, 0, 0]

@@ -17,18 +17,18 @@ from tests.support.synthetic import EXAMPLE_LABELS, LABELS, examples, write_reco
 pytest.importorskip("tensorflow")
 
 STEPS = (
-    "embed sounds --soundscapes 2000 --part train -o work/train.tfrecord",
-    "embed sounds --soundscapes 300 --part validation -o work/validation.tfrecord",
-    "train work/train.tfrecord --validation work/validation.tfrecord -o work/lstm",
+    "compose sounds --part train --set mixtures.sequences=2000 -o work/train.tfrecord",
+    "compose sounds --part validation --set mixtures.sequences=300 -o work/validation.tfrecord",
+    "train work/train.tfrecord --validation work/validation.tfrecord --recipe default -o work/lstm",
     "export work/lstm",
     "bundle --sequence-source work/lstm -o my-sounds",
 )
-SHORTER = {"2000": "60", "300": "20"}
+SHORTER = {"mixtures.sequences=2000": "mixtures.sequences=60", "mixtures.sequences=300": "mixtures.sequences=20"}
 
 
 def convert(command: str) -> int:
     words = [SHORTER.get(word, word) for word in shlex.split(command)]
-    return main([*words, "--cells", "8", "--epochs", "3"] if words[0] == "train" else words)
+    return main([*words, "--set", "lstm.cells=8", "training.epochs=3"] if words[0] == "train" else words)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,20 @@ def test_audiosets_names_go_from_the_csv_into_model_predictions_and_bundle(tmp_p
     records = tmp_path / "released.tfrecord"
     write_dataset(records, examples(30), EXAMPLE_LABELS)
     records.with_name("released.tfrecord.json").unlink()
-    train = ("train", records, "--class-names", names, "--model", "frame-logistic", "--epochs", 1, "-o", tmp_path / "model")
+    train = (
+        "train",
+        records,
+        "--class-names",
+        names,
+        "--set",
+        "model=frame-logistic",
+        "training.epochs=1",
+        "-o",
+        tmp_path / "model",
+    )
     commands = (
         train,
-        ("export", tmp_path / "model", "--frames", 10),
+        ("export", tmp_path / "model"),
         ("infer", tmp_path / "model", records, "--names", "--top-k", 1, "-o", tmp_path / "out.csv"),
         ("bundle", "--sequence-source", tmp_path / "model", "-o", tmp_path / "bundle"),
     )

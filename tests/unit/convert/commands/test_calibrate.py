@@ -36,7 +36,8 @@ def background(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def calibrate(bundle: Path, background: Path, output: Path, *more: object) -> int:
-    return convert("calibrate", bundle, "--background", background, "--noise-minutes", 0.2, *more, "-o", output)
+    short = ("--set", "calibration.noise_minutes=0.2", "calibration.hours=1.2")
+    return convert("calibrate", bundle, "--background", background, *more, "-o", output, *short)
 
 
 def copied(bundle: Path, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -99,7 +100,7 @@ def test_a_bundle_of_labels_alone_is_calibrated_too_and_without_clips(labelled: 
 def test_the_less_other_sounds_cost_the_lower_are_all_thresholds(labelled: Path, background: Path, tmp_path: Path) -> None:
     on = []
     for cost in (1_000, 0.001):
-        costs = ("--recordings-cost", cost, "--hour-cost", cost)
+        costs = ("--set", f"calibration.recordings_cost={cost}", f"calibration.hour_cost={cost}")
         assert calibrate(labelled / "bundle", background, tmp_path / "chosen.json", "--clips", labelled / "clips", *costs) == 0
         result = read_json(tmp_path / "chosen.json")
         assert result["costs"] == {"recordings": cost, "hour": cost}

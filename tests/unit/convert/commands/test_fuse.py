@@ -7,25 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.commands.fuse import OFFSET
 from convert.embedder.readout import FILE
 from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_arrays, read_json, write_arrays
+from convert.sequence.facts import read_facts, write_facts
+from convert.sequence.options import ModelOptions
 from convert.sequence.probe_codes import stream_codes
 from edge_detector.detection.bundle import EMBEDDER
 from edge_detector.detection.embedding import dequantise
 from edge_detector.types import Float32
 from tests.support.labelled_embedder import AUDIOSET, NAMES, made_readout, write_embedder
+from tests.support.models import facts_of, options
 from tests.support.tiny_recipe import convert
 
 pytest.importorskip("tensorflow")
 
 from convert.sequence import streaming
-from convert.sequence.base import Options
 from convert.sequence.models import build_model, load_model
 
 LABELS_OF = {"dog_bark": ["Beep, bleep", "Knock", "Hiss"], "gong": [], "sneeze": ["Thump, thud"]}
-LSTM = Options(layers=1, cells=6, head="logistic")
+LSTM = options("lstm", layers=1, cells=6, head="logistic")
+OFFSET = 2.0
 CODES = stream_codes(40, seed=2)
 LABELS = len(AUDIOSET)
 
@@ -45,10 +47,9 @@ def write_classes(folder: Path, labels_of: dict[str, list[str]]) -> None:
     (folder / "classes.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def write_lstm(folder: Path, options: Options, **facts: object) -> None:
-    model = build_model("lstm", options, len(LABELS_OF), seed=3)
-    more = {"labels": list(LABELS_OF), "classes": {}, "made_of": {}, "context": 10, **facts}
-    (folder / "lstm" / "sequence.json").write_text(json.dumps({**model.facts, **more}))
+def write_lstm(folder: Path, its_options: ModelOptions, **facts: Any) -> None:  # noqa: ANN401 - facts are of any kind
+    model = build_model("lstm", its_options, len(LABELS_OF), seed=3)
+    write_facts(folder / "lstm", facts_of(model, tuple(LABELS_OF), **facts))
     write_arrays(folder / "lstm" / "weights.npz", {name: 3.0 * v.numpy() for name, v in model.variables_by_name.items()})
 
 
@@ -75,7 +76,7 @@ def outputs(folder: Path) -> Float32:
 
 @pytest.mark.parametrize("share", [0.25, 0.6])
 def test_a_fused_class_is_the_weighted_mean_of_log_odds_and_its_highest_label_s(folder: Path, share: float) -> None:
-    assert fuse(folder, "--share", share) == 0
+    assert fuse(folder, "--set", f"fusion.label_share={share}") == 0
     alone, fused = (log_odds(outputs(folder / name)) for name in ("lstm", "fused"))
     for column, names in enumerate(LABELS_OF.values()):
         if names:
@@ -86,7 +87,7 @@ def test_a_fused_class_is_the_weighted_mean_of_log_odds_and_its_highest_label_s(
 def test_a_class_without_labels_stays_the_lstm_s(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert fuse(folder) == 0
     said = capsys.readouterr().out
-    assert said == "lstm: 6 AudioSet labels and 3 classes of the LSTM; 2 of them fused, 50% of each is its labels\n"
+    assert said == "lstm: 6 AudioSet labels and 3 classes of the LSTM; 2 of them fused, 30% of each is its labels\n"
     assert np.abs(outputs(folder / "fused")[:, LABELS + 1] - outputs(folder / "lstm")[:, 1]).max() < 1e-6
 
 
@@ -100,7 +101,8 @@ def test_the_labels_before_the_classes_are_the_read_out_s(folder: Path) -> None:
 def test_without_classes_the_labels_stand_beside_an_lstm_that_nothing_is_fused_into(folder: Path) -> None:
     assert convert("fuse", folder / "lstm", "--embedder", folder / "embedder" / EMBEDDER, "-o", folder / "fused") == 0
     facts = read_json(folder / "fused" / "sequence.json")
-    assert (facts["fused"], facts["label_share"]) == ([], None)
+    assert facts["fused"] == []
+    assert "label_share" not in facts
     found = outputs(folder / "fused")
     assert np.abs(found[:, LABELS:] - outputs(folder / "lstm")).max() < 1e-6
     assert np.abs(found[:, :LABELS] - made_readout().probabilities(CODES)).max() < 1e-5
@@ -122,9 +124,10 @@ def test_the_exported_step_is_the_model(folder: Path, name: str) -> None:
     assert fuse(folder) == 0
     assert convert("fuse", "--embedder", folder / "embedder" / EMBEDDER, "-o", folder / "readout") == 0
     model = load_model(folder / name)
-    context = int(read_json(folder / name / "sequence.json")["context"])
-    errors = streaming.step_errors(streaming.export_step(model, "float32"), model, context, CODES)
-    assert max(errors["largest_difference_prefix"], errors["largest_difference_bank"]) < 1e-5
+    errors = streaming.step_errors(
+        streaming.export_step(model, "float32"), model, "float32", read_facts(folder / name).context, CODES
+    )
+    assert max(errors.largest_difference_prefix or 1.0, errors.largest_difference_bank or 1.0) < 1e-5
 
 
 def test_a_padded_batch_gives_the_read_out_of_each_example_s_last_frame(folder: Path) -> None:
@@ -144,7 +147,7 @@ def test_a_model_of_unknown_records_becomes_one_of_the_read_out_s_embedder(folde
 
 
 def test_what_has_no_log_odds_to_weigh_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_lstm(folder, Options(layers=1, cells=6, head="moe"))
+    write_lstm(folder, options("lstm", layers=1, cells=6, head="moe"))
     assert fuse(folder) == 2
     assert "logistic head" in capsys.readouterr().err
     write_lstm(folder, LSTM)

@@ -49,9 +49,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint.unlink()
     clips = write_clips(folder / "clips", folds=2, takes=1)
     assert convert("embed", clips, "--embedder", embedder, "-o", folder / "whole.tfrecord") == 0
-    shape = ("--model", "lstm", "--cells", 16, "--layers", 1, "--context", 4, "--epochs", 4)
+    shape = ("--set", "lstm.cells=16", "lstm.layers=1", "training.context_frames=4", "training.epochs=4")
     assert convert("train", folder / "whole.tfrecord", *shape, "-o", folder / "lstm") == 0
-    assert convert("export", folder / "lstm", "--frames", 30) == 0
+    assert convert("export", folder / "lstm") == 0
     assert convert("bundle", "--embedder", embedder, "--sequence-source", folder / "lstm", "-o", folder / "bundle") == 0
     return folder
 

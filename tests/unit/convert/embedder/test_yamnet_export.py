@@ -44,7 +44,7 @@ def made(data: Path, yamnet: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     embedder = folder / "embedder" / EMBEDDER
     assert convert("export-embedder", yamnet, *fit, "-o", embedder) == 0
     assert convert("fuse", "--embedder", embedder, "-o", folder / "readout") == 0
-    assert convert("export", folder / "readout", "--frames", 30) == 0
+    assert convert("export", folder / "readout") == 0
     (folder / "classes.json").write_text(json.dumps(CLASSES), encoding="utf-8")
     parts = ("--embedder", embedder, "--sequence-source", folder / "readout", "--classes", folder / "classes.json")
     assert convert("bundle", *parts, "-o", folder / "bundle") == 0

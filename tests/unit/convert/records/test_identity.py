@@ -31,9 +31,9 @@ def place(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_classes(other)
     clips = write_clips(folder / "clips")
     assert convert("embed", clips, "--embedder", embedder, "-o", other / "whole.tfrecord") == 0
-    shape = ("--cells", 4, "--layers", 1, "--head", "logistic", "--context", 4, "--epochs", 1)
+    shape = ("--set", "lstm.cells=4", "lstm.layers=1", "lstm.head=logistic", "training.context_frames=4", "training.epochs=1")
     assert convert("train", other / "whole.tfrecord", *shape, "-o", other / "lstm") == 0
-    assert convert("export", other / "lstm", "--frames", 10) == 0
+    assert convert("export", other / "lstm") == 0
     assert convert("bundle", "--embedder", embedder, "--sequence-source", other / "lstm", "-o", other / "bundle") == 0
     (folder / "one").symlink_to(labelled)
     return folder
@@ -102,7 +102,7 @@ def test_records_of_two_embedders_in_a_folder_are_refused(
     for name in ("one", "other"):
         for end in ("", ".json"):
             shutil.copy(place / name / f"whole.tfrecord{end}", tmp_path / f"{name}.tfrecord{end}")
-    assert convert("train", tmp_path, "--epochs", 1, "-o", tmp_path / "out") == 1
+    assert convert("train", tmp_path, "--set", "training.epochs=1", "-o", tmp_path / "out") == 1
     assert re.search(rf"are of two embedders, {ONE} and {OTHER}; keep those of one in a folder", capsys.readouterr().err)
 
 

@@ -12,17 +12,17 @@ from edge_detector.errors import EdgeDetectorError
 pytest.importorskip("tensorflow")
 
 from convert.sequence import merge_tflite
-from convert.sequence.base import Options
 from convert.sequence.models import build_model
 from convert.sequence.streaming import export_step
 from convert.tf.tflite import Precision
+from tests.support.models import options
 
 ROWS = 4
 CODES = stream_codes(12, 5)
 
 
 def step(kind: str = "lstm", classes: int = 3, precision: Precision = "float32", seed: int = 0) -> Step:
-    model = build_model(kind, Options(layers=2, cells=6, clusters=8, hidden=5, mixtures=2), classes, seed)
+    model = build_model(kind, options(kind, layers=2, cells=6, clusters=8, hidden=5, mixtures=2), classes, seed)
     return Step(export_step(model, precision), model.state_shapes, classes)
 
 

@@ -1,19 +1,20 @@
 """YouTube-8M's five models: their sizes, and what they say, against formulas in NumPy."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from convert.sequence.facts import write_facts
 from convert.sequence.probe_codes import stream_codes
 from edge_detector.errors import EdgeDetectorError
 from tests.support import model_reference
+from tests.support.models import facts_of, options
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.sequence.base import Options, SequenceModel  # noqa: E402 - after TensorFlow was found
+from convert.sequence.base import SequenceModel  # noqa: E402 - after TensorFlow was found
 from convert.sequence.models import MODELS, build_model, load_model  # noqa: E402 - after TensorFlow was found
 
 LENGTHS = np.array([7, 1, 5, 10], np.int32)
@@ -21,8 +22,10 @@ CODES = stream_codes(40, seed=3).reshape(4, 10, 128)
 SMALL = {"layers": 2, "cells": 6, "clusters": 12, "hidden": 7}
 
 
-def small(kind: str, **options: Any) -> SequenceModel:  # noqa: ANN401 - options are of any kind
-    model = build_model(kind, Options(**{**SMALL, **options}), classes=5, seed=4)
+def small(kind: str, **sizes: Any) -> SequenceModel:  # noqa: ANN401 - options are of any kind
+    model = build_model(
+        kind, options(kind, **{"readout_labels": 5 if kind == "readout" else 0, **SMALL, **sizes}), classes=5, seed=4
+    )
     rng = np.random.default_rng(5)
     for name, variable in model.variables_by_name.items():
         # Away from 0 and 1, where a forgotten bias or statistic would not be seen.
@@ -38,7 +41,7 @@ def numbers(variables: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "parameters", "macs"),
+    ("kind", "sizes", "parameters", "macs"),
     [
         ("lstm", {}, 15_814_686, 13_107_200 + 2_698_240),
         ("lstm", {"cells": 256}, 1_595_166, 917_504 + 674_560),
@@ -49,9 +52,9 @@ def numbers(variables: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     ],
 )
 def test_at_audiosets_527_classes_the_models_have_their_published_sizes(
-    kind: str, options: dict[str, Any], parameters: int, macs: int
+    kind: str, sizes: dict[str, Any], parameters: int, macs: int
 ) -> None:
-    model = build_model(kind, Options(**options), classes=527)
+    model = build_model(kind, options(kind, **sizes), classes=527)
     assert model.parameters == parameters
     assert model.macs_per_frame == macs
     assert sum(int(np.prod(v.shape)) for v in model.statistics.values()) == (18_688 if kind == "dbof" else 0)
@@ -156,7 +159,8 @@ def test_dbof_draws_frames_of_the_example_only(sampling: str, iterations: int) -
 
 def saved(model: SequenceModel, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / "sequence.json").write_text(json.dumps({**model.facts, "labels": list("abcde"), "context": 10}))
+    labels = () if model.kind == "readout" else tuple("abcde")
+    write_facts(folder, facts_of(model, labels, audioset=tuple((name, None) for name in "abcde"[: model.readout_labels])))
     np.savez(folder / "weights.npz", **{name: v.numpy() for name, v in model.variables_by_name.items()})
     return folder
 
@@ -180,5 +184,5 @@ def test_a_folder_of_other_weights_is_refused(tmp_path: Path) -> None:
 def test_weights_that_diverged_are_refused(tmp_path: Path) -> None:
     model = small("logistic")
     model.weights["head/bias"].assign(np.full(5, np.nan, np.float32))
-    with pytest.raises(EdgeDetectorError, match="lower --learning-rate"):
+    with pytest.raises(EdgeDetectorError, match="lower the learning rate"):
         load_model(saved(model, tmp_path / "model"))

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from convert.records.damage import Damage
 from convert.records.files import Record, read_classes, read_dataset
-from convert.sequence.splits import Split, SplitPlan, share_of, source_of, write_splits
+from convert.sequence.splits import Split, SplitPlan, SplitSettings, share_of, source_of, write_splits
 from edge_detector.errors import UsageError
 from tests.support.stub_model import many, says, written
 
@@ -20,17 +21,21 @@ def clips() -> Iterator[Record]:
                 yield says([255, source, 0], (source % 3,), f"{fold}-{1000 * fold + source}-{take}")
 
 
+def plan(by: Literal["segments", "folds"] = "segments", folds: tuple[int, ...] = (), test: Path | None = None) -> SplitPlan:
+    return SplitPlan(by, folds, test, SplitSettings(0.25, 0.15))
+
+
 def names(path: Path) -> set[str]:
     return {record.video_id for record in read_dataset(path)}
 
 
-def split(tmp_path: Path, records: Iterator[Record], parting: SplitPlan) -> list[Split]:
+def split(tmp_path: Path, records: Iterator[Record], its_plan: SplitPlan) -> list[Split]:
     source = written(tmp_path / "records.tfrecord", records)
-    return write_splits(source, parting, read_classes(source), tmp_path / "splits", Damage())
+    return write_splits(source, its_plan, read_classes(source), tmp_path / "splits", Damage())
 
 
 def test_segments_are_parted_by_their_ids_and_nothing_is_in_two_parts(tmp_path: Path) -> None:
-    (only,) = split(tmp_path, many(400), SplitPlan())
+    (only,) = split(tmp_path, many(400), plan())
     parts = [names(path) for path in (only.train, only.validation, only.test)]
     assert sum(map(len, parts)) == 400
     assert len(set.union(*parts)) == 400
@@ -43,7 +48,7 @@ def test_a_name_has_the_same_share_everywhere() -> None:
 
 
 def test_each_fold_is_measured_once_and_takes_of_one_source_stay_together(tmp_path: Path) -> None:
-    splits = split(tmp_path, clips(), SplitPlan(by="folds"))
+    splits = split(tmp_path, clips(), plan(by="folds"))
     assert [found.name for found in splits] == ["fold-1", "fold-2", "fold-3"]
     for number, found in enumerate(splits, 1):
         assert {name[0] for name in names(found.test)} == {str(number)}
@@ -62,21 +67,21 @@ def test_only_clips_have_a_source_of_their_own(name: str, source: str) -> None:
 
 def test_records_of_their_own_to_measure_on_are_taken_whole(tmp_path: Path) -> None:
     own = written(tmp_path / "own.tfrecord", iter([says([1], (0,), "x"), says([2], (1,), "y")]))
-    (only,) = split(tmp_path, many(60), SplitPlan(test=own))
+    (only,) = split(tmp_path, many(60), plan(test=own))
     assert names(only.test) == {"x", "y"}
     assert len(names(only.train) | names(only.validation)) == 60
 
 
 @pytest.mark.parametrize(
-    ("records", "parting", "what"),
+    ("records", "its_plan", "what"),
     [
-        (list(many(20)), SplitPlan(by="folds"), "'clip0' is not FOLD-SOURCE-TAKE"),
-        ([record for record in clips() if record.video_id[0] == "1"], SplitPlan(by="folds"), "only fold 1"),
-        (list(many(1)), SplitPlan(), "leaves no record"),
-        (list(clips()), SplitPlan(by="folds", folds=(4, 1)), r"has no fold 4; it has \[1, 2, 3\]"),
-        (list(clips()), SplitPlan(folds=(1,)), "are for --split folds"),
+        (list(many(20)), plan(by="folds"), "'clip0' is not FOLD-SOURCE-TAKE"),
+        ([record for record in clips() if record.video_id[0] == "1"], plan(by="folds"), "only fold 1"),
+        (list(many(1)), plan(), "leaves no record"),
+        (list(clips()), plan(by="folds", folds=(4, 1)), r"has no fold 4; it has \[1, 2, 3\]"),
+        (list(clips()), plan(folds=(1,)), "are for --split folds"),
     ],
 )
-def test_what_cannot_be_parted_is_said(tmp_path: Path, records: list[Record], parting: SplitPlan, what: str) -> None:
+def test_what_cannot_be_parted_is_said(tmp_path: Path, records: list[Record], its_plan: SplitPlan, what: str) -> None:
     with pytest.raises(UsageError, match=what):
-        split(tmp_path, iter(records), parting)
+        split(tmp_path, iter(records), its_plan)

@@ -6,16 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convert.sequence.exported_step import StepErrors
 from convert.sequence.probe_codes import stream_codes
 from convert.sequence.steps import Step
 from edge_detector.detection.bundle import SEQUENCE_KINDS
 from edge_detector.detection.state_bank import StateBank
 from edge_detector.errors import EdgeDetectorError
+from tests.support.models import options
 
 tf = pytest.importorskip("tensorflow")
 
 from convert.sequence import streaming  # noqa: E402 - after TensorFlow was found
-from convert.sequence.base import Options, SequenceModel  # noqa: E402 - after TensorFlow was found
+from convert.sequence.base import SequenceModel  # noqa: E402 - after TensorFlow was found
 from convert.sequence.models import MODELS, build_model  # noqa: E402 - after TensorFlow was found
 from convert.tf.tflite import Precision  # noqa: E402
 
@@ -39,7 +41,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @cache
 def model(name: str) -> SequenceModel:
     sizes = {"layers": 2, "cells": 32, "clusters": 48, "hidden": 16, **VARIANTS[name]}
-    built = build_model(name.split(" ", maxsplit=1)[0], Options(**sizes), classes=5, seed=1)
+    kind = name.split(" ", maxsplit=1)[0]
+    built = build_model(kind, options(kind, **sizes), classes=5, seed=1)
     rng = np.random.default_rng(2)
     for key, variable in built.variables_by_name.items():
         if key.endswith(("beta", "mean")):
@@ -121,30 +124,32 @@ def test_a_gap_makes_the_bank_forget(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("precision", ["float16", "dynamic"])
 def test_a_smaller_precision_stays_near_the_offline_model(name: str, precision: Precision) -> None:
-    errors = streaming.step_errors(exported(name, precision), model(name), ROWS, CODES)
-    streaming.require_equal(errors, precision)
-    assert errors["largest_difference_prefix"] <= streaming.LARGEST_DIFFERENCE[precision]
-    assert errors["mean_difference_prefix"] <= streaming.LARGEST_DIFFERENCE[precision] / 5
-    assert errors["frames"] == 300
+    errors = streaming.step_errors(exported(name, precision), model(name), precision, ROWS, CODES)
+    streaming.require_equal(errors)
+    assert errors.largest_difference_prefix is not None
+    assert errors.mean_difference_prefix is not None
+    assert errors.largest_difference_prefix <= streaming.LARGEST_DIFFERENCE[precision]
+    assert errors.mean_difference_prefix <= streaming.LARGEST_DIFFERENCE[precision] / 5
+    assert errors.frames == 300
 
 
 def test_a_step_that_is_not_finite_is_refused() -> None:
-    broken = build_model("lstm", Options(layers=1, cells=8), classes=5)
+    broken = build_model("lstm", options("lstm", layers=1, cells=8), classes=5)
     broken.weights["experts/bias"].assign(np.full(10, np.nan, np.float32))
-    errors = streaming.step_errors(streaming.export_step(broken, "float32"), broken, ROWS, CODES[:12])
+    errors = streaming.step_errors(streaming.export_step(broken, "float32"), broken, "float32", ROWS, CODES[:12])
     with pytest.raises(EdgeDetectorError, match="not finite"):
-        streaming.require_equal(errors, "float32")
+        streaming.require_equal(errors)
 
 
 def test_a_read_out_may_differ_by_twice_as_much() -> None:
-    errors = {"finite": True, "largest_difference_bank": 1.5e-5}
-    streaming.require_equal(errors, "float32", readout_labels=521)
+    errors = StepErrors("float32", 300, ROWS, finite=True, bytes=1, largest_difference_bank=1.5e-5)
+    streaming.require_equal(errors, readout_labels=521)
     with pytest.raises(EdgeDetectorError, match=r"float32 may differ by 1e-05"):
-        streaming.require_equal(errors, "float32")
+        streaming.require_equal(errors)
 
 
 def test_a_step_of_other_weights_is_refused() -> None:
     other = build_model("lstm", model("lstm").options, classes=5, seed=9)
-    errors = streaming.step_errors(exported("lstm"), other, ROWS, CODES[:12])
+    errors = streaming.step_errors(exported("lstm"), other, "float32", ROWS, CODES[:12])
     with pytest.raises(EdgeDetectorError, match="differs from the offline graph"):
-        streaming.require_equal(errors, "float32")
+        streaming.require_equal(errors)

@@ -18,6 +18,7 @@ from convert.__main__ import main
 from convert.records.files import write_dataset
 from convert.records.forms import Record
 from convert.records.training_set import TrainingSet
+from convert.sequence.facts import read_facts
 from tests.support.synthetic import EXAMPLE_LABELS, examples
 
 pytest.importorskip("tensorflow")
@@ -25,7 +26,7 @@ pytest.importorskip("tensorflow")
 from convert.sequence.models import load_model
 
 CLASSES = len(EXAMPLE_LABELS)
-DROPS = ("--keep", 0.6, "--keep-inputs", 0.6)
+DROPS = ("--set", "lstm.keep_outputs=0.6", "training.keep_inputs=0.6")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, output: Path, *more: object) -> int:
-    base = ("train", data / "train.tfrecord", "--context", 6, "--cells", 4, "--batch", 8, "--target", "last", "-o", output)
+    sizes = ("training.context_frames=6", "lstm.cells=4", "training.batch=8")
+    base = ("train", data / "train.tfrecord", "-o", output, "--set", *sizes)
     return main([str(argument) for argument in (*base, *more)])
 
 
@@ -52,20 +54,22 @@ def curve(folder: Path) -> list[dict[str, str]]:
 
 
 def test_training_taken_up_in_the_middle_of_an_epoch_ends_where_it_would_have(data: Path, tmp_path: Path) -> None:
-    assert train(data, tmp_path / "whole", "--epochs", 3, *DROPS) == 0
-    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS, "--max-steps", 5) == 0
-    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS, "--max-steps", 17) == 0
-    assert train(data, tmp_path / "parts", "--epochs", 3, *DROPS) == 0
+    assert train(data, tmp_path / "whole", "--set", "training.epochs=3", *DROPS) == 0
+    assert train(data, tmp_path / "parts", "--set", "training.epochs=3", *DROPS, "--set", "training.max_steps=5") == 0
+    assert train(data, tmp_path / "parts", "--set", "training.epochs=3", *DROPS, "--set", "training.max_steps=17") == 0
+    assert train(data, tmp_path / "parts", "--set", "training.epochs=3", *DROPS) == 0
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(np.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
     steps = [row["step"] for row in curve(tmp_path / "parts")]
     assert steps == ["10", "20"], "the curve goes on, without a hole or a second beginning"
-    assert train(data, tmp_path / "other", "--epochs", 3, *DROPS, "--seed", 1) == 0
+    assert train(data, tmp_path / "other", "--set", "training.epochs=3", *DROPS, "--set", "training.seed=1") == 0
     assert not all(np.allclose(whole[name], value, atol=1e-3) for name, value in weights(tmp_path / "other").items())
 
 
 def test_every_tenth_step_is_logged_in_youtube_8ms_words(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train(data, tmp_path / "lstm", "--epochs", 3, "--validation", data / "validation.tfrecord", "--json") == 0
+    assert (
+        train(data, tmp_path / "lstm", "--set", "training.epochs=3", "--validation", data / "validation.tfrecord", "--json") == 0
+    )
     said = capsys.readouterr()
     number = r"\d+\.\d\d"
     line = rf"training step (\d+) \| Loss: {number} Examples/sec: {number} \| Hit@1: {number} PERR: {number} GAP: {number}"
@@ -85,29 +89,54 @@ def test_every_tenth_step_is_logged_in_youtube_8ms_words(data: Path, tmp_path: P
     assert picture.count("<polyline") == 4
     facts = json.loads((tmp_path / "lstm" / "sequence.json").read_text())
     assert facts == json.loads(said.out)
-    assert facts["plan"]["learning_rate"] == 0.001
+    assert facts["options"]["learning_rate"] == 0.001
 
 
 @pytest.mark.parametrize("stop_by", ["loss", "gap"])
 def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(data: Path, tmp_path: Path, stop_by: str) -> None:
-    more = ("--validation", data / "validation.tfrecord", "--epochs", 60, "--patience", 2, "--stop-by", stop_by)
+    more = (
+        "--validation",
+        data / "validation.tfrecord",
+        "--set",
+        "training.epochs=60",
+        "training.patience=2",
+        f"training.stop_by={stop_by}",
+    )
     # So high a rate that it overfits at once.
-    assert train(data, tmp_path / "lstm", *more, "--learning-rate", 0.3) == 0
-    facts = json.loads((tmp_path / "lstm" / "sequence.json").read_text())
-    assert facts["epochs"] == facts["best_epoch"] + 2 < 60
+    assert train(data, tmp_path / "lstm", *more, "--set", "lstm.learning_rate=0.3") == 0
+    training = json.loads((tmp_path / "lstm" / "sequence.json").read_text())["training"]
+    assert training["epochs"] == training["best_epoch"] + 2 < 60
     rows = [row for row in curve(tmp_path / "lstm") if row["validation_loss"]]
     key, best = ("validation_loss", min) if stop_by == "loss" else ("validation_gap", max)
     values = [float(row[key]) for row in rows]
-    assert values.index(best(values)) + 1 == facts["best_epoch"]
-    assert facts["validation_loss"] == float(rows[facts["best_epoch"] - 1]["validation_loss"])
+    assert values.index(best(values)) + 1 == training["best_epoch"]
+    assert training["validation_loss"] == float(rows[training["best_epoch"] - 1]["validation_loss"])
 
 
 @pytest.mark.parametrize("kind", ["lstm", "dbof", "frame-logistic", "moe", "logistic"])
 def test_each_model_learns_what_can_be_heard(kind: str, data: Path, tmp_path: Path) -> None:
-    sizes = {"lstm": ("--cells", 16), "dbof": ("--clusters", 64, "--hidden", 16)}.get(kind, ())
+    sizes = {"lstm": ("--set", "lstm.cells=16"), "dbof": ("--set", "dbof.clusters=64", "dbof.hidden=16")}.get(kind, ())
     held_out = data / "validation.tfrecord"
-    arguments = ("train", data / "train.tfrecord", "--validation", held_out, "--model", kind, *sizes, "--context", 6)
-    more = ("--batch", 16, "--epochs", 40, "--patience", 40, "--learning-rate", 0.02, "-o", tmp_path)
+    arguments = (
+        "train",
+        data / "train.tfrecord",
+        "--validation",
+        held_out,
+        "--set",
+        f"model={kind}",
+        *sizes,
+        "--set",
+        "training.context_frames=6",
+    )
+    more = (
+        "--set",
+        "training.batch=16",
+        "training.epochs=40",
+        "training.patience=40",
+        f"{kind}.learning_rate=0.02",
+        "-o",
+        tmp_path,
+    )
     assert main([str(argument) for argument in (*arguments, *more)]) == 0
     rows = [row for row in curve(tmp_path) if row["validation_gap"]]
     assert max(float(row["validation_gap"]) for row in rows) > 0.85
@@ -118,26 +147,28 @@ def test_each_model_learns_what_can_be_heard(kind: str, data: Path, tmp_path: Pa
 def test_an_option_that_the_model_does_not_have_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(data, tmp_path / "x", "--model", "dbof") == 2
-    assert "--cells is not an option of dbof" in capsys.readouterr().err
-    assert main(["train", str(data / "train.tfrecord"), "--model", "moe", "--target", "frame", "-o", str(tmp_path / "x")]) == 2
-    assert "--target frame is for lstm" in capsys.readouterr().err
+    assert train(data, tmp_path / "x", "--set", "moe.cells=4") == 2
+    assert "has no key 'cells'; it has mixtures, learning_rate" in capsys.readouterr().err
+    assert train(data, tmp_path / "x", "--set", "dbof.clusters=4") == 2
+    assert "--set dbof: only model, training, lstm are read here" in capsys.readouterr().err
+    assert train(data, tmp_path / "x", "--set", "model=moe", "training.target=frame") == 2
+    assert 'target = "frame" is for lstm; moe needs "last"' in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
 def test_a_training_that_diverges_says_so_and_leaves_no_weights(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(data, tmp_path / "x", "--learning-rate", 1e38) == 1
-    assert "lower --learning-rate" in capsys.readouterr().err
+    assert train(data, tmp_path / "x", "--set", "lstm.learning_rate=1e38") == 1
+    assert "lower learning_rate" in capsys.readouterr().err
     assert not (tmp_path / "x" / "weights.npz").exists()
 
 
 @pytest.mark.parametrize(
     ("records", "more", "other"),
     [
-        ("train", "--layers 1", "options"),
-        ("train", "--seed 9", "options"),
+        ("train", "lstm.layers=1", "lstm.layers"),
+        ("train", "training.seed=9", "training.seed"),
         ("few", "", "records"),
         ("renamed", "", "classes"),
         ("train", "--validation validation.tfrecord", "validation records"),
@@ -147,7 +178,8 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
     records: str, more: str, other: str, begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = weights(begun / "lstm")
-    again = f"train {records}.tfrecord --context 6 --cells 4 --batch 8 --target last --epochs 1 {more} -o lstm".split()
+    sizes = "training.context_frames=6 lstm.cells=4 training.batch=8"
+    again = f"train {records}.tfrecord --set {sizes} training.epochs=1 {more} -o lstm".split()
     assert main(again) == 2
     assert f"lstm holds a training begun with other {other}; give --no-resume" in capsys.readouterr().err
     assert all(np.array_equal(before[name], value) for name, value in weights(begun / "lstm").items())
@@ -161,7 +193,7 @@ def begun(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(data / "train.tfrecord", tmp_path / "renamed.tfrecord")
     names = (data / "train.tfrecord.json").read_text().replace('"a"', '"x"')
     (tmp_path / "renamed.tfrecord.json").write_text(names)
-    assert train(data, tmp_path / "lstm", "--epochs", 1) == 0
+    assert train(data, tmp_path / "lstm", "--set", "training.epochs=1") == 0
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -204,15 +236,16 @@ def test_what_was_composed_from_clips_of_a_fold_is_left_out_and_nothing_else(
 
 def test_a_model_that_learnt_without_a_fold_says_so(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = write_of_folds(tmp_path / "some.tfrecord")
-    few = ("train", records, "--context", 6, "--cells", 4, "--batch", 8, "--epochs", 1)
+    few = ("train", records, "--set", "training.context_frames=6", "lstm.cells=4", "training.batch=8", "training.epochs=1")
     facts = {}
     for name, more in (("all", ()), ("some", ("--without-folds", "1,3"))):
         assert main([str(word) for word in (*few, *more, "-o", tmp_path / name)]) == 0
-        facts[name] = json.loads((tmp_path / name / "sequence.json").read_text())
-    assert [(each["folds"], each["sequences"]) for each in facts.values()] == [([1, 2, 3], 12), ([2], 4)]
+        facts[name] = read_facts(tmp_path / name)
+    assert {name: each.folds for name, each in facts.items()} == {"all": (1, 2, 3), "some": (2,)}
+    assert [each.training.sequences for each in facts.values() if each.training] == [12, 4]
     capsys.readouterr()
     assert main([str(word) for word in (*few, "--without-folds", 1, "-o", tmp_path / "some")]) == 2
-    assert "some holds a training begun with other options; give --no-resume" in capsys.readouterr().err
+    assert "some holds a training begun with other folds; give --no-resume" in capsys.readouterr().err
     assert train(data, tmp_path / "other", "--without-folds", 3) == 2
     assert "train.tfrecord says that it is of fold 3; leave it out of --without-folds" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()

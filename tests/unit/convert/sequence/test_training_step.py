@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convert.plain_data import to_plain
 from convert.records.files import write_dataset
 from convert.records.training_set import TrainingSet
+from convert.sequence.options import TRAINED_MODELS
 from edge_detector.params import EMBEDDING_SIZE
 from tests.support import model_reference as reference
+from tests.support.models import facts_of, options, settings
 from tests.support.synthetic import EXAMPLE_LABELS, examples
 
 tf = pytest.importorskip("tensorflow")
 
-from convert.sequence.base import Options  # noqa: E402 - after TensorFlow was found
 from convert.sequence.losses import LOSSES  # noqa: E402
 from convert.sequence.models import build_model  # noqa: E402 - after TensorFlow was found
-from convert.sequence.plan import Plan  # noqa: E402
 from convert.sequence.training import Training  # noqa: E402
 from convert.tf.optimiser import Trainer  # noqa: E402
 
@@ -35,7 +36,7 @@ def drawn_frames(codes: Any, lengths: Any, seed: int) -> list[Any]:  # noqa: ANN
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("kind", "sizes"),
     [
         ("lstm", {}),
         ("dbof", {}),
@@ -45,11 +46,11 @@ def drawn_frames(codes: Any, lengths: Any, seed: int) -> list[Any]:  # noqa: ANN
         ("logistic", {}),
     ],
 )
-def test_one_step_is_what_the_formulas_say(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
+def test_one_step_is_what_the_formulas_say(kind: str, sizes: dict[str, Any], tmp_path: Path) -> None:
     write_dataset(tmp_path / "few.tfrecord", examples(5, seed=2), EXAMPLE_LABELS)
-    plan = Plan(batch=5, max_steps=1, l2=L2, clip_norm=CLIP, learning_rate=RATE, seed=7)
+    training = settings(batch=5, max_steps=1, l2=L2, clip_norm=CLIP, seed=7)
     learnt = TrainingSet([tmp_path / "few.tfrecord"], CLASSES, 6, "last")
-    model = build_model(kind, Options(**{**TINY, **options}), CLASSES, seed=3)
+    model = build_model(kind, options(kind, **{**TINY, **sizes}, learning_rate=RATE), CLASSES, seed=3)
     before = {name: v.numpy().astype(np.float64) for name, v in model.weights.items()}
     lesson = next(learnt.shuffled(5, 7, 0))
     seen: dict[str, Any] = {}
@@ -58,8 +59,8 @@ def test_one_step_is_what_the_formulas_say(kind: str, options: dict[str, Any], t
         "dbof": lambda weights: reference.dbof(
             weights,
             drawn_frames(lesson.codes, lesson.lengths, 7),
-            activation=reference.relu6 if options else reference.sigmoid,
-            pooling="average" if options else "max",
+            activation=reference.relu6 if sizes else reference.sigmoid,
+            pooling="average" if sizes else "max",
             seen=seen,
         ),
         "frame-logistic": lambda weights: reference.frame_logistic(weights, lesson.codes, lesson.lengths),
@@ -74,7 +75,7 @@ def test_one_step_is_what_the_formulas_say(kind: str, options: dict[str, Any], t
 
     slopes = reference.gradients(loss, before)
     assert any(np.linalg.norm(slope) > CLIP for slope in slopes.values()), "nothing is clipped: nothing was tested"
-    Training(model, learnt, None, plan, folder=tmp_path, facts={}).run()
+    Training(model, learnt, None, training, folder=tmp_path, facts=facts_of(model)).run()
     with np.load(tmp_path / "checkpoint.npz") as after:
         for name, slope in slopes.items():
             wanted = reference.clipped(slope, CLIP)
@@ -93,9 +94,9 @@ def test_what_is_hidden_of_an_embedding_is_hidden_in_all_frames_of_an_example(tm
     assert next(learnt.in_order(1)).lengths[0] > 1
 
     def unlearnt(keep: float) -> float:
-        plan = Plan(batch=1, max_steps=1, l2=0.0, keep_inputs=keep)
-        model = build_model("lstm", Options(layers=1, cells=3), CLASSES, seed=3)
-        Training(model, learnt, None, plan, folder=tmp_path / str(keep), facts={}).run()
+        training = settings(batch=1, max_steps=1, l2=0.0, keep_inputs=keep)
+        model = build_model("lstm", options("lstm", layers=1, cells=3), CLASSES, seed=3)
+        Training(model, learnt, None, training, folder=tmp_path / str(keep), facts=facts_of(model)).run()
         with np.load(tmp_path / str(keep) / "checkpoint.npz") as after:
             return float((after["first/layer0/kernel"][:EMBEDDING_SIZE] == 0.0).all(axis=1).mean())
 
@@ -118,23 +119,24 @@ def test_the_optimiser_is_adam_with_each_gradient_clipped_by_itself() -> None:
 
 
 def test_the_learning_rate_falls_like_a_staircase_over_examples() -> None:
-    plan = Plan()
-    assert [plan.rate(step, 0.0) for step in (0, 3_906, 3_907, 7_812, 7_813)] == pytest.approx(
+    plan = settings()
+    assert [plan.rate(0.01, step, 0.0) for step in (0, 3_906, 3_907, 7_812, 7_813)] == pytest.approx(
         [0.01, 0.01, 0.0095, 0.0095, 0.009025]
     )
     cosine = replace(plan, schedule="cosine")
-    assert [cosine.rate(0, fraction) for fraction in (0.0, 0.5, 1.0)] == pytest.approx([0.01, 0.005, 0.0001])
+    assert [cosine.rate(0.01, 0, fraction) for fraction in (0.0, 0.5, 1.0)] == pytest.approx([0.01, 0.005, 0.0001])
 
 
 def test_the_defaults_are_youtube_8ms() -> None:
-    plan = Plan()
-    assert (plan.batch, plan.learning_rate, plan.epochs, plan.l2, plan.clip_norm) == (1_024, 0.01, 5, 1e-8, 1.0)
-    assert (plan.decay, plan.decay_examples, plan.loss, plan.weight_average, plan.keep, plan.keep_inputs) == (
+    plan = settings()
+    rates = {kind: to_plain(options(kind))["learning_rate"] for kind in TRAINED_MODELS}
+    assert rates == {"lstm": 0.001, "dbof": 0.01, "frame-logistic": 0.01, "moe": 0.01, "logistic": 0.01}
+    assert (plan.batch, plan.epochs, plan.l2, plan.clip_norm) == (1_024, 5, 1e-8, 1.0)
+    assert (plan.decay, plan.decay_examples, plan.loss, plan.weight_average, plan.keep_inputs) == (
         0.95,
         4_000_000,
         "cross-entropy",
         0,
-        1,
         1,
     )
 

@@ -63,11 +63,11 @@ def test_a_join_that_changes_what_a_part_says_is_refused(monkeypatch: pytest.Mon
     join = merge_tflite._join_files  # noqa: SLF001 - to give it other weights than were asked for
     other = step(seed=9)
     monkeypatch.setattr(merge_tflite, "_join_files", lambda first, _, names, kept: join(first, other.content, names, kept))
-    with pytest.raises(EdgeDetectorError, match="do not give what each gives by itself"):
+    with pytest.raises(EdgeDetectorError, match="differs from its two parts"):
         merge_tflite.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
 
 
 def test_a_file_that_is_no_step_is_refused() -> None:
     embedder = load_bundle(DEFAULT_BUNDLE).embedder
-    with pytest.raises(EdgeDetectorError, match="cannot stand beside another"):
+    with pytest.raises(EdgeDetectorError, match="cannot be merged with another"):
         merge_tflite.joined(FIRST, Step(embedder, {"h0": (6,)}, 3), (0,), ROWS, CODES)

@@ -20,8 +20,8 @@ class Lstm(SequenceModel):
     """LSTM with one kernel per layer for input and state together, gates in the order i, j, f, o.
 
     The forget bias is added at run time, not stored. One kernel, not two, because each variable's gradient is clipped separately.
-    The read-out is not YouTube-8M's: with one, the step outputs the probabilities of AudioSet's labels first, and the classifier's
-    input is h and the log-odds of each class's labels.
+    The read-out is not YouTube-8M's: with one, the step outputs the probabilities of AudioSet's labels first, and the
+    classifier's input is h and the log-odds of each class's labels.
     """
 
     kind = "lstm"

@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vggish")
     checkpoint = write_checkpoint(folder / "vggish_model.ckpt", random_weights(VGGISH.shapes()))
     pca, embedder = write_pca(folder / "parameters.npz"), folder / "embedder" / EMBEDDER
-    assert convert("export-embedder", checkpoint, "--pca", pca, "--windows", 8, "-o", embedder) == 0
+    assert convert("export-embedder", checkpoint, "--pca", pca, "--set", "embedder.measured_windows=8", "-o", embedder) == 0
     checkpoint.unlink()
     clips = write_clips(folder / "clips", folds=2, takes=1)
     assert convert("embed", clips, "--embedder", embedder, "-o", folder / "whole.tfrecord") == 0

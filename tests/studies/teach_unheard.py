@@ -31,7 +31,6 @@ TAUGHT_CLIPS = 10
 GOAL, MOST_SECONDS = 0.85, 300.0
 RECIPES = Path(__file__).parents[2] / "convert" / "recipes"
 SEQUENCES, VALIDATION_SEQUENCES, NEGATIVES, EPOCHS = 4_000, 600, 600, 60
-FIT_WINDOWS = 40_000
 FOLDS = "1,2,3,4"
 
 
@@ -78,10 +77,7 @@ def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[P
     quiet = ("--background", background / "calibrate", "--clips", clips)
     learn = ("train", records[0], "--validation", records[1], "--recipe", "default", "--set", f"training.epochs={EPOCHS}")
     plan: list[tuple[Path, tuple[object, ...]]] = [
-        (
-            tflite,
-            ("export-embedder", data / "peers" / "yamnet.tflite", "--fit", *fit, "--set", f"embedder.fit_windows={FIT_WINDOWS}"),
-        ),
+        (tflite, ("export-embedder", data / "peers" / "yamnet.tflite", "--fit", *fit)),
         (records[0], (*compose, "--part", "train", "--set", f"mixtures.sequences={SEQUENCES}", "mixtures.seed=1")),
         (
             records[1],

@@ -79,12 +79,12 @@ class FewShotCalibration:
         }
 
 
-def background_streams(detect: Ear, background: Sequence[Float32], settings: FewShotSettings) -> dict[str, list[Stream]]:
+def background_streams(ear: Ear, background: Sequence[Float32], settings: FewShotSettings) -> dict[str, list[Stream]]:
     """Return streams without the new classes: synthetic noise, and the user's background at each level."""
-    found = {NOISE: hear_noise(detect, settings.noise_minutes, settings.seed)}
+    found = {NOISE: hear_noise(ear, settings.noise_minutes, settings.seed)}
     if background:
         levels = [(samples, gain_of_db(gain)) for samples in background for gain in settings.gains_db]
-        found[BACKGROUND] = [hear(detect, samples * gain, frozenset()) for samples, gain in levels]
+        found[BACKGROUND] = [hear(ear, samples * gain, frozenset()) for samples, gain in levels]
     return found
 
 

@@ -68,9 +68,9 @@ def _cross_validate(extended: ExtendedBundle, trainer: FewShotTrainer) -> list[H
     progress = Progress("teach: left out", len(trainer.parts))
     for number, part in enumerate(trainer.parts, 1):
         model = trainer.train(part)
-        detect = ear_of(extended.networks(extended.merge(model.step), model.kind))
+        ear = ear_of(extended.networks(extended.merge(model.step), model.kind))
         first = len(extended.kept)
-        held_out += [HeldOut(clip, hear(detect, clip.samples, frozenset({first + clip.class_index}))) for clip in part.clips]
+        held_out += [HeldOut(clip, hear(ear, clip.samples, frozenset({first + clip.class_index}))) for clip in part.clips]
         progress.update(number)
     progress.close()
     return held_out

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.embedder.runtime import EMBEDDER_FACTS, pca_beside, read_pca
+from convert.embedder.facts import EMBEDDER_FACTS
+from convert.embedder.runtime import pca_beside, read_pca
 from convert.files import read_json
 from convert.records.identity import UNNAMED, made_by
 from edge_detector.bounded_files import read_regular

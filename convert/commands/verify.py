@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from convert.arguments import positive_float
 from convert.audio.probe_signals import probe_stream
@@ -12,6 +12,7 @@ from convert.files import read_json
 from convert.plain_data import to_plain
 from convert.sequence.probe_codes import spread_of, stream_codes
 from edge_detector.detection.bundle import Bundle, load_bundle
+from edge_detector.detection.embedding import Pca
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     checks: dict[str, Any] = {"detector": detector_checks(bundle, samples)}
     if arguments.embedder_source:
         precision = precision_of(bundle, "embedder")
-        checks |= embedder_checks(arguments, bundle.embedder, precision, bundle.pca)
+        checks |= _embedder_checks(arguments, bundle.embedder, precision, bundle.pca)
     if arguments.sequence_source:
         checks["sequence"] = _sequence_checks(bundle, arguments.sequence_source, arguments.seed)
     return {"bundle": str(arguments.bundle), **checks, "passed": all(check["passed"] for check in checks.values())}
@@ -66,7 +67,7 @@ def _run_without_bundle(arguments: argparse.Namespace) -> dict[str, Any]:
         precision = str(
             read_json(arguments.embedder.with_name(f"{arguments.embedder.name}.errors.json")).get("precision", "float32")
         )
-    checks = embedder_checks(arguments, content, precision, None)
+    checks = _embedder_checks(arguments, content, precision, None)
     if not checks:
         message = f"{arguments.embedder_source} is not Google's, so it has no published smoke test; give a bundle, or --embedder"
         raise UsageError(message)
@@ -97,3 +98,9 @@ def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
     allowed = streaming.allowed_difference(precision, model.readout_labels)
     difference = errors.largest_difference_bank
     return {**to_plain(errors), "allowed": allowed, "passed": difference is not None and difference <= allowed}
+
+
+def _embedder_checks(arguments: argparse.Namespace, content: bytes | None, precision: str, pca: Pca | None) -> dict[str, Any]:
+    source, seed = arguments.embedder_source, arguments.seed
+    found = embedder_checks(source, content, precision, bundle_pca=pca, source_pca=arguments.pca, seed=seed)
+    return cast("dict[str, Any]", to_plain(found))

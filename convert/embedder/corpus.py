@@ -1,4 +1,4 @@
-"""Recordings to embed whole, one in memory at a time: labelled by their folders, or without labels."""
+"""Recordings that are embedded whole, one in memory at a time: labelled by their folders, or unlabelled."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,9 +35,9 @@ class Recording:
 
     Attributes:
         path: the file.
-        name: its record's id.
-        labels: class indices; None where nobody said what it holds.
-        folds: its fold, or none.
+        name: id of its record.
+        labels: class indices; None if unlabelled.
+        folds: its fold; empty if unknown.
 
     """
 
@@ -50,9 +50,9 @@ class Recording:
 def labelled(
     root: Path, folds: Collection[int] | None, backgrounds: Sequence[Path] = ()
 ) -> tuple[list[tuple[Clip, int]], tuple[ClassName, ...]]:
-    """Clips with their class index, NO_CLASS for background of none, and the classes.
+    """Return clips with their class indices, and the classes; NO_CLASS for background of other labels.
 
-    Background whose label is a class is of it, like the clips. It has no folds.
+    Background labelled as a class belongs to that class, like the clips. It has no folds.
     """
     clips = find_clips(root, folds)
     labels = labels_of(clips)
@@ -64,7 +64,7 @@ def labelled(
 
 
 def recordings_of(clips: Iterable[tuple[Clip, int]]) -> list[Recording]:
-    """As recordings: FOLD-SOURCE-TAKE is called that, any other LABEL/NAME."""
+    """Convert clips to recordings; the id is FOLD-SOURCE-TAKE for a file of such a name, LABEL/NAME otherwise."""
     return [
         Recording(
             clip.path,
@@ -77,7 +77,7 @@ def recordings_of(clips: Iterable[tuple[Clip, int]]) -> list[Recording]:
 
 
 def unlabelled(inputs: Sequence[Path]) -> list[Recording]:
-    """Recordings by name, and all in folders and folders below, which are called by their path in it."""
+    """Return recordings by name, and all recordings below folders, whose id is their path in the folder."""
     found = []
     for given in inputs:
         if not given.is_dir():
@@ -88,7 +88,7 @@ def unlabelled(inputs: Sequence[Path]) -> list[Recording]:
 
 
 def recordings_in(folder: Path) -> list[Path]:
-    """All recordings in a folder and folders below, in a fixed order. Raises UsageError where there is none."""
+    """Return all recordings below a folder, in a fixed order. Raises UsageError if there are no recordings."""
     found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != "."]
     if not found:
         raise UsageError(f"{folder} holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))}); name another folder")
@@ -96,17 +96,17 @@ def recordings_in(folder: Path) -> list[Path]:
 
 
 def embedded(recording: Recording, embedder: CodeEmbedder) -> Record:
-    """A recording's record. Raises DamagedRecordError where it cannot be read, is too short or, though labelled, silent."""
+    """Embed a recording. Raises DamagedRecordError if it is unreadable, too short, or silent although it is labelled."""
     silent = True
 
-    def listening(blocks: Iterator[Block]) -> Iterator[Block]:
+    def noting_silence(blocks: Iterator[Block]) -> Iterator[Block]:
         nonlocal silent
         for block in blocks:
             silent = silent and not block.samples.any()
             yield block
 
     try:
-        codes = embedder.codes_of_stream(listening(blocks_16khz(recording.path)))
+        codes = embedder.codes_of_stream(noting_silence(blocks_16khz(recording.path)))
     except SourceError as error:
         raise DamagedRecordError("unreadable recording", str(error)) from error
     if not len(codes):
@@ -119,7 +119,7 @@ def embedded(recording: Recording, embedder: CodeEmbedder) -> Record:
 
 
 def loaded(clips: Iterable[tuple[Clip, int]], damage: Damage) -> list[LoadedClip]:
-    """Clips in memory, to compose from. One that cannot be read, or is of a class and silent, is what `damage` makes of it."""
+    """Load clips to compose from. `damage` decides about one that is unreadable, or silent although it has a class."""
     found = []
     for clip, index in clips:
         try:
@@ -127,7 +127,7 @@ def loaded(clips: Iterable[tuple[Clip, int]], damage: Damage) -> list[LoadedClip
         except DamagedRecordError as error:
             damage.met(error)
     if not found:
-        raise EdgeDetectorError("no recording is left that can be used; see what was passed over")
+        raise EdgeDetectorError("no usable recording is left; see the reasons for those skipped")
     return found
 
 

@@ -1,9 +1,10 @@
-"""From the pooled vector of an AudioSet classifier to 128 bytes, and from the bytes to its classes: a projection and a read-out.
+"""Projection from the pooled vector of an AudioSet classifier to 128 bytes, and read-out from the bytes to its classes.
 
 The projection is the reduced-rank regression of the classifier's logits on the pooled vector (Izenman, Journal of
-Multivariate Analysis 5, 1975): of all linear maps to 128 numbers, the one from which the logits follow with the smallest
-squared error on real sound. Its components are white, of variance 1, the most useful one first. Scaled so that CLIP of them is
-AudioSet's limit of 2, they go through AudioSet's quantiser unchanged. The read-out is the regression of the logits on the bytes.
+Multivariate Analysis 5, 1975): of all linear maps to 128 numbers, the one with the smallest squared error of the logits
+regressed on them, over real sound. Its components are white, of variance 1, the most useful one first. CLIP standard deviations
+are scaled to AudioSet's limit of 2, so that AudioSet's quantiser is used unchanged. The read-out is the regression of the logits
+on the bytes.
 """
 
 from dataclasses import dataclass
@@ -17,21 +18,14 @@ from edge_detector.types import Codes, Float32
 
 POOLED_SIZE = 1_024
 CLIP = 8.0
-"""Standard deviations of a component that a byte still tells apart."""
+"""Standard deviations of a component at the limit of a byte."""
 
-SHRINKAGE = 0.3
-"""Share of the mean variance that is added to each pooled number's: a direction of which recordings say little is not trusted."""
-
-RIDGE = 1e-3
-"""Of the read-out's regression, as a share of the codes' variance of about (2 / CLIP)²."""
-
-LEAST_WEIGHT = 0.02
 LIKELY, ALMOST_SURE, SURE = 0.1, 0.15, 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """From pooled vectors to embeddings: embedding = matrix @ pooled, codes = quantise(embedding, pca).
+    """Linear map from pooled vectors to embeddings: embedding = matrix @ pooled, codes = quantise(embedding, pca).
 
     Attributes:
         matrix: float32 (128, 1024).
@@ -43,51 +37,60 @@ class Projection:
     pca: Pca
 
 
-def fit_projection(pooled: Float32, kernel: Float32, weights: NDArray[np.float64] | None = None) -> Projection:
-    """The projection fitted to pooled vectors float32 (n, 1024) and the classifier's kernel float32 (1024, labels).
+def fit_projection(pooled: Float32, kernel: Float32, weights: NDArray[np.float64], shrinkage: float) -> Projection:
+    """Fit the projection.
 
-    `weights` (labels,) say how much the squared error of each logit counts; all alike without them.
+    Args:
+        pooled: pooled vectors float32 (n, 1024).
+        kernel: the classifier's kernel float32 (1024, labels).
+        weights: weight of each logit's squared error (labels,).
+        shrinkage: share of the mean variance added to that of each pooled number, for directions with little data.
+
     """
     values = pooled.astype(np.float64)
     mean = values.mean(axis=0)
     covariance = np.cov(values, rowvar=False)
-    covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    covariance += shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     variances, directions = np.linalg.eigh(covariance)
     root = (directions * np.sqrt(variances)) @ directions.T
     inverse_root = (directions / np.sqrt(variances)) @ directions.T
-    target = kernel.astype(np.float64) if weights is None else kernel * np.sqrt(weights)
+    target = kernel * np.sqrt(weights)
     useful = np.linalg.svd(root @ target, full_matrices=False)[0][:, :EMBEDDING_SIZE]
     matrix = useful.T @ inverse_root
-    # White under the covariance that was made broader; of the recordings themselves the variances are a little below 1.
+    # White under the shrunk covariance; the variances of the recordings themselves are a little below 1.
     spread = (values - mean) @ matrix.T
     matrix /= spread.std(axis=0)[:, np.newaxis]
     scale = CODE_LIMIT / CLIP * np.eye(EMBEDDING_SIZE)
     return Projection(matrix.astype(np.float32), Pca(scale.astype(np.float32), (matrix @ mean).astype(np.float32)))
 
 
-def fit_readout(codes: Codes, log_odds: Float32) -> tuple[Float32, Float32]:
-    """Kernel float32 (128, labels) and bias (labels,) of the regression of the classifier's log-odds on codes uint8 (n, 128)."""
+def fit_readout(codes: Codes, log_odds: Float32, ridge: float) -> tuple[Float32, Float32]:
+    """Fit the regression of the classifier's log-odds (n, labels) on codes uint8 (n, 128).
+
+    `ridge` is its regularisation, as a share of the codes' variance of about (2 / CLIP)². Returns kernel float32 (128, labels)
+    and bias (labels,).
+    """
     inputs = np.concatenate([dequantise(codes).astype(np.float64), np.ones((len(codes), 1))], axis=1)
-    ridge = RIDGE * len(codes) * np.diag([1.0] * EMBEDDING_SIZE + [0.0])
-    found = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ log_odds.astype(np.float64))
+    penalty = ridge * len(codes) * np.diag([1.0] * EMBEDDING_SIZE + [0.0])
+    found = np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ log_odds.astype(np.float64))
     return found[:-1].astype(np.float32), found[-1].astype(np.float32)
 
 
-def label_weights(log_odds: Float32) -> NDArray[np.float64]:
-    """How much the squared error of each label's log-odds counts: the square of the highest probability that it reaches here."""
+def label_weights(log_odds: Float32, least: float) -> NDArray[np.float64]:
+    """Return the weight of each label's squared error: the square of its highest probability, which is `least` at least."""
     highest = 1.0 / (1.0 + np.exp(-log_odds.max(axis=0).astype(np.float64)))
-    weights: NDArray[np.float64] = np.square(np.maximum(highest, LEAST_WEIGHT))
+    weights: NDArray[np.float64] = np.square(np.maximum(highest, least))
     return weights
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How near a read-out is to YAMNet's own scores.
+    """Agreement of a read-out with YAMNet's scores.
 
     Attributes:
-        windows: compared.
-        mean_difference: of the scores where YAMNet's is at least 0.1.
-        kept_at_15, kept_at_20: shares of YAMNet's labels at 0.2 or more that the read-out gives at least 0.15, and 0.2.
+        windows: number of windows.
+        mean_difference: of the scores, over YAMNet's scores of at least 0.1.
+        kept_at_15, kept_at_20: shares of YAMNet's labels at 0.2 or more whose read-out is at least 0.15, and 0.2.
         top_in_five: share of windows in which YAMNet's best label is among the read-out's best five.
 
     """

@@ -1,4 +1,4 @@
-"""Where a class may sound in unlabelled recordings: YAMNet's own labels are unsure of it there."""
+"""Uncertain classes of unlabelled recordings: YAMNet gives a label of the class, but does not separate it from other labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from edge_detector.errors import UsageError
 from edge_detector.types import Float32
 
 LIKELY = 0.1
-"""A class may sound where one of its labels has this probability ..."""
+"""Least probability of a label of an uncertain class ..."""
 
 SHARE_OF_LIKELIEST = 0.6
-"""... and this share of the likeliest label's that is not one of its own. A cough at 0.8 is no sneeze at 0.3."""
+"""... and its least ratio to the likeliest label of other sounds: a cough at 0.8 outweighs a sneeze at 0.3."""
 
 RIVALS = 40
 RIVAL_FROM = 0.02
-"""A recording is easily taken for a class whose labels have this probability in it, though it is none."""
+"""Least probability of a class's labels in a recording without the class that is easily confused with it."""
 
 GENERAL = frozenset(
     [
@@ -57,19 +57,19 @@ GENERAL = frozenset(
         "Sound effect",
     ]
 )
-"""Labels that are no rivals of a class: they are given together with what they hold."""
+"""General labels, which are no rivals of a class: YAMNet gives them together with more specific ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """For each class, its AudioSet labels as columns of all labels, and those that speak against it."""
+    """Columns of each class's AudioSet labels among all labels, and of the labels that count against it."""
 
     own: tuple[tuple[int, ...], ...]
     rivals: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, labels: Sequence[str], classes: Sequence[Sequence[str]]) -> "Doubts":
-        """Of classes that are made of these labels; a class without is never in doubt.
+        """Build the columns of classes from the names of their labels; a class without labels is never uncertain.
 
         Raises UsageError for a name that is not in `labels`.
         """
@@ -81,7 +81,7 @@ class Doubts:
         return cls(own, tuple(tuple(sorted(set(special) - set(columns))) for columns in own))
 
     def likeliest(self, probabilities: Float32) -> Float32:
-        """The probability of each class's likeliest label, (n, classes), by those of all labels (n, labels)."""
+        """Return the probability of each class's likeliest label, (n, classes), from those of all labels (n, labels)."""
         found = np.zeros((len(probabilities), len(self.own)), np.float32)
         for index, own in enumerate(self.own):
             if own:
@@ -89,7 +89,7 @@ class Doubts:
         return found
 
     def doubtful(self, probabilities: Float32) -> NDArray[np.bool_]:
-        """Where each class may sound, (n, classes), by the probabilities of all labels (n, labels)."""
+        """Return whether each class may sound, (n, classes), from the probabilities of all labels (n, labels)."""
         likeliest = self.likeliest(probabilities)
         against = np.stack([probabilities[:, rivals].max(axis=1) for rivals in self.rivals], axis=1)
         return np.asarray((likeliest >= LIKELY) & (likeliest >= SHARE_OF_LIKELIEST * against))
@@ -97,12 +97,12 @@ class Doubts:
     def unknown(
         self, probabilities: Float32, labels: Sequence[Sequence[int]], unlabelled: Sequence[bool]
     ) -> tuple[tuple[int, ...], ...]:
-        """For each frame, the classes that may sound in it beside those that it is labelled with.
+        """Return the classes that may sound in each frame besides those of its labels.
 
         Args:
             probabilities: of all labels (n, labels).
-            labels: what each frame is labelled with.
-            unlabelled: whether there is unlabelled sound in it; where there is none, nothing is unknown.
+            labels: classes that each frame is labelled with.
+            unlabelled: whether the frame has unlabelled sound; without it, no class is unknown.
 
         """
         return tuple(
@@ -111,9 +111,9 @@ class Doubts:
         )
 
     def rivals_of_classes(self, recordings: Sequence[Float32]) -> tuple[tuple[int, ...], ...]:
-        """For each class, the recordings of no class that are most easily taken for it; none that may hold it.
+        """Return, for each class, the recordings without it that are most easily confused with it.
 
-        Each recording is given by the probabilities of all labels (n, labels) in it.
+        A recording that may hold the class is not among them. Each is given by its probabilities of all labels (n, labels).
         """
         likeliest = np.zeros((len(recordings), len(self.own)), np.float32)
         for number, probabilities in enumerate(recordings):

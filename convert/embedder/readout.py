@@ -1,4 +1,4 @@
-"""The read-out of AudioSet's labels from an embedder's codes, as export-embedder leaves it beside the embedder."""
+"""Read-out of AudioSet's labels from an embedder's codes; export-embedder writes it beside the embedder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ NAMES, MIDS = "names", "mids"
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """From codes to AudioSet's labels: log-odds = dequantise(codes) @ kernel + bias.
+    """Linear map from codes to AudioSet's labels: log-odds = dequantise(codes) @ kernel + bias.
 
     Attributes:
         kernel: float32 (128, labels).
         bias: float32 (labels,).
-        labels: what they are.
+        labels: names and identifiers, in the order of the outputs.
 
     """
 
@@ -33,12 +33,12 @@ class Readout:
     labels: tuple[AudioSetLabel, ...]
 
     def probabilities(self, codes: Codes) -> Float32:
-        """Float32 (n, labels) of codes uint8 (n, 128)."""
+        """Return float32 (n, labels) of codes uint8 (n, 128)."""
         log_odds = dequantise(codes) @ self.kernel + self.bias
         return np.asarray(1.0 / (1.0 + np.exp(-log_odds)), np.float32)
 
     def columns(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Indices of some labels by name. Raises UsageError for a name that is none of them."""
+        """Return the indices of some labels. Raises UsageError for an unknown name."""
         places = {label.name: index for index, label in enumerate(self.labels)}
         for name in names:
             if name not in places:
@@ -47,7 +47,7 @@ class Readout:
 
 
 def read_readout(embedder: Path) -> Readout:
-    """The read-out beside an exported embedder. Raises UsageError where it has none."""
+    """Read the read-out beside an exported embedder. Raises UsageError if there is none."""
     path = embedder.with_name(FILE)
     if not path.exists():
         raise UsageError(f"{embedder} has no read-out of AudioSet's labels beside it; only YAMNet's body has one")

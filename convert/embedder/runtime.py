@@ -1,4 +1,4 @@
-"""The detector's own parts, put together for files instead of streams: what is trained and scored here is what runs there."""
+"""The detector's own stages applied to files, so that training and evaluation use the code that runs on a Raspberry Pi."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 import edge_detector
-from convert.files import read_json
+from convert.embedder.facts import read_embedder_facts
+from convert.files import write_arrays
 from convert.records.identity import UNNAMED, made_by
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
@@ -21,14 +22,11 @@ from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Block, Codes, Float32, Scores
 
 DEFAULT_BUNDLE = Path(edge_detector.__file__).parent / "bundles" / "default"
-"""The one that ships."""
-
-EMBEDDER_FACTS = "embedder.json"
-"""Beside an exported embedder: its name, its log-mel offset, and what it was made from."""
+"""The bundle that ships."""
 
 
 def read_pca(path: Path) -> Pca:
-    """PCA parameters from an npz file, ours or Google's, of any float type, the means as row or column."""
+    """Read PCA parameters from an npz file, ours or Google's, of any float type, the means as row or column."""
     try:
         return pca_of(read_regular(path, MAX_FILE_BYTES[PCA]))
     except FileNotFoundError as error:
@@ -41,7 +39,7 @@ def read_pca(path: Path) -> Pca:
 
 
 def pca_beside(embedder: Path) -> Path:
-    """The PCA parameters that export-embedder put beside an embedder. Raises UsageError where it was given none."""
+    """Return the PCA file that export-embedder wrote beside an embedder. Raises UsageError if there is none."""
     path = embedder.with_name(PCA)
     if not path.exists():
         raise UsageError(
@@ -50,11 +48,16 @@ def pca_beside(embedder: Path) -> Path:
     return path
 
 
+def write_pca(embedder: Path, pca: Pca) -> None:
+    """Write PCA parameters beside an exported embedder."""
+    write_arrays(embedder.with_name(PCA), {"pca_eigen_vectors": np.asarray(pca.matrix), "pca_means": np.asarray(pca.means)})
+
+
 class CodeEmbedder:
-    """The detector's own path from samples to codes.
+    """The detector's path from samples to codes.
 
     Attributes:
-        made_of: what its codes depend on; codes of another one are of another space.
+        made_of: checksums and name that its records carry; codes of different embedders must not be mixed.
 
     """
 
@@ -64,9 +67,8 @@ class CodeEmbedder:
 
     @classmethod
     def load(cls, embedder: Path, pca: Path | None = None) -> "CodeEmbedder":
-        """From the file that export-embedder wrote, what is said of it beside it, and its PCA there or in another file."""
-        facts = embedder.with_name(EMBEDDER_FACTS)
-        said = read_json(facts) if facts.exists() else {}
+        """Load the file that export-embedder wrote, with its facts beside it, and its PCA beside it or in another file."""
+        facts = read_embedder_facts(embedder)
         try:
             content = read_regular(embedder, MAX_FILE_BYTES[EMBEDDER])
         except OSError as error:
@@ -75,23 +77,23 @@ class CodeEmbedder:
         return cls(
             content,
             read_pca(pca or pca_beside(embedder)),
-            name=str(said.get("name", UNNAMED)),
-            log_offset=float(said.get("log_offset", FRONT_END.log_offset)),
+            name=facts.name,
+            log_offset=facts.log_offset,
         )
 
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> "CodeEmbedder":
-        """Of a bundle."""
+        """Build the embedder of a bundle."""
         manifest = bundle.manifest
         name = manifest.embedder.name if manifest.embedder else UNNAMED
         return cls(bundle.embedder, bundle.pca, name=name, log_offset=manifest.log_offset)
 
     def codes(self, samples: Float32) -> Codes:
-        """Codes uint8 (n, 128), one row each 0.96 s."""
+        """Return codes uint8 (n, 128), one row for each 0.96 s."""
         return self._codes(patches(samples, log_offset=self._log_offset))
 
     def codes_of_stream(self, blocks: Iterable[Block]) -> Codes:
-        """The same of 16 kHz blocks, with only one in memory."""
+        """Return the codes of 16 kHz blocks, with one block in memory."""
         stream = LogMelStream(log_offset=self._log_offset)
         return self._codes(patch.log_mel for block in blocks for patch in stream.push(block))
 
@@ -101,7 +103,7 @@ class CodeEmbedder:
 
 
 def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) -> Networks:
-    """Both networks of a bundle, as the detector runs them: one probability of each of these classes, or of every output."""
+    """Return both networks of a bundle for the detector, with a probability for each of these classes, or for every output."""
     manifest = bundle.manifest
     spec, outputs = manifest.sequence, manifest.named_outputs
     step = TfliteSequenceStep(
@@ -121,14 +123,14 @@ def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) 
 
 
 def enabled_classes(bundle: Bundle) -> tuple[SoundClass, ...]:
-    """The classes that a bundle detects unless a configuration says otherwise."""
+    """Return the classes that a bundle detects without a configuration."""
     return tuple(sound for sound in bundle.manifest.classes if sound.enabled)
 
 
 def stream_probabilities(model: Networks, samples: Float32, hops_per_patch: int = 1, block_samples: int | None = None) -> Float32:
-    """Probabilities float32 (hops, classes) that the detector gives over a whole recording, in blocks of any size.
+    """Return the detector's probabilities float32 (hops, classes) over a recording, in blocks of any size.
 
-    A recording shorter than a window is heard with silence after it, in one: a microphone does not stop with the sound.
+    A recording shorter than a window is padded with silence, because a microphone does not stop with the sound.
     """
     if len(samples) < FRONT_END.patch_samples:
         samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))

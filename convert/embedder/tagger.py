@@ -1,4 +1,4 @@
-"""A TFLite audio tagger of YAMNet's form: one window in, one row of scores out."""
+"""TFLite audio tagger with YAMNet's interface: one window in, one row of scores out."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ class Tagger:
 
     @property
     def classes(self) -> int:
-        """Scores per window."""
+        """Number of scores of a window."""
         return int(self._output["shape"][-1])
 
     def scores(self, samples: Float32) -> Float32:
-        """Scores float32 (n, classes), each in [0, 1], of windows float32 (n, 15600)."""
+        """Return scores float32 (n, classes), each in [0, 1], of windows float32 (n, 15600)."""
         rows = np.empty((len(samples), self.classes), np.float32)
         for row, window in zip(rows, samples, strict=True):
             self._interpreter.set_tensor(self._input["index"], window.reshape(self._input["shape"]))

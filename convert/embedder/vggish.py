@@ -1,4 +1,4 @@
-"""Google's VGGish, whole: six convolutions, four pools, three dense layers, 72 million parameters.
+"""Google's VGGish at full size: six convolutions, four pools, three dense layers, 72 million parameters.
 
 Source: vggish_slim.py (tensorflow/models). The embedding is taken before any activation, as in AudioSet's released features
 and, since August 2020, in the released code.
@@ -25,18 +25,18 @@ Weights = dict[str, Float32]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Sizes of the layers; the released model's unless said otherwise. Narrower ones are for tests."""
+    """Sizes of the layers; the defaults are the released model's. Narrower layouts are for tests."""
 
     channels: tuple[int, ...] = (64, 128, 256, 256, 512, 512)
     hidden: int = 4096
 
     @property
     def flat_size(self) -> int:
-        """Values after the last pool: 6 × 4 × 512 = 12,288."""
+        """Number of values after the last pool: 6 × 4 × 512 = 12,288."""
         return (FRONT_END.patch_frames >> len(POOLED)) * (FRONT_END.mel_bands >> len(POOLED)) * self.channels[-1]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of each variable, as a checkpoint has them."""
+        """Return the shape of each variable of a checkpoint, by name."""
         return dict(self._shapes())
 
     def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -63,14 +63,14 @@ class Vggish(tf.Module):  # type: ignore[misc]
         self.parameters = {name: tf.Variable(value, trainable=False) for name, value in weights.items()}
 
     def __call__(self, log_mel: Any) -> Any:  # noqa: ANN401 - tensors
-        """Raw embeddings (n, 128), before any activation, of log-mel patches (n, 96, 64)."""
+        """Return raw embeddings (n, 128), before any activation, of log-mel patches (n, 96, 64)."""
         hidden = log_mel[..., tf.newaxis]
         for layer in CONVOLUTIONS:
             weights, biases = self._layer(layer)
             hidden = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(hidden, weights, 1, "SAME"), biases))
             if layer in POOLED:
                 hidden = tf.nn.max_pool2d(hidden, 2, 2, "SAME")
-        # Row-major over time, mel, channel. With channels before time the shapes fit as well, and the embedding is noise.
+        # Row-major over time, mel, channel: with channels before time the shapes match too, but the embedding is noise.
         hidden = tf.reshape(hidden, [-1, int(np.prod(hidden.shape[1:]))])
         for layer in DENSE:
             weights, biases = self._layer(layer)
@@ -83,7 +83,7 @@ class Vggish(tf.Module):  # type: ignore[misc]
         return self.parameters[f"{SCOPE}/{name}/weights"], self.parameters[f"{SCOPE}/{name}/biases"]
 
     def embed_all(self, patches: Float32, batch: int = BATCH_PATCHES) -> Float32:
-        """Raw embeddings float32 (n, 128), in batches."""
+        """Return raw embeddings float32 (n, 128), computed in batches."""
         if not len(patches):
             return np.zeros((0, EMBEDDING_SIZE), np.float32)
         parts = [self(tf.constant(patches[i : i + batch])).numpy() for i in range(0, len(patches), batch)]

@@ -1,7 +1,7 @@
-"""VGGish's weights from the file Google released: one file in TensorFlow 1's old saver format, 18 variables."""
+"""VGGish's weights from the file that Google released: one file in TensorFlow 1's old saver format, 18 variables."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ NAMED_IN_A_MESSAGE = 3
 
 
 def read_checkpoint(path: Path, layout: Layout = VGGISH) -> Weights:
-    """Every variable, float32, by its name. Raises when the file is not a whole VGGish and nothing else.
+    """Read every variable, float32, by name. Raises EdgeDetectorError unless the file holds exactly VGGish's variables.
 
     TensorFlow's newer format (PREFIX.index, PREFIX.data-…) is read too; `path` is then the prefix.
     """
@@ -34,7 +34,7 @@ def read_checkpoint(path: Path, layout: Layout = VGGISH) -> Weights:
     return weights
 
 
-def _require(path: Path, layout: Layout, shapes: dict[str, Any], dtypes: dict[str, Any]) -> None:
+def _require(path: Path, layout: Layout, shapes: Mapping[str, Sequence[int]], dtypes: Mapping[str, tf.DType]) -> None:
     wanted = layout.shapes()
     if missing := [name for name in wanted if name not in shapes]:
         message = f"{path} lacks {_names(missing)}; VGGish has {len(wanted)} variables, this is another model's checkpoint"

@@ -1,11 +1,13 @@
-"""VGGish as a TFLite file, checked against its source graph before it is written."""
+"""VGGish as a TFLite file, checked against its source graph."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from convert.embedder.facts import ExportErrors
 from convert.embedder.vggish import Vggish
 from convert.tf.tflite import Precision, to_tflite
 from edge_detector.detection.embedding import Pca, dequantise, quantise
@@ -15,11 +17,11 @@ from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Float32
 
 LOWEST_COSINE = {"float32": 0.999999, "float16": 0.9999, "dynamic": 0.995, "int8": 0.98}
-"""Between a raw embedding and its source graph's, in the worst of the windows measured."""
+"""Between a raw embedding and its source graph's, in the worst window."""
 
 LOWEST_CENTRED_COSINE = {"float32": 0.999999, "float16": 0.999, "dynamic": 0.99, "int8": 0.98}
-"""The same after the source's mean embedding is taken from both, averaged over the windows. What all embeddings share is most
-of a cosine and tells no sound from another, so the plain one does not see damage."""
+"""Between both less the source's mean embedding, averaged over the windows. The mean dominates a plain cosine and carries no
+information on the sound, so that a plain cosine does not detect damage."""
 
 LARGEST_SHARE = {"float32": 1e-4}
 """Largest difference, as a share of the source's largest value."""
@@ -30,12 +32,12 @@ SMALLEST_NORM = 1e-12
 
 
 def export_embedder(model: Vggish, precision: Precision, patches: Float32) -> bytes:
-    """A TFLite file with the signature embed(log_mel [1, 96, 64]) -> embedding [1, 128].
+    """Return a TFLite file with the signature embed(log_mel [1, 96, 64]) -> embedding [1, 128].
 
     Args:
         model: the source graph.
         precision: of the weights; int8 of the activations as well.
-        patches: float32 (n, 96, 64) that int8 finds the ranges of activations on; the other precisions need none.
+        patches: float32 (n, 96, 64) for the ranges of int8's activations; unused in other precisions.
 
     """
     spec = tf.TensorSpec((1, FRONT_END.patch_frames, FRONT_END.mel_bands), tf.float32, name="log_mel")
@@ -55,70 +57,80 @@ def export_embedder(model: Vggish, precision: Precision, patches: Float32) -> by
     )
 
 
-def embedder_errors(content: bytes, model: Vggish, pca: Pca | None, patches: Float32) -> dict[str, Any]:
-    """How far the TFLite file is from its source graph on these patches, and what it costs.
+def embedder_errors(content: bytes, model: Vggish, pca: Pca | None, patches: Float32, precision: str) -> ExportErrors:
+    """Compare the TFLite file with its source graph on these patches.
 
-    Without a PCA, codes are counted by a whitening fitted to the source's embeddings of these patches.
+    Without a PCA, codes are computed with a whitening fitted to the source's embeddings of these patches. Raises
+    EdgeDetectorError for values that are not finite.
     """
     interpreter = TfliteEmbedder(content)
     wanted = model.embed_all(patches)
     started = time.process_time()
     found = np.stack([interpreter.embed(patch) for patch in patches])
     seconds = time.process_time() - started
-    result: dict[str, Any] = {"windows": len(patches), "finite": bool(np.isfinite(found).all()), "bytes": len(content)}
-    if not result["finite"]:
-        return result
+    if not np.isfinite(found).all():
+        raise EdgeDetectorError(
+            "the exported embedder gives values that are not finite; export it from a finite checkpoint, in another precision"
+        )
     pca = pca or whitening(wanted)
     want_codes, found_codes = quantise(wanted, pca), quantise(found, pca)
     cosine = _cosine(wanted, found)
-    # One window is its own mean.
+    # The mean of a single window is that window.
     centred = _cosine(wanted - wanted.mean(axis=0), found - wanted.mean(axis=0)) if len(patches) > 1 else None
     code_error = np.abs(want_codes.astype(np.int32) - found_codes.astype(np.int32))
     want_unit, found_unit = _unit(dequantise(want_codes)), _unit(dequantise(found_codes))
-    return result | {
-        "largest_difference": float(np.abs(wanted - found).max()),
-        "mean_difference": float(np.abs(wanted - found).mean()),
-        "largest_of_source": float(np.abs(wanted).max()),
-        "spread_of_source": float(wanted.std()),
-        "lowest_cosine": float(cosine.min()),
-        "mean_centred_cosine": None if centred is None else float(centred.mean()),
-        "lowest_mean_centred_cosine": None if centred is None else float(centred.min()),
-        "codes_changed_share": float((code_error > 0).mean()),
-        "mean_code_difference": float(code_error.mean()),
-        "lowest_cosine_of_codes": float(np.sum(want_unit * found_unit, axis=1).min()),
-        "milliseconds_per_window": 1e3 * seconds / max(len(patches), 1),
-    }
+    return ExportErrors(
+        precision=precision,
+        windows=len(patches),
+        finite=True,
+        bytes=len(content),
+        largest_difference=float(np.abs(wanted - found).max()),
+        mean_difference=float(np.abs(wanted - found).mean()),
+        largest_of_source=float(np.abs(wanted).max()),
+        spread_of_source=float(wanted.std()),
+        lowest_cosine=float(cosine.min()),
+        mean_centred_cosine=None if centred is None else float(centred.mean()),
+        lowest_mean_centred_cosine=None if centred is None else float(centred.min()),
+        codes_changed_share=float((code_error > 0).mean()),
+        mean_code_difference=float(code_error.mean()),
+        lowest_cosine_of_codes=float(np.sum(want_unit * found_unit, axis=1).min()),
+        milliseconds_per_window=1e3 * seconds / len(patches),
+    )
 
 
-def require_equal(errors: dict[str, Any], precision: Precision) -> None:
-    """Refuse a file that is not finite or too far from its source graph."""
-    if not errors["finite"]:
-        message = "the exported embedder gives values that are not finite; its source graph does not: nothing is written"
-        raise EdgeDetectorError(message)
+def require_equal(errors: ExportErrors) -> None:
+    """Raise EdgeDetectorError for a file that is too far from its source graph."""
+    precision = errors.precision
     measured = (
-        ("cosine in the worst window", errors["lowest_cosine"], LOWEST_COSINE[precision]),
-        ("mean-centred cosine", errors["mean_centred_cosine"], LOWEST_CENTRED_COSINE[precision]),
+        ("cosine in the worst window", errors.lowest_cosine, LOWEST_COSINE[precision]),
+        ("mean-centred cosine", errors.mean_centred_cosine, LOWEST_CENTRED_COSINE[precision]),
     )
     for what, value, lowest in measured:
         if value is not None and value < lowest:
-            message = (
+            raise EdgeDetectorError(
                 f"the exported embedder differs from its source graph: {what} {value:.6f}, {precision} must reach {lowest}; "
                 f"try another --precision"
             )
-            raise EdgeDetectorError(message)
-    share = errors["largest_difference"] / max(errors["largest_of_source"], 1e-12)
+    share = errors.largest_difference / max(errors.largest_of_source, SMALLEST_NORM)
     if share > LARGEST_SHARE.get(precision, np.inf):
-        message = (
+        raise EdgeDetectorError(
             f"the exported embedder differs from its source graph by {share:.1e} of its largest value, {precision} must stay "
-            f"within {LARGEST_SHARE[precision]:.0e}; this TensorFlow converts it wrongly, try another version"
+            f"within {LARGEST_SHARE[precision]:.0e}; this TensorFlow version converts it wrongly, try another"
         )
-        raise EdgeDetectorError(message)
+
+
+def checked(errors: ExportErrors) -> ExportErrors:
+    """Add the lowest cosines that verify accepts, and whether they are reached."""
+    allowed = {"lowest_cosine": LOWEST_COSINE[errors.precision], "mean_centred_cosine": LOWEST_CENTRED_COSINE[errors.precision]}
+    centred = -1.0 if errors.mean_centred_cosine is None else errors.mean_centred_cosine
+    passed = errors.lowest_cosine >= allowed["lowest_cosine"] and centred >= allowed["mean_centred_cosine"]
+    return replace(errors, allowed=allowed, passed=passed)
 
 
 def whitening(embeddings: Float32) -> Pca:
-    """PCA parameters fitted to embeddings float32 (n, 128): components come out with AudioSet's measured spread.
+    """Fit PCA parameters to embeddings float32 (n, 128); the components have AudioSet's measured standard deviation.
 
-    Directions with almost no variance are damped, not blown up into noise. A single embedding is only its own mean.
+    Directions with almost no variance are damped instead of amplified. A single embedding is subtracted as the mean.
     """
     if len(embeddings) == 1:
         return Pca(np.eye(EMBEDDING_SIZE, dtype=np.float32), embeddings[0])
@@ -131,7 +143,7 @@ def whitening(embeddings: Float32) -> Pca:
 
 
 def _cosine(one: Float32, other: Float32) -> Float32:
-    """Row by row. Rows that are nothing but rounding have no direction: they count as equal."""
+    """Return the cosine of each row; 1 for rows of rounding errors, which have no direction."""
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     product = np.sum(one * other, axis=1, dtype=np.float64)
     return np.asarray(np.where(norms > SMALLEST_NORM, product / np.maximum(norms, SMALLEST_NORM), 1.0), np.float32)

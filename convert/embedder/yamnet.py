@@ -1,9 +1,9 @@
-"""YAMNet as people use it, to be measured beside a bundle on the very same sound.
+"""YAMNet baseline, measured beside a bundle on the same sound.
 
-Its 521 scores become probabilities of our classes: of each class the highest score of its AudioSet labels. A class that names
-none has those below, by AudioSet's identifier: its own, its kinds, and the one above it where that is what people would call the
-sound: whoever asks YAMNet for barks takes "Dog" too. Asked for the ten classes of ESC-10 by identifier, it is wrong on 8 of the
-320 clips of folds 1 to 4 (tests/unit/convert/embedder/test_yamnet.py).
+The probability of a class is the highest of YAMNet's 521 scores among the class's AudioSet labels. A class without labels has
+those of the table below, by its AudioSet identifier: its own label, the labels of its kinds, and a more general label that is
+commonly used for the sound, such as "Dog" for barks. By identifier, YAMNet is wrong on 8 of the 320 clips of folds 1 to 4 of
+ESC-10 (tests/unit/convert/embedder/test_yamnet.py).
 """
 
 import math
@@ -39,26 +39,30 @@ NAMES_BY_MID = {
 }
 
 EXAMPLE_STEP_SAMPLES = FRONT_END.patch_step_samples // 2
-"""Google's own example code takes a window every 0.48 s."""
+"""Step of Google's example code: 0.48 s."""
 
 FRIGATE_STEP_SAMPLES = FRONT_END.patch_samples
 FRIGATE_LOWEST_RMS = 500.0 / 32_768.0
 FRIGATE_RULE = Rule(on=math.nextafter(0.8, 1.0), off=math.nextafter(0.8, 1.0), hold_seconds=30.0, max_seconds=86_400.0)
 """Frigate's policy and defaults: events/audio.py, const.py and config/camera/audio.py of blakeblackshear/frigate at 5e68fabe.
 
-It takes one window of 0.975 s after the other (AUDIO_DURATION) and passes over those whose RMS is below 500 of 32,768
-(`min_volume`). A score *above* 0.8 (`filters: threshold`) switches a label on, and it stays on until 30 s have passed without
-one (`max_not_heard`). Kinder than the original: there `Dog` and `Bark` would be two events, and an event's start is the moment
-of its announcement, here the start of its window.
+Frigate scores consecutive windows of 0.975 s (AUDIO_DURATION) and skips windows whose RMS is below 500 of 32,768 (`min_volume`).
+A score *above* 0.8 (`filters: threshold`) switches a label on, until 30 s have passed without one (`max_not_heard`). This
+baseline is more favourable than Frigate: there `Dog` and `Bark` are two events, and an event starts when it is announced, here
+with its window.
 """
 
 
 class YamnetBaseline:
-    """YAMNet's probabilities of our classes.
+    """YAMNet's probabilities of a bundle's classes.
 
     Args:
-        path: the .tflite file; its labels are in it, or beside it.
-        classes: ours. Those without AudioSet labels and without an identifier in the table are never detected: `deaf_to`.
+        path: .tflite file; its labels are in it, or beside it.
+        classes: the bundle's classes.
+
+    Attributes:
+        deaf_to: slugs of classes without AudioSet labels and without an identifier in the table; YAMNet never detects them.
+        doubts: uncertainty of the classes by YAMNet's labels.
 
     """
 
@@ -69,15 +73,15 @@ class YamnetBaseline:
         self.doubts = Doubts.of(read_labels(path), [names_of(sound) for sound in classes])
 
     def probabilities(self, samples: Float32, step_samples: int) -> Float32:
-        """Float32 (windows, classes); what does not fill a window at the end is left out, as our detector does."""
+        """Return float32 (windows, classes); an incomplete window at the end is left out, as in the detector."""
         return self.doubts.likeliest(self.scores(samples, step_samples))
 
     def scores(self, samples: Float32, step_samples: int) -> Float32:
-        """Of all labels, float32 (windows, labels)."""
+        """Return the scores of all labels, float32 (windows, labels)."""
         return self._tagger.scores(windows(samples, step_samples))
 
     def probabilities_in_frigate(self, samples: Float32) -> Float32:
-        """The same as Frigate sees them: in quiet windows nothing."""
+        """Return the probabilities in Frigate's windows, 0 in quiet ones."""
         found = self.probabilities(samples, FRIGATE_STEP_SAMPLES)
         for row, window in zip(found, windows(samples, FRIGATE_STEP_SAMPLES), strict=True):
             if float(np.sqrt(np.mean(np.square(window, dtype=np.float64)))) < FRIGATE_LOWEST_RMS:
@@ -86,29 +90,29 @@ class YamnetBaseline:
 
 
 def names_of(sound: SoundClass | ClassName) -> tuple[str, ...]:
-    """The labels that a class is made of: its own, or those of its identifier; empty where it has neither."""
+    """Return the AudioSet labels of a class: its own, or those of its identifier; empty if it has neither."""
     return sound.audioset or NAMES_BY_MID.get(sound.mid or "", ())
 
 
 def by_identifier(sound: SoundClass) -> SoundClass:
-    """The class made of the labels that the table has for its identifier, where it has some."""
+    """Return the class with the labels that the table has for its identifier, if any, instead of its own."""
     return replace(sound, audioset=()) if sound.mid in NAMES_BY_MID else sound
 
 
 def windows(samples: Float32, step_samples: int) -> Float32:
-    """Windows float32 (n, 15600) of one recording; one shorter than a window has silence after it."""
+    """Return windows float32 (n, 15600) of a recording, padded with silence to one window."""
     if len(samples) < FRONT_END.patch_samples:
         samples = np.pad(samples, (0, FRONT_END.patch_samples - len(samples)))
     return np.lib.stride_tricks.sliding_window_view(samples, FRONT_END.patch_samples)[::step_samples]
 
 
 def columns_of(path: Path, scores: int, classes: Sequence[SoundClass | ClassName]) -> list[list[int]]:
-    """For each of our classes, which of YAMNet's scores speak for it; none for one without labels or an identifier in the table.
+    """Return the columns of YAMNet's scores for each class; empty without labels and without an identifier in the table.
 
     Args:
-        path: the .tflite file; its labels are in it, or beside it.
-        scores: how many it gives.
-        classes: ours.
+        path: .tflite file; its labels are in it, or beside it.
+        scores: number of its scores.
+        classes: the bundle's classes.
 
     Raises:
         UsageError: the labels cannot be read, are of another model, or lack one that a class names.

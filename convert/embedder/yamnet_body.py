@@ -1,7 +1,7 @@
-"""YAMNet's int8 body, cut out of Google's classifier: from a log-mel patch to 128 numbers, with a projection behind the pooling.
+"""YAMNet's int8 body, extracted from Google's classifier: log-mel patch to 128 numbers, with a projection after the pooling.
 
-The operators from the feature patch to the mean over time and frequency stay as they are, weights untouched. The front end
-before them and the classifier behind them are left out; a dequantisation and a float32 projection are added.
+The operators from the feature patch to the mean over time and frequency are unchanged, weights included. The front end before
+them and the classifier after them are removed; a dequantisation and a float32 projection are added.
 """
 
 import hashlib
@@ -15,12 +15,15 @@ from tensorflow.lite.python import schema_py_generated as schema
 from convert.download import released
 from convert.embedder.projection import POOLED_SIZE, Projection
 from convert.tf.tflite_file import LEFT_OUT, add_operator, add_tensor, packed, parsed, set_interface
+from edge_detector.bounded_files import read_regular
 from edge_detector.errors import UsageError
 from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Float32
 
 PATCH, POOLED = "feature_patch", "tower0/network/layer28/reduce_mean"
 KERNEL, BIAS = "tower0/network/layer29/fc/MatMul", "network/layer29/fc/biases"
+MAX_FILE_BYTES = 10_000_000
+"""The released file has 4.1 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ class Classifier:
 
 
 def read_file(path: Path) -> bytes:
-    """The released file. Raises UsageError for any other: the cut is by the names of this one's tensors."""
+    """Read the released file. Raises UsageError for any other, which may have other tensors."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; python -m convert fetch yamnet gets it") from error
     if hashlib.sha256(content).hexdigest() != released.YAMNET.sha256:
@@ -43,16 +46,16 @@ def read_file(path: Path) -> bytes:
 
 
 def classifier(content: bytes) -> Classifier:
-    """The classifier's weights, dequantised."""
+    """Return the classifier's weights, dequantised."""
     model = parsed(content)
     kernel, bias = (_dequantised(model, _index(model, name)) for name in (KERNEL, BIAS))
     return Classifier(np.ascontiguousarray(kernel.T), bias)
 
 
 def cut_body(content: bytes, projection: Projection) -> bytes:
-    """A TFLite file: embed(log_mel float32[1,96,64]) -> embedding float32[1,128], pooled float32[1,1,1,1024].
+    """Return a TFLite file: embed(log_mel float32[1,96,64]) -> embedding float32[1,128], pooled float32[1,1,1,1024].
 
-    `pooled` is what YAMNet's classifier sees, for comparison; `embedding` is its product with the projection's matrix.
+    `pooled` is the input of YAMNet's classifier, for comparison; `embedding` is its product with the projection's matrix.
     """
     model = parsed(content)
     graph = model.subgraphs[0]
@@ -74,14 +77,14 @@ def cut_body(content: bytes, projection: Projection) -> bytes:
 
 
 def parameters(content: bytes) -> int:
-    """How many numbers the constants of a file hold."""
+    """Return the number of values in the constants of a file."""
     model = parsed(content)
     held = [tensor for tensor in model.subgraphs[0].tensors if model.buffers[tensor.buffer].data is not None]
     return sum(int(np.prod(tensor.shape)) for tensor in held)
 
 
 def with_inner_outputs(content: bytes) -> bytes:
-    """YAMNet with a signature classify(samples) -> scores, and what its body takes and gives: patch and pooled, dequantised."""
+    """Return YAMNet with a signature classify(samples) -> scores, patch, pooled: the body's input and output too, dequantised."""
     model = parsed(content)
     graph = model.subgraphs[0]
     patch, pooled = _index(model, PATCH), _index(model, POOLED)
@@ -108,7 +111,7 @@ def _dequantised(model: Any, index: int) -> Float32:  # noqa: ANN401 - as above
 
 
 def _drop_unused(model: Any) -> None:  # noqa: ANN401 - as above
-    """Take away the tensors that no operator is left for, and their constants."""
+    """Remove the tensors that no operator uses, and their constants."""
     graph = model.subgraphs[0]
     used = {int(index) for operator in graph.operators for index in (*operator.inputs, *operator.outputs) if index >= 0}
     used |= {int(index) for index in graph.inputs}

@@ -1,4 +1,4 @@
-"""Few-shot recordings: separation of sound from room, and negatives."""
+"""Few-shot recordings: parts, separation of sound from room, and negatives."""
 
 import hashlib
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ SHORTEST_ROOM_SECONDS = 0.5
 FADE_SAMPLES = FRONT_END.sample_rate_hz // 100
 SHORTEST_HALVED_SECONDS = 20.0
 PIECE_SECONDS = 10.0
-MADE_SEEDS, MADE_SECONDS = 3, 5.0
+SYNTHETIC_SEEDS, SYNTHETIC_SECONDS = 3, 5.0
 
 
-def parted(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
+def split_into_parts(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
     """Split the clips into parts stratified by class; takes of one original stay together."""
     found: list[list[LoadedClip]] = [[] for _ in range(parts)]
     for label in sorted({clip.clip.label for clip in clips}):
@@ -48,19 +48,18 @@ def parted(clips: Sequence[LoadedClip], parts: int) -> list[list[LoadedClip]]:
 def split_from_room(clips: Sequence[LoadedClip]) -> tuple[list[LoadedClip], list[LoadedClip]]:
     """Split each clip into its sound, with digital silence elsewhere, and its room as a negative.
 
-    The frames of a training sequence are labelled by energy, and a home recording is never silent: a frame of room
-    noise would be labelled as the sound.
+    Frames of a training sequence are labelled by energy: without the split, frames of room noise get the label of the sound.
     """
     sounds, rooms = [], []
     for clip in clips:
-        sound, room = _told(clip.samples)
+        sound, room = _split(clip.samples)
         sounds.append(LoadedClip(clip.clip, clip.class_index, sound))
         if len(room) >= FRONT_END.patch_samples:
-            rooms.append(of_no_class("room", room))
+            rooms.append(negative("room", room))
     return sounds, rooms
 
 
-def _told(samples: Float32) -> tuple[Float32, Float32]:
+def _split(samples: Float32) -> tuple[Float32, Float32]:
     energy = window_energy(samples, WINDOW_SAMPLES, np.arange(0, len(samples), WINDOW_SAMPLES, dtype=np.int64))
     floor, loudest = float(np.quantile(energy, FLOOR_SHARE)), float(energy.max())
     if loudest <= floor * 10.0 ** (STEADY_RANGE_DB / 10.0):
@@ -83,7 +82,7 @@ def _widened(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(wide, np.bool_)
 
 
-def halved_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[Float32]]:
+def halve_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[Float32]]:
     """Load all recordings below the folders: one half for training, in pieces, the other for thresholds.
 
     A long recording is split in its middle; short ones alternate. Raises UsageError for a folder without recordings.
@@ -100,7 +99,7 @@ def halved_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[F
                 halves[1].append(samples[len(samples) // 2 :])
             else:
                 halves[number % 2].append(samples)
-    return [of_no_class("background", piece) for samples in halves[0] for piece in _pieces(samples)], halves[1]
+    return [negative("background", piece) for samples in halves[0] for piece in _pieces(samples)], halves[1]
 
 
 def _pieces(samples: Float32) -> list[Float32]:
@@ -109,17 +108,17 @@ def _pieces(samples: Float32) -> list[Float32]:
     return [piece for piece in cut if len(piece) >= FRONT_END.patch_samples]
 
 
-def made_sounds(labels: Sequence[str]) -> list[LoadedClip]:
+def synthetic_negatives(labels: Sequence[str]) -> list[LoadedClip]:
     """Synthesise everyday sounds as negatives, except those of these labels."""
     found = []
     for slug in VOICINGS:
-        for seed in range(MADE_SEEDS if slug not in labels else 0):
-            made = make_soundscape(seed, ((slug, MADE_SECONDS),))
-            (event,) = made.events
-            found.append(of_no_class(slug, made.block.samples[event.first_sample : event.end_sample]))
+        for seed in range(SYNTHETIC_SEEDS if slug not in labels else 0):
+            soundscape = make_soundscape(seed, ((slug, SYNTHETIC_SECONDS),))
+            (event,) = soundscape.events
+            found.append(negative(slug, soundscape.block.samples[event.first_sample : event.end_sample]))
     return found
 
 
-def of_no_class(name: str, samples: Float32) -> LoadedClip:
+def negative(name: str, samples: Float32) -> LoadedClip:
     """Wrap samples as a clip of no class."""
     return LoadedClip(Clip(Path(name), name, NO_FOLD, name), NO_CLASS, samples)

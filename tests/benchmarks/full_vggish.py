@@ -43,7 +43,8 @@ def make_bundle(work: Path) -> Path:
     )
     rng = np.random.default_rng(0)
     np.savez(work / "vggish_pca_params.npz", pca_eigen_vectors=rng.normal(size=(128, 128)), pca_means=rng.normal(size=(128, 1)))
-    _run("export-embedder", checkpoint, "--precision", "int8", "--clips", DATA / "esc10", "--windows", 20, "-o", embedder)
+    clips = ("--clips", DATA / "esc10", "--set", "embedder.measured_windows=20")
+    _run("export-embedder", checkpoint, "--precision", "int8", *clips, "-o", embedder)
     made_of = CodeEmbedder.load(embedder).made_of
     records = [Record(str(n), 0.0, 9.6, (n % 12,), rng.integers(0, 256, (10, 128), np.uint8)) for n in range(32)]
     write_dataset(work / "train.tfrecord", records, CLASSES, made_of=made_of)

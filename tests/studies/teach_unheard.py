@@ -31,7 +31,6 @@ TAUGHT_CLIPS = 10
 GOAL, MOST_SECONDS = 0.85, 300.0
 RECIPES = Path(__file__).parents[2] / "convert" / "recipes"
 SEQUENCES, VALIDATION_SEQUENCES, NEGATIVES, EPOCHS = 4_000, 600, 600, 60
-FIT_WINDOWS = 40_000
 FOLDS = "1,2,3,4"
 
 
@@ -78,7 +77,7 @@ def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[P
     quiet = ("--background", background / "calibrate", "--clips", clips)
     learn = ("train", records[0], "--validation", records[1], "--recipe", "default", "--set", f"training.epochs={EPOCHS}")
     plan: list[tuple[Path, tuple[object, ...]]] = [
-        (tflite, ("export-embedder", data / "peers" / "yamnet.tflite", "--fit", *fit, "--fit-windows", FIT_WINDOWS)),
+        (tflite, ("export-embedder", data / "peers" / "yamnet.tflite", "--fit", *fit)),
         (records[0], (*compose, "--part", "train", "--set", f"mixtures.sequences={SEQUENCES}", "mixtures.seed=1")),
         (
             records[1],
@@ -158,7 +157,7 @@ def main() -> int:
     for seed in range(arguments.seeds):
         for name, more in (("kept", ()), ("only", ("--only",))):
             output = work / f"{name}-{seed}.bundle"
-            options = ("--from", bundle, "--negatives", negatives, "--set", f"training.seed={seed}")
+            options = ("--from", bundle, "--negatives", negatives, "--set", f"few_shot.seed={seed}")
             passed, busy = convert("teach", ten, *options, *more, "-o", output)
             share = report(f"{name}, seed {seed}", output, clips, unheard, arguments.background)
             say(f"teach took {passed:.0f} s, {busy:.0f} s of one core")

@@ -92,7 +92,7 @@ def real_patches(clips: Path) -> Float32:
 
 def export(checkpoint: Path, precision: str, clips: Path, output: Path) -> tuple[float, float]:
     """Seconds and peak resident gigabytes of the command, in a process of its own."""
-    options = ["--clips", str(clips), "--folds", "1,2,3", "--windows", "120", "-o", str(output)]
+    options = ["--clips", str(clips), "--folds", "1,2,3", "--set", "embedder.measured_windows=120", "-o", str(output)]
     command = [sys.executable, "-m", "convert", "export-embedder", str(checkpoint), "--precision", precision, *options]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

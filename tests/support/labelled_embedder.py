@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from convert.embedder.facts import EMBEDDER_FACTS
 from convert.embedder.readout import Readout, write_readout
-from convert.embedder.runtime import DEFAULT_BUNDLE, EMBEDDER_FACTS
+from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.files import write_arrays, write_json
 from edge_detector.detection.bundle import EMBEDDER, PCA, AudioSetLabel, load_bundle
 from tests.support.synthetic import write_clips

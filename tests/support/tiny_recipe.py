@@ -26,7 +26,7 @@ def follow_recipe(folder: Path) -> None:
     clips = write_clips(folder / "clips")
     source = write_released(folder / "vggish", [read_16khz(path) for path in sorted(clips.glob("*/[12]-*.wav"))])
     with taken_for_vggish():
-        assert convert("export-embedder", source, "--windows", 20, "-o", folder / "embedder.tflite") == 0
+        assert convert("export-embedder", source, "--set", "embedder.measured_windows=20", "-o", folder / "embedder.tflite") == 0
     given = (clips, "--folds", "1,2", "--embedder", folder / "embedder.tflite")
     for part, count in (("train", 60), ("validation", 20)):
         mixtures = (f"mixtures.sequences={count}", "mixtures.context_frames=4", "mixtures.validation_share=0.3")

@@ -34,7 +34,7 @@ MAY_IMPORT = {
         "sequence": {BASE, "tf", "metrics", "records", "audio", "embedder"},
         "evaluation": {BASE, "metrics", "records", "audio", "embedder", "sequence"},
         "bundling": {BASE, "records", "embedder", "evaluation"},
-        "few_shot": {BASE, "records", "audio", "embedder", "sequence", "evaluation", "bundling"},
+        "few_shot": {BASE, "tf", "records", "audio", "embedder", "sequence", "evaluation", "bundling"},
         "commands": {
             *(
                 BASE,

@@ -1,4 +1,4 @@
-"""What the converter reads of others: bounded, regular, finite, and refused in one sentence."""
+"""Files that the converter reads are bounded, regular and finite, or rejected in one sentence."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def test_a_pipe_in_place_of_a_file_is_one_sentence(tmp_path: Path, read: object)
         read(tmp_path / "pipe")
 
 
-def test_arrays_that_would_unpack_into_terabytes_are_refused(tmp_path: Path) -> None:
+def test_arrays_that_unpack_into_terabytes_are_rejected(tmp_path: Path) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 38,)})
     with zipfile.ZipFile(tmp_path / "weights.npz", "w") as archive:

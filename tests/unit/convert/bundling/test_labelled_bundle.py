@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
-from convert.few_shot import bundle
 from convert.files import read_json
 from convert.records.files import write_dataset
 from convert.sequence.probe_codes import stream_codes
@@ -179,6 +178,9 @@ def test_eval_and_infer_look_at_the_trained_classes_of_a_fused_model(
         assert "holds a read-out of AudioSet's labels and no trained class" in capsys.readouterr().err
 
 
+SHORTER = ("--set", "few_shot.sequences=20", "few_shot.epochs=1", "few_shot.noise_minutes=1.0")
+
+
 @pytest.fixture(scope="module")
 def taught(labelled: Path) -> Path:
     """Both bundles with sounds of one's own beside what they detected; one of them is called as a class of labels."""
@@ -186,13 +188,10 @@ def taught(labelled: Path) -> Path:
     (own / "kettle").mkdir(parents=True)
     for take in range(3):
         soundfile.write(own / "kettle" / f"{take}.wav", sound("hiss", 70 + take), RATE_HZ)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "NOISE_MINUTES", 1.0)
-        for name, more in (("labels-bundle", None), ("bundle", "engine")):
-            if more is not None:
-                shutil.copytree(labelled / "clips" / "thump", own / more)
-            shorter = ("--sequences", 20, "--epochs", 1)
-            assert convert("teach", own, "--from", labelled / name, *shorter, "-o", labelled / f"taught-{name}") == 0
+    for name, more in (("labels-bundle", None), ("bundle", "engine")):
+        if more is not None:
+            shutil.copytree(labelled / "clips" / "thump", own / more)
+        assert convert("teach", own, "--from", labelled / name, *SHORTER, "-o", labelled / f"taught-{name}") == 0
     return labelled
 
 

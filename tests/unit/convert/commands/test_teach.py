@@ -1,4 +1,4 @@
-"""From a folder of somebody's recordings to a bundle that hears them beside what it heard before."""
+"""teach: from a folder of recordings to a bundle that detects them besides the classes of another bundle."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ from tests.support.synthetic import LABELS, RATE_HZ, sound, write_recordings
 
 pytest.importorskip("tensorflow")
 
-SHORTER = ("--sequences", 60, "--epochs", 3)
+SHORTER = ("--set", "few_shot.sequences=60", "few_shot.epochs=3")
 SLUGS = tuple(f"{label}_of_the_oven" for label in LABELS)
 
 
@@ -32,7 +32,7 @@ def teach(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with recordings, an hour's worth of room in small, and the bundle."""
+    """A folder with recordings, half a minute of room noise, and the bundle."""
     folder = tmp_path_factory.mktemp("teach")
     write_recordings(folder / "sounds")
     # A beep may be shorter than a window.
@@ -44,21 +44,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_new_sounds_stand_after_those_that_were_there(made: Path) -> None:
-    shipped, taught = load_bundle(DEFAULT_BUNDLE).manifest, load_bundle(made / "my.bundle").manifest
-    assert taught.classes[: len(shipped.classes)] == shipped.classes
-    assert tuple(each.slug for each in taught.classes[len(shipped.classes) :]) == SLUGS
-    assert taught.classes[-1].label == "Thump of the oven"
-    assert taught.name == "my.bundle"
+def test_the_new_classes_follow_the_kept_ones(made: Path) -> None:
+    shipped, extended = load_bundle(DEFAULT_BUNDLE).manifest, load_bundle(made / "my.bundle").manifest
+    assert extended.classes[: len(shipped.classes)] == shipped.classes
+    assert tuple(each.slug for each in extended.classes[len(shipped.classes) :]) == SLUGS
+    assert extended.classes[-1].label == "Thump of the oven"
+    assert extended.name == "my.bundle"
 
 
-def test_what_was_heard_before_is_heard_bit_for_bit_as_before(made: Path) -> None:
-    shipped, taught = (Step.of_bundle(load_bundle(folder)) for folder in (DEFAULT_BUNDLE, made / "my.bundle"))
+def test_the_probabilities_of_kept_classes_are_equal_to_the_bit(made: Path) -> None:
+    shipped, extended = (Step.of_bundle(load_bundle(folder)) for folder in (DEFAULT_BUNDLE, made / "my.bundle"))
     codes = stream_codes(40, 1)
-    assert np.array_equal(taught.in_a_bank(10, codes)[:, : shipped.classes], shipped.in_a_bank(10, codes))
+    assert np.array_equal(extended.in_a_bank(10, codes)[:, : shipped.classes], shipped.in_a_bank(10, codes))
 
 
-def test_the_detector_runs_it(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_detector_runs_the_bundle(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recording = next((made / "sounds").glob("*/*.wav"))
     assert edge_detector(["listen", str(recording), "--bundle", str(made / "my.bundle"), "--json"]) == 0
     (line, *_) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if "probabilities" in line)
@@ -66,33 +66,33 @@ def test_the_detector_runs_it(made: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["verify", str(made / "my.bundle"), "--seconds", "4"]) == 0
 
 
-def test_the_card_says_what_was_learnt_and_how_it_was_measured(made: Path) -> None:
+def test_the_model_card_describes_training_and_evaluation(made: Path) -> None:
     manifest = load_bundle(made / "my.bundle").manifest
     assert manifest.evaluation["clips"] == 12
     card = (made / "my.bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "Each recording of the new sounds was left out once" in card
-    assert "Learnt from few recordings: beep_of_the_oven (4)" in card
-    assert "own background" in card
+    assert "Each recording of the new classes was left out once" in card
+    assert "Trained on few recordings: beep_of_the_oven (4)" in card
+    assert "minutes of the user's background" in card
     assert "### The classes kept from default" in card
-    assert "ESC-10" in card, "the credits of what it was made from go on"
+    assert "ESC-10" in card, "the credits of the extended bundle are kept"
 
 
 @pytest.fixture(scope="module")
 def alone(made: Path) -> Path:
-    """A bundle of nothing but new sounds, one of them called as a class that ships."""
+    """A bundle of new classes alone, one with the slug of a class that ships."""
     shutil.copytree(made / "sounds" / "Beep of the oven", made / "few" / "rain")
     shutil.copytree(made / "sounds" / "Hiss of the oven", made / "few" / "hiss")
     assert teach(made / "few", "--only", "-o", made / "alone") == 0
     return made / "alone"
 
 
-def test_it_can_hear_the_new_sounds_only(alone: Path) -> None:
+def test_only_leaves_the_new_classes(alone: Path) -> None:
     manifest = load_bundle(alone).manifest
     assert [each.slug for each in manifest.classes] == ["hiss", "rain"]
     assert [state.name for state in manifest.sequence.states] == ["h0", "c0"]
 
 
-def test_a_sound_called_as_a_known_one_takes_its_place(made: Path, alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_class_replaces_the_class_of_its_slug(made: Path, alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shipped = load_bundle(DEFAULT_BUNDLE).manifest.classes
     assert teach(alone.parent / "few", "-o", made / "replaced", "--json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -103,7 +103,7 @@ def test_a_sound_called_as_a_known_one_takes_its_place(made: Path, alone: Path, 
     assert classes[-1].mid == next(each.mid for each in shipped if each.slug == "rain")
 
 
-def test_a_taught_bundle_can_be_taught_again(made: Path) -> None:
+def test_a_bundle_with_new_classes_can_be_extended_again(made: Path) -> None:
     one = made / "one"
     shutil.copytree(made / "sounds" / "Hiss of the oven", one / "kettle")
     assert teach(one, "--from", made / "my.bundle", "-o", made / "again") == 0
@@ -111,7 +111,7 @@ def test_a_taught_bundle_can_be_taught_again(made: Path) -> None:
     assert [each.slug for each in second.classes] == [*(each.slug for each in first.classes), "kettle"]
 
 
-def test_the_negatives_that_ship_are_of_the_embedder_that_ships() -> None:
+def test_the_shipped_negatives_are_of_the_shipped_embedder() -> None:
     shipped = load_bundle(DEFAULT_BUNDLE)
     negatives, own = (
         identity_of(made_of or {}) for made_of in (find_embedder(DEFAULT_NEGATIVES), CodeEmbedder.of_bundle(shipped).made_of)
@@ -128,7 +128,7 @@ def test_a_folder_that_is_no_bundle_is_not_replaced(made: Path, capsys: pytest.C
     assert (made / "room" / "evening.wav").exists()
 
 
-def test_too_few_recordings_are_said_before_anything_is_learnt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_recordings_are_rejected_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sounds" / "beep").mkdir(parents=True)
     soundfile.write(tmp_path / "sounds" / "beep" / "1.wav", sound("beep", 1), RATE_HZ)
     assert teach(tmp_path / "sounds", "-o", tmp_path / "bundle") == 2
@@ -144,7 +144,7 @@ def test_takes_of_one_original_are_too_few(tmp_path: Path, capsys: pytest.Captur
     assert "4 recordings of beep, by their names (FOLD-ORIGINAL-TAKE) of 1 originals only" in capsys.readouterr().err
 
 
-def test_negatives_of_another_embedder_are_refused(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_negatives_of_another_embedder_are_rejected(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for end in ("", ".json"):
         shutil.copy(f"{DEFAULT_NEGATIVES}{end}", tmp_path / f"other.tfrecord{end}")
     facts = tmp_path / "other.tfrecord.json"
@@ -167,10 +167,11 @@ def among_recordings(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("/nowhere", "-o", "x"), 2, "/nowhere is not a folder"),
         (("sounds", "--from", "/nowhere", "-o", "x"), 1, "no bundle folder"),
         (("sounds", "--background", "/nowhere", "-o", "x"), 2, "holds no recordings"),
+        (("sounds", "--set", "few_shot.parts=1", "-o", "x"), 2, "parts must be 2 or more"),
     ],
 )
 @pytest.mark.usefixtures("among_recordings")
-def test_what_is_missing_is_one_sentence(
+def test_missing_input_is_one_sentence(
     arguments: Sequence[str], code: int, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert teach(*arguments) == code

@@ -1,4 +1,4 @@
-"""VGGish on the command line: exported, measured, verified, and described for a bundle. Narrow, so that it is quick."""
+"""VGGish on the command line: exported, measured, verified, and described for a bundle. A narrow network keeps it fast."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -51,9 +51,9 @@ def convert(*arguments: object) -> int:
 
 
 @pytest.mark.usefixtures("narrow")
-def test_the_command_writes_what_a_bundle_asks_for(fetched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_files_of_a_bundle(fetched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out" / "embedder.tflite"
-    assert convert("export-embedder", fetched, "--windows", 20, "-o", output, "--json") == 0
+    assert convert("export-embedder", fetched, "--set", "embedder.measured_windows=20", "-o", output, "--json") == 0
     errors = json.loads(capsys.readouterr().out)
     assert errors == json.loads((tmp_path / "out" / "embedder.tflite.errors.json").read_text())
     assert errors["codes_by"] == "its own PCA"
@@ -68,11 +68,14 @@ def test_the_command_writes_what_a_bundle_asks_for(fetched: Path, tmp_path: Path
 
 
 @pytest.mark.usefixtures("narrow")
-def test_without_pca_parameters_it_is_exported_but_neither_embeds_nor_goes_into_a_bundle(
+def test_an_export_without_pca_parameters_is_rejected_by_embed_and_bundle(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out" / "embedder.tflite"
-    assert convert("export-embedder", checkpoint, "--precision", "float32", "--windows", 5, "-o", output) == 0
+    assert (
+        convert("export-embedder", checkpoint, "--precision", "float32", "--set", "embedder.measured_windows=5", "-o", output)
+        == 0
+    )
     said = f"{output} has no pca.npz beside it, and its codes need PCA parameters; export the embedder again with --pca FILE\n"
     capsys.readouterr()
     (tmp_path / "lstm").mkdir()
@@ -86,7 +89,7 @@ def test_without_pca_parameters_it_is_exported_but_neither_embeds_nor_goes_into_
 @pytest.mark.usefixtures("narrow")
 def test_int8_is_fitted_to_recordings(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "int8.tflite"
-    command = ("export-embedder", checkpoint, "--precision", "int8", "--windows", 20, "-o", output)
+    command = ("export-embedder", checkpoint, "--precision", "int8", "--set", "embedder.measured_windows=20", "-o", output)
     assert convert(*command) == 2
     assert "--clips" in capsys.readouterr().err
     assert convert(*command, "--clips", write_clips(tmp_path / "clips")) == 0
@@ -101,7 +104,7 @@ def test_the_file_in_the_old_flattening_order_fails_verify(
     fetched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "embedder.tflite"
-    assert convert("export-embedder", fetched, "--windows", 20, "-o", output) == 0
+    assert convert("export-embedder", fetched, "--set", "embedder.measured_windows=20", "-o", output) == 0
     verify = ("verify", "--embedder", output, "--embedder-source")
     assert convert(*verify, fetched) == 0
     order = np.arange(6 * 4 * 32).reshape(6, 4, 32).transpose(2, 0, 1).reshape(-1)
@@ -141,7 +144,7 @@ def test_wrong_usage_is_one_sentence(
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut", b"<html>"])
 @pytest.mark.usefixtures("narrow")
-def test_damaged_pca_parameters_are_refused(
+def test_damaged_pca_parameters_are_rejected(
     content: bytes, fetched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (fetched / "vggish_pca_params.npz").write_bytes(content)
@@ -150,12 +153,12 @@ def test_damaged_pca_parameters_are_refused(
 
 
 @pytest.mark.usefixtures("narrow")
-def test_googles_own_weights_take_the_published_test(
+def test_googles_own_weights_need_the_published_smoke_test(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(released, "CHECKPOINT", ReleasedFile("vggish_model.ckpt", sha256_of(checkpoint), 1_000_000))
     output = tmp_path / "embedder.tflite"
-    command = ("export-embedder", checkpoint, "--precision", "float32", "--windows", 20, "-o", output)
+    command = ("export-embedder", checkpoint, "--precision", "float32", "--set", "embedder.measured_windows=20", "-o", output)
     assert convert(*command) == 1
     assert "fails VGGish's published smoke test" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,11 @@
-"""From a classifier's pooled vector to 128 bytes, and from them to its classes."""
+"""Projection of a classifier's pooled vector to 128 bytes, and read-out of its classes from them."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from convert.embedder import projection as module
 from convert.embedder.projection import (
     CLIP,
     POOLED_SIZE,
@@ -20,11 +20,13 @@ from edge_detector.params import CODE_LIMIT, EMBEDDING_SIZE
 from edge_detector.types import Float32
 
 WINDOWS, LABELS, RANK = 2_500, 160, 40
+EQUAL = np.ones(LABELS)
+SHRINKAGE, RIDGE = 0.3, 1e-3
 
 
 @pytest.fixture(scope="module")
 def pooled() -> Float32:
-    """Vectors as they come out of a pooling after a ReLU: none below zero, each number of another size, many alike."""
+    """Vectors as after a ReLU and pooling: not negative, of different scales, correlated."""
     rng = np.random.default_rng(1)
     causes = rng.gamma(2.0, 1.0, (WINDOWS, 60))
     mixed = causes @ rng.gamma(1.0, 0.05, (60, POOLED_SIZE)) + rng.gamma(1.0, 0.1, (WINDOWS, POOLED_SIZE))
@@ -32,18 +34,18 @@ def pooled() -> Float32:
 
 
 def kernel(rank: int) -> Float32:
-    """Of a classifier whose logits depend on so many directions."""
+    """Kernel of a classifier whose logits depend on `rank` directions."""
     rng = np.random.default_rng(2)
     return np.asarray(rng.normal(0.0, 0.05, (POOLED_SIZE, rank)) @ rng.normal(0.0, 0.3, (rank, LABELS)), np.float32)
 
 
 @pytest.fixture(scope="module")
 def projection(pooled: Float32) -> Projection:
-    return fit_projection(pooled, kernel(RANK))
+    return fit_projection(pooled, kernel(RANK), EQUAL, SHRINKAGE)
 
 
 def components(projection: Projection, pooled: Float32) -> Float32:
-    """What is quantised: embeddings less their mean, scaled."""
+    """Values that are quantised: embeddings less their mean, scaled."""
     return np.asarray((pooled @ projection.matrix.T - projection.pca.means) @ projection.pca.matrix.T, np.float32)
 
 
@@ -54,22 +56,21 @@ def test_logits_of_at_most_128_directions_follow_from_the_components_exactly(poo
     assert np.abs(inputs @ line - logits).max() < 1e-3 * logits.std()
 
 
-def test_from_the_bytes_they_follow_as_nearly_as_bytes_allow(pooled: Float32, projection: Projection) -> None:
+def test_logits_follow_from_the_codes_within_their_resolution(pooled: Float32, projection: Projection) -> None:
     logits = pooled @ kernel(RANK) + 3.0
     codes = quantise(pooled @ projection.matrix.T, projection.pca)
-    weights, bias = fit_readout(codes, logits)
+    weights, bias = fit_readout(codes, logits, RIDGE)
     assert (weights.shape, bias.shape) == ((EMBEDDING_SIZE, LABELS), (LABELS,))
     left = dequantise(codes) @ weights + bias - logits
     assert (left.std(axis=0) / logits.std(axis=0)).max() < 0.05
-    assert np.abs(left.mean(axis=0)).max() < 1e-3, "whatever the ridge, the mean is right"
+    assert np.abs(left.mean(axis=0)).max() < 1e-3, "the ridge does not change the mean"
 
 
 def test_the_components_are_white_on_the_recordings_and_clip_standard_deviations_are_the_limit_of_a_byte(
-    pooled: Float32, projection: Projection, monkeypatch: pytest.MonkeyPatch
+    pooled: Float32, projection: Projection
 ) -> None:
-    monkeypatch.setattr(module, "SHRINKAGE", 0.0)
     spread = []
-    for fitted in (projection, fit_projection(pooled, kernel(RANK))):
+    for fitted in (projection, fit_projection(pooled, kernel(RANK), EQUAL, 0.0)):
         found = components(fitted, pooled).astype(np.float64)
         assert np.abs(found.mean(axis=0)).max() < 1e-3
         assert np.allclose(found.std(axis=0) * CLIP, CODE_LIMIT, rtol=1e-3)
@@ -87,28 +88,28 @@ def test_the_most_useful_component_comes_first(pooled: Float32, projection: Proj
     assert explained[0] > explained[1] > explained[2]
 
 
-def test_what_more_than_128_directions_need_is_left_out_by_weight(pooled: Float32) -> None:
+def test_with_more_than_128_directions_labels_of_a_high_weight_have_the_smaller_error(pooled: Float32) -> None:
     every = kernel(155)
     logits = pooled @ every
     heavy = np.where(np.arange(LABELS) < 20, 1.0, 1e-4)
 
-    def left(weights: np.ndarray[tuple[int], np.dtype[np.float64]] | None) -> float:
-        fitted = fit_projection(pooled, every, weights)
+    def left(weights: NDArray[np.float64]) -> float:
+        fitted = fit_projection(pooled, every, weights, SHRINKAGE)
         codes = quantise(pooled @ fitted.matrix.T, fitted.pca)
-        line, bias = fit_readout(codes, logits)
+        line, bias = fit_readout(codes, logits, RIDGE)
         return float(np.square(dequantise(codes) @ line + bias - logits)[:, :20].mean())
 
-    assert left(heavy) < left(None)
+    assert left(heavy) < left(EQUAL)
 
 
-def test_a_label_counts_by_the_square_of_the_highest_probability_that_it_reaches() -> None:
+def test_a_label_is_weighted_by_the_square_of_its_highest_probability() -> None:
     log_odds = np.array([[-9.0, 0.0, -2.0], [-8.0, 4.0, -1.0]], np.float32)
-    assert label_weights(log_odds) == pytest.approx([0.02**2, 0.982014**2, 0.268941**2], rel=1e-4)
+    assert label_weights(log_odds, least=0.02) == pytest.approx([0.02**2, 0.982014**2, 0.268941**2], rel=1e-4)
 
 
 @settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([0.0, 1e-3, 1.0, 50.0, 1e6]))
-def test_any_pooled_vector_becomes_bytes_and_what_is_far_out_is_the_last_one(seed: int, scale: float) -> None:
+def test_any_pooled_vector_becomes_codes_and_values_beyond_the_limit_are_clipped(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     matrix = rng.normal(0.0, 0.1, (EMBEDDING_SIZE, POOLED_SIZE)).astype(np.float32)
     vectors = (scale * rng.gamma(1.0, 1.0, (3, POOLED_SIZE))).astype(np.float32)
@@ -121,7 +122,7 @@ def test_any_pooled_vector_becomes_bytes_and_what_is_far_out_is_the_last_one(see
     assert (codes[exact <= -CODE_LIMIT] == 0).all()
 
 
-def test_agreement_counts_what_a_read_out_keeps_of_yamnets_scores() -> None:
+def test_agreement_counts_the_labels_that_a_read_out_keeps() -> None:
     wanted = np.array([[0.9, 0.25, 0.05, 0.0, 0.0, 0.0, 0.0], [0.12, 0.0, 0.0, 0.0, 0.0, 0.0, 0.6]], np.float32)
     found = np.array([[0.8, 0.16, 0.9, 0.0, 0.0, 0.0, 0.0], [0.2, 0.3, 0.4, 0.5, 0.6, 0.0, 0.1]], np.float32)
     near = agreement(found, wanted)

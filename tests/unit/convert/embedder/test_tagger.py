@@ -1,4 +1,4 @@
-"""A tagger is any TFLite model that scores one window; what is not one is refused in a sentence."""
+"""A tagger is any TFLite model that scores one window; any other file is rejected in one sentence."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from convert.embedder.tagger import Tagger
 from edge_detector.errors import UsageError
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "notes.tflite"
     path.write_text("not a model")
     for wrong in (path, tmp_path / "absent.tflite"):

@@ -41,11 +41,11 @@ def write_pca(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which somebody went from the checkpoint to a bundle."""
+    """A folder with all steps from the checkpoint to a bundle."""
     folder = tmp_path_factory.mktemp("vggish")
     checkpoint = write_checkpoint(folder / "vggish_model.ckpt", random_weights(VGGISH.shapes()))
     pca, embedder = write_pca(folder / "parameters.npz"), folder / "embedder" / EMBEDDER
-    assert convert("export-embedder", checkpoint, "--pca", pca, "--windows", 8, "-o", embedder) == 0
+    assert convert("export-embedder", checkpoint, "--pca", pca, "--set", "embedder.measured_windows=8", "-o", embedder) == 0
     checkpoint.unlink()
     clips = write_clips(folder / "clips", folds=2, takes=1)
     assert convert("embed", clips, "--embedder", embedder, "-o", folder / "whole.tfrecord") == 0

@@ -1,4 +1,4 @@
-"""YAMNet beside us: mapped to our classes as its figures say, and heard as Frigate hears it."""
+"""The YAMNet baseline: its scores as probabilities of a bundle's classes, and Frigate's policy."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,21 +53,23 @@ def test_frigate_starts_above_its_threshold_and_holds_for_thirty_seconds() -> No
     assert in_frigate(hold) == [(0.0, 31.0), (71.0, 72.0)], "29 windows of 0.975 s are less than 30 s, 40 are more"
 
 
-def test_windows_overlap_as_asked_and_the_rest_is_left_out() -> None:
+def test_windows_overlap_by_the_step_and_an_incomplete_one_is_left_out() -> None:
     samples = np.arange(40_000, dtype=np.float32)
     assert [int(window[0]) for window in windows(samples, FRIGATE_STEP_SAMPLES)] == [0, 15_600]
     assert [int(window[0]) for window in windows(samples, EXAMPLE_STEP_SAMPLES)] == [0, 7_680, 15_360, 23_040]
 
 
 @pytest.mark.parametrize(("names", "what"), [(["Dog", "Bark"], "comes with 2 labels"), (range(521), "has no label 'Baby cry")])
-def test_a_list_of_labels_that_is_not_yamnet_s_is_refused(names: Sequence[object], what: str, tmp_path: Path, data: Path) -> None:
+def test_a_list_of_labels_that_is_not_yamnet_s_is_rejected(
+    names: Sequence[object], what: str, tmp_path: Path, data: Path
+) -> None:
     model = without_archive(data / "peers" / "yamnet.tflite", tmp_path / "yamnet.tflite")
     (tmp_path / LABELS).write_text("\n".join(map(str, names)), encoding="utf-8")
     with pytest.raises(UsageError, match=what):
         YamnetBaseline(model, CLASSES)
 
 
-def test_a_class_made_of_audioset_labels_has_exactly_their_scores(data: Path) -> None:
+def test_a_class_of_audioset_labels_has_the_highest_of_their_scores(data: Path) -> None:
     path = data / "peers" / "yamnet.tflite"
     rooster = ClassName("rooster", "Rooster", "/m/07qn5dc", ("Crowing, cock-a-doodle-doo",))
     names = read_labels(path)
@@ -76,13 +78,13 @@ def test_a_class_made_of_audioset_labels_has_exactly_their_scores(data: Path) ->
     assert [names[column] for column in by_identifier[0]] == list(NAMES_BY_MID["/m/07qn5dc"])
 
 
-def test_a_class_made_of_a_label_that_yamnet_lacks_is_refused(data: Path) -> None:
+def test_a_class_of_a_label_that_yamnet_lacks_is_rejected(data: Path) -> None:
     kettle = ClassName("kettle", "Kettle", None, ("Steam", "Kettle"))
     with pytest.raises(UsageError, match="has no label 'Kettle', which the class kettle is made of; give"):
         YamnetBaseline(data / "peers" / "yamnet.tflite", [kettle])
 
 
-def test_every_class_of_the_shipped_bundle_has_its_names(data: Path) -> None:
+def test_every_class_of_the_shipped_bundle_has_labels(data: Path) -> None:
     assert {sound.mid for sound in CLASSES} == set(NAMES_BY_MID)
     assert YamnetBaseline(data / "peers" / "yamnet.tflite", SHIPPED).deaf_to == ()
     gong = SoundClass("gong", "Gong", "/m/01m2v", {hops: Rule(0.5, 0.3) for hops in (1, 2, 4)})
@@ -93,7 +95,7 @@ def test_every_class_of_the_shipped_bundle_has_its_names(data: Path) -> None:
     assert peer.probabilities(short, EXAMPLE_STEP_SAMPLES).shape == (1, len(CLASSES) + 1), "with silence after it"
 
 
-def test_frigate_does_not_listen_to_what_is_quiet(data: Path) -> None:
+def test_frigate_ignores_quiet_windows(data: Path) -> None:
     peer = YamnetBaseline(data / "peers" / "yamnet.tflite", CLASSES)
     (clip,) = load_clips(find_clips(data / "esc10", (1,))[:1], SLUGS)
     loud = clip.samples / np.abs(clip.samples).max()
@@ -102,13 +104,13 @@ def test_frigate_does_not_listen_to_what_is_quiet(data: Path) -> None:
     assert peer.probabilities(loud * np.float32(0.005), FRIGATE_STEP_SAMPLES).any()
 
 
-def test_yamnet_is_wrong_on_8_of_320_clips_and_finds_72_percent_of_them_at_a_half(data: Path) -> None:
+def test_yamnet_is_wrong_on_8_of_320_clips_and_detects_72_percent_at_0_5(data: Path) -> None:
     peer = YamnetBaseline(data / "peers" / "yamnet.tflite", CLASSES)
     clips = load_clips(find_clips(data / "esc10"), SLUGS)
-    heard = [peer.probabilities(clip.samples, EXAMPLE_STEP_SAMPLES) for clip in clips]
+    found = [peer.probabilities(clip.samples, EXAMPLE_STEP_SAMPLES) for clip in clips]
     asked = {clip.class_index for clip in clips}
-    assert (len(clips), accuracy(heard, clips, SLUGS, asked)["errors"]) == (320, 8)
-    assert accuracy(heard, clips, SLUGS)["errors"] > 8, "speech and music are heard in many a clip"
-    shares = {threshold: found["share"] for threshold, found in found_at(heard, clips).items()}
+    assert (len(clips), accuracy(found, clips, SLUGS, asked)["errors"]) == (320, 8)
+    assert accuracy(found, clips, SLUGS)["errors"] > 8, "many clips also have speech and music"
+    shares = {threshold: figures["share"] for threshold, figures in found_at(found, clips).items()}
     # On all 400 clips 70.5 and 83.5 %.
     assert shares == pytest.approx({"0.5": 0.72, "0.2": 0.835}, abs=0.015)

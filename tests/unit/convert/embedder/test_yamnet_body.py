@@ -1,4 +1,4 @@
-"""YAMNet's body, cut out of the classifier, is YAMNet to the bit, and a smaller file."""
+"""YAMNet's body, extracted from the classifier, equals YAMNet to the bit in a smaller file."""
 
 from pathlib import Path
 
@@ -65,9 +65,7 @@ def test_its_embedding_is_the_projection_of_that_vector(body: bytes, windows: li
         assert np.abs(cut.output("embedding")[0] - wanted).max() < 1e-4
 
 
-def test_the_detector_s_front_end_gives_what_yamnets_own_does_but_for_rounding(
-    source: bytes, body: bytes, windows: list[Float32]
-) -> None:
+def test_the_detector_s_front_end_equals_yamnets_but_for_rounding(source: bytes, body: bytes, windows: list[Float32]) -> None:
     compared = compare_bodies(body, source, windows)
     assert compared.largest_difference == 0.0
     assert compared.differing < 0.2 * len(windows)
@@ -110,7 +108,7 @@ def test_it_has_the_signature_of_every_embedder(body: bytes) -> None:
     assert TfliteEmbedder(body).embed(np.zeros((96, 64), np.float32)).shape == (EMBEDDING_SIZE,)
 
 
-def test_front_end_and_classifier_are_gone_from_the_file(source: bytes, body: bytes) -> None:
+def test_front_end_and_classifier_are_not_in_the_file(source: bytes, body: bytes) -> None:
     projection_bytes = 4 * EMBEDDING_SIZE * POOLED_SIZE
     assert len(body) < len(source), "even with the projection, 0.5 MB of float32"
     assert len(body) - projection_bytes < len(source) - 600_000
@@ -120,12 +118,12 @@ def test_front_end_and_classifier_are_gone_from_the_file(source: bytes, body: by
     assert b"modified: front end and classifier removed" in body
 
 
-def test_the_cut_is_the_same_to_the_byte_each_time(source: bytes, body: bytes) -> None:
+def test_the_extraction_is_deterministic_to_the_byte(source: bytes, body: bytes) -> None:
     assert cut_body(source, PROJECTION) == body
 
 
 @pytest.mark.parametrize("change", [b"", b"\1", b"cut"])
-def test_a_file_that_is_not_googles_is_refused(source: bytes, tmp_path: Path, change: bytes) -> None:
+def test_a_file_that_is_not_googles_is_rejected(source: bytes, tmp_path: Path, change: bytes) -> None:
     other = tmp_path / "yamnet.tflite"
     other.write_bytes(source[:-100] if change == b"cut" else source[:-1] + change)
     with pytest.raises(UsageError, match="is not Google's YAMNet classifier; python -m convert fetch yamnet gets it"):

@@ -1,4 +1,4 @@
-"""export-embedder of YAMNet: what it writes beside the file, how near the read-out is to YAMNet, and what it refuses."""
+"""export-embedder with YAMNet: the files it writes, the agreement of the read-out with YAMNet, and the input it rejects."""
 
 import json
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def yamnet(data: Path) -> Path:
 def made(data: Path, yamnet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the embedder, a read-out of its labels as a sequence model, and a bundle of both."""
     folder = tmp_path_factory.mktemp("yamnet")
-    fit = ("--fit", data / "world", data / "esc10", "--fit-windows", FIT_WINDOWS)
+    fit = ("--fit", data / "world", data / "esc10", "--set", f"embedder.fit_windows={FIT_WINDOWS}")
     embedder = folder / "embedder" / EMBEDDER
     assert convert("export-embedder", yamnet, *fit, "-o", embedder) == 0
     assert convert("fuse", "--embedder", embedder, "-o", folder / "readout") == 0
@@ -56,7 +56,7 @@ def errors(made: Path) -> dict[str, Any]:
     return read_json(made / "embedder" / f"{EMBEDDER}.errors.json")
 
 
-def test_everything_that_belongs_to_it_is_beside_the_file(made: Path) -> None:
+def test_facts_errors_pca_and_read_out_are_beside_the_file(made: Path) -> None:
     names = {path.name for path in (made / "embedder").iterdir()}
     assert names == {EMBEDDER, f"{EMBEDDER}.errors.json", "embedder.json", "pca.npz", "readout.npz"}
     facts = read_json(made / "embedder" / "embedder.json")
@@ -68,7 +68,7 @@ def test_everything_that_belongs_to_it_is_beside_the_file(made: Path) -> None:
     assert all(label.mid for label in labels)
 
 
-def test_the_figures_say_how_near_it_is_to_yamnet(errors: dict[str, Any]) -> None:
+def test_the_read_out_agrees_with_yamnet(errors: dict[str, Any]) -> None:
     assert errors["largest_difference"] == 0.0
     assert errors["windows"] >= 100
     assert errors["clipped_share"] < 0.001
@@ -77,7 +77,7 @@ def test_the_figures_say_how_near_it_is_to_yamnet(errors: dict[str, Any]) -> Non
     assert errors["readout"]["mean_difference"] < 0.1
 
 
-def test_its_read_out_agrees_with_yamnet_on_recordings_that_it_was_not_fitted_to(made: Path, data: Path, yamnet: Path) -> None:
+def test_the_read_out_agrees_with_yamnet_on_recordings_that_it_is_not_fitted_to(made: Path, data: Path, yamnet: Path) -> None:
     embedder = made / "embedder" / EMBEDDER
     files = sorted((data / "check").glob("*/*.*"))[::40]
     windows = [samples[:15_600] for samples in map(read_16khz, files) if len(samples) >= 15_600]
@@ -90,7 +90,7 @@ def test_its_read_out_agrees_with_yamnet_on_recordings_that_it_was_not_fitted_to
     assert np.abs(found - compared.scores)[sure].mean() < 0.15
 
 
-def test_the_detector_s_codes_are_those_that_were_measured(made: Path, data: Path, yamnet: Path) -> None:
+def test_the_detector_gives_the_measured_codes(made: Path, data: Path, yamnet: Path) -> None:
     bundle = load_bundle(made / "bundle")
     assert bundle.manifest.log_offset == LOG_OFFSET
     samples = read_16khz(find_clips(data / "esc10", {1})[0].path)[:15_600]
@@ -98,7 +98,7 @@ def test_the_detector_s_codes_are_those_that_were_measured(made: Path, data: Pat
     assert np.array_equal(CodeEmbedder.of_bundle(bundle).codes(samples), quantise(embedding, bundle.pca))
 
 
-def test_verify_compares_a_bundle_with_yamnet_itself(made: Path, yamnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_compares_a_bundle_with_yamnet(made: Path, yamnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = ("--embedder-source", yamnet, "--sequence-source", made / "readout")
     assert convert("verify", made / "bundle", *sources, "--seconds", 6, "--json") == 0
     result = json.loads(capsys.readouterr().out)
@@ -110,9 +110,7 @@ def test_verify_compares_a_bundle_with_yamnet_itself(made: Path, yamnet: Path, c
     assert "give the bundle, or --embedder FILE, to compare with it" in capsys.readouterr().err
 
 
-def test_verify_sees_an_embedder_whose_weights_were_changed(
-    made: Path, yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_detects_changed_weights(made: Path, yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed = bytearray((made / "embedder" / EMBEDDER).read_bytes())
     kernel = changed.index(bytes(changed[2_000_000:2_000_100]))
     changed[kernel : kernel + 100] = bytes((value + 64) % 256 for value in changed[kernel : kernel + 100])
@@ -122,7 +120,7 @@ def test_verify_sees_an_embedder_whose_weights_were_changed(
     assert "embedder: DIFFERENT" in capsys.readouterr().out
 
 
-def test_the_card_says_where_the_body_is_from(made: Path) -> None:
+def test_the_model_card_names_the_body(made: Path) -> None:
     manifest = load_bundle(made / "bundle").manifest
     assert manifest.embedder is not None
     assert manifest.embedder.name == "yamnet-body"
@@ -134,7 +132,7 @@ def test_the_card_says_where_the_body_is_from(made: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ((), "give folders of some with --fit"),
+        ((), "; give folders of some with --fit"),
         (("--fit", "{few}"), "--fit has 9 different windows of sound, at least 2048 are needed; give more recordings"),
         (("--fit", "{none}"), "holds no recordings ("),
         (("--fit", "/nowhere"), "holds no recordings ("),
@@ -143,7 +141,7 @@ def test_the_card_says_where_the_body_is_from(made: Path) -> None:
         (("--fit", "{few}", "--clips", "{few}"), "--clips is not for YAMNet's body"),
     ],
 )
-def test_what_it_cannot_use_is_one_sentence(
+def test_unusable_options_are_one_sentence(
     yamnet: Path, tmp_path: Path, options: Sequence[str], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(10):
@@ -156,9 +154,7 @@ def test_what_it_cannot_use_is_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_recording_is_fitted_to_or_measured_on_once_whichever_folders_hold_it(
-    yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_recording_in_several_folders_is_used_once(yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(10):
         record(tmp_path / "all" / ("some" if number < 5 else "more") / f"{'x' * (number + 1)}.wav")
     for folders in (("all/some", "all"), ("all/some", "all/more"), ("all/some", "all/more", "all", "all/some")):
@@ -168,16 +164,14 @@ def test_a_recording_is_fitted_to_or_measured_on_once_whichever_folders_hold_it(
         assert "--fit has 8 different windows of sound" in capsys.readouterr().err
 
 
-def test_sound_that_is_always_the_same_is_no_sound_to_fit_to(
-    yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_silence_is_too_little_sound_for_the_fit(yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         record(tmp_path / "silence" / f"{number}.wav", seconds=30.0, level=0.0)
     assert convert("export-embedder", yamnet, "--fit", tmp_path / "silence", "-o", tmp_path / EMBEDDER) == 2
     assert "--fit has 1 different windows of sound" in capsys.readouterr().err
 
 
-def test_a_file_that_is_not_yamnet_and_a_folder_of_another_embedder_are_refused(
+def test_a_file_that_is_not_yamnet_and_a_folder_of_another_embedder_are_rejected(
     yamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.tflite"

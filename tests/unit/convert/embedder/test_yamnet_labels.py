@@ -1,11 +1,12 @@
-"""YAMNet's labels come from its own file, with AudioSet's identifiers."""
+"""YAMNet's labels are read from its own file and get AudioSet's identifiers."""
 
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from convert.embedder.yamnet_labels import LABELS, labelled, read_labels
+from convert.embedder.yamnet_labels import LABELS, MAX_LIST_BYTES, labelled, read_labels
 from edge_detector.detection.bundle import AudioSetLabel
 from edge_detector.errors import UsageError
 
@@ -41,12 +42,12 @@ def test_a_model_without_an_archive_has_its_list_beside_it(tmp_path: Path, data:
     assert read_labels(model) == ("Dog", "Bark")
 
 
-def test_the_list_in_the_file_goes_before_the_list_beside_it(tmp_path: Path) -> None:
+def test_the_list_in_the_file_takes_precedence_over_the_list_beside_it(tmp_path: Path) -> None:
     (tmp_path / LABELS).write_text("Cat\n", encoding="utf-8")
     assert read_labels(archive(tmp_path / "model.tflite", b"Dog\nBark\n")) == ("Dog", "Bark")
 
 
-def test_an_archive_without_the_list_is_passed_over(tmp_path: Path) -> None:
+def test_an_archive_without_the_list_is_ignored(tmp_path: Path) -> None:
     model = archive(tmp_path / "model.tflite", b"Dog\n", "something_else.txt")
     with pytest.raises(UsageError, match=r"holds no yamnet_label_list\.txt, and none is beside it; give"):
         read_labels(model)
@@ -63,12 +64,12 @@ def test_an_archive_without_the_list_is_passed_over(tmp_path: Path) -> None:
         (b"\xff\xfe", "is not UTF-8 text"),
     ],
 )
-def test_a_list_that_names_no_labels_is_refused(content: bytes, what: str, tmp_path: Path) -> None:
+def test_a_list_without_valid_labels_is_rejected(content: bytes, what: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{what}.*; give YAMNet's own list"):
         read_labels(archive(tmp_path / "model.tflite", content))
 
 
-def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_rejected(tmp_path: Path) -> None:
     model = archive(tmp_path / "model.tflite", bytes(range(48, 90)) * 100)
     content = bytearray(model.read_bytes())
     content[content.index(LABELS.encode()) + len(LABELS)] ^= 0xFF
@@ -77,7 +78,23 @@ def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
         read_labels(model)
 
 
-def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+def test_a_list_that_is_too_large_is_rejected_inside_and_beside_the_file(tmp_path: Path) -> None:
+    large = b"Dog\n" * (MAX_LIST_BYTES // 4 + 1)
+    with pytest.raises(UsageError, match=r"yamnet_label_list\.txt in .* is larger than 1 MB; give YAMNet's \.tflite file"):
+        read_labels(archive(tmp_path / "model.tflite", large))
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / LABELS).write_bytes(large)
+    with pytest.raises(UsageError, match=r"cannot be read \(it is larger than 1 MB\); give YAMNet's own list"):
+        read_labels(tmp_path / "beside" / "model.tflite")
+
+
+def test_a_pipe_in_place_of_the_list_is_rejected(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LABELS)
+    with pytest.raises(UsageError, match="it is not a regular file"):
+        read_labels(tmp_path / "model.tflite")
+
+
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.tflite does not exist; .* python -m convert fetch yamnet"):
         read_labels(tmp_path / "absent.tflite")
 
@@ -91,6 +108,6 @@ def test_all_of_yamnet_s_labels_have_audioset_s_identifiers(data: Path) -> None:
     assert labels[names.index("Crowing, cock-a-doodle-doo")] == AudioSetLabel("Crowing, cock-a-doodle-doo", "/m/07qn5dc")
 
 
-def test_a_label_that_is_none_of_audioset_s_is_refused() -> None:
-    with pytest.raises(UsageError, match="'Kettle' is none of AudioSet's classes; give"):
+def test_a_label_that_is_not_one_of_audioset_s_is_rejected() -> None:
+    with pytest.raises(UsageError, match="'Kettle' is not one of AudioSet's classes; give"):
         labelled(["Dog", "Kettle"])

@@ -1,4 +1,4 @@
-"""What is made of recordings from somebody's home before anything is learnt from them."""
+"""Preparation of recordings from a home for few-shot training."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from convert.audio.clips import NO_CLASS, Clip, LoadedClip
-from convert.few_shot.sounds import halved_background, made_sounds, parted, split_from_room
+from convert.few_shot.sounds import halve_background, split_from_room, split_into_parts, synthetic_negatives
 from edge_detector.demo.soundscape import VOICINGS
 from edge_detector.errors import UsageError
 from edge_detector.types import Float32
@@ -32,7 +32,7 @@ def seconds(samples: Float32) -> float:
     return len(samples) / RATE_HZ
 
 
-def test_the_room_around_a_sound_becomes_silence_and_sound_of_no_class() -> None:
+def test_the_room_around_a_sound_becomes_silence_and_a_negative() -> None:
     samples = np.concatenate([room(1.5), beep(1.0), room(2.5)])
     (sound,), (found_room,) = split_from_room([clip(samples)])
     assert np.array_equal(
@@ -74,34 +74,34 @@ def test_every_recording_is_in_one_part_and_takes_of_one_original_share_it() -> 
         for source in range(5)
         for take in range(2)
     ]
-    parts = parted(clips, 5)
+    parts = split_into_parts(clips, 5)
     assert sorted(str(each.clip.path) for part in parts for each in part) == sorted(str(each.clip.path) for each in clips)
     for part in parts:
         assert {each.clip.label for each in part} == {"a", "b"}
         assert len({(each.clip.label, each.clip.source) for each in part}) == 2
-    assert parted(clips, 5) == parts
+    assert split_into_parts(clips, 5) == parts
 
 
-def test_half_of_the_background_is_learnt_from_and_the_other_half_is_not(tmp_path: Path) -> None:
+def test_half_of_the_background_is_for_training_and_the_other_half_is_not(tmp_path: Path) -> None:
     ramp = np.linspace(0.0, 0.5, 60 * RATE_HZ).astype(np.float32)
     soundfile.write(tmp_path / "room.wav", ramp, RATE_HZ, subtype="FLOAT")
     (tmp_path / "night").mkdir()
     for number in range(4):
         soundfile.write(tmp_path / "night" / f"{number}.wav", np.full(5 * RATE_HZ, -0.1 * number, np.float32), RATE_HZ)
-    learnt, kept = halved_background([tmp_path])
-    assert sum(seconds(piece.samples) for piece in learnt) == sum(map(seconds, kept)) == 40.0
-    assert all(piece.class_index == NO_CLASS for piece in learnt)
-    assert max(seconds(piece.samples) for piece in learnt) == 10.0
-    heard = np.concatenate([piece.samples for piece in learnt])
-    assert not set(np.round(heard, 4)) & set(np.round(np.concatenate(kept), 4)) - {0.25}
+    training, kept = halve_background([tmp_path])
+    assert sum(seconds(piece.samples) for piece in training) == sum(map(seconds, kept)) == 40.0
+    assert all(piece.class_index == NO_CLASS for piece in training)
+    assert max(seconds(piece.samples) for piece in training) == 10.0
+    samples = np.concatenate([piece.samples for piece in training])
+    assert not set(np.round(samples, 4)) & set(np.round(np.concatenate(kept), 4)) - {0.25}
 
 
-def test_a_folder_without_background_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_recordings_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no recordings"):
-        halved_background([tmp_path])
+        halve_background([tmp_path])
 
 
-def test_sounds_by_formula_are_negatives_but_for_those_that_are_taught() -> None:
-    slugs = [made.clip.label for made in made_sounds(("rain", "my_own"))]
+def test_synthetic_sounds_are_negatives_except_those_of_new_classes() -> None:
+    slugs = [made.clip.label for made in synthetic_negatives(("rain", "my_own"))]
     assert set(slugs) == set(VOICINGS) - {"rain"}
-    assert all(made.class_index == NO_CLASS and np.abs(made.samples).max() > 0.001 for made in made_sounds(("rain",)))
+    assert all(made.class_index == NO_CLASS and np.abs(made.samples).max() > 0.001 for made in synthetic_negatives(("rain",)))

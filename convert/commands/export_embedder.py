@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clips", type=Path, help="labelled clips to measure VGGish on; required for the ranges of int8")
     parser.add_argument("--folds", type=folds, help="folds of the clips to use (all)")
-    add_recipe_arguments(parser, "embedder")
+    add_recipe_arguments(parser, "default")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".tflite file; its errors go to FILE.errors.json")
 
 

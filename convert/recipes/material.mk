@@ -71,4 +71,4 @@ EMBEDDER ?= $(WORK)/embedder/embedder.tflite
 FIT = $(BACKGROUND)/train/speech $(BACKGROUND)/train/music $(BACKGROUND)/train $(DATA)/world
 
 $(WORK)/embedder/embedder.tflite: $(BACKGROUND)/background.json
-	$(CONVERT) export-embedder $(TEACHER) --fit $(FIT) -o $@
+	$(CONVERT) export-embedder $(TEACHER) --fit $(FIT) --recipe $(RECIPE) -o $@

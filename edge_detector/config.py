@@ -110,7 +110,7 @@ def read_source(table: StrictTable) -> SourceConfig:
     hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
     hop_seconds = table.number("hop", 0.96)
     if hop_seconds not in hops:
-        raise table.fail("hop", f"must be one of {', '.join(f'{hop:g}' for hop in hops)} (seconds)")
+        raise table.key_error("hop", f"must be one of {', '.join(f'{hop:g}' for hop in hops)} (seconds)")
     table.text("context", "sliding", choices=("sliding",))
     kind = table.text("kind", "mic", choices=SOURCE_KINDS)
     source = SourceConfig(
@@ -123,10 +123,10 @@ def read_source(table: StrictTable) -> SourceConfig:
         device_file=_path(table, "device_file"),
     )
     if source.kind == "file" and source.device is None:
-        raise table.fail("device", "must be the path of an audio file where kind is file")
+        raise table.key_error("device", "must be the path of an audio file where kind is file")
     if source.kind != "url" and source.device_file is not None:
-        raise table.fail("device_file", 'is only for kind = "url"')
-    table.done()
+        raise table.key_error("device_file", 'is only for kind = "url"')
+    table.reject_unknown()
     return source
 
 
@@ -134,11 +134,13 @@ def _url(table: StrictTable) -> str | None:
     """Read the URL of a source; None if a file holds it. No error shows it, since it may hold a password."""
     url = table.optional_text("device")
     if table.has("device_file") != (url is None):
-        raise table.refuse("a source of kind url needs either device, the URL, or device_file, the name of a file that holds it")
+        raise table.table_error(
+            "a source of kind url needs either device, the URL, or device_file, the name of a file that holds it"
+        )
     if url is not None:
         problem = problem_of_url(url)
         if problem is not None:
-            raise table.refuse(problem)
+            raise table.table_error(problem)
     return url
 
 
@@ -163,9 +165,9 @@ def _rate(table: StrictTable, default: ProbabilityRate) -> ProbabilityRate:
 def _topic(table: StrictTable, key: str, default: str) -> str:
     topic = table.text(key, default)
     if any(character in topic for character in "+#") or topic.startswith(("/", "$")) or topic.endswith("/"):
-        raise table.fail(key, "must have neither + nor #, not begin with / or $, nor end with /")
+        raise table.key_error(key, "must have neither + nor #, not begin with / or $, nor end with /")
     if not topic.isprintable() or len(topic) > MAX_TOPIC_CHARACTERS:
-        raise table.fail(key, f"must be printable, and of {MAX_TOPIC_CHARACTERS} characters at most")
+        raise table.key_error(key, f"must be printable, and of {MAX_TOPIC_CHARACTERS} characters at most")
     return topic
 
 
@@ -173,10 +175,12 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
     """Read the table [mqtt]. Raises UsageError."""
     default = MqttConfig()
     if table.has("password"):
-        raise table.refuse('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
+        raise table.table_error('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
     host = table.text("host", default.host)
     if "/" in host or not host.isprintable() or " " in host:
-        raise table.fail("host", "must be a name or an address, such as broker.local; port and tls are settings of their own")
+        raise table.key_error(
+            "host", "must be a name or an address, such as broker.local; port and tls are settings of their own"
+        )
     tls = table.flag("tls", default=False)
     mqtt = MqttConfig(
         host=host,
@@ -194,7 +198,7 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
         commands=table.flag("commands", default=False),
     )
     _reject_unused_security(mqtt, table)
-    table.done()
+    table.reject_unknown()
     return mqtt
 
 
@@ -203,11 +207,11 @@ def _reject_unused_security(mqtt: MqttConfig, table: StrictTable) -> None:
     if not mqtt.tls:
         for key in ("ca_file", "cert_file", "key_file"):
             if table.has(key):
-                raise table.fail(key, "is only used with tls = true")
+                raise table.key_error(key, "is only used with tls = true")
     if mqtt.cert_file is None and mqtt.key_file is not None:
-        raise table.fail("key_file", "needs cert_file, the certificate that belongs to the key")
+        raise table.key_error("key_file", "needs cert_file, the certificate that belongs to the key")
     if mqtt.password_file is not None and mqtt.username is None:
-        raise table.fail("password_file", "needs username, whose password it is")
+        raise table.key_error("password_file", "needs username, whose password it is")
 
 
 def read_outbox(table: StrictTable) -> OutboxConfig:
@@ -218,7 +222,7 @@ def read_outbox(table: StrictTable) -> OutboxConfig:
         max_messages=table.integer("max_messages", default.max_messages, low=1, high=10_000_000),
         max_age_seconds=table.number("max_age_seconds", default.max_age_seconds, low=1.0, high=10 * 365 * 86_400.0),
     )
-    table.done()
+    table.reject_unknown()
     return outbox
 
 
@@ -228,7 +232,7 @@ def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
     home_assistant = HomeAssistantConfig(
         enabled=table.flag("enabled", default=default.enabled), prefix=_topic(table, "prefix", default.prefix)
     )
-    table.done()
+    table.reject_unknown()
     return home_assistant
 
 
@@ -298,7 +302,7 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
         strictness=_strictness(detection),
     )
     for part in (node, bundle, detection, table):
-        part.done()
+        part.reject_unknown()
     names = [source.name for source in config.sources]
     if len(set(names)) != len(names):
         raise UsageError(f"{where}: two sources have the same name; each of {', '.join(names)} must differ")
@@ -347,15 +351,17 @@ def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict
             continue
         table = StrictTable(values, f"{where} [class.{shown(slug)}]", UsageError)
         if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
-            raise table.refuse(
+            raise table.table_error(
                 f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
             )
         labels = table.texts("audioset")
         if not labels:
-            raise table.refuse('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
+            raise table.table_error(
+                'a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]'
+            )
         label = table.optional_text("label")
         if label is not None and not is_plain(label):
-            raise table.fail("label", "must be printable")
+            raise table.key_error("label", "must be printable")
         found[slug] = ClassDefinition(labels, label)
         values.pop("audioset")
         values.pop("label", None)

@@ -54,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
             signal: SignalQuality = "ok"
             for item in _items(processor, options.seconds):
                 view.show(item)
-                if processor.signal not in (signal, "ok"):
-                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal]}\n")
-                signal = processor.signal
+                if processor.signal_quality not in (signal, "ok"):
+                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal_quality]}\n")
+                signal = processor.signal_quality
         finally:
             if dump is not None:
                 dump.close()
@@ -97,7 +97,7 @@ class JsonLines:
         """Print what `item` amounts to."""
         self.windows += isinstance(item, Scores)
         if self._processor.anchor is not None:
-            healthy = self._reporter.condition("healthy", self._processor.signal)
+            healthy = self._reporter.set_health("healthy", self._processor.signal_quality)
             for message in (*healthy, *self._reporter.report(item, self._processor.anchor)):
                 _print_json(message)
 

@@ -54,8 +54,8 @@ def run(config_path: Path | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     state = open_state(state_folder(), config.outbox)
-    if state.lack is not None:
-        LOG.warning("%s", state.lack)
+    if state.persistence_trouble is not None:
+        LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
     service = Service(config, networks, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))

@@ -94,7 +94,7 @@ class Decider:
                 yield _end(index, state, end_reason)
             state.pending, state.rose_sample = False, None
 
-    def use(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
+    def use_rules(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
         """Apply new rules for the same classes in the same order. Returns the ends of events of disabled classes.
 
         Other open events stay open. Stretches at or above the old `off` restart with the next scores. A pending event is

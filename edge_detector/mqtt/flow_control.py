@@ -36,9 +36,9 @@ class FlowControl:
     def __init__(self, clock: Callable[[], float], received: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
         self._received = received
-        self.begin(0)
+        self.reset(0)
 
-    def begin(self, most: int) -> None:
+    def reset(self, most: int) -> None:
         """A new connection, of which the broker allows `most` QoS 1 messages on their way."""
         self.most = most
         self.window = min(most, FIRST_WINDOW)

@@ -41,7 +41,7 @@ class HangUpTracker:
         self.any_acknowledged = False
         self._strikes: dict[str, int] = {}
 
-    def begin(self) -> None:
+    def reset(self) -> None:
         """A new connection."""
         self.any_acknowledged = False
 
@@ -49,11 +49,11 @@ class HangUpTracker:
         """Whether a connection may have been cut for a message of so many bytes."""
         return self.careful and (key in self._strikes or size > self.proven)
 
-    def struck(self, key: str) -> bool:
+    def is_suspect(self, key: str) -> bool:
         """Whether a connection was cut while this message was alone on its way."""
         return self._strikes.get(key, 0) > 0
 
-    def took(self, key: str, size: int) -> None:
+    def acknowledged(self, key: str, size: int) -> None:
         """The broker has answered for a message."""
         self.any_acknowledged = True
         self.proven = max(self.proven, size)
@@ -64,7 +64,7 @@ class HangUpTracker:
         self._strikes.pop(key, None)
 
     @property
-    def any_left(self) -> bool:
+    def has_suspects(self) -> bool:
         """Whether anything is suspected by name."""
         return bool(self._strikes)
 

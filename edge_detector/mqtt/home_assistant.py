@@ -69,7 +69,7 @@ class Device:
     commands: bool = True
 
 
-def emptied(device: Device, *, announced: Iterable[str | None] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+def removed_sources(device: Device, *, announced: Iterable[str | None] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
     """Messages that remove earlier announcements of sources that the device no longer has; to be published before `discovery`.
 
     `announced` names the sources that were announced; None stands for the one message in which earlier versions announced all
@@ -116,7 +116,7 @@ def _config(device: Device, source: str, components: Mapping[str, Entity], prefi
 
 
 def removal(node: str, announced: Iterable[str | None], *, prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """Messages that remove the node from Home Assistant; `announced` as in `emptied`."""
+    """Messages that remove the node from Home Assistant; `announced` as in `removed_sources`."""
     return [_forgotten(node, prefix, source) for source in announced]
 
 

@@ -175,12 +175,12 @@ class MemoryStore:
         """As MessageStore."""
         return list(self._dead)
 
-    def hand_over(self, born_seconds: float) -> Change:
+    def export_change(self, born_seconds: float) -> Change:
         """Everything that another store needs to take this one's place, as if born now. Nothing changes here."""
         rows = [replace(row, born_seconds=born_seconds) for row in self._rows.values()]
         return Change(add=rows, keep_open=[row for row in self._open.values() if row.key not in self._rows])
 
-    def handed_over(self, change: Change) -> None:
+    def discard_exported(self, change: Change) -> None:
         """Discard what another store has taken over; what has come since stays."""
         for row in (*change.add, *change.keep_open):
             self._rows.pop(row.key, None)

@@ -23,9 +23,9 @@ HANG_SECONDS = 7.0
 OPEN_SECONDS = 20.0
 """A start waits no longer than this for the disk."""
 CLOSE_SECONDS = 1.0
-MEND_EVERY_SECONDS = 10.0
+RETRY_DISK_SECONDS = 10.0
 AGE_EVERY_SECONDS = 60.0
-PROVE_EVERY_SECONDS = 600.0
+TEST_WRITE_SECONDS = 600.0
 """How often the disk is written to although nothing happens: seldom enough for a flash card, and no year passes unnoticed."""
 _HANGS = "the disk does not answer; check its cable, its power and its health"
 
@@ -91,21 +91,21 @@ class Outbox:
         self._rows: list[StoredMessage] = []  # the oldest on disk
         self._on_disk = 0
         self._in_flight: set[str] = set()
-        self._owed: set[str] = set()  # settled, but the disk has not been told
-        self._doubtful: set[str] = set()  # settled while the disk was about to get them
-        self._buried: dict[str, str] = {}  # refused, but the disk has not been told
+        self._unrecorded: set[str] = set()  # settled, but the disk has not been told
+        self._settled_in_turn: set[str] = set()  # settled while the disk was about to get them
+        self._unrecorded_refusals: dict[str, str] = {}  # refused, but the disk has not been told
         self._ended: set[str] = set()  # events whose end the disk has not been told
         self._age_offset_seconds = -clock()
-        self._next_mend_seconds = self._forget_by_seconds = clock()
+        self._next_retry_seconds = self._forget_by_seconds = clock()
         self._next_aging_seconds = clock() + AGE_EVERY_SECONDS
-        self._next_proof_seconds = clock() + PROVE_EVERY_SECONDS
+        self._next_test_write_seconds = clock() + TEST_WRITE_SECONDS
         self.trouble: str | None = None
         self.damage: str | None = None
         self.depth = 0
         self.dropped_messages = 0
         self.refused_messages = 0
         self.wake: Callable[[], None] = lambda: None
-        self._go_on()
+        self._advance()
         self._wait(OPEN_SECONDS)
 
     def open_events(self) -> list[Message]:
@@ -118,7 +118,7 @@ class Outbox:
         event = started(start.message_id or "")
         if event is not None and self._disk is not None:
             self._ended.add(event)
-            self._go_on()
+            self._advance()
 
     def dead_letters(self) -> list[tuple[Message, str]]:
         """The newest messages that the broker refused, with its reasons. They are not tried again."""
@@ -129,14 +129,14 @@ class Outbox:
         """Keep new events, which can be taken once they are on disk, and take out delivered and refused ones, by message id."""
         self._add([StoredMessage(message.message_id or "", message, self._age_seconds) for message in added])
         self._apply_answers(delivered, refused or {})
-        self._go_on()
+        self._advance()
         if self._memory.count() > self._max_memory:
             self._trim_memory()
 
-    def take(self, limit: int = IN_FLIGHT) -> list[Message]:
+    def dequeue(self, limit: int = IN_FLIGHT) -> list[Message]:
         """The oldest events that are not on their way, as many as may be; from now on they are on their way."""
-        self._go_on()
-        unanswered = len(self._in_flight) + len(self._owed) + len(self._doubtful)
+        self._advance()
+        unanswered = len(self._in_flight) + len(self._unrecorded) + len(self._settled_in_turn)
         # While the disk fails a crash may send more again: as many as MEMORY_MESSAGES.
         room = min(limit, IN_FLIGHT - (len(self._in_flight) if self.trouble is not None else unanswered))
         taken = [row for row, _ in zip(self._free(), range(room), strict=False)]
@@ -157,12 +157,12 @@ class Outbox:
         if self._clock() >= self._next_aging_seconds and (self._disk is None or self.trouble is not None):
             self._next_aging_seconds = self._clock() + AGE_EVERY_SECONDS
             self._trim_memory()
-        self._go_on()
+        self._advance()
 
     def close(self) -> None:
         """Let go of the disk, once it has all that it will take. What is on it is sent by whoever opens it next."""
         self._wait(0.0 if self._hangs else CLOSE_SECONDS)
-        self._next_mend_seconds = self._forget_by_seconds = self._clock()
+        self._next_retry_seconds = self._forget_by_seconds = self._clock()
         for _ in range(3):  # to open it, to write, and to hear of it
             self._wait(0.0 if self._hangs else CLOSE_SECONDS)
         if self._disk is not None and self._turn is None:
@@ -177,88 +177,88 @@ class Outbox:
         for row in rows:
             event = ended(row.key)
             # The start of such an event may be open on disk, where it would look interrupted for ever.
-            if event and self._disk is not None and (not self._memory.is_open(event) or self._is_handed(f"{event}/start")):
+            if event and self._disk is not None and (not self._memory.is_open(event) or self._is_in_turn(f"{event}/start")):
                 self._ended.add(event)
         self._memory.apply(Change(add=rows, age_seconds=self._age_seconds))
 
     def _apply_answers(self, delivered: Collection[str], refused: Mapping[str, str]) -> None:
-        if not self._owed:
+        if not self._unrecorded:
             self._forget_by_seconds = self._clock() + FORGET_SECONDS
         for key in (*delivered, *refused):
             self._in_flight.discard(key)
             if self._memory.holds(key):
-                if self._is_handed(key):
-                    self._doubtful.add(key)
+                if self._is_in_turn(key):
+                    self._settled_in_turn.add(key)
             elif self._disk is not None and key in refused:
-                self._buried[key] = refused[key]
+                self._unrecorded_refusals[key] = refused[key]
             elif self._disk is not None:
-                self._owed.add(key)
+                self._unrecorded.add(key)
         self._memory.apply(Change(remove=delivered, to_dead_letters=refused, age_seconds=self._age_seconds))
         self.refused_messages += len(refused)
 
-    def _is_handed(self, key: str) -> bool:
+    def _is_in_turn(self, key: str) -> bool:
         return self._turn is not None and key in self._turn.keys
 
     def _free(self) -> Iterator[StoredMessage]:
         """What may be taken, in order."""
         # Deliveries that the disk cannot be told of are bounded: a crash would send as many again.
-        if len(self._owed) < MEMORY_MESSAGES:
+        if len(self._unrecorded) < MEMORY_MESSAGES:
             yield from self._free_on_disk()
         if self._disk is None or self.trouble is not None:
             yield from (row for row in self._memory.oldest(IN_FLIGHT + len(self._in_flight)) if row.key not in self._in_flight)
 
     def _free_on_disk(self) -> Iterator[StoredMessage]:
-        gone = self._in_flight, self._owed, self._doubtful, self._buried
+        gone = self._in_flight, self._unrecorded, self._settled_in_turn, self._unrecorded_refusals
         return (row for row in self._rows if not any(row.key in keys for keys in gone))
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         """Hear what the disk has done, and give it its next turn."""
         self._collect()
         for _ in range(3):  # a disk without a thread does it at once: is opened, written and read
             turn = self._next_turn() if self._disk is not None and self._turn is None else None
             if turn is None:
                 break
-            self._hand_over(turn)
+            self._start_turn(turn)
             self._collect()
-        on_disk = self._on_disk - len(self._owed) - len(self._buried)
+        on_disk = self._on_disk - len(self._unrecorded) - len(self._unrecorded_refusals)
         self.depth = max(0, on_disk) + self._memory.count()
 
     def _next_turn(self) -> Turn | None:
         now = self._clock()
-        may_try = now >= self._next_mend_seconds
+        may_try = now >= self._next_retry_seconds
         if not self._is_open:  # its age is to be known before anything is dated by it
             return Turn(None, None, self._limit) if may_try else None
-        if may_try if self.trouble is not None else self._has_news(now):
-            self._next_proof_seconds = now + PROVE_EVERY_SECONDS
+        if may_try if self.trouble is not None else self._has_changes(now):
+            self._next_test_write_seconds = now + TEST_WRITE_SECONDS
             return Turn(self._change(), self._trim(now), self._limit)
         if self.trouble is None and now >= self._next_aging_seconds:
             return Turn(None, self._trim(now), self._limit)
         return Turn(None, None, self._limit) if self._wants_rows else None
 
-    def _has_news(self, now: float) -> bool:
+    def _has_changes(self, now: float) -> bool:
         """Whether the disk is to be written to."""
-        if not self._memory.is_empty() or self._buried or self._ended or now >= self._next_proof_seconds:
+        if not self._memory.is_empty() or self._unrecorded_refusals or self._ended or now >= self._next_test_write_seconds:
             return True
         backlog = self._on_disk > len(self._rows) or next(self._free_on_disk(), None) is not None
-        return bool(self._owed) and (backlog or len(self._owed) >= FORGET_MESSAGES or now >= self._forget_by_seconds)
+        return bool(self._unrecorded) and (backlog or len(self._unrecorded) >= FORGET_MESSAGES or now >= self._forget_by_seconds)
 
     @property
     def _wants_rows(self) -> bool:
         """Whether more lie on disk than have been read, and all that have been are on their way or gone."""
-        unread = self._on_disk > len(self._rows) and len(self._owed) < MEMORY_MESSAGES
+        unread = self._on_disk > len(self._rows) and len(self._unrecorded) < MEMORY_MESSAGES
         return unread and next(self._free_on_disk(), None) is None
 
     @property
     def _limit(self) -> int:
-        return 2 * IN_FLIGHT + len(self._in_flight) + len(self._owed) + len(self._buried)
+        return 2 * IN_FLIGHT + len(self._in_flight) + len(self._unrecorded) + len(self._unrecorded_refusals)
 
     def _change(self) -> Change:
         age_seconds = self._age_seconds
         return dataclasses.replace(
-            self._memory.hand_over(age_seconds),
+            self._memory.export_change(age_seconds),
             close=frozenset(self._ended),
-            remove=frozenset(self._owed),
-            to_dead_letters=dict(self._buried),
+            remove=frozenset(self._unrecorded),
+            to_dead_letters=dict(self._unrecorded_refusals),
             age_seconds=age_seconds,
         )
 
@@ -272,9 +272,9 @@ class Outbox:
     def _trim_memory(self) -> None:
         keep = self._in_flight if self._turn is None else self._in_flight | self._turn.keys
         self.dropped_messages += self._memory.trim(self._max_memory, self._age_seconds - self._max_age_seconds, keep)
-        self._go_on()
+        self._advance()
 
-    def _hand_over(self, turn: Turn) -> None:
+    def _start_turn(self, turn: Turn) -> None:
         disk, change = self._disk, turn.change
         if disk is None:
             return
@@ -287,14 +287,14 @@ class Outbox:
             return
         if turn.answer.done():
             self._turn = None
-            self._learn(turn, turn.answer.result())
+            self._apply_report(turn, turn.answer.result())
         elif self._clock() - turn.since_seconds >= HANG_SECONDS:
-            self._note_hang()
+            self._report_hang()
 
-    def _learn(self, turn: _Outstanding, report: Report) -> None:
+    def _apply_report(self, turn: _Outstanding, report: Report) -> None:
         if self._hangs:
             self._hangs = False
-            self._next_mend_seconds = self._clock()
+            self._next_retry_seconds = self._clock()
         self.dropped_messages += report.dropped + report.lost
         self.damage = report.damage or self.damage
         self._rows = report.rows
@@ -303,7 +303,7 @@ class Outbox:
             self._next_aging_seconds = self._clock()
         if report.error is not None:
             self._is_open = not report.error.reopen
-            self._doubtful.clear()
+            self._settled_in_turn.clear()
             self._fail(str(report.error))
             return
         if not self._is_open:
@@ -311,31 +311,31 @@ class Outbox:
             # The disk has seen more than this process, whose rows are then young.
             self._age_offset_seconds = max(self._age_offset_seconds, report.age_seconds - self._clock())
         if turn.change is not None:
-            self._learn_that_it_is_written(turn.change)
+            self._apply_written(turn.change)
 
-    def _learn_that_it_is_written(self, change: Change) -> None:
+    def _apply_written(self, change: Change) -> None:
         self.trouble = None
-        self._memory.handed_over(change)
-        self._owed.difference_update(change.remove)
-        self._owed |= self._doubtful
-        self._doubtful.clear()
+        self._memory.discard_exported(change)
+        self._unrecorded.difference_update(change.remove)
+        self._unrecorded |= self._settled_in_turn
+        self._settled_in_turn.clear()
         self._ended.difference_update(change.close)
         for key in change.to_dead_letters:
-            self._buried.pop(key, None)
+            self._unrecorded_refusals.pop(key, None)
 
     def _fail(self, reason: str) -> None:
         self.trouble = f"events wait in memory and would not survive a restart: {reason}"
-        self._next_mend_seconds = self._clock() + MEND_EVERY_SECONDS
+        self._next_retry_seconds = self._clock() + RETRY_DISK_SECONDS
 
-    def _note_hang(self) -> None:
+    def _report_hang(self) -> None:
         self._hangs = True
         self._fail(_HANGS)
 
     def _wait(self, seconds: float) -> None:
         """Give the disk so long to do its turn."""
         if self._turn is not None and not self._answer(self._turn.answer, seconds):
-            self._note_hang()
-        self._go_on()
+            self._report_hang()
+        self._advance()
 
     def _answer(self, pending: Pending[object], seconds: float) -> bool:
         try:

@@ -36,22 +36,22 @@ LOG = logging.getLogger(__name__)
 
 PENDING_EVENTS = 1_000
 """Events kept while the broker is away by a publisher without an outbox of its own."""
-TEND_SECONDS = 5.0
+MAINTENANCE_SECONDS = 5.0
 DISK_SECONDS = 1.0
 """How often the outbox is looked after while it waits for its disk, which may hang."""
 STOP_SECONDS = 0.5
 UNACKNOWLEDGED_SECONDS = 15.0
-MOST_RETRIES, RETRY_SECONDS = 5, 10.0
+MAX_RETRIES, RETRY_SECONDS = 5, 10.0
 """An event that is refused for a reason that may pass is sent again, after 10, 20, … seconds."""
-CUT_SECONDS = 60.0
+NO_ACKNOWLEDGEMENT_SECONDS = 60.0
 """A broker that has acknowledged nothing for so long is connected to anew."""
 MANY_LOSSES, LOSSES_SECONDS = 5, 300.0
 """So many lost connections within so many seconds are a trouble."""
-SHED_SECONDS = 60.0
-QUIET_SECONDS = 5.0
+QOS0_DROPPED_SECONDS = 60.0
+SUSPICION_SECONDS = 5.0
 """After so long on a connection nothing is suspected any more that nobody wants to publish."""
-CORRECT_SECONDS = 10.0
-GREET_SECONDS = 3.0
+CORRECTION_SECONDS = 10.0
+GREETING_SECONDS = 3.0
 """Where the other states take longer than this, the greeting waits for them no more."""
 
 
@@ -108,7 +108,7 @@ class Publisher:
         self.outbox.wake = lambda: self._inbox.put(Stored())
         self._greeting_topic = greeting.topic
         self._retained: dict[str, Message] = {greeting.topic: greeting}
-        self._decided: list[Message] = []
+        self._new_events: list[Message] = []
         self._delivered: list[str] = []
         self._refused: dict[str, str] = {}
         self._due: dict[str, Message] = {}
@@ -118,20 +118,20 @@ class Publisher:
         self._flow_control = FlowControl(time.monotonic, lambda: self._received_messages)
         self._hang_ups = HangUpTracker()
         self._longest_packet: int | None = None
-        self._aside: list[Message] = []
-        self._loose: dict[str, int] = {}
+        self._suspended: list[Message] = []
+        self._unconfirmed_qos0: dict[str, int] = {}
         self._given_up: dict[str, bytes] = {}
         self._overwritten: dict[str, None] = {}
         self._replaced: dict[str, tuple[bytes, float]] = {}
         self._corrected: dict[str, float] = {}
         self._losses: deque[float] = deque(maxlen=MANY_LOSSES)
-        self._shed_at_seconds: float | None = None
+        self._qos0_dropped_at_seconds: float | None = None
         self._online_at_seconds = 0.0
         self._heartbeat = Heartbeat("publisher")
         self.troubles: tuple[str, ...] = ()
-        self._troubles = TroubleLog()
+        self._trouble_log = TroubleLog()
         self._closing: Close | None = None
-        self._said_farewell = False
+        self._farewell_sent = False
         self._delivered_all = False
         self._worker = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._connection = Connection(broker, last_will, self._inbox.put, self._on_message_received, explain)
@@ -154,7 +154,7 @@ class Publisher:
     @property
     def refused_topics(self) -> Mapping[str, str]:
         """What the broker would not take, or not send us, the last time it was asked, with its reasons."""
-        return self._troubles.refused_topics
+        return self._trouble_log.refused_topics
 
     @property
     def backlog(self) -> int:
@@ -232,39 +232,39 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - it is said, `alive` is False from now on, and the process is to be ended
             LOG.critical("the publisher has failed (%s: %s)", type(error).__name__, error)
         else:
-            self._delivered_all = self._said_farewell and self._quiet and not self.outbox.depth
+            self._delivered_all = self._farewell_sent and self._is_idle and not self.outbox.depth
         self._heartbeat.end()
 
     def _turn(self) -> None:
         self._heartbeat.beat("wait for messages")
-        for item in self._inbox.receive(self._patience_seconds):
+        for item in self._inbox.receive(self._wait_seconds):
             self._handle(item)
         self._heartbeat.beat("exchange with the broker")
         self._commit()
-        self._correct()
-        self._say_farewell_in_time()
+        self._correct_overwritten()
+        self._send_farewell_in_time()
         self._send_pending()
         self.outbox.run_maintenance()
-        self._troubles.say(self.outbox.trouble, self.dropped_messages, self.dropped_events)
+        self._trouble_log.log_changes(self.outbox.trouble, self.dropped_messages, self.dropped_events)
         self._poll_troubles()
 
     @property
-    def _quiet(self) -> bool:
-        return self._online.is_set() and not self._due and not self._in_flight and not self._aside and self._inbox.is_empty
+    def _is_idle(self) -> bool:
+        return self._online.is_set() and not self._due and not self._in_flight and not self._suspended and self._inbox.is_empty
 
     @property
     def _finished(self) -> bool:
         if self._closing is None:
             return False
-        return (self._said_farewell and self._quiet) or time.monotonic() >= self._closing.deadline_seconds
+        return (self._farewell_sent and self._is_idle) or time.monotonic() >= self._closing.deadline_seconds
 
     @property
-    def _patience_seconds(self) -> float:
-        tend_seconds = DISK_SECONDS if self.outbox.is_waiting else TEND_SECONDS
+    def _wait_seconds(self) -> float:
+        maintenance_seconds = DISK_SECONDS if self.outbox.is_waiting else MAINTENANCE_SECONDS
         if self._closing is None:
-            return tend_seconds
-        due_seconds = self._closing.deadline_seconds if self._said_farewell else self._closing.farewell_by_seconds
-        return min(tend_seconds, due_seconds - time.monotonic())
+            return maintenance_seconds
+        due_seconds = self._closing.deadline_seconds if self._farewell_sent else self._closing.farewell_by_seconds
+        return min(maintenance_seconds, due_seconds - time.monotonic())
 
     def _handle(self, item: Item) -> None:
         match item:  # after `Stored`, too, the outbox is asked each turn
@@ -274,12 +274,12 @@ class Publisher:
                 self._on_acknowledged_message(item)
             case Answered():
                 self._flow_control.answered()
-                self._loose.clear()
+                self._unconfirmed_qos0.clear()
             case Overwritten(topic):
                 self._overwritten.setdefault(topic, None)
             case SubscriptionRefused(topic_filter, refusal):
                 if topic_filter not in self._own_filters:
-                    self._troubles.refuse(topic_filter, refusal, "the broker will not send us")
+                    self._trouble_log.refuse(topic_filter, refusal, "the broker will not send us")
             case Connected():
                 self._on_connected(item)
             case Disconnected():
@@ -289,7 +289,7 @@ class Publisher:
 
     def _accept(self, message: Message) -> None:
         if is_event(message):
-            self._decided.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
+            self._new_events.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
         elif message.retained:
             if message.topic in self._retained:
                 self._replaced[message.topic] = self._retained[message.topic].payload, time.monotonic()
@@ -306,21 +306,21 @@ class Publisher:
             self._send(message)
         else:
             self._stale += 1
-            self._shed_at_seconds = time.monotonic()
+            self._qos0_dropped_at_seconds = time.monotonic()
 
     def _commit(self) -> None:
-        if self._decided or self._delivered or self._refused:
-            self.outbox.commit(self._decided, self._delivered, self._refused)
-            self._decided, self._delivered, self._refused = [], [], {}
+        if self._new_events or self._delivered or self._refused:
+            self.outbox.commit(self._new_events, self._delivered, self._refused)
+            self._new_events, self._delivered, self._refused = [], [], {}
 
     def _on_connected(self, connected: Connected) -> None:
-        self._flow_control.begin(connected.window)
-        self._hang_ups.begin()
+        self._flow_control.reset(connected.window)
+        self._hang_ups.reset()
         self._longest_packet = connected.longest_packet
         self._online.set()
         self._online_at_seconds = time.monotonic()
         self._connects += 1
-        self._troubles.start_anew(self._retained)
+        self._trouble_log.reset(self._retained)
         self._due = dict(self._retained)
         self._due[self._greeting_topic] = self._due.pop(self._greeting_topic)
         self._connection.subscribe(self._own_filters, qos=0, retained=True)
@@ -331,18 +331,18 @@ class Publisher:
         self._online.clear()
         self._commit()  # what was acknowledged before
         if was_online:
-            self._blame()
+            self._suspect_unanswered()
         self._losses.append(time.monotonic())
         self._in_flight.clear()
-        self._loose.clear()
-        self._aside.clear()
-        self._flow_control.begin(0)
+        self._unconfirmed_qos0.clear()
+        self._suspended.clear()
+        self._flow_control.reset(0)
         self.outbox.release()
 
-    def _blame(self) -> None:
+    def _suspect_unanswered(self) -> None:
         unanswered = {_key(message): packet_bytes(message) for message in self._in_flight.values()}
         by_key = {_key(message): message for message in self._in_flight.values()}
-        unanswered.update({topic: size for topic, size in self._loose.items() if size > self._hang_ups.proven})
+        unanswered.update({topic: size for topic, size in self._unconfirmed_qos0.items() if size > self._hang_ups.proven})
         events = [key for key, message in by_key.items() if message.message_id is not None]
         verdict = self._hang_ups.cut(unanswered, events)
         self._connection.patient = self._hang_ups.careful
@@ -366,8 +366,8 @@ class Publisher:
             # Three events for each state: neither keeps the other waiting for ever.
             self._turns += 1
             for_states = max(room // 4, int(self._turns % 4 == 0)) if self._due else 0
-            if not self._said_farewell and room > for_states and time.monotonic() >= self._events_resume_at_seconds:
-                for message in self.outbox.take(room - for_states):
+            if not self._farewell_sent and room > for_states and time.monotonic() >= self._events_resume_at_seconds:
+                for message in self.outbox.dequeue(room - for_states):
                     self._send(message)
                     room -= 1
         self._send_states(room)
@@ -376,8 +376,8 @@ class Publisher:
 
     def _send_status_in_time(self) -> None:
         """Neither greeting nor farewell waits for long behind the rest, nor for the window, only for the broker's own bound."""
-        late = self._said_farewell or time.monotonic() - self._online_at_seconds >= GREET_SECONDS
-        bound = 1 if self._hang_ups.careful and not self._said_farewell else self._flow_control.most
+        late = self._farewell_sent or time.monotonic() - self._online_at_seconds >= GREETING_SECONDS
+        bound = 1 if self._hang_ups.careful and not self._farewell_sent else self._flow_control.most
         if late and self._greeting_topic in self._due and len(self._in_flight) < bound:
             self._send(self._due.pop(self._greeting_topic))
 
@@ -396,14 +396,14 @@ class Publisher:
     def _send_one_at_a_time(self) -> None:
         """One message at a time, so that it is known which one the broker hangs up at."""
         while not self._in_flight:
-            if not self._hang_ups.any_left and not any(map(self._suspects, self._due.values())):
+            if not self._hang_ups.has_suspects and not any(map(self._suspects, self._due.values())):
                 self._hang_ups.clear()
                 self._connection.patient = False
                 self._send_pending()
                 return
             message = self._next_alone()
             if message is None:
-                if time.monotonic() - self._online_at_seconds > QUIET_SECONDS:
+                if time.monotonic() - self._online_at_seconds > SUSPICION_SECONDS:
                     self._hang_ups.clear()
                     self._connection.patient = False
                 return
@@ -412,8 +412,8 @@ class Publisher:
 
     def _next_alone(self) -> Message | None:
         """Something small to see that the broker takes anything; events; states, small ones first; what was cut, at the end."""
-        struck = [message for message in self._due.values() if self._hang_ups.struck(_key(message))]
-        others = [message for message in self._due.values() if message not in struck and message.topic != self._greeting_topic]
+        cut_alone = [message for message in self._due.values() if self._hang_ups.is_suspect(_key(message))]
+        others = [message for message in self._due.values() if message not in cut_alone and message.topic != self._greeting_topic]
         smallest = min(others, key=packet_bytes, default=None)
         if self._hang_ups.any_acknowledged or smallest is None:
             event = self._next_event()
@@ -422,18 +422,18 @@ class Publisher:
         if smallest is None:
             smallest = self._due.get(self._greeting_topic)
         if smallest is None:
-            smallest = min([*self._aside, *struck], key=packet_bytes, default=None)
-        if smallest is not None and smallest in self._aside:
-            self._aside.remove(smallest)
+            smallest = min([*self._suspended, *cut_alone], key=packet_bytes, default=None)
+        if smallest is not None and smallest in self._suspended:
+            self._suspended.remove(smallest)
         elif smallest is not None:
             del self._due[smallest.topic]
         return smallest
 
     def _next_event(self) -> Message | None:
-        while not self._said_farewell and (taken := self.outbox.take(1)):
-            if not self._hang_ups.struck(_key(taken[0])):
+        while not self._farewell_sent and (taken := self.outbox.dequeue(1)):
+            if not self._hang_ups.is_suspect(_key(taken[0])):
                 return taken[0]
-            self._aside.append(taken[0])
+            self._suspended.append(taken[0])
         return None
 
     def _suspects(self, message: Message) -> bool:
@@ -456,7 +456,7 @@ class Publisher:
         elif message.message_id is not None:
             self.outbox.release([message.message_id])
         elif not message.qos:
-            self._loose[message.topic] = packet_bytes(message)
+            self._unconfirmed_qos0[message.topic] = packet_bytes(message)
             self._flow_control.sent_qos0()
         return mid is not None or not message.qos
 
@@ -476,22 +476,22 @@ class Publisher:
         if message is None:
             return
         self._flow_control.acknowledged(acknowledged.mid)
-        self._hang_ups.took(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
-        self._loose.clear()
+        self._hang_ups.acknowledged(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
+        self._unconfirmed_qos0.clear()
         if acknowledged.refusal and acknowledged.is_transient and self._may_retry(message):
             return
         self._retries.pop(_key(message), None)
         if acknowledged.refusal:
             self._refuse(message, acknowledged.refusal)
             return
-        self._troubles.take(message.topic)
+        self._trouble_log.accept(message.topic)
         if message.message_id is not None:
             self._delivered.append(message.message_id)
 
     def _may_retry(self, message: Message) -> bool:
         """Keep an event whose refusal may pass; events pause meanwhile. A state is sent again with its next value."""
         retries = self._retries.get(_key(message), 0) + 1
-        if message.message_id is None or retries > MOST_RETRIES:
+        if message.message_id is None or retries > MAX_RETRIES:
             return False
         self._retries[_key(message)] = retries
         self._events_resume_at_seconds = time.monotonic() + RETRY_SECONDS * retries
@@ -499,7 +499,7 @@ class Publisher:
         return True
 
     def _refuse(self, message: Message, reason: str) -> None:
-        self._troubles.refuse(message.topic, reason)
+        self._trouble_log.refuse(message.topic, reason)
         self._hang_ups.forget(_key(message))
         if message.message_id is not None:
             self._refused[message.message_id] = reason
@@ -526,9 +526,9 @@ class Publisher:
     def _is_echo(self, message: Message) -> bool:
         """Whether this is the value that ours has just replaced, on its way back from the broker."""
         payload, replaced_at_seconds = self._replaced.get(message.topic, (None, 0.0))
-        return payload == message.payload and time.monotonic() - replaced_at_seconds < CORRECT_SECONDS
+        return payload == message.payload and time.monotonic() - replaced_at_seconds < CORRECTION_SECONDS
 
-    def _correct(self) -> None:
+    def _correct_overwritten(self) -> None:
         """Publish again what somebody else has overwritten, seldom enough for two that correct each other."""
         now = time.monotonic()
         for topic in list(self._overwritten):
@@ -536,7 +536,7 @@ class Publisher:
             under_way = topic in self._due or any(message.topic == topic for message in self._in_flight.values())
             if mine is None or under_way or not self._online.is_set():
                 del self._overwritten[topic]
-            elif now - self._corrected.get(topic, -CORRECT_SECONDS) >= CORRECT_SECONDS:
+            elif now - self._corrected.get(topic, -CORRECTION_SECONDS) >= CORRECTION_SECONDS:
                 del self._overwritten[topic]
                 self._corrected[topic] = now
                 self._due[topic] = mine
@@ -549,7 +549,7 @@ class Publisher:
         found = []
         if self._online.is_set() and self._flow_control.unacknowledged_seconds > UNACKNOWLEDGED_SECONDS:
             found.append(f"the broker {address} takes what is published and acknowledges nothing; see its log")
-            if self._flow_control.unacknowledged_seconds > CUT_SECONDS:
+            if self._flow_control.unacknowledged_seconds > NO_ACKNOWLEDGEMENT_SECONDS:
                 self._connection.cut()
         if self._online.is_set() and self._flow_control.is_flooded:
             found.append(
@@ -558,7 +558,7 @@ class Publisher:
             )
         if len(self._losses) == MANY_LOSSES and now - self._losses[0] < LOSSES_SECONDS:
             found.append(f"the connection to the broker does not last: {self._connection.last_loss}")
-        if self._shed_at_seconds is not None and now - self._shed_at_seconds < SHED_SECONDS:
+        if self._qos0_dropped_at_seconds is not None and now - self._qos0_dropped_at_seconds < QOS0_DROPPED_SECONDS:
             found.append(
                 f"the connection to the broker {address} is slow: probabilities are left out, and counted in dropped_messages"
             )
@@ -567,11 +567,11 @@ class Publisher:
                 LOG.warning("%s", sentence)
         self.troubles = tuple(found)
 
-    def _say_farewell_in_time(self) -> None:
-        if self._closing is None or self._said_farewell:
+    def _send_farewell_in_time(self) -> None:
+        if self._closing is None or self._farewell_sent:
             return
-        if (self._quiet and not self.outbox.depth) or time.monotonic() >= self._closing.farewell_by_seconds:
-            self._said_farewell = True
+        if (self._is_idle and not self.outbox.depth) or time.monotonic() >= self._closing.farewell_by_seconds:
+            self._farewell_sent = True
             self._accept(self._closing.farewell)
 
 

@@ -45,25 +45,25 @@ class Reporter:
         self._enabled = enabled_indices(rules)
         self._rate = rate
         self._utc_clock = utc_clock
-        self._condition: tuple[SourceState, SignalQuality] | None = None
+        self._source_health: tuple[SourceState, SignalQuality] | None = None
         self._since_utc_seconds = 0.0
         self._troubles = NO_TROUBLES
         self._available: bool | None = None
-        self._told: set[int] = set()
+        self._announced: set[int] = set()
         self.muted = False
         self._top: str | None = ""
         self._newest: Float32 = np.zeros(len(classes), np.float32)
         self._next_level_sample = 0
         self._next_probabilities_sample = 0
 
-    def opening(self) -> Iterator[Message]:
+    def initial_state(self) -> Iterator[Message]:
         """Before the first sound: the source is starting and nothing is heard."""
-        yield from self.condition("starting", "ok")
+        yield from self.set_health("starting", "ok")
         for index in self._enabled:
             yield messages.class_state(self._names, self._classes[index].slug, on=False)
-        yield from self._tell_top(None)
+        yield from self._report_top_class(None)
 
-    def use(self, rules: Sequence[Rule]) -> Iterator[Message]:
+    def set_rules(self, rules: Sequence[Rule]) -> Iterator[Message]:
         """Other rules hold from now on, and the ends of events that they bring have been reported.
 
         A class that has been switched on has a state at once. What the broker keeps of one that has been switched off is not
@@ -74,31 +74,31 @@ class Reporter:
             if index not in before:
                 yield messages.class_state(self._names, self._classes[index].slug, on=False)
         if self._top and self._top not in {self._classes[index].slug for index in self._enabled}:
-            yield from self._tell_top(self._loudest())
+            yield from self._report_top_class(self._loudest())
 
-    def stream(self, stream_id: str) -> None:
+    def start_stream(self, stream_id: str) -> None:
         """A new stream of the same source begins, with samples of its own."""
         self._names = replace(self._names, stream_id=stream_id)
         self._next_level_sample = self._next_probabilities_sample = 0
 
-    def condition(self, state: SourceState, signal: SignalQuality) -> Iterator[Message]:
+    def set_health(self, state: SourceState, signal: SignalQuality) -> Iterator[Message]:
         """The state of the source and of its signal, and whether it hears at all, where that is news."""
-        if self._condition != (state, signal):
-            self._condition, self._since_utc_seconds = (state, signal), self._utc_clock()
+        if self._source_health != (state, signal):
+            self._source_health, self._since_utc_seconds = (state, signal), self._utc_clock()
             yield from self._health()
         available = state == "healthy" and signal != "flat"
         if self._available != available:
             self._available = available
             yield messages.availability(self._names, online=available)
 
-    def trouble(self, troubles: Troubles) -> Iterator[Message]:
+    def set_troubles(self, troubles: Troubles) -> Iterator[Message]:
         """What is wrong with the node as a whole: told with the source's health, at once where that is news."""
         news = troubles.sentences != self._troubles.sentences
         self._troubles = troubles
         if news:
             yield from self._health()
 
-    def ended(self) -> Iterator[Message]:
+    def close(self) -> Iterator[Message]:
         """A recording has been heard to its end, or the service stops: nobody is listening any more."""
         self._available = False
         yield messages.availability(self._names, online=False)
@@ -111,8 +111,8 @@ class Reporter:
             yield from self._report_detection(item, anchor)
 
     def _health(self) -> Iterator[Message]:
-        if self._condition is not None:
-            yield messages.health(self._names, *self._condition, self._since_utc_seconds, self._troubles)
+        if self._source_health is not None:
+            yield messages.health(self._names, *self._source_health, self._since_utc_seconds, self._troubles)
 
     def _report_scores(self, scores: Scores, anchor: Anchor) -> Iterator[Message]:
         if self._rate == "hop" or (self._rate == "second" and scores.end_sample >= self._next_probabilities_sample):
@@ -124,14 +124,14 @@ class Reporter:
             self._next_level_sample = scores.end_sample + round(LEVEL_EVERY_SECONDS * FRONT_END.sample_rate_hz)
             yield messages.level(self._names, scores.level_dbfs)
         self._newest = scores.probabilities
-        yield from self._tell_top(self._loudest())
+        yield from self._report_top_class(self._loudest())
 
     def _loudest(self) -> str | None:
         """The class with the highest newest probability of those whose start was told and whose end was not."""
-        top = max(self._told, key=lambda index: float(self._newest[index]), default=None)
+        top = max(self._announced, key=lambda index: float(self._newest[index]), default=None)
         return None if top is None else self._classes[top].slug
 
-    def _tell_top(self, slug: str | None) -> Iterator[Message]:
+    def _report_top_class(self, slug: str | None) -> Iterator[Message]:
         if slug != self._top:
             self._top = slug
             yield messages.top_class(self._names, slug)
@@ -141,15 +141,15 @@ class Reporter:
         started = isinstance(detection, EventStart)
         # Who was told of a start is told of its end, muted or not.
         if started and not self.muted:
-            self._told.add(index)
-        elif index not in self._told:
+            self._announced.add(index)
+        elif index not in self._announced:
             return
         elif not started:
-            self._told.discard(index)
+            self._announced.discard(index)
         yield messages.event(self._names, self._classes, detection, anchor, self._utc_clock())
         yield messages.class_state(self._names, self._classes[index].slug, on=started)
-        if not self._told:
-            yield from self._tell_top(None)
+        if not self._announced:
+            yield from self._report_top_class(None)
 
 
 def top_classes(scores: Scores, classes: Sequence[SoundClass], enabled: Sequence[int], count: int) -> list[tuple[str, float]]:

@@ -65,9 +65,9 @@ class TokenBucket:
         self._per_second = per_second
         self._tokens = self._burst
         self._filled_at_seconds: float | None = None
-        self._complained = False
+        self._reported = False
 
-    def take(self, now_seconds: float) -> bool:
+    def try_acquire(self, now_seconds: float) -> bool:
         """Whether one more may pass now."""
         if self._filled_at_seconds is not None:
             waited_seconds = max(0.0, now_seconds - self._filled_at_seconds)
@@ -76,13 +76,13 @@ class TokenBucket:
         if self._tokens < 1.0:
             return False
         self._tokens -= 1.0
-        self._complained = self._complained and self._tokens < self._burst / 2
+        self._reported = self._reported and self._tokens < self._burst / 2
         return True
 
-    def complain(self) -> bool:
+    def should_report(self) -> bool:
         """Whether to speak of a flood: once, until the bucket has been half full again."""
-        complained, self._complained = self._complained, True
-        return not complained
+        reported, self._reported = self._reported, True
+        return not reported
 
 
 class RuntimeSettings:
@@ -111,16 +111,16 @@ class RuntimeSettings:
         self._buckets = {name: TokenBucket(burst, COMMANDS_PER_SECOND) for name, burst in {"": LEAST_BURST, **bursts}.items()}
 
     def handle(self, message: Message, now_seconds: float) -> Accepted | Refusal | None:
-        """Obey a command. None: the message is none, or part of a flood that has been complained about."""
+        """Obey a command. None: the message is none, or part of a flood that has been reported about."""
         command = parse_command(message, self._base, self._sources)
         if command is None:
             return None
         name = message.topic.removeprefix(f"{self._base}/").partition("/")[0]
         bucket = self._buckets.get(name) or self._buckets[""]
-        if not bucket.take(now_seconds):
+        if not bucket.try_acquire(now_seconds):
             self.refused_commands += 1
             problem = f"they come faster than {COMMANDS_PER_SECOND:g} a second; wait a while"
-            return refuse(message.topic, problem) if bucket.complain() else None
+            return refuse(message.topic, problem) if bucket.should_report() else None
         if isinstance(command, Refusal):
             self.refused_commands += 1
             return command

@@ -89,7 +89,7 @@ class TelemetryWindow:
         self._sound_seconds = 0.0
         self._latencies_ms: list[float] = []
 
-    def heard(self, sound_seconds: float, latency_ms: float | None) -> None:
+    def record_hop(self, sound_seconds: float, latency_ms: float | None) -> None:
         """Take note of one hop."""
         self._sound_seconds += sound_seconds
         if latency_ms is not None:

@@ -21,7 +21,7 @@ class TroubleLog:
         self._dropped = 0
         self.refused_topics: dict[str, str] = {}
 
-    def say(self, trouble: str | None, dropped_messages: int, dropped_events: int) -> None:
+    def log_changes(self, trouble: str | None, dropped_messages: int, dropped_events: int) -> None:
         """Log the outbox's trouble when it begins, changes or ends, and losses each time they have doubled."""
         if trouble != self._trouble:
             self._trouble = trouble
@@ -41,11 +41,11 @@ class TroubleLog:
             LOG.error("%s %s (%s); %s", what, topic, reason, cure(reason))
         self.refused_topics = {**self.refused_topics, topic: reason}
 
-    def take(self, topic: str) -> None:
+    def accept(self, topic: str) -> None:
         """The broker has taken a message on this topic."""
         if topic in self.refused_topics:
             self.refused_topics = {refused: reason for refused, reason in self.refused_topics.items() if refused != topic}
 
-    def start_anew(self, tried_again: Container[str]) -> None:
+    def reset(self, tried_again: Container[str]) -> None:
         """After a connect, only those topics are known to be refused of which the broker will be asked again at once."""
         self.refused_topics = {topic: reason for topic, reason in self.refused_topics.items() if topic in tried_again}

@@ -66,7 +66,7 @@ class Service:
         self._dropped_commands = 0
         self._unforeseen = 0
         self._hung: str | None = None
-        self._namesake = NameConflict(self._base, secrets.token_hex(4))
+        self._name_conflict = NameConflict(self._base, secrets.token_hex(4))
         filters = command_filters(self._base) if config.mqtt.commands else ()
         if config.home_assistant.enabled:
             filters = (*filters, birth_topic(config.home_assistant.prefix))
@@ -98,7 +98,7 @@ class Service:
             publisher=self._publisher,
             state=state,
             refused_commands=lambda: self._controls.refused_commands + self._dropped_commands,
-            namesake=self._namesake,
+            name_conflict=self._name_conflict,
         )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
@@ -172,22 +172,22 @@ class Service:
         return found
 
     def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
-        names = messages.Names(self._base, self._config.node, source.name, "none", self._namesake.instance)
+        names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance)
         rules_now = self._controls.rules(source.name)
         reporter = Reporter(names, self._networks.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
-        def listen(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
+        def build(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
             return build_processor(opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules)
 
         reporter.muted = self._controls.muted(source.name)
         return SourceWorker(
             source.name,
             build_supervisor(source, lambda: open_source(source)),
-            listen,
+            build,
             reporter,
             rules=rules_now,
             publish=self._publisher.publish,
-            heard=self._record_hop,
+            on_hop=self._record_hop,
         )
 
     def _announce(self) -> None:
@@ -231,7 +231,7 @@ class Service:
                 LOG.warning("commands arrive faster than they are applied; %d dropped so far", self._dropped_commands)
 
     def _receive_own(self, message: Message) -> None:
-        if self._namesake.handle(message, time.monotonic()):
+        if self._name_conflict.handle(message, time.monotonic()):
             self._publisher.contest()
 
     def _apply(self) -> None:
@@ -281,7 +281,7 @@ class Service:
 
     def _use_controls(self) -> None:
         for worker in self._workers:
-            worker.use(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
+            worker.apply_settings(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
 
     def _save(self) -> None:
         if self._state.settings is not None:
@@ -289,7 +289,7 @@ class Service:
 
     def _record_hop(self, scores: Scores, anchor: Anchor) -> None:
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
-        self._monitor.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
+        self._monitor.window.record_hop(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
     def _close(self) -> None:
         notify("STOPPING=1")

@@ -197,7 +197,7 @@ def parse_settings(content: bytes, where: str) -> Settings:
         announced={name: announced.slugs(name) for name in announced.raw()},
         discovered=table.slugs("discovered") if table.has("discovered") else None,
     )
-    table.done()
+    table.reject_unknown()
     return settings
 
 

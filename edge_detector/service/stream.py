@@ -54,7 +54,7 @@ class StreamProcessor:
         self._file_anchor: Anchor | None = None
         self._sample_clock: SampleClock | None = None
         self._signal_monitor = SignalMonitor()
-        self.signal: SignalQuality = "ok"
+        self.signal_quality: SignalQuality = "ok"
         self._beyond_samples = self._counted_samples = 0
         self.heard_samples = 0
         self.lost_samples = 0
@@ -113,7 +113,7 @@ class StreamProcessor:
             self._dump.write(block)
         resampled = self._resampler.push(block)
         if resampled is not None:
-            self.signal = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
+            self.signal_quality = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
             yield from self.detector.push(resampled)
 
     def _checked(self, block: Block) -> tuple[Block, int]:

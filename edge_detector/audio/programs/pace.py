@@ -32,7 +32,7 @@ class Pace:
         """Return the seconds of waiting sound that are overdue, because the reader is too slow; 0 during the initial burst."""
         return min(waiting_seconds, max(0.0, self._refill())) if self._caught_up else 0.0
 
-    def take(self, seconds: float, waiting_seconds: float) -> None:
+    def consume(self, seconds: float, waiting_seconds: float) -> None:
         """Account for `seconds` read, with `waiting_seconds` still waiting."""
         self._due_seconds = self._refill() - seconds
         self._caught_up = self._caught_up or not waiting_seconds or self._due_seconds <= 0.0

@@ -15,7 +15,7 @@ class Clock:
 
 def begun(clock: Clock, most: int = 20) -> FlowControl:
     flow_control = FlowControl(clock)
-    flow_control.begin(most)
+    flow_control.reset(most)
     return flow_control
 
 
@@ -61,8 +61,8 @@ def test_it_is_known_for_how_long_nothing_was_acknowledged() -> None:
 
 
 def cut_at(hang_ups: HangUpTracker, key: str, size: int, events: tuple[str, ...] = ()) -> Verdict | None:
-    hang_ups.begin()
-    hang_ups.took("small", 100)
+    hang_ups.reset()
+    hang_ups.acknowledged("small", 100)
     return hang_ups.cut({key: size}, events)
 
 
@@ -76,14 +76,14 @@ def test_what_is_cut_three_times_alone_is_given_up_and_so_is_all_that_is_as_larg
 def test_a_broker_that_takes_nothing_at_all_accuses_no_message() -> None:
     hang_ups = HangUpTracker()
     for _ in range(10):
-        hang_ups.begin()
+        hang_ups.reset()
         assert hang_ups.cut({"config": 9_000}, ()) is None
     assert hang_ups.limit is None
 
 
 def test_an_event_no_larger_than_what_was_taken_is_never_given_up() -> None:
     hang_ups = HangUpTracker()
-    hang_ups.took("other", 1_000)
+    hang_ups.acknowledged("other", 1_000)
     hang_ups.cut({"event": 700}, ("event",))
     assert [cut_at(hang_ups, "event", 700, ("event",)) for _ in range(9)] == [None] * 9
 
@@ -104,7 +104,7 @@ def test_a_thread_that_keeps_its_word_is_not_overdue_however_long_it_waits() -> 
 def test_an_acknowledgement_that_waits_behind_a_flood_of_messages_is_no_slow_link() -> None:
     now, received = [0.0], [0]
     flow = FlowControl(lambda: now[0], lambda: received[0])
-    flow.begin(20)
+    flow.reset(20)
     window = flow.window
     flow.sent(1)
     now[0], received[0] = 5.0, FLOOD_MESSAGES + 1

@@ -15,9 +15,9 @@ from edge_detector.mqtt.home_assistant import (
     Rediscovery,
     birth_topic,
     discovery,
-    emptied,
     platforms,
     removal,
+    removed_sources,
 )
 from edge_detector.types import Message
 from tests.system.home_assistant.nursery import (
@@ -67,12 +67,12 @@ def test_each_source_names_its_own_entities_and_the_first_one_the_nodes_too() ->
 def test_the_message_that_named_all_sources_is_emptied_and_so_is_that_of_a_source_that_is_gone() -> None:
     topics = [f"homeassistant/device/{NODE}/config", f"homeassistant/device/{NODE}/attic/config"]
     announced = (None, "attic", *DEVICE.sources)
-    assert emptied(DEVICE, announced=announced) == [Message(topic, b"", 1, retained=True) for topic in topics]
+    assert removed_sources(DEVICE, announced=announced) == [Message(topic, b"", 1, retained=True) for topic in topics]
 
 
 def test_nothing_is_emptied_that_was_never_announced() -> None:
-    assert emptied(DEVICE) == []
-    assert emptied(DEVICE, announced=DEVICE.sources) == []
+    assert removed_sources(DEVICE) == []
+    assert removed_sources(DEVICE, announced=DEVICE.sources) == []
     assert removal(NODE, ()) == []
 
 
@@ -150,7 +150,7 @@ def test_what_once_was_is_taken_away_by_name() -> None:
     assert "attic-event" not in found, "its whole message is emptied"
     assert found["cot-event"]["stat_t"] == f"{BASE}/cot/event", "what still is stays"
     later = replace(DEVICE, sources={"cot": CLASSES})
-    gone = [message.topic for message in emptied(later, announced=DEVICE.sources)]
+    gone = [message.topic for message in removed_sources(later, announced=DEVICE.sources)]
     assert gone == [f"homeassistant/device/{NODE}/front_door/config"]
 
 

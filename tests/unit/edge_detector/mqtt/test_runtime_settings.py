@@ -231,13 +231,13 @@ def test_a_bucket_never_lets_more_through_than_burst_and_rate(waits: list[float]
     bucket, now, passed = TokenBucket(burst, per_second), 0.0, 0
     for wait in waits:
         now += wait
-        passed += bucket.take(now)
+        passed += bucket.try_acquire(now)
     assert passed <= burst + now * per_second + 1e-6
 
 
 def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     bucket = TokenBucket(1, 1.0)
-    assert bucket.take(100.0)
-    assert not bucket.take(0.0)
-    assert not bucket.take(0.5)
-    assert bucket.take(1.5)
+    assert bucket.try_acquire(100.0)
+    assert not bucket.try_acquire(0.0)
+    assert not bucket.try_acquire(0.5)
+    assert bucket.try_acquire(1.5)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_detector.mqtt.message_store import DEAD_LETTERS
-from edge_detector.mqtt.outbox import MEND_EVERY_SECONDS, Outbox
+from edge_detector.mqtt.outbox import RETRY_DISK_SECONDS, Outbox
 from edge_detector.mqtt.sqlite_store import SCHEMA_VERSION, open_outbox
 from edge_detector.types import Message
 from tests.support.disks import fill, remount, small_disk
@@ -38,7 +38,7 @@ def event(key: str, payload: bytes = b"{}") -> Message:
 
 
 def mend(outbox: Outbox, clock: Clock) -> None:
-    clock.now_seconds += MEND_EVERY_SECONDS
+    clock.now_seconds += RETRY_DISK_SECONDS
     outbox.run_maintenance()
 
 
@@ -53,11 +53,11 @@ def test_what_was_committed_is_there_for_the_next_process(tmp_path: Path) -> Non
     folder = tmp_path / "made" / "if missing"
     with closing(outbox_in(folder)) as outbox:
         outbox.commit([event("a/start", b"\x00\xff"), event("a/end"), event("b/start")])
-        outbox.take()
+        outbox.dequeue()
         outbox.commit([], delivered=["a/end"], refused={"b/start": "Not authorized"})
     with closing(outbox_in(folder)) as outbox:
         assert outbox.depth == 1
-        assert outbox.take() == [event("a/start", b"\x00\xff")]
+        assert outbox.dequeue() == [event("a/start", b"\x00\xff")]
         assert outbox.open_events() == [event("b/start")], "refused or not, it has not ended"
         assert outbox.dead_letters() == [(event("b/start"), "Not authorized")]
 
@@ -76,7 +76,7 @@ def test_a_bound_holds_on_disk_too(tmp_path: Path) -> None:
     with closing(open_outbox(tmp_path / FILE, Clock(), max_messages=3, max_age_seconds=1e6)) as outbox:
         outbox.commit([event(f"{number}/end") for number in range(5)])
         assert outbox.dropped_messages == 2
-        assert [message.message_id for message in outbox.take()] == ["2/end", "3/end", "4/end"]
+        assert [message.message_id for message in outbox.dequeue()] == ["2/end", "3/end", "4/end"]
 
 
 def test_age_survives_a_restart_and_stands_still_meanwhile(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_age_survives_a_restart_and_stands_still_meanwhile(tmp_path: Path) -> No
     with closing(open_outbox(tmp_path / FILE, clock, max_messages=9, max_age_seconds=100.0)) as outbox:
         clock.now_seconds += 61.0
         outbox.run_maintenance()
-        assert [message.message_id for message in outbox.take()] == ["new/end"]
+        assert [message.message_id for message in outbox.dequeue()] == ["new/end"]
 
 
 def test_a_second_service_on_the_same_file_says_so_and_works_in_memory(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_second_service_on_the_same_file_says_so_and_works_in_memory(tmp_path:
         assert "database is locked" in second.trouble
         assert "for one service alone" in second.trouble
         second.commit([event("b/end")])
-        assert second.take() == [event("b/end")]
+        assert second.dequeue() == [event("b/end")]
         first.commit([event("a/end")])
     mend(second, clock)
     assert second.trouble is None
@@ -143,7 +143,7 @@ def test_no_damage_whatever_keeps_new_events_from_leaving(tmp_path: Path) -> Non
             outbox.open_events()
             outbox.commit([event("new/end")])
             leaving: list[str] = []
-            while taken := outbox.take():
+            while taken := outbox.dequeue():
                 keys = [message.message_id or "" for message in taken]
                 outbox.commit([], keys)
                 leaving += keys
@@ -170,7 +170,7 @@ def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(
     for number in range(500):
         outbox.commit([event(f"{number}/end", b"x" * 500)], sent[settled:])
         settled = len(sent)
-        sent += [message.message_id or "" for message in outbox.take()]
+        sent += [message.message_id or "" for message in outbox.dequeue()]
     assert outbox.trouble is not None
     assert "full" in outbox.trouble
     assert "make room" in outbox.trouble
@@ -183,7 +183,7 @@ def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(
     outbox.commit([event("after/end")], sent[settled:])
     outbox.close()
     with closing(outbox_in(disk)) as outbox:
-        assert outbox.take() == [event("after/end")], "nothing of what was delivered is left"
+        assert outbox.dequeue() == [event("after/end")], "nothing of what was delivered is left"
         assert outbox.open_events() == [event("before/start")]
 
 
@@ -196,11 +196,11 @@ def test_a_folder_that_cannot_be_written_is_said_and_used_as_soon_as_it_can_be(d
     assert outbox.trouble is not None
     assert "make it writable" in outbox.trouble
     outbox.commit([event("meanwhile/end")])
-    assert outbox.take() == [event("meanwhile/end")]
+    assert outbox.dequeue() == [event("meanwhile/end")]
     remount(disk, "rw")
     mend(outbox, clock)
     assert outbox.trouble is None
-    assert outbox.take() == [event("before/end")]
+    assert outbox.dequeue() == [event("before/end")]
     assert outbox.depth == 2
     outbox.close()
 
@@ -222,7 +222,7 @@ def test_what_is_not_a_file_is_said_in_one_sentence_and_left_alone(
         assert outbox.trouble is not None
         assert outbox.trouble.endswith(f"{tmp_path / name} is {what}, and the outbox needs a file; move it away")
         outbox.commit([event("a/end")])
-        assert outbox.take() == [event("a/end")]
+        assert outbox.dequeue() == [event("a/end")]
     assert not (tmp_path / name).is_file()
 
 
@@ -249,7 +249,7 @@ def filled(folder: Path, count: int = 100, kind: str = "start") -> bytearray:
 def drained(folder: Path) -> tuple[list[str], Outbox]:
     with closing(outbox_in(folder)) as outbox:
         keys: list[str] = []
-        while taken := outbox.take():
+        while taken := outbox.dequeue():
             keys += [message.message_id or "" for message in taken]
             assert all(b'"label":"Rain"' in message.payload for message in taken)
             outbox.commit([], [message.message_id or "" for message in taken])
@@ -339,7 +339,7 @@ def test_a_file_that_is_deleted_while_in_use_is_noticed_and_its_events_go_into_a
         assert outbox.damage is not None
         assert "was deleted while in use" in outbox.damage
     with closing(outbox_in(tmp_path)) as outbox:
-        assert [message.message_id for message in outbox.take()] == ["a/start", "a/end", "b/start", "c/start"]
+        assert [message.message_id for message in outbox.dequeue()] == ["a/start", "a/end", "b/start", "c/start"]
         assert [message.message_id for message in outbox.open_events()] == ["b/start", "c/start"]
 
 
@@ -354,7 +354,7 @@ def test_while_no_new_file_can_be_made_for_a_deleted_one_its_events_still_leave(
     outbox.commit([event("b/end")])
     assert outbox.trouble is not None
     assert "was deleted while in use" in outbox.trouble
-    assert outbox.take() == [event("a/end"), event("b/end")]
+    assert outbox.dequeue() == [event("a/end"), event("b/end")]
     folder.unlink()
     mend(outbox, clock)
     assert outbox.trouble is None

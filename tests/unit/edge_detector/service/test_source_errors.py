@@ -19,7 +19,7 @@ class Deaf:
 
     def __init__(self, source: StubSource, error: Exception) -> None:
         self.source, self._error = source, error
-        self.anchor, self.signal, self.drift_ppm = None, "ok", 0.0
+        self.anchor, self.signal_quality, self.drift_ppm = None, "ok", 0.0
         self.heard_samples = self.lost_samples = 0
         self.detector = type("StreamDetector", (), {"skipped_phases": 0})
 
@@ -56,7 +56,7 @@ def test_an_error_of_a_source_is_its_state_and_no_end_of_the_service(
         reporter,
         rules=(),
         publish=published.append,
-        heard=lambda _scores, _anchor: None,
+        on_hop=lambda _scores, _anchor: None,
     )
     for _ in range(4):
         worker.step(0.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key, read_rule
 from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition
-from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, RuleOverride, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
@@ -248,6 +248,7 @@ class Config:
         definitions: classes that [class.<slug>] defines from AudioSet labels.
         class_list: classes of later lists are disabled unless [class.<slug>] enables them.
         strictness: shifts every threshold not set in [class.<slug>].
+        origin: the file, for errors.
 
     """
 
@@ -255,12 +256,13 @@ class Config:
     bundle: Path | None
     sources: tuple[SourceConfig, ...]
     mqtt: MqttConfig
-    overrides: Mapping[str, Mapping[str, object]]
+    overrides: Mapping[str, RuleOverride]
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
     class_list: int = NEWEST_CLASS_LIST
     strictness: Strictness = "balanced"
+    origin: str = field(default="configuration", compare=False)
 
 
 def default_config() -> Config:
@@ -286,20 +288,23 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
     """Build a configuration from parsed TOML. Raises UsageError."""
     table = StrictTable(data, where, UsageError)
     node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
-    overrides = {slug: dict(override.raw()) for slug, override in table.named_tables("class").items()}
+    classes = table.named_tables("class")
     bundle_path = bundle.optional_text("path")
     config = Config(
         node=node.slug("name", "edge"),
         bundle=Path(bundle_path) if bundle_path else None,
         sources=tuple(read_source(source) for source in table.tables("source")) or (SourceConfig("mic"),),
         mqtt=read_mqtt(table.table("mqtt")),
-        definitions=_definitions(overrides, where),
-        overrides=overrides,
+        definitions={
+            slug: _definition(slug, values) for slug, values in classes.items() if values.has("audioset") | values.has("label")
+        },
+        overrides={slug: read_rule(values) for slug, values in classes.items()},
         outbox=read_outbox(table.table("outbox")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
         # A file without the key predates class lists and keeps its classes.
         class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
         strictness=_strictness(detection),
+        origin=where,
     )
     for part in (node, bundle, detection, table):
         part.reject_unknown()
@@ -343,29 +348,24 @@ def _strictness(table: StrictTable) -> Strictness:
     return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)
 
 
-def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict[str, ClassDefinition]:
-    """Return the classes defined by AudioSet labels; removes the definitions from `overrides`, which keeps the rules."""
-    found = {}
-    for slug, values in overrides.items():
-        if not {"audioset", "label"} & set(values):
-            continue
-        table = StrictTable(values, f"{where} [class.{shown(slug)}]", UsageError)
-        if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
-            raise table.table_error(
-                f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
-            )
-        labels = table.texts("audioset")
-        if not labels:
-            raise table.table_error(
-                'a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]'
-            )
-        label = table.optional_text("label")
-        if label is not None and not is_plain(label):
-            raise table.key_error("label", "must be printable")
-        found[slug] = ClassDefinition(labels, label)
-        values.pop("audioset")
-        values.pop("label", None)
-    return found
+def _definition(slug: str, table: StrictTable) -> ClassDefinition:
+    """Read the AudioSet labels of a class that the configuration defines."""
+    if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
+        raise table.table_error(
+            f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
+        )
+    labels = table.texts("audioset")
+    if not labels:
+        raise table.table_error('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
+    label = table.optional_text("label")
+    if label is not None and not is_plain(label):
+        raise table.key_error("label", "must be printable")
+    return ClassDefinition(labels, label)
+
+
+def rules_by_hop(classes: Sequence[SoundClass], config: Config) -> dict[int, tuple[Rule, ...]]:
+    """Return the rules of all classes for each hop of a source, by hops per patch. Raises UsageError."""
+    return {source.hops_per_patch: rules(classes, source.hops_per_patch, config) for source in config.sources}
 
 
 def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) -> tuple[Rule, ...]:
@@ -376,15 +376,20 @@ def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) ->
     slugs = [sound.slug for sound in classes]
     for slug in config.overrides:
         if slug not in slugs:
-            raise UsageError(f"[class.{shown(slug)}]: the bundle has no such class; it has {', '.join(slugs)}")
+            raise UsageError(
+                f"{config.origin} [class.{shown(slug)}]: the bundle has no such class; it has {', '.join(map(shown, slugs))}"
+            )
     log_odds = STRICTNESS_LOG_ODDS[config.strictness]
     return tuple(
-        _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), f"[class.{sound.slug}]")
+        _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), config.origin, sound.slug)
         for sound in classes
     )
 
 
-def _rule(default: Rule, override: Mapping[str, object] | None, where: str) -> Rule:
+def _rule(default: Rule, override: RuleOverride | None, origin: str, slug: str) -> Rule:
     if override is None:
         return default
-    return read_rule(StrictTable(override, where, UsageError), replace(default, enabled=True))
+    rule = override.apply(replace(default, enabled=True))
+    if rule.off > rule.on:
+        raise UsageError(f"{origin} [class.{slug}]: off = {rule.off:g} must not be above on = {rule.on:g}; give on as well")
+    return rule

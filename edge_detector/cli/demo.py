@@ -16,7 +16,7 @@ from edge_detector.errors import BrokerError
 from edge_detector.mqtt.client import subscription
 from edge_detector.mqtt.credentials import broker_of, temporary_client_id
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_networks_of
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.state import State
 from edge_detector.types import Message
@@ -72,7 +72,7 @@ def run(*, real_time: bool = False) -> int:
         )
         with subscription(broker_of(config.mqtt, temporary_client_id("demo-subscriber")), "edge_detector/#", printer.receive):
             broker = broker_of(config.mqtt, temporary_client_id("demo"))
-            service = Service(config, load_networks_of(config), broker, State(outbox=None, settings=None))
+            service = Service(config, load_networks(config.bundle, config), broker, State(outbox=None, settings=None))
             service.run(threading.Event(), lambda: None)
             if not printer.farewell.wait(FAREWELL_SECONDS):
                 raise BrokerError(f"the last message did not arrive within {FAREWELL_SECONDS:g} s")

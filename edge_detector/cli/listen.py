@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_detector.audio.dump import Dump
-from edge_detector.config import default_config, load_config, rules
+from edge_detector.config import default_config, load_config
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_indices
 from edge_detector.detection.hysteresis import Rule
@@ -19,7 +19,7 @@ from edge_detector.errors import BundleError, SourceError, UsageError
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.reporter import Reporter, top_classes
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.service.factory import LoadedBundle, build_processor, load_networks_of, open_argument, warn
+from edge_detector.service.factory import LoadedBundle, build_processor, load_networks, open_argument, parse_source, warn
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality
 
@@ -38,9 +38,10 @@ def run(options: argparse.Namespace) -> int:
     if options.block_samples is not None and options.block_samples < 1:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
     config = load_config(options.config) if options.config is not None else default_config()
-    networks = load_networks_of(replace(config, bundle=options.bundle or config.bundle))
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
-    rules_now = rules(networks.classes, hops_per_patch, config)
+    source_config = parse_source(options.source, hops_per_patch=hops_per_patch, real_time=options.real_time)
+    networks = load_networks(options.bundle or config.bundle, replace(config, sources=(source_config,)))
+    rules_now = networks.rules[hops_per_patch]
     source = open_argument(
         options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
     )

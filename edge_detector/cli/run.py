@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from edge_detector.config import Config, default_config, load_config, rules
+from edge_detector.config import Config, default_config, load_config
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
-from edge_detector.service.factory import load_networks_of
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.state import open_state, state_folder
 
@@ -48,9 +48,7 @@ def run(config_path: Path | None) -> int:
     # Before the configuration is read: what changes from then on is reread.
     signal.signal(signal.SIGHUP, on_hangup)
     config = load_config(config_path) if config_path else default_config()
-    networks = load_networks_of(config)
-    for source in config.sources:
-        rules(networks.classes, source.hops_per_patch, config)
+    networks = load_networks(config.bundle, config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     state = open_state(state_folder(), config.outbox)

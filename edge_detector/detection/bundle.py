@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_detector.bounded_files import arrays_of, megabytes, parse_json, read_regular
 from edge_detector.detection.embedding import Pca
-from edge_detector.detection.hysteresis import Rule
+from edge_detector.detection.hysteresis import Rule, RuleOverride
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
@@ -330,21 +330,23 @@ def _rule_values(rule: Rule) -> dict[str, float]:
     return {key: value for key, value in asdict(rule).items() if key != "enabled"}
 
 
-def read_rule(table: StrictTable, default: Rule) -> Rule:
-    """Read a rule from a manifest or a configuration; absent keys come from `default`."""
-    on = table.number("on", default.on, low=0.0, high=1.0)
-    rule = Rule(
-        on=on,
-        off=table.number("off", min(default.off, on), low=0.0, high=1.0),
-        min_seconds=table.number("min_seconds", default.min_seconds, low=0.0, high=3_600.0),
-        hold_seconds=table.number("hold_seconds", default.hold_seconds, low=0.0, high=3_600.0),
-        max_seconds=table.number("max_seconds", default.max_seconds, low=1.0, high=86_400.0),
-        refractory_seconds=table.number("refractory_seconds", default.refractory_seconds, low=0.0, high=86_400.0),
-        enabled=table.flag("enabled", default.enabled),
+def read_rule(table: StrictTable) -> RuleOverride:
+    """Read the values of a rule that a manifest or a configuration gives."""
+
+    def number(key: str, low: float, high: float) -> float | None:
+        return table.number(key, low=low, high=high) if table.has(key) else None
+
+    rule = RuleOverride(
+        on=number("on", 0.0, 1.0),
+        off=number("off", 0.0, 1.0),
+        min_seconds=number("min_seconds", 0.0, 3_600.0),
+        hold_seconds=number("hold_seconds", 0.0, 3_600.0),
+        max_seconds=number("max_seconds", 1.0, 86_400.0),
+        refractory_seconds=number("refractory_seconds", 0.0, 86_400.0),
+        enabled=table.flag("enabled") if table.has("enabled") else None,
     )
-    if rule.off > rule.on:
-        remedy = "" if table.has("on") else "; give on as well"
-        raise table.key_error("off", f"must not be above on = {rule.on:g}{remedy}")
+    if rule.on is not None and rule.off is not None and rule.off > rule.on:
+        raise table.key_error("off", f"must not be above on = {rule.on:g}")
     table.reject_unknown()
     return rule
 
@@ -430,7 +432,7 @@ def _classes(table: StrictTable) -> tuple[SoundClass, ...]:
             label=item.line("label"),
             mid=item.optional_line("mid"),
             rules={
-                key: read_rule(rule, Rule(on=rule.number("on"), off=rule.number("off"), enabled=enabled))
+                key: read_rule(rule).apply(Rule(on=rule.number("on"), off=rule.number("off"), enabled=enabled))
                 for key, rule in hops.items()
             },
             audioset=item.texts("audioset"),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
 from edge_detector.params import FRONT_END
@@ -39,6 +39,24 @@ class Rule:
     max_seconds: float = 600.0
     refractory_seconds: float = 0.0
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOverride:
+    """Changes of a rule; None keeps a value, but an `on` below the rule's `off` lowers `off` with it."""
+
+    on: float | None = None
+    off: float | None = None
+    min_seconds: float | None = None
+    hold_seconds: float | None = None
+    max_seconds: float | None = None
+    refractory_seconds: float | None = None
+    enabled: bool | None = None
+
+    def apply(self, rule: Rule) -> Rule:
+        """Return the changed rule, whose `off` may be above its `on`; the caller checks it."""
+        given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(rule, **{"off": min(rule.off, given.get("on", rule.on)), **given})
 
 
 def shifted(rule: Rule, log_odds: float) -> Rule:

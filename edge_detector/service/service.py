@@ -5,13 +5,13 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.audio.source import Source
-from edge_detector.config import Config, SourceConfig, differences, rules
+from edge_detector.config import Config, SourceConfig, differences, rules_by_hop
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
 from edge_detector.mqtt import messages
@@ -61,7 +61,7 @@ class Service:
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
         settings = state.settings.load() if state.settings is not None else Settings()
-        self._controls = RuntimeSettings(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
+        self._controls = RuntimeSettings(self._base, self._defaults(networks.rules), settings, commands=config.mqtt.commands)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._dropped_commands = 0
         self._unforeseen = 0
@@ -163,13 +163,12 @@ class Service:
         time.sleep(SHARED_POLL_SECONDS)
         return False
 
-    def _defaults(self, config: Config) -> dict[str, SourceDefaults]:
-        classes = self._networks.classes
-        found = {}
-        for source in config.sources:
-            values = rules(classes, source.hops_per_patch, config)
-            found[source.name] = SourceDefaults({sound.slug: rule for sound, rule in zip(classes, values, strict=True)})
-        return found
+    def _defaults(self, rules: Mapping[int, tuple[Rule, ...]]) -> dict[str, SourceDefaults]:
+        slugs = [sound.slug for sound in self._networks.classes]
+        return {
+            source.name: SourceDefaults(dict(zip(slugs, rules[source.hops_per_patch], strict=True)))
+            for source in self._config.sources
+        }
 
     def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
         names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance)
@@ -267,8 +266,8 @@ class Service:
         # A class added since the start has no rule to change.
         added = set(config.definitions) - {sound.slug for sound in self._networks.classes}
         overrides = {slug: values for slug, values in config.overrides.items() if slug not in added}
-        changed = replace(self._config, overrides=overrides, strictness=config.strictness)
-        defaults = self._defaults(changed)
+        changed = replace(self._config, overrides=overrides, strictness=config.strictness, origin=config.origin)
+        defaults = self._defaults(rules_by_hop(self._networks.classes, changed))
         self._config = changed
         self._controls.reload(defaults)
         if self._controls.remember_announced():

@@ -13,11 +13,11 @@ from edge_detector.cli.doctor.broker import examine_broker
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.cli.doctor.sound import examine_source
 from edge_detector.cli.doctor.speed import judge_speed, measure
-from edge_detector.config import Config, default_config, load_config, rules
+from edge_detector.config import Config, default_config, load_config
 from edge_detector.detection.classes import enabled_classes
 from edge_detector.errors import BundleError
 from edge_detector.schema import shown
-from edge_detector.service.factory import LoadedBundle, load_networks_of
+from edge_detector.service.factory import LoadedBundle, load_networks
 
 __all__ = ["Finding", "run"]
 
@@ -43,7 +43,7 @@ def run(config_path: Path | None, *, as_json: bool, seconds: float = LISTEN_SECO
 def examine(config: Config, seconds: float) -> Iterator[Finding]:
     """Everything, in the order in which sound flows. Raises UsageError where the configuration does not fit the bundle."""
     try:
-        yield from _examine_hearing(config, load_networks_of(config), seconds)
+        yield from _examine_hearing(config, load_networks(config.bundle, config), seconds)
     except BundleError as error:  # on loading, or for a sound that a network cannot take
         yield Finding("bundle", "bad", str(error))
     yield from examine_broker(config)
@@ -51,15 +51,14 @@ def examine(config: Config, seconds: float) -> Iterator[Finding]:
 
 def _examine_hearing(config: Config, networks: LoadedBundle, seconds: float) -> Iterator[Finding]:
     manifest, classes = networks.manifest, networks.classes
-    heard = {source.name: rules(classes, source.hops_per_patch, config) for source in config.sources}
     # A class is on or off whatever the hop, and so for every source.
-    enabled = enabled_classes(classes, heard[config.sources[0].name])
+    enabled = enabled_classes(classes, networks.rules[config.sources[0].hops_per_patch])
     names = ", ".join(shown(sound.label) for sound in enabled[:LABELS_SHOWN]) + (" …" if len(enabled) > LABELS_SHOWN else "")
     said = f"{manifest.name} {manifest.version}: {len(enabled)} of {len(classes)} classes are enabled"
     yield Finding("bundle", "good", f"{said}: {names}" if names else said)
     yield judge_speed(measure(networks), config.sources)
     for source in config.sources:
-        yield from examine_source(source, networks, heard[source.name], seconds)
+        yield from examine_source(source, networks, networks.rules[source.hops_per_patch], seconds)
 
 
 def _show(finding: Finding, *, as_json: bool) -> None:

@@ -30,7 +30,7 @@ class StreamProcessor:
         detector: from 16 kHz to scores and detections.
         utc_clock: Unix time in seconds.
         monotonic_clock: monotonic seconds, to measure the rate of a live source.
-        dump: receives every block as the source delivered it.
+        dump: receives every valid block as the source delivered it, before it is limited to full scale.
 
     """
 
@@ -105,13 +105,13 @@ class StreamProcessor:
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
         """Process the next block and yield its results. Raises SourceError for samples that cannot be sound."""
-        block, beyond_samples = self._checked(block)
+        limited, beyond_samples = self._checked(block)
         self._keep_time(block)
         self.heard_samples += len(block.samples)
         self.lost_samples += block.lost_samples
         if self._dump is not None:
             self._dump.write(block)
-        resampled = self._resampler.push(block)
+        resampled = self._resampler.push(limited)
         if resampled is not None:
             self.signal_quality = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
             yield from self.detector.push(resampled)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 BURST_SECONDS = 4.0
 """Burst allowed at the start of a stream: ffmpeg buffers about 2 s, a web radio often more."""
-CATCH_UP_SECONDS = 12.0
-"""Additional burst allowed after a pause: playlist streams arrive in segments."""
+CATCH_UP_SECONDS = 60.0
+"""Additional burst allowed after a pause: playlist streams arrive in segments, and a stopped process has to catch up."""
 RATE = 1.001
 """Faster than real time by more than any crystal error, or sound from a fast crystal would accumulate."""
 

@@ -1,7 +1,7 @@
-"""Thresholds and mutes over MQTT: what a command must look like.
+"""Parser of commands over MQTT: thresholds and mutes.
 
-A value is accepted only for a source that exists here and a class that is enabled, and only in range. An empty command gives the
-value back to the configuration. Whatever else arrives is refused in one sentence.
+A value is accepted only in range, for an existing source and an enabled class. An empty command restores the configured value.
+Everything else is refused in one sentence.
 """
 
 import re
@@ -14,7 +14,7 @@ from edge_detector.types import Message
 
 ON, OFF = "ON", "OFF"
 MIN_THRESHOLD, MAX_THRESHOLD = 0.01, 1.0
-"""A threshold of 0 would keep a class on for good: that is a mistake, never a wish."""
+"""A threshold of 0 would keep a class on permanently, which is always a mistake."""
 MAX_PAYLOAD_BYTES = 32
 _NUMBER = re.compile(r"\d{1,3}(\.\d{0,9})?|\.\d{1,9}", re.ASCII)
 _SHOWN_CHARACTERS = 60
@@ -22,7 +22,7 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class ThresholdCommand:
-    """Let the class `slug` start at or above `on`; None: as configured."""
+    """Sets the threshold `on` of the class `slug`; None restores the configured one."""
 
     source: str
     slug: str
@@ -31,7 +31,7 @@ class ThresholdCommand:
 
 @dataclass(frozen=True, slots=True)
 class MuteCommand:
-    """Decide and log, but publish no events of this source; None: as configured."""
+    """Mutes the events of a source, or unmutes them; None restores the configured value."""
 
     source: str
     muted: bool | None
@@ -42,31 +42,31 @@ Command: TypeAlias = ThresholdCommand | MuteCommand
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a command changes nothing, in one sentence that is safe to log."""
+    """Reason why a command was refused, as one sentence that is safe to log."""
 
     sentence: str
 
 
 @dataclass(frozen=True, slots=True)
 class SourceDefaults:
-    """What bundle and configuration give one source: each class's rule by slug, enabled or not, in the order of the classes."""
+    """Defaults of one source from bundle and configuration: the rule of every class, by slug, in the order of the classes."""
 
     rules: Mapping[str, Rule]
     muted: bool = False
 
     @property
     def enabled(self) -> tuple[str, ...]:
-        """The slugs of the classes that are not off."""
+        """Slugs of the enabled classes."""
         return tuple(slug for slug, rule in self.rules.items() if rule.enabled)
 
 
 def command_filters(base: str) -> tuple[str, ...]:
-    """What to subscribe to."""
+    """Return the topic filters of the commands."""
     return (f"{base}/+/threshold/+/set", f"{base}/+/mute/set")
 
 
 def parse_command(message: Message, base: str, sources: Mapping[str, SourceDefaults]) -> Command | Refusal | None:
-    """The command in a message; None if its topic is no command's."""
+    """Parse a message; None if its topic is not that of a command."""
     knob = _knob(message.topic, base)
     if knob is None:
         return None
@@ -79,12 +79,12 @@ def parse_command(message: Message, base: str, sources: Mapping[str, SourceDefau
 
 
 def refuse(topic: str, problem: str) -> Refusal:
-    """The refusal of a command. A topic is a stranger's text: it is cut, and nothing in it may move a terminal."""
+    """Return the refusal of a command, with the untrusted topic shortened and escaped."""
     return Refusal(f"the command on {ascii(topic[:_SHOWN_CHARACTERS])[1:-1]} was refused: {problem}")
 
 
 def _knob(topic: str, base: str) -> tuple[str, str | None] | None:
-    """Source and class of a command's topic, None for the class where it is a mute."""
+    """Return source and class of a command's topic, or None; the class of a mute is None."""
     if not topic.startswith(f"{base}/"):
         return None
     match topic.removeprefix(f"{base}/").split("/"):

@@ -1,4 +1,4 @@
-"""Decides which messages a source's scores and detections become, and which of them are due."""
+"""Reporter of one source: selects the messages for its scores, detections and states."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,17 +18,17 @@ LEVEL_EVERY_SECONDS = 10.0
 
 
 class Reporter:
-    """Turns what one source heard into its messages. A class that is off is in none of them.
+    """Converts scores, detections and states of one source into messages; a disabled class is in none of them.
 
     Args:
-        names: node, source and stream the messages speak of.
+        names: node, source and stream in the messages.
         classes: all classes, in the order of the probabilities.
-        rules: of each class: those that are not enabled are off.
-        rate: how often probabilities are published.
-        utc_clock: the current Unix time in seconds.
+        rules: rule of each class, enabled or not.
+        rate: publication rate of probabilities.
+        utc_clock: Unix time in seconds.
 
     Attributes:
-        muted: decide, but publish no event that starts from now on.
+        muted: if true, events that start from now on are not published.
 
     """
 
@@ -57,17 +57,17 @@ class Reporter:
         self._next_probabilities_sample = 0
 
     def initial_state(self) -> Iterator[Message]:
-        """Before the first sound: the source is starting and nothing is heard."""
+        """Yield the states before the first block: the source starts, and no class is detected."""
         yield from self.set_health("starting", "ok")
         for index in self._enabled:
             yield messages.class_state(self._names, self._classes[index].slug, on=False)
         yield from self._report_top_class(None)
 
     def set_rules(self, rules: Sequence[Rule]) -> Iterator[Message]:
-        """Other rules hold from now on, and the ends of events that they bring have been reported.
+        """Apply other rules; call it after the events that they end have been reported.
 
-        A class that has been switched on has a state at once. What the broker keeps of one that has been switched off is not
-        taken back here: Home Assistant must be told before that its entity is gone.
+        A class that is enabled now gets a state at once. The retained messages of a class that is disabled now are deleted
+        elsewhere, since Home Assistant has to remove the entity first.
         """
         before, self._enabled = self._enabled, enabled_indices(rules)
         for index in self._enabled:
@@ -77,12 +77,12 @@ class Reporter:
             yield from self._report_top_class(self._loudest())
 
     def start_stream(self, stream_id: str) -> None:
-        """A new stream of the same source begins, with samples of its own."""
+        """Start a new stream of the same source; its samples count from 0."""
         self._names = replace(self._names, stream_id=stream_id)
         self._next_level_sample = self._next_probabilities_sample = 0
 
     def set_health(self, state: SourceState, signal: SignalQuality) -> Iterator[Message]:
-        """The state of the source and of its signal, and whether it hears at all, where that is news."""
+        """Yield health and availability of the source if they have changed."""
         if self._source_health != (state, signal):
             self._source_health, self._since_utc_seconds = (state, signal), self._utc_clock()
             yield from self._health()
@@ -92,19 +92,19 @@ class Reporter:
             yield messages.availability(self._names, online=available)
 
     def set_troubles(self, troubles: Troubles) -> Iterator[Message]:
-        """What is wrong with the node as a whole: told with the source's health, at once where that is news."""
-        news = troubles.sentences != self._troubles.sentences
+        """Yield the source's health if the troubles of the node, which are part of it, have changed."""
+        changed = troubles.sentences != self._troubles.sentences
         self._troubles = troubles
-        if news:
+        if changed:
             yield from self._health()
 
     def close(self) -> Iterator[Message]:
-        """A recording has been heard to its end, or the service stops: nobody is listening any more."""
+        """Yield the end of the source's availability: its recording has ended, or the service stops."""
         self._available = False
         yield messages.availability(self._names, online=False)
 
     def report(self, item: Scores | Detection, anchor: Anchor) -> Iterator[Message]:
-        """The messages that `item` makes due."""
+        """Yield the messages for `item`."""
         if isinstance(item, Scores):
             yield from self._report_scores(item, anchor)
         else:
@@ -127,7 +127,7 @@ class Reporter:
         yield from self._report_top_class(self._loudest())
 
     def _loudest(self) -> str | None:
-        """The class with the highest newest probability of those whose start was told and whose end was not."""
+        """Return the class with the highest current probability among those with a published open event."""
         top = max(self._announced, key=lambda index: float(self._newest[index]), default=None)
         return None if top is None else self._classes[top].slug
 
@@ -139,7 +139,7 @@ class Reporter:
     def _report_detection(self, detection: Detection, anchor: Anchor) -> Iterator[Message]:
         index = detection.class_index
         started = isinstance(detection, EventStart)
-        # Who was told of a start is told of its end, muted or not.
+        # The end of every published start is published, even when muted.
         if started and not self.muted:
             self._announced.add(index)
         elif index not in self._announced:
@@ -153,6 +153,6 @@ class Reporter:
 
 
 def top_classes(scores: Scores, classes: Sequence[SoundClass], enabled: Sequence[int], count: int) -> list[tuple[str, float]]:
-    """The `count` most probable of the enabled classes: label and probability, most probable first."""
+    """Return label and probability of the `count` most probable enabled classes, in descending order."""
     order = sorted(enabled, key=lambda index: -float(scores.probabilities[index]))[:count]
     return [(classes[index].label, float(scores.probabilities[index])) for index in order]

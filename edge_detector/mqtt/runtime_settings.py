@@ -1,6 +1,6 @@
-"""The values that commands change: what holds for every source, and what is answered.
+"""Thresholds and mutes in force, and the commands that change them.
 
-Precedence is bundle < strictness < [class.<slug>] < MQTT. Nobody may turn a knob faster than a person or an automation would.
+Precedence is bundle < strictness < [class.<slug>] < MQTT. The rate of commands is limited.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,20 +25,21 @@ from edge_detector.types import Message
 COMMANDS_PER_SECOND = 1.0
 LEAST_BURST = 20
 MAX_PAST_ENTITIES = 2_000
-"""Entities that once were and are still taken away by name, should Home Assistant have slept through it."""
+"""Former entities that are still removed by name, in case Home Assistant missed their removal."""
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What outlives a restart: the values set over MQTT, and what others were told that may have to be taken back.
+    """Persistent settings: values set over MQTT, and announcements that may have to be withdrawn.
 
     Attributes:
-        thresholds, muted: by source and class, and by source. Names unknown to today's configuration are kept: they may return.
-        entities: those Home Assistant was told of, key to platform.
-        announced: the classes of which the broker keeps messages, by source.
-        discovered: sources that were announced to Home Assistant, each in its own message; None where it was one message for
-            all of them, as earlier versions sent, or none.
+        thresholds: by source and class. Names that the current configuration lacks are kept, since they may return.
+        muted: by source, likewise.
+        entities: entities announced to Home Assistant, key to platform.
+        announced: classes with retained messages at the broker, by source.
+        discovered: sources announced to Home Assistant in a message each; None if nothing was announced, or all sources in one
+            message by an earlier version.
 
     """
 
@@ -51,14 +52,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A command that holds from now on, and the value to publish for it, retained, once it has been saved."""
+    """An accepted command, and its retained answer, to be published once the settings are saved."""
 
     command: Command
     answer: Message
 
 
 class TokenBucket:
-    """Lets `burst` through at once and `per_second` in the long run. Time is handed in, in seconds."""
+    """Rate limit: `burst` at once, `per_second` in the long run. Times are arguments, in seconds."""
 
     def __init__(self, burst: int, per_second: float) -> None:
         self._burst = float(burst)
@@ -68,7 +69,7 @@ class TokenBucket:
         self._reported = False
 
     def try_acquire(self, now_seconds: float) -> bool:
-        """Whether one more may pass now."""
+        """Take a token; False if there is none."""
         if self._filled_at_seconds is not None:
             waited_seconds = max(0.0, now_seconds - self._filled_at_seconds)
             self._tokens = min(self._burst, self._tokens + waited_seconds * self._per_second)
@@ -80,23 +81,22 @@ class TokenBucket:
         return True
 
     def should_report(self) -> bool:
-        """Whether to speak of a flood: once, until the bucket has been half full again."""
+        """Return whether to report that the limit is exceeded: once, until the bucket is half full again."""
         reported, self._reported = self._reported, True
         return not reported
 
 
 class RuntimeSettings:
-    """The values that hold for every source, and the one place where commands change them.
+    """Values in force for every source; the only place where commands change them.
 
-    A class that is off has no threshold that is told, or that a command may set. One that was set earlier is kept for the day on
-    which the class is on again.
+    The threshold of a disabled class is neither published nor settable. One that was set earlier is kept until the class is
+    enabled again.
 
     Args:
         base: the node's topic, edge_detector/<node>.
-        sources: what bundle and configuration say, by source name.
-        settings: what was set over MQTT earlier.
-        commands: whether commands are taken. What must not be set over MQTT does not hold either, even if it once was; it is
-            kept for the day on which commands are taken again.
+        sources: defaults from bundle and configuration, by source name.
+        settings: persistent settings of earlier runs.
+        commands: whether commands are accepted. If not, values set earlier are kept but not in force.
 
     """
 
@@ -106,12 +106,12 @@ class RuntimeSettings:
         self._sources = dict(sources)
         self.settings = settings
         self.refused_commands = 0
-        # A scene that turns every knob twice passes; what never ends does not. Strangers' names share one bucket.
+        # Setting every value twice in a row is allowed, an endless stream is not. Unknown source names share one bucket.
         bursts = {name: max(LEAST_BURST, 2 * (1 + len(defaults.rules))) for name, defaults in sources.items()}
         self._buckets = {name: TokenBucket(burst, COMMANDS_PER_SECOND) for name, burst in {"": LEAST_BURST, **bursts}.items()}
 
     def handle(self, message: Message, now_seconds: float) -> Accepted | Refusal | None:
-        """Obey a command. None: the message is none, or part of a flood that has been reported about."""
+        """Apply a command. None: the message is no command, or exceeds a rate limit that was reported already."""
         command = parse_command(message, self._base, self._sources)
         if command is None:
             return None
@@ -131,20 +131,20 @@ class RuntimeSettings:
         return Accepted(command, answer)
 
     def reload(self, sources: Mapping[str, SourceDefaults]) -> None:
-        """Take other defaults, as after a reload of the configuration. What was set over MQTT stays in force."""
+        """Replace the defaults after a reload of the configuration; values set over MQTT stay in force."""
         self._sources = dict(sources)
 
     def rules(self, source: str) -> tuple[Rule, ...]:
-        """The rule of each class that holds for a source now, enabled or not, in the order of the classes."""
+        """Return the rules in force for a source, one for each class, enabled or not."""
         return tuple(self._rule(source, slug) for slug in self._sources[source].rules)
 
     def muted(self, source: str) -> bool:
-        """Whether a source decides without publishing."""
+        """Return whether the events of a source are muted."""
         set_over_mqtt = self.settings.muted if self._commands else {}
         return set_over_mqtt.get(source, self._sources[source].muted)
 
     def answers(self) -> Iterator[Message]:
-        """Every value that holds, retained: published when the service starts, and after a reload."""
+        """Yield every value in force as a retained message, for the start and after a reload."""
         for source, defaults in self._sources.items():
             yield self._mute_state(source)
             for slug in defaults.enabled:
@@ -152,45 +152,45 @@ class RuntimeSettings:
 
     @property
     def discovered(self) -> tuple[str | None, ...]:
-        """Sources that were announced to Home Assistant; None stands for one message for all of them."""
+        """Sources announced to Home Assistant; None stands for one message for all of them."""
         if self.settings.discovered is None:
             return (None,) if self.settings.entities else ()
         return tuple(self.settings.discovered)
 
     def remember_entities(self, entities: Mapping[str, str], sources: Iterable[str]) -> bool:
-        """Keep the announced entities beside earlier ones, and the announced sources. Returns whether that changes anything."""
+        """Add the announced entities to the earlier ones, and replace the announced sources; returns whether that is a change."""
         past = [(key, platform) for key, platform in self.settings.entities.items() if key not in entities]
         known = {**dict(past[-MAX_PAST_ENTITIES:]), **entities}
         settings = replace(self.settings, entities=known, discovered=tuple(sources))
-        news = settings != self.settings
+        changed = settings != self.settings
         self.settings = settings
-        return news
+        return changed
 
     def forget_entities(self) -> None:
-        """Home Assistant has been told to remove the whole device."""
+        """Delete all entities and sources, after the device was removed from Home Assistant."""
         self.settings = replace(self.settings, entities={}, discovered=None)
 
     def remember_announced(self) -> bool:
-        """Keep which sources and classes the broker is told of now, beside earlier ones. Returns whether that is news."""
+        """Add the current sources and classes to the announced ones; returns whether that is a change."""
         past, present = self.settings.announced, self._announced_now
         known = {
             source: tuple(dict.fromkeys((*past.get(source, ()), *present.get(source, ())))) for source in {**past, **present}
         }
-        news = known != self.settings.announced
+        changed = known != self.settings.announced
         self.settings = replace(self.settings, announced=known)
-        return news
+        return changed
 
     def stale_topics(self) -> Iterator[str]:
-        """Topics on which the broker may keep what nobody stands for any more: their source or class is not there, or off."""
+        """Yield topics that may have a retained message of a source or class that is removed or disabled."""
         present = {topic for source, slugs in self._announced_now.items() for topic in self._topics(source, slugs)}
         for source, slugs in self.settings.announced.items():
             yield from (topic for topic in self._topics(source, slugs) if topic not in present)
 
     def forget_stale_topics(self) -> bool:
-        """The broker keeps nothing on such topics any more. Returns whether that is news."""
-        news = self.settings.announced != self._announced_now
+        """Delete the stale topics once the broker has deleted their messages; returns whether that is a change."""
+        changed = self.settings.announced != self._announced_now
         self.settings = replace(self.settings, announced=self._announced_now)
-        return news
+        return changed
 
     @property
     def _announced_now(self) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What the outbox asks of its disk: one turn at a time, on whatever thread the disk has, so that nobody else waits for it."""
+"""Requests of the outbox to its database, one turn at a time, on the thread of the disk."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -11,22 +11,22 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Pending(Protocol[T_co]):
-    """The answer to a call that may still be on its way; concurrent.futures.Future is one."""
+    """Result of a call that may still run; concurrent.futures.Future is one."""
 
     def done(self) -> bool:
-        """Whether the answer is there."""
+        """Return whether the call has ended."""
         ...
 
     def result(self, timeout: float | None = None) -> T_co:
-        """The answer, waiting for it if need be. Raises TimeoutError."""
+        """Wait for the result and return it. Raises TimeoutError."""
         ...
 
 
 class Run(Protocol):
-    """Makes one call after another, somewhere, and calls `then` there when each has ended."""
+    """Executor that makes calls in order on one thread, and calls `then` there after each."""
 
     def __call__(self, call: Callable[[], T], then: Callable[[], None]) -> Pending[T]:
-        """Take `call` and return at once, unless the call is made right here."""
+        """Queue `call` and return at once, or make the call on this thread."""
         ...
 
 
@@ -37,7 +37,7 @@ class _Done(Generic[T]):
     def done(self) -> bool:
         return True
 
-    def result(self, timeout: float | None = None) -> T:  # noqa: ARG002 - there is nothing to wait for
+    def result(self, timeout: float | None = None) -> T:  # noqa: ARG002 - the result is known
         return self.answer
 
 
@@ -50,7 +50,7 @@ def at_once(call: Callable[[], T], then: Callable[[], None]) -> Pending[T]:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """The bounds of the store, as in MessageStore.trim."""
+    """Limits of the store, as in MessageStore.trim."""
 
     max_messages: int
     born_before_seconds: float
@@ -59,7 +59,7 @@ class Trim:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is to be done, in this order; `limit` is how many of the oldest rows are to be read afterwards."""
+    """Steps of one turn, in this order; afterwards the `limit` oldest rows are read."""
 
     change: Change | None
     trim: Trim | None
@@ -68,14 +68,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a turn.
+    """Result of a turn.
 
     Attributes:
-        error: why it could not be done; nothing was changed then.
-        rows, count: the oldest rows, and how many there are; none of a store that cannot be read.
-        dropped: rows that were trimmed.
-        lost, damage: messages that a damaged file has cost, and the sentence on it.
-        age_seconds: the outbox's age as the store has it.
+        error: reason of a failure; nothing was changed then.
+        rows, count: oldest rows and number of all rows; empty if the store cannot be read.
+        dropped: number of trimmed rows.
+        lost, damage: messages lost with a damaged file, and the sentence on it.
+        age_seconds: age of the outbox in the store.
 
     """
 
@@ -89,14 +89,14 @@ class Report:
 
 
 class Disk:
-    """A store that is opened when it is needed, and again after an error that asks for it. For one thread."""
+    """A store that is opened on first use, and again after an error that requires it. Not thread-safe."""
 
     def __init__(self, open_store: Callable[[], MessageStore]) -> None:
         self._open_store = open_store
         self._store: MessageStore | None = None
 
     def do(self, turn: Turn) -> Report:
-        """Make one turn."""
+        """Run one turn and return its result."""
         dropped = 0
         error = None
         try:
@@ -117,8 +117,8 @@ class Disk:
         lost, store.lost = store.lost, 0
         return Report(error, rows, count, dropped, lost, store.damage, store.age_seconds)
 
-    def ask(self, question: Callable[[MessageStore], T], otherwise: T) -> T:
-        """The store's answer, or `otherwise` where it has none."""
+    def query(self, question: Callable[[MessageStore], T], otherwise: T) -> T:
+        """Query the store; returns `otherwise` if it is closed or fails."""
         try:
             return otherwise if self._store is None else question(self._store)
         except StoreError:

@@ -119,6 +119,15 @@ def test_a_broker_that_lets_us_in_and_hangs_up_is_asked_more_and_more_seldom() -
     assert delays == [0.5, 1.0, 2.0]
 
 
+def test_another_client_with_the_same_id_is_a_trouble_that_lasts_after_the_reconnect() -> None:
+    def script(guest: Guest, _number: int) -> None:
+        guest.read()
+        guest.send(WELCOME + packet(0xE0, b"\x8e\x00"))
+
+    with OddBroker(script) as odd, publishing(odd) as made:
+        wait_until(lambda: any("another client has our id" in sentence for sentence in made.troubles), "the trouble")
+
+
 def test_a_broker_that_acknowledges_nothing_is_a_trouble_and_is_connected_to_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("UNACKNOWLEDGED_SECONDS", 0.3), ("NO_ACKNOWLEDGEMENT_SECONDS", 1.0), ("MAINTENANCE_SECONDS", 0.1)):
         monkeypatch.setattr(publisher, name, seconds)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_detector.cli import doctor
-from edge_detector.cli.doctor.sound import Heard, device_advice, examine_source, judge_sound
+from edge_detector.cli.doctor.sound import CheckedSound, device_advice, examine_source, judge_sound
 from edge_detector.config import SourceConfig, default_config, parse_config, rules
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import load_bundle
@@ -48,8 +48,8 @@ def about(findings: Sequence[dict[str, object]], what: str) -> list[dict[str, ob
     return [finding for finding in findings if finding["about"] == what]
 
 
-def heard(samples: Float32, lost_samples: int = 0, scores: Sequence[Scores] = ()) -> Heard:
-    return Heard(16_000, [samples], list(scores), lost_samples)
+def heard(samples: Float32, lost_samples: int = 0, scores: Sequence[Scores] = ()) -> CheckedSound:
+    return CheckedSound(16_000, [samples], list(scores), lost_samples)
 
 
 def noise(amplitude: float, seconds: float = 3.0) -> Float32:
@@ -183,8 +183,8 @@ def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
     ("samples", "verdict", "said"),
     [
         (np.zeros(48_000, np.float32), "bad", "digital silence"),
-        (np.full(48_000, 0.25, np.float32), "bad", "a value that does not move"),
-        (np.clip(noise(3.0), -1.0, 1.0), "warning", "so loud that it is cut off"),
+        (np.full(48_000, 0.25, np.float32), "bad", "a constant value"),
+        (np.clip(noise(3.0), -1.0, 1.0), "warning", "clipped"),
         (np.zeros(0, np.float32), "bad", "it gives no sound"),
         (noise(0.3), "good", "3.0 s at 16000 Hz, level -15 dBFS, peak -10 dBFS"),
     ],
@@ -211,10 +211,10 @@ def test_a_quiet_room_and_lost_samples_are_remarked_on() -> None:
 def test_why_nothing_was_reported_is_answered_with_the_class_that_came_nearest() -> None:
     label, slug, threshold = CLASSES[ENABLED].label, CLASSES[ENABLED].slug, RULES[ENABLED].on
     almost = judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.02), scores(threshold - 0.05)]), CLASSES, RULES)[-1]
-    assert f"nearest was {label} with {threshold - 0.05:.2f}, and it starts at {threshold:.2f}" in almost.said
+    assert f"the closest is {label}: {threshold - 0.05:.2f}, threshold {threshold:.2f}" in almost.said
     assert almost.figures["nearest"] == slug
     enough = judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.999)]), CLASSES, RULES)[-1]
-    assert enough.said.startswith(f"heard {label}: 1.00")
+    assert enough.said.startswith(f"detected {label}: 1.00")
     without = rules(CLASSES, 1, parse_config({"class": {slug: {"enabled": False}}}, "test"))
     assert label not in judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.999)]), CLASSES, without)[-1].said
 

@@ -111,7 +111,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     answered = threading.Event()
 
     def read() -> None:
-        with pytest.raises(UsageError, match="no ordinary file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             find_password(tmp_path / "pipe", {})
         answered.set()
 

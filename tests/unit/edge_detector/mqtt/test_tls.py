@@ -83,7 +83,7 @@ def test_a_context_always_verifies_certificate_and_name(authority: Authority) ->
 
 
 def test_an_authority_nobody_named_is_not_trusted(authority: Authority) -> None:
-    with tls_server(authority.server()) as port, pytest.raises(BrokerError, match=r"nobody trusted here.*name.*with ca_file"):
+    with tls_server(authority.server()) as port, pytest.raises(BrokerError, match=r"no trusted authority.*name.*with ca_file"):
         probe(HOST, port, client_context())
 
 
@@ -183,7 +183,7 @@ def test_nothing_there_is_one_sentence_each() -> None:
     port = free_port()
     with pytest.raises(BrokerError, match=rf"the broker {HOST}:{port} cannot be reached: nothing listens on that port"):
         probe(HOST, port, None)
-    with pytest.raises(BrokerError, match=r"nobody knows the name no-such-host\.invalid"):
+    with pytest.raises(BrokerError, match=r"the name no-such-host\.invalid cannot be resolved"):
         probe("no-such-host.invalid", port, None)
     with pytest.raises(BrokerError, match="cannot be reached"):
         probe("a" * 70 + ".example", port, None)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from edge_detector.executor import Run, at_once
 from edge_detector.files import name_aside, not_a_file, sync_folder
 from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, StoredMessage, StoreError, ended, started
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.salvage import checksum, is_sound, salvage
-from edge_detector.mqtt.store_thread import Run, at_once
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)

@@ -21,14 +21,14 @@ def test_another_instance_is_a_trouble_for_a_while() -> None:
     assert conflict.trouble(10.0 + REMEMBER_SECONDS + 1.0) is None
 
 
-def test_what_an_earlier_run_has_left_is_nobody_else() -> None:
+def test_a_retained_message_of_an_earlier_run_is_not_a_conflict() -> None:
     conflict = NameConflict(BASE, "ours")
     assert not conflict.handle(health("earlier", retained=True), 0.0)
     conflict.handle(health("ours"), 1.0)
     assert conflict.handle(health("theirs", retained=True), 2.0), "it was overwritten while we were away"
 
 
-def test_what_is_no_health_of_ours_is_not_looked_at() -> None:
+def test_other_messages_are_ignored() -> None:
     conflict = NameConflict(BASE, "ours")
     for topic, payload in ((f"{BASE}/status", b"offline"), ("other/cot/health", b'{"instance":"x"}')):
         assert not conflict.handle(Message(topic, payload, 1, retained=False), 0.0)

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from edge_detector.executor import Run, at_once
 from edge_detector.mqtt.message_store import Change, MemoryStore, StoreError
 from edge_detector.mqtt.outbox import (
     FORGET_SECONDS,
@@ -16,7 +17,6 @@ from edge_detector.mqtt.outbox import (
     TEST_WRITE_SECONDS,
     Outbox,
 )
-from edge_detector.mqtt.store_thread import Run, at_once
 from edge_detector.types import Message
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def keys(messages: list[Message]) -> list[str]:
     return [message.message_id or "" for message in messages]
 
 
-def test_events_leave_in_their_order_and_no_more_than_the_window_at_a_time() -> None:
+def test_events_are_dequeued_in_order_up_to_the_window() -> None:
     outbox = Bench().outbox()
     outbox.commit(events(30))
     assert outbox.dequeue() == events(IN_FLIGHT)
@@ -118,7 +118,7 @@ def test_events_leave_in_their_order_and_no_more_than_the_window_at_a_time() -> 
     assert outbox.depth == 27
 
 
-def test_after_a_lost_connection_what_was_on_its_way_is_sent_again_in_its_place() -> None:
+def test_after_a_lost_connection_events_in_flight_are_sent_again_in_order() -> None:
     outbox = Bench().outbox()
     outbox.commit(events(5))
     outbox.dequeue()
@@ -127,7 +127,7 @@ def test_after_a_lost_connection_what_was_on_its_way_is_sent_again_in_its_place(
     assert keys(outbox.dequeue()) == ["0/start", "2/start", "3/start", "4/start"]
 
 
-def test_a_message_id_waits_once_however_often_it_is_decided() -> None:
+def test_a_message_id_is_stored_once() -> None:
     outbox = Bench().outbox()
     outbox.commit([event("0/start"), event("0/start")])
     outbox.commit([event("0/start")])
@@ -154,7 +154,7 @@ def test_an_event_is_open_from_its_start_to_its_end_whether_or_not_they_were_del
     assert outbox.open_events() == [event("b/start")]
 
 
-def test_beyond_the_bound_the_oldest_that_is_not_on_its_way_is_dropped_and_counted() -> None:
+def test_beyond_the_limit_the_oldest_event_not_in_flight_is_dropped_and_counted() -> None:
     outbox = Bench().outbox(max_messages=25)
     outbox.commit(events(25))
     outbox.dequeue()
@@ -164,7 +164,7 @@ def test_beyond_the_bound_the_oldest_that_is_not_on_its_way_is_dropped_and_count
     assert outbox.dequeue() == events(5, first=22), "20 and 21 had to go"
 
 
-def test_what_is_too_old_is_dropped_and_only_time_in_use_counts() -> None:
+def test_events_too_old_are_dropped_and_only_time_in_use_counts() -> None:
     bench = Bench()
     outbox = bench.outbox(max_age_seconds=1_000.0)
     outbox.commit(events(1))
@@ -180,7 +180,7 @@ def test_what_is_too_old_is_dropped_and_only_time_in_use_counts() -> None:
     assert (outbox.dequeue(), outbox.dropped_messages) == (events(1, first=1), 1)
 
 
-def test_while_the_disk_is_full_old_and_new_events_leave_and_it_says_so_until_there_is_room() -> None:
+def test_while_the_disk_is_full_events_are_sent_and_the_trouble_is_reported() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(3))
@@ -219,7 +219,7 @@ def test_an_event_that_ended_while_the_disk_was_full_does_not_look_interrupted_a
     assert keys([row.message for row in bench.disk.open_events()]) == ["b/start", "c/start"]
 
 
-def test_a_disk_that_is_missing_at_first_takes_over_what_was_decided_without_it() -> None:
+def test_a_disk_that_appears_late_receives_the_events_in_memory() -> None:
     bench = Bench()
     bench.disk.gone = True
     outbox = bench.outbox()
@@ -232,7 +232,7 @@ def test_a_disk_that_is_missing_at_first_takes_over_what_was_decided_without_it(
     assert bench.disk.count() == 2
 
 
-def test_a_disk_that_is_pulled_out_is_opened_again_and_its_old_events_leave_then() -> None:
+def test_a_disk_that_returns_is_opened_again_and_its_events_are_sent() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(2))
@@ -252,7 +252,7 @@ def test_memory_is_bounded_while_the_disk_fails() -> None:
     assert (outbox.depth, outbox.dropped_messages) == (MEMORY_MESSAGES, 7)
 
 
-def test_a_disk_that_fails_while_nothing_happens_is_noticed_all_the_same() -> None:
+def test_a_disk_that_fails_without_events_is_detected() -> None:
     bench = Bench()
     outbox = bench.outbox()
     bench.disk.full = True
@@ -266,7 +266,7 @@ def test_a_disk_that_fails_while_nothing_happens_is_noticed_all_the_same() -> No
     assert outbox.trouble is None
 
 
-def test_what_waits_in_memory_is_put_on_the_disk_at_the_last_moment_if_that_works_again() -> None:
+def test_events_in_memory_are_written_at_close_if_the_disk_works_again() -> None:
     bench = Bench()
     outbox = bench.outbox()
     bench.disk.full = True
@@ -276,7 +276,7 @@ def test_what_waits_in_memory_is_put_on_the_disk_at_the_last_moment_if_that_work
     assert bench.outbox().dequeue() == events(2)
 
 
-def test_an_event_is_sent_when_the_disk_has_it_and_nobody_waits_for_the_disk() -> None:
+def test_an_event_is_sent_once_it_is_on_disk_without_blocking_the_caller() -> None:
     bench, slow = Bench(), Slow()
     outbox = bench.outbox(run=slow)
     slow.is_late = True
@@ -288,7 +288,7 @@ def test_an_event_is_sent_when_the_disk_has_it_and_nobody_waits_for_the_disk() -
     assert (outbox.trouble, bench.on_disk()) == (None, ["0/start", "1/start", "2/start"])
 
 
-def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_lost_or_sent_twice_when_it_is_back() -> None:
+def test_while_a_disk_hangs_events_are_sent_from_memory_and_none_is_lost_or_repeated_afterwards() -> None:
     bench, slow = Bench(), Slow()
     outbox = bench.outbox(run=slow)
     outbox.commit(events(1))
@@ -316,7 +316,7 @@ def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_l
     assert keys(outbox.dequeue()) == ["2/end", "3/start"]
 
 
-def test_a_disk_that_hangs_and_then_fails_loses_nothing_either() -> None:
+def test_a_disk_that_hangs_and_then_fails_loses_no_event() -> None:
     bench, slow = Bench(), Slow()
     outbox = bench.outbox(run=slow)
     slow.is_late = True
@@ -334,7 +334,7 @@ def test_a_disk_that_hangs_and_then_fails_loses_nothing_either() -> None:
     assert bench.on_disk() == ["1/start", "2/start"]
 
 
-def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> None:
+def test_a_disk_that_hangs_delays_start_and_close_only_briefly() -> None:
     slow = Slow()
     outbox = Bench().outbox(run=slow)
     slow.is_late = True
@@ -345,7 +345,7 @@ def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> N
     assert outbox.depth == 1
 
 
-def test_deliveries_are_written_with_the_next_event_or_after_two_minutes_and_count_as_on_their_way() -> None:
+def test_deliveries_are_written_with_the_next_event_or_after_two_minutes() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(1))

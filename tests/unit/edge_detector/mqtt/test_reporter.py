@@ -27,7 +27,7 @@ def healths(messages: Iterator[Message]) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in messages if message.topic.endswith("/health")]
 
 
-def test_what_is_wrong_with_the_node_is_told_at_once_and_changes_nothing_else() -> None:
+def test_troubles_are_published_at_once_and_change_nothing_else() -> None:
     here = reporter()
     (well,) = healths(here.set_health("healthy", "ok"))
     assert well["troubles"] == []
@@ -36,7 +36,7 @@ def test_what_is_wrong_with_the_node_is_told_at_once_and_changes_nothing_else() 
     assert healths(here.set_troubles(NO_TROUBLES)) == [well]
 
 
-def test_a_source_that_changes_goes_on_telling_what_is_wrong_with_the_node() -> None:
+def test_a_state_change_of_a_source_keeps_the_troubles_in_its_health() -> None:
     here = reporter()
     assert healths(here.set_troubles(FULL)) == [], "it has no state yet"
     (starting,) = healths(here.initial_state())
@@ -71,7 +71,7 @@ def reported(here: Reporter, items: Sequence[Scores | Detection]) -> list[Messag
     return [message for item in items for message in here.report(item, ANCHOR)]
 
 
-def test_a_class_that_is_off_is_in_no_message() -> None:
+def test_a_disabled_class_is_in_no_message() -> None:
     here = forest(ON, OFF, ON)
     assert told(here.initial_state()) == [("class/rain", "OFF"), ("class/cat", "OFF"), ("top_class", "none")]
     (message, *_) = reported(here, [scores(0.25, 0.875, 0.5)])
@@ -81,7 +81,7 @@ def test_a_class_that_is_off_is_in_no_message() -> None:
     assert not any("owl" in f"{message.topic} {message.payload!r}" for message in everything)
 
 
-def test_a_class_that_is_switched_on_has_a_state_at_once_and_one_that_stays_is_not_told_again() -> None:
+def test_an_enabled_class_has_a_state_at_once_and_others_are_not_repeated() -> None:
     here = forest(ON, OFF, OFF)
     list(here.initial_state())
     assert told(here.set_rules((ON, ON, OFF))) == [("class/owl", "OFF")]
@@ -90,7 +90,7 @@ def test_a_class_that_is_switched_on_has_a_state_at_once_and_one_that_stays_is_n
     assert json.loads(message.payload)["probabilities"] == {"rain": 0.25, "owl": 0.875}
 
 
-def test_a_class_that_is_switched_off_while_it_is_the_loudest_gives_way_to_the_next_at_once() -> None:
+def test_disabling_the_top_class_selects_the_next_at_once() -> None:
     here = forest(ON, ON, ON)
     list(here.initial_state())
     reported(here, [EventStart(0, 0, 0.6), EventStart(1, 0, 0.8), EventStart(2, 0, 0.7)])
@@ -100,7 +100,7 @@ def test_a_class_that_is_switched_off_while_it_is_the_loudest_gives_way_to_the_n
     assert told(here.set_rules((ON, OFF, ON))) == []
 
 
-def test_where_every_class_is_off_there_is_still_a_level() -> None:
+def test_with_every_class_disabled_the_level_is_published() -> None:
     here = forest(OFF, OFF, OFF)
     assert told(here.initial_state()) == [("top_class", "none")]
     messages = reported(here, [scores(0.25, 0.875, 0.5)])

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_detector.bounded_files import read_regular
-from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key, read_rule
+from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key
 from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition
-from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, RuleOverride, shifted
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, RuleOverride, read_rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_detector.bounded_files import arrays_of, megabytes, parse_json, read_regular
 from edge_detector.detection.embedding import Pca
-from edge_detector.detection.hysteresis import Rule, RuleOverride
+from edge_detector.detection.hysteresis import Rule, read_rule
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
@@ -328,27 +328,6 @@ def _class_values(sound: SoundClass) -> dict[str, object]:
 
 def _rule_values(rule: Rule) -> dict[str, float]:
     return {key: value for key, value in asdict(rule).items() if key != "enabled"}
-
-
-def read_rule(table: StrictTable) -> RuleOverride:
-    """Read the values of a rule that a manifest or a configuration gives."""
-
-    def number(key: str, low: float, high: float) -> float | None:
-        return table.number(key, low=low, high=high) if table.has(key) else None
-
-    rule = RuleOverride(
-        on=number("on", 0.0, 1.0),
-        off=number("off", 0.0, 1.0),
-        min_seconds=number("min_seconds", 0.0, 3_600.0),
-        hold_seconds=number("hold_seconds", 0.0, 3_600.0),
-        max_seconds=number("max_seconds", 1.0, 86_400.0),
-        refractory_seconds=number("refractory_seconds", 0.0, 86_400.0),
-        enabled=table.flag("enabled") if table.has("enabled") else None,
-    )
-    if rule.on is not None and rule.off is not None and rule.off > rule.on:
-        raise table.key_error("off", f"must not be above on = {rule.on:g}")
-    table.reject_unknown()
-    return rule
 
 
 def _schema(table: StrictTable) -> tuple[int, int]:

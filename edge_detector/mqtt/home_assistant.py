@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from edge_detector.detection.bundle import SoundClass
-from edge_detector.mqtt.commands import MAX_THRESHOLD, MIN_THRESHOLD, OFF, ON
 from edge_detector.mqtt.messages import ONLINE
+from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, MIN_THRESHOLD, OFF, ON
 from edge_detector.types import Message
 
 DEFAULT_PREFIX = "homeassistant"

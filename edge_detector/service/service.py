@@ -16,12 +16,11 @@ from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.address import Broker
-from edge_detector.mqtt.commands import Refusal, SourceDefaults, command_filters
 from edge_detector.mqtt.home_assistant import birth_topic
 from edge_detector.mqtt.name_conflict import NameConflict, own_filters
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
+from edge_detector.mqtt.runtime_settings import Refusal, RuntimeSettings, Settings, SourceDefaults, command_filters
 from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.params import FRONT_END

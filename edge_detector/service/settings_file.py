@@ -12,8 +12,7 @@ from pathlib import Path
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.executor import Pending, Run, at_once
 from edge_detector.files import name_aside, not_a_file, sync_folder
-from edge_detector.mqtt.commands import MAX_THRESHOLD, MIN_THRESHOLD
-from edge_detector.mqtt.runtime_settings import Settings
+from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, MIN_THRESHOLD, Settings
 from edge_detector.schema import StrictTable
 
 LOG = logging.getLogger(__name__)

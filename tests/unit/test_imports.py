@@ -79,7 +79,7 @@ PURE = {
     *(f"demo.{name}" for name in ("sounds", "soundscape", "synthesis")),
     *(f"detection.{name}" for name in ("bundle", "classes", "detector", "embedding", "hysteresis", "load_shedding", "logmel")),
     *(f"detection.{name}" for name in ("networks", "state_bank")),
-    *(f"mqtt.{name}" for name in ("commands", "home_assistant", "message_store", "messages", "name_conflict", "outbox")),
+    *(f"mqtt.{name}" for name in ("home_assistant", "message_store", "messages", "name_conflict", "outbox")),
     *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "telemetry", "troubles")),
 }
 PURE_MAY_NOT = {"threading", "queue", "time", "socket", "logging", "subprocess", "asyncio", "multiprocessing", "random"}

@@ -82,7 +82,7 @@ def test_where_everything_works_it_says_so_and_leaves_no_trace(
     assert sound["signal"] == "ok"
     assert -30 < float(str(sound["level_dbfs"])) < -10
     assert float(str(about(findings, "speed")[0]["window_ms"])) > 0
-    assert "takes what we publish" in str(about(findings, "broker")[0]["said"])
+    assert "accepts the login" in str(about(findings, "broker")[0]["said"])
     assert "no service publishes as this node" in str(about(findings, "service")[0]["said"])
 
 
@@ -160,7 +160,7 @@ def test_a_broker_that_refuses_the_password_or_the_topic_is_told_apart(
         assert "check user name and password" in str(about(findings, "broker")[0]["said"])
     with Broker(f"acl_file {access}") as narrow:
         _, findings = examined(write_config(tmp_path, narrow.port, extra), capsys)
-        assert "takes nothing on edge_detector/nursery/doctor" in str(about(findings, "broker")[0]["said"])
+        assert "no message on edge_detector/nursery/doctor" in str(about(findings, "broker")[0]["said"])
         assert "topic readwrite edge_detector/nursery/#" in str(about(findings, "broker")[0]["advice"])
 
 
@@ -174,7 +174,7 @@ def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
     tape = SourceConfig("tape", "file", str(tmp_path / "tape.wav"))
     findings = examine_source(tape, load_networks(None), RULES, 1e6)
     assert [finding.verdict for finding in findings] == ["good", "good"]
-    assert findings[1].said.startswith("heard "), "the soundscape is made of sounds it knows"
+    assert findings[1].said.startswith("detected "), "the soundscape is made of sounds it knows"
     missing = examine_source(SourceConfig("tape", "file", str(tmp_path / "none.wav")), load_networks(None), RULES, 1.0)
     assert missing[0].verdict == "bad"
 
@@ -223,7 +223,7 @@ def test_a_configuration_that_hears_nothing_by_itself_is_found_out() -> None:
     off = {sound.slug: {"enabled": False} for sound in CLASSES}
     nothing = rules(CLASSES, 1, parse_config({"class": off}, "test"))
     finding = examine_source(MICROPHONE, load_networks(None), nothing, 1.0)[0]
-    assert (finding.verdict, finding.said) == ("bad", "no class is enabled: nothing would ever be reported")
+    assert (finding.verdict, finding.said) == ("bad", "no class is enabled: no event would be reported")
 
 
 def test_advice_about_devices_goes_by_what_the_kernel_has(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.detection.hysteresis import Rule
-from edge_detector.mqtt.commands import (
+from edge_detector.mqtt.runtime_settings import (
     MAX_PAYLOAD_BYTES,
     Command,
     MuteCommand,

@@ -9,8 +9,7 @@ from edge_detector.audio.sample_clock import Anchor
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt import messages
-from edge_detector.mqtt.commands import SourceDefaults
-from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
+from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings, SourceDefaults
 from edge_detector.mqtt.telemetry import Period, SourceTelemetry, Telemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.types import EventEnd, EventStart, Message, Scores

@@ -2,8 +2,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.detection.hysteresis import Rule
-from edge_detector.mqtt.commands import MuteCommand, Refusal, SourceDefaults, ThresholdCommand
-from edge_detector.mqtt.runtime_settings import LEAST_BURST, MAX_PAST_ENTITIES, Accepted, RuntimeSettings, Settings, TokenBucket
+from edge_detector.mqtt.runtime_settings import (
+    LEAST_BURST,
+    MAX_PAST_ENTITIES,
+    Accepted,
+    MuteCommand,
+    Refusal,
+    RuntimeSettings,
+    Settings,
+    SourceDefaults,
+    ThresholdCommand,
+    TokenBucket,
+)
 from edge_detector.types import Message
 
 BASE = "edge_detector/nursery"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_detector.bounded_files import read_regular
-from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key, read_rule
+from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key
 from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition
-from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, RuleOverride, read_rule, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
@@ -110,7 +110,7 @@ def read_source(table: StrictTable) -> SourceConfig:
     hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
     hop_seconds = table.number("hop", 0.96)
     if hop_seconds not in hops:
-        raise table.fail("hop", f"must be one of {', '.join(f'{hop:g}' for hop in hops)} (seconds)")
+        raise table.key_error("hop", f"must be one of {', '.join(f'{hop:g}' for hop in hops)} (seconds)")
     table.text("context", "sliding", choices=("sliding",))
     kind = table.text("kind", "mic", choices=SOURCE_KINDS)
     source = SourceConfig(
@@ -123,10 +123,10 @@ def read_source(table: StrictTable) -> SourceConfig:
         device_file=_path(table, "device_file"),
     )
     if source.kind == "file" and source.device is None:
-        raise table.fail("device", "must be the path of an audio file where kind is file")
+        raise table.key_error("device", "must be the path of an audio file where kind is file")
     if source.kind != "url" and source.device_file is not None:
-        raise table.fail("device_file", 'is only for kind = "url"')
-    table.done()
+        raise table.key_error("device_file", 'is only for kind = "url"')
+    table.reject_unknown()
     return source
 
 
@@ -134,11 +134,13 @@ def _url(table: StrictTable) -> str | None:
     """Read the URL of a source; None if a file holds it. No error shows it, since it may hold a password."""
     url = table.optional_text("device")
     if table.has("device_file") != (url is None):
-        raise table.refuse("a source of kind url needs either device, the URL, or device_file, the name of a file that holds it")
+        raise table.table_error(
+            "a source of kind url needs either device, the URL, or device_file, the name of a file that holds it"
+        )
     if url is not None:
         problem = problem_of_url(url)
         if problem is not None:
-            raise table.refuse(problem)
+            raise table.table_error(problem)
     return url
 
 
@@ -163,9 +165,9 @@ def _rate(table: StrictTable, default: ProbabilityRate) -> ProbabilityRate:
 def _topic(table: StrictTable, key: str, default: str) -> str:
     topic = table.text(key, default)
     if any(character in topic for character in "+#") or topic.startswith(("/", "$")) or topic.endswith("/"):
-        raise table.fail(key, "must have neither + nor #, not begin with / or $, nor end with /")
+        raise table.key_error(key, "must have neither + nor #, not begin with / or $, nor end with /")
     if not topic.isprintable() or len(topic) > MAX_TOPIC_CHARACTERS:
-        raise table.fail(key, f"must be printable, and of {MAX_TOPIC_CHARACTERS} characters at most")
+        raise table.key_error(key, f"must be printable, and of {MAX_TOPIC_CHARACTERS} characters at most")
     return topic
 
 
@@ -173,10 +175,12 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
     """Read the table [mqtt]. Raises UsageError."""
     default = MqttConfig()
     if table.has("password"):
-        raise table.refuse('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
+        raise table.table_error('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
     host = table.text("host", default.host)
     if "/" in host or not host.isprintable() or " " in host:
-        raise table.fail("host", "must be a name or an address, such as broker.local; port and tls are settings of their own")
+        raise table.key_error(
+            "host", "must be a name or an address, such as broker.local; port and tls are settings of their own"
+        )
     tls = table.flag("tls", default=False)
     mqtt = MqttConfig(
         host=host,
@@ -194,7 +198,7 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
         commands=table.flag("commands", default=False),
     )
     _reject_unused_security(mqtt, table)
-    table.done()
+    table.reject_unknown()
     return mqtt
 
 
@@ -203,11 +207,11 @@ def _reject_unused_security(mqtt: MqttConfig, table: StrictTable) -> None:
     if not mqtt.tls:
         for key in ("ca_file", "cert_file", "key_file"):
             if table.has(key):
-                raise table.fail(key, "is only used with tls = true")
+                raise table.key_error(key, "is only used with tls = true")
     if mqtt.cert_file is None and mqtt.key_file is not None:
-        raise table.fail("key_file", "needs cert_file, the certificate that belongs to the key")
+        raise table.key_error("key_file", "needs cert_file, the certificate that belongs to the key")
     if mqtt.password_file is not None and mqtt.username is None:
-        raise table.fail("password_file", "needs username, whose password it is")
+        raise table.key_error("password_file", "needs username, whose password it is")
 
 
 def read_outbox(table: StrictTable) -> OutboxConfig:
@@ -218,7 +222,7 @@ def read_outbox(table: StrictTable) -> OutboxConfig:
         max_messages=table.integer("max_messages", default.max_messages, low=1, high=10_000_000),
         max_age_seconds=table.number("max_age_seconds", default.max_age_seconds, low=1.0, high=10 * 365 * 86_400.0),
     )
-    table.done()
+    table.reject_unknown()
     return outbox
 
 
@@ -228,7 +232,7 @@ def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
     home_assistant = HomeAssistantConfig(
         enabled=table.flag("enabled", default=default.enabled), prefix=_topic(table, "prefix", default.prefix)
     )
-    table.done()
+    table.reject_unknown()
     return home_assistant
 
 
@@ -244,6 +248,7 @@ class Config:
         definitions: classes that [class.<slug>] defines from AudioSet labels.
         class_list: classes of later lists are disabled unless [class.<slug>] enables them.
         strictness: shifts every threshold not set in [class.<slug>].
+        origin: the file, for errors.
 
     """
 
@@ -251,12 +256,13 @@ class Config:
     bundle: Path | None
     sources: tuple[SourceConfig, ...]
     mqtt: MqttConfig
-    overrides: Mapping[str, Mapping[str, object]]
+    overrides: Mapping[str, RuleOverride]
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
     class_list: int = NEWEST_CLASS_LIST
     strictness: Strictness = "balanced"
+    origin: str = field(default="configuration", compare=False)
 
 
 def default_config() -> Config:
@@ -282,23 +288,26 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
     """Build a configuration from parsed TOML. Raises UsageError."""
     table = StrictTable(data, where, UsageError)
     node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
-    overrides = {slug: dict(override.raw()) for slug, override in table.named_tables("class").items()}
+    classes = table.named_tables("class")
     bundle_path = bundle.optional_text("path")
     config = Config(
         node=node.slug("name", "edge"),
         bundle=Path(bundle_path) if bundle_path else None,
         sources=tuple(read_source(source) for source in table.tables("source")) or (SourceConfig("mic"),),
         mqtt=read_mqtt(table.table("mqtt")),
-        definitions=_definitions(overrides, where),
-        overrides=overrides,
+        definitions={
+            slug: _definition(slug, values) for slug, values in classes.items() if values.has("audioset") | values.has("label")
+        },
+        overrides={slug: read_rule(values) for slug, values in classes.items()},
         outbox=read_outbox(table.table("outbox")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
         # A file without the key predates class lists and keeps its classes.
         class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
         strictness=_strictness(detection),
+        origin=where,
     )
     for part in (node, bundle, detection, table):
-        part.done()
+        part.reject_unknown()
     names = [source.name for source in config.sources]
     if len(set(names)) != len(names):
         raise UsageError(f"{where}: two sources have the same name; each of {', '.join(names)} must differ")
@@ -339,27 +348,24 @@ def _strictness(table: StrictTable) -> Strictness:
     return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)
 
 
-def _definitions(overrides: Mapping[str, dict[str, object]], where: str) -> dict[str, ClassDefinition]:
-    """Return the classes defined by AudioSet labels; removes the definitions from `overrides`, which keeps the rules."""
-    found = {}
-    for slug, values in overrides.items():
-        if not {"audioset", "label"} & set(values):
-            continue
-        table = StrictTable(values, f"{where} [class.{shown(slug)}]", UsageError)
-        if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
-            raise table.refuse(
-                f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
-            )
-        labels = table.texts("audioset")
-        if not labels:
-            raise table.refuse('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
-        label = table.optional_text("label")
-        if label is not None and not is_plain(label):
-            raise table.fail("label", "must be printable")
-        found[slug] = ClassDefinition(labels, label)
-        values.pop("audioset")
-        values.pop("label", None)
-    return found
+def _definition(slug: str, table: StrictTable) -> ClassDefinition:
+    """Read the AudioSet labels of a class that the configuration defines."""
+    if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
+        raise table.table_error(
+            f"a class's name may only have lower-case letters, digits and underscores, {MAX_SLUG_CHARACTERS} at most"
+        )
+    labels = table.texts("audioset")
+    if not labels:
+        raise table.table_error('a class of your own needs the AudioSet labels it is made of: audioset = ["Whistle", "Steam"]')
+    label = table.optional_text("label")
+    if label is not None and not is_plain(label):
+        raise table.key_error("label", "must be printable")
+    return ClassDefinition(labels, label)
+
+
+def rules_by_hop(classes: Sequence[SoundClass], config: Config) -> dict[int, tuple[Rule, ...]]:
+    """Return the rules of all classes for each hop of a source, by hops per patch. Raises UsageError."""
+    return {source.hops_per_patch: rules(classes, source.hops_per_patch, config) for source in config.sources}
 
 
 def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) -> tuple[Rule, ...]:
@@ -370,15 +376,20 @@ def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) ->
     slugs = [sound.slug for sound in classes]
     for slug in config.overrides:
         if slug not in slugs:
-            raise UsageError(f"[class.{shown(slug)}]: the bundle has no such class; it has {', '.join(slugs)}")
+            raise UsageError(
+                f"{config.origin} [class.{shown(slug)}]: the bundle has no such class; it has {', '.join(map(shown, slugs))}"
+            )
     log_odds = STRICTNESS_LOG_ODDS[config.strictness]
     return tuple(
-        _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), f"[class.{sound.slug}]")
+        _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), config.origin, sound.slug)
         for sound in classes
     )
 
 
-def _rule(default: Rule, override: Mapping[str, object] | None, where: str) -> Rule:
+def _rule(default: Rule, override: RuleOverride | None, origin: str, slug: str) -> Rule:
     if override is None:
         return default
-    return read_rule(StrictTable(override, where, UsageError), replace(default, enabled=True))
+    rule = override.apply(replace(default, enabled=True))
+    if rule.off > rule.on:
+        raise UsageError(f"{origin} [class.{slug}]: off = {rule.off:g} must not be above on = {rule.on:g}; give on as well")
+    return rule

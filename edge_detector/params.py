@@ -4,9 +4,10 @@ Source: tensorflow/models research/audioset/vggish (vggish_params.py). Times are
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for cached properties: every hop reads them
 class FrontEnd:
     """Log-mel spectrogram and patch geometry. Times in seconds, frequencies in Hz."""
 
@@ -19,32 +20,32 @@ class FrontEnd:
     log_offset: float = 0.01
     patch_frames: int = 96
 
-    @property
+    @cached_property
     def frame_samples(self) -> int:
         """Samples under one analysis window: 400."""
         return round(self.frame_seconds * self.sample_rate_hz)
 
-    @property
+    @cached_property
     def frame_hop_samples(self) -> int:
         """Samples from one frame to the next: 160."""
         return round(self.frame_hop_seconds * self.sample_rate_hz)
 
-    @property
+    @cached_property
     def frame_overlap_samples(self) -> int:
         """Samples shared by consecutive frames, kept while streaming: 240."""
         return self.frame_samples - self.frame_hop_samples
 
-    @property
+    @cached_property
     def fft_samples(self) -> int:
         """FFT length, the next power of two: 512."""
         return 1 << (self.frame_samples - 1).bit_length()
 
-    @property
+    @cached_property
     def patch_samples(self) -> int:
         """Samples one patch covers: 15,600, 0.975 s."""
         return (self.patch_frames - 1) * self.frame_hop_samples + self.frame_samples
 
-    @property
+    @cached_property
     def patch_step_samples(self) -> int:
         """Samples from one patch to the next of the same phase: 15,360, 0.96 s."""
         return self.patch_frames * self.frame_hop_samples

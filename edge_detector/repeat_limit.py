@@ -46,7 +46,7 @@ class RepeatLimit:
         """Return the number of remembered keys, at most 500."""
         return len(self._buckets)
 
-    def passes(self, key: str) -> int | None:
+    def allow(self, key: str) -> int | None:
         """Return None to suppress a message of this key, else the number suppressed since the last one that passed."""
         now = self._clock()
         bucket = self._buckets.setdefault(key, _Bucket(BURST, now))

@@ -51,7 +51,7 @@ def _is_pair(item: object) -> bool:
 
 
 class StrictTable:
-    """A mapping being read: each method reads one key, and `done` rejects keys that were not read."""
+    """A mapping being read: each method reads one key, and `reject_unknown` rejects keys that were not read."""
 
     def __init__(self, data: object, where: str, error: type[EdgeDetectorError]) -> None:
         if not isinstance(data, Mapping):
@@ -61,11 +61,11 @@ class StrictTable:
         self._error = error
         self._read_keys: list[str] = []
 
-    def fail(self, key: str, problem: str) -> EdgeDetectorError:
+    def key_error(self, key: str, problem: str) -> EdgeDetectorError:
         """Return the error for a problem of `key` that the caller found."""
         return self._error(f"{self._where}: {key} = {_value(self._data.get(key))} {problem}")
 
-    def refuse(self, problem: str) -> EdgeDetectorError:
+    def table_error(self, problem: str) -> EdgeDetectorError:
         """Return the error for the whole table, or for a value that must not be shown."""
         return self._error(f"{self._where}: {problem}")
 
@@ -86,16 +86,16 @@ class StrictTable:
         value = self._read(key, default)
         one_of = f"one of {', '.join(choices)}"
         if not isinstance(value, str) or not value or "\0" in value:
-            raise self.fail(key, "must be a non-empty text" + (f", {one_of}" if choices else ""))
+            raise self.key_error(key, "must be a non-empty text" + (f", {one_of}" if choices else ""))
         if choices and value not in choices:
-            raise self.fail(key, f"must be {one_of}")
+            raise self.key_error(key, f"must be {one_of}")
         return value
 
     def line(self, key: str, *, most: int = MOST_SHOWN_CHARACTERS) -> str:
         """Read one non-empty line of at most `most` characters, without control characters."""
         value = self.text(key)
         if not is_plain(value) or len(value) > most:
-            raise self.fail(key, f"must be one line of at most {most} characters, without control characters")
+            raise self.key_error(key, f"must be one line of at most {most} characters, without control characters")
         return value
 
     def optional_line(self, key: str) -> str | None:
@@ -106,11 +106,11 @@ class StrictTable:
         """Read a name for a topic: lower-case letters, digits and underscores."""
         value = self.text(key, default)
         if not SLUG.fullmatch(value):
-            raise self.fail(key, "may only have lower-case letters, digits and underscores")
+            raise self.key_error(key, "may only have lower-case letters, digits and underscores")
         if most is not None and len(value) > most:
-            raise self.fail(key, f"may have {most} characters at most")
+            raise self.key_error(key, f"may have {most} characters at most")
         if value in refused:
-            raise self.fail(key, "is reserved for topics; choose another name")
+            raise self.key_error(key, "is reserved for topics; choose another name")
         return value
 
     def optional_text(self, key: str) -> str | None:
@@ -121,29 +121,29 @@ class StrictTable:
         """Read a finite number in [low, high]."""
         value = self._read(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.fail(key, "must be a finite number")
+            raise self.key_error(key, "must be a finite number")
         try:
             finite = math.isfinite(value)
         except OverflowError:  # integers are unlimited in TOML and JSON
             finite = False
         if not finite:
-            raise self.fail(key, "must be a finite number")
+            raise self.key_error(key, "must be a finite number")
         if not low <= value <= high:
-            raise self.fail(key, f"must be between {low:g} and {high:g}")
+            raise self.key_error(key, f"must be between {low:g} and {high:g}")
         return float(value)
 
     def integer(self, key: str, default: object = _MISSING, *, low: int, high: int) -> int:
         """Read an integer in [low, high]."""
         value = self._read(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.fail(key, f"must be a whole number between {low} and {high}")
+            raise self.key_error(key, f"must be a whole number between {low} and {high}")
         return value
 
     def flag(self, key: str, default: object = _MISSING) -> bool:
         """Read true or false."""
         value = self._read(key, default)
         if not isinstance(value, bool):
-            raise self.fail(key, "must be true or false")
+            raise self.key_error(key, "must be true or false")
         return value
 
     def table(self, key: str) -> "StrictTable":
@@ -154,58 +154,58 @@ class StrictTable:
         """Read a list of tables; empty if the key is absent."""
         value = self._read(key, [])
         if not isinstance(value, list):
-            raise self.fail(key, "must be a list of tables")
+            raise self.key_error(key, "must be a list of tables")
         return [StrictTable(item, f"{self._where} [{key} {number}]", self._error) for number, item in enumerate(value, 1)]
 
     def named_tables(self, key: str) -> dict[str, "StrictTable"]:
         """Read a table of tables, by name; empty if the key is absent."""
         value = self._read(key, {})
         if not isinstance(value, Mapping):
-            raise self.fail(key, "must be a table of tables")
+            raise self.key_error(key, "must be a table of tables")
         return {str(name): StrictTable(item, f"{self._where} [{key}.{shown(name)}]", self._error) for name, item in value.items()}
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Read a list of positive integers."""
         value = self._read(key, _MISSING)
         if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
-            raise self.fail(key, "must be a list of positive whole numbers")
+            raise self.key_error(key, "must be a list of positive whole numbers")
         return tuple(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Read a list of non-empty strings; empty if the key is absent."""
         value = self._read(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise self.fail(key, "must be a list of texts")
+            raise self.key_error(key, "must be a list of texts")
         return tuple(value)
 
     def pairs(self, key: str) -> tuple[tuple[str, str | None], ...]:
         """Read a list of pairs, each a non-empty string and a string or null; empty if the key is absent."""
         value = self._read(key, [])
         if not isinstance(value, list) or not all(map(_is_pair, value)):
-            raise self.fail(key, "must be a list of pairs of texts")
+            raise self.key_error(key, "must be a list of pairs of texts")
         return tuple((first, second) for first, second in value)
 
     def slugs(self, key: str) -> tuple[str, ...]:
         """Read a list of names for topics; the key must be such a name too."""
         value = self._read(key, _MISSING)
         if not isinstance(value, list) or not all(isinstance(item, str) and SLUG.fullmatch(item) for item in (key, *value)):
-            raise self.fail(key, "must be a list of names, all of lower-case letters, digits and underscores")
+            raise self.key_error(key, "must be a list of names, all of lower-case letters, digits and underscores")
         return tuple(value)
 
     def free(self, key: str) -> Mapping[str, object]:
         """Read a table with arbitrary keys: figures and credits for display only."""
         value = self._read(key, {})
         if not isinstance(value, Mapping):
-            raise self.fail(key, "must be a table")
+            raise self.key_error(key, "must be a table")
         if _is_deep(value):
-            raise self.refuse(f"{key} is nested more than {MOST_NESTED} deep")
+            raise self.table_error(f"{key} is nested more than {MOST_NESTED} deep")
         return dict(value)
 
     def raw(self) -> Mapping[str, object]:
         """Return the whole table unchecked, for a later reader."""
         return dict(self._data)
 
-    def done(self) -> None:
+    def reject_unknown(self) -> None:
         """Reject every key that was not read."""
         for key in self._data:
             if key not in self._read_keys:

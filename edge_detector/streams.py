@@ -20,7 +20,7 @@ _MAX_NAME_CHARACTERS = 200
 
 def run_guarded(program: str, action: Callable[[], int]) -> int:
     """Run a command and return its exit code; an error is one sentence on standard error and exit code 1 or 2."""
-    begin()
+    install_streams()
     try:
         code = action()
         flush_output()
@@ -39,7 +39,7 @@ def run_guarded(program: str, action: Callable[[], int]) -> int:
     return code
 
 
-def begin() -> None:
+def install_streams() -> None:
     """Install robust standard output and error streams; streams that were replaced already stay."""
     _occupy_closed()
     register_error("as_bytes", _as_bytes)

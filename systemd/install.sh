@@ -3,11 +3,11 @@
 #
 #   install.sh install            a virtual environment under /opt, the unit, the command; an existing configuration is kept
 #   install.sh rollback           goes back to the version before the last upgrade; once more returns to the newer one
-#   install.sh uninstall          takes all of that away, at the broker too; configuration, secrets and state stay
-#   install.sh uninstall --purge  takes those away too
+#   install.sh uninstall          removes all of that and the retained topics; configuration, secrets and state stay
+#   install.sh uninstall --purge  removes those too
 #
 # An upgrade builds its environment beside the running one and switches over by one rename: if anything fails before that,
-# the old version goes on as if nothing had happened. The new environment is on the disk before the switch, and the old one stays
+# the old version keeps running. The new environment is on the disk before the switch, and the old one stays
 # until the next upgrade: a power cut at any moment leaves a version that runs.
 set -eu
 
@@ -21,16 +21,16 @@ CURRENT=$HOME_DIR/bin/edge-detector
 PREVIOUS=$HOME_DIR/bin/edge-detector.previous
 HERE=$(cd "$(dirname "$0")" && pwd)
 PROJECT=${PROJECT:-$(dirname "$HERE")}
-# What PyAudio needs to compile and to run, and Debian's Python to make an environment.
+# Packages to compile and run PyAudio, and to create a virtual environment with Debian's Python.
 PACKAGES="python3-venv python3-dev gcc portaudio19-dev libportaudio2 alsa-utils"
 
 say() { echo "edge-detector: $*"; }
 fail() { echo "edge-detector: $*" >&2; exit 1; }
 
-# Returns once everything on the file systems of these paths is on the disk; an older sync has no -f, and does all of them.
+# Syncs the file systems of these paths; an older sync has no -f and syncs all.
 durable() { sync -f "$@" 2> /dev/null || sync; }
 
-# A link or a file is replaced by one rename: there is no moment without it.
+# Replaces a link or a file by one rename, so that it always exists.
 link() { ln -sfn "$1" "$2.new" && mv -fT "$2.new" "$2"; }
 put() { install -m 0644 "$1" "$2.new" && durable "$2.new" && mv -fT "$2.new" "$2"; }
 
@@ -39,7 +39,7 @@ environment_of() { [ -x "$1" ] && dirname "$(dirname "$(readlink "$1")")"; }
 has_systemd() { [ -d /run/systemd/system ]; }
 
 install_packages() {
-    command -v dpkg-query > /dev/null || { say "not Debian: see that you have the like of $PACKAGES"; return 0; }
+    command -v dpkg-query > /dev/null || { say "not Debian: install the equivalents of $PACKAGES"; return 0; }
     missing=$(for package in $PACKAGES; do dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || echo "$package"; done)
     [ -z "$missing" ] && return 0
     say "installing from Debian:" $missing
@@ -59,7 +59,7 @@ build() {
     environment=$HOME_DIR/environments/$(date -u +%Y%m%dT%H%M%SZ)-$$
     say "building $environment"
     mkdir -p "$HOME_DIR/environments"
-    # Of a copy: a build leaves files of root's where it is done, and takes in what an older one has left.
+    # From a copy, since a build leaves files owned by root in the source folder and includes those of an older build.
     source_copy=$(mktemp -d)
     trap 'rm -rf "$environment" "$source_copy"' EXIT
     for part in pyproject.toml README.md LICENSE edge_detector convert; do cp -R "$PROJECT/$part" "$source_copy/"; done
@@ -102,7 +102,7 @@ configure() {
         say "keeping $CONFIG_DIR/edge.toml"
     else
         put "$HERE/edge.toml" "$CONFIG_DIR/edge.toml"
-        say "wrote $CONFIG_DIR/edge.toml: give your node, microphone and broker there"
+        say "wrote $CONFIG_DIR/edge.toml: set node, microphone and broker there"
     fi
     put_unit
 }
@@ -117,7 +117,7 @@ start() {
     systemctl daemon-reload
     systemctl enable --quiet "$UNIT"
     systemctl restart "$UNIT" || fail "it is in place, but does not start: see journalctl -u edge-detector; back to the version before: $0 rollback"
-    say "running; see journalctl -fu edge-detector, or ask: sudo edge-detector doctor --config $CONFIG_DIR/edge.toml"
+    say "running; see journalctl -fu edge-detector, or run: sudo edge-detector doctor --config $CONFIG_DIR/edge.toml"
 }
 
 rollback() {
@@ -132,12 +132,12 @@ rollback() {
     start
 }
 
-# What the broker has kept of this node would be shown for ever.
+# Otherwise the retained topics of this node would stay at the broker.
 forget_at_broker() {
     [ -x "$CURRENT" ] && [ -e "$CONFIG_DIR/edge.toml" ] || return 0
-    # As systemd hands them to the service.
+    # As systemd passes them to the service.
     CREDENTIALS_DIRECTORY="$CONFIG_DIR/secrets" "$CURRENT" forget --config "$CONFIG_DIR/edge.toml" \
-        || say "what the broker has kept of this node stays there; once it can be reached: install again, and uninstall"
+        || say "the retained topics of this node stay at the broker; once it can be reached, install again and uninstall"
 }
 
 uninstall() {
@@ -154,11 +154,11 @@ uninstall() {
         rm -rf "$CONFIG_DIR" "$UNIT_FILE.d" /var/lib/private/edge-detector /var/lib/edge-detector
         say "removed, with configuration, secrets and state"
     else
-        say "removed; $CONFIG_DIR and /var/lib/edge-detector stay (install.sh uninstall --purge takes them too)"
+        say "removed; $CONFIG_DIR and /var/lib/edge-detector stay (install.sh uninstall --purge removes them too)"
     fi
 }
 
-# Whatever the caller's is: a user that systemd invents must be able to read all but the secrets.
+# Regardless of the caller's umask: the dynamic user must be able to read everything except the secrets.
 umask 022
 [ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"
 case ${1:-} in

@@ -14,7 +14,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from convert.download import released
 from convert.embedder.projection import POOLED_SIZE, Projection
-from convert.tf.tflite_file import LEFT_OUT, add_operator, add_tensor, packed, parsed, set_interface
+from convert.tf.tflite_file import OMITTED_INPUT, add_operator, add_tensor, pack_model, parse_model, set_interface
 from edge_detector.bounded_files import read_regular
 from edge_detector.errors import UsageError
 from edge_detector.params import EMBEDDING_SIZE
@@ -47,7 +47,7 @@ def read_file(path: Path) -> bytes:
 
 def classifier(content: bytes) -> Classifier:
     """Return the classifier's weights, dequantised."""
-    model = parsed(content)
+    model = parse_model(content)
     kernel, bias = (_dequantised(model, _index(model, name)) for name in (KERNEL, BIAS))
     return Classifier(np.ascontiguousarray(kernel.T), bias)
 
@@ -57,7 +57,7 @@ def cut_body(content: bytes, projection: Projection) -> bytes:
 
     `pooled` is the input of YAMNet's classifier, for comparison; `embedding` is its product with the projection's matrix.
     """
-    model = parsed(content)
+    model = parse_model(content)
     graph = model.subgraphs[0]
     patch, pooled = _index(model, PATCH), _index(model, POOLED)
     first = next(place for place, operator in enumerate(graph.operators) if patch in operator.inputs)
@@ -67,25 +67,25 @@ def cut_body(content: bytes, projection: Projection) -> bytes:
     matrix = add_tensor(model, "projection", (EMBEDDING_SIZE, POOLED_SIZE), projection.matrix)
     embedding = add_tensor(model, "embedding", (1, EMBEDDING_SIZE))
     add_operator(model, "DEQUANTIZE", schema.DequantizeOptionsT(), [pooled], floats)
-    add_operator(model, "FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [floats, matrix, LEFT_OUT], embedding)
+    add_operator(model, "FULLY_CONNECTED", schema.FullyConnectedOptionsT(), [floats, matrix, OMITTED_INPUT], embedding)
     signature = schema.SignatureDefT(signatureKey=b"embed", subgraphIndex=0)
     set_interface(model, signature, {"log_mel": patch}, {"embedding": embedding, "pooled": floats})
     model.signatureDefs, model.metadata = [signature], []
     model.description = b"YAMNet's body, modified: front end and classifier removed, a projection to 128 numbers added"
     _drop_unused(model)
-    return packed(model)
+    return pack_model(model)
 
 
 def parameters(content: bytes) -> int:
     """Return the number of values in the constants of a file."""
-    model = parsed(content)
+    model = parse_model(content)
     held = [tensor for tensor in model.subgraphs[0].tensors if model.buffers[tensor.buffer].data is not None]
     return sum(int(np.prod(tensor.shape)) for tensor in held)
 
 
 def with_inner_outputs(content: bytes) -> bytes:
     """Return YAMNet with a signature classify(samples) -> scores, patch, pooled: the body's input and output too, dequantised."""
-    model = parsed(content)
+    model = parse_model(content)
     graph = model.subgraphs[0]
     patch, pooled = _index(model, PATCH), _index(model, POOLED)
     floats = add_tensor(model, "pooled", (1, 1, 1, POOLED_SIZE))
@@ -94,7 +94,7 @@ def with_inner_outputs(content: bytes) -> bytes:
     outputs = {"scores": int(graph.outputs[0]), "patch": patch, "pooled": floats}
     set_interface(model, signature, {"samples": int(graph.inputs[0])}, outputs)
     model.signatureDefs = [signature]
-    return packed(model)
+    return pack_model(model)
 
 
 def _index(model: Any, name: str) -> int:  # noqa: ANN401 - as above
@@ -117,7 +117,7 @@ def _drop_unused(model: Any) -> None:  # noqa: ANN401 - as above
     used |= {int(index) for index in graph.inputs}
     place = {old: new for new, old in enumerate(sorted(used))}
     for operator in graph.operators:
-        operator.inputs = np.array([place.get(int(index), LEFT_OUT) for index in operator.inputs], np.int32)
+        operator.inputs = np.array([place.get(int(index), OMITTED_INPUT) for index in operator.inputs], np.int32)
         operator.outputs = np.array([place[int(index)] for index in operator.outputs], np.int32)
     graph.inputs, graph.outputs = (
         np.array([place[int(index)] for index in side], np.int32) for side in (graph.inputs, graph.outputs)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 from convert.sequence.steps import Step
-from convert.tf.tflite_file import LEFT_OUT, add_operator, add_tensor, packed, parsed, set_interface
+from convert.tf.tflite_file import OMITTED_INPUT, add_operator, add_tensor, pack_model, parse_model, set_interface
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Codes
 
@@ -40,7 +40,7 @@ def _new_names(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str,
 
 
 def _join_files(first: bytes, second: bytes, names: Mapping[str, str], kept: Sequence[int]) -> bytes:
-    model, other = parsed(first), parsed(second)
+    model, other = parse_model(first), parse_model(second)
     signature, signature_of_other = _signature(model), _signature(other)
     inputs, outputs = _tensors(signature.inputs), _tensors(signature.outputs)
     its_inputs, its_outputs = _tensors(signature_of_other.inputs), _tensors(signature_of_other.outputs)
@@ -55,7 +55,7 @@ def _join_files(first: bytes, second: bytes, names: Mapping[str, str], kept: Seq
     inputs |= {new: place[its_inputs[old]] for old, new in names.items()}
     outputs |= {f"next_{new}": place[its_outputs[f"next_{old}"]] for old, new in names.items()} | {PROBABILITIES: every}
     set_interface(model, signature, inputs, outputs)
-    return packed(model)
+    return pack_model(model)
 
 
 def _signature(model: Any) -> Any:  # noqa: ANN401 - objects of a TFLite file have no types
@@ -90,4 +90,4 @@ def _append(model: Any, other: Any, shared: Mapping[int, int]) -> list[int]:  # 
 
 
 def _moved(indices: NDArray[np.int32], place: Sequence[int]) -> NDArray[np.int32]:
-    return np.array([LEFT_OUT if index == LEFT_OUT else place[index] for index in indices], np.int32)
+    return np.array([OMITTED_INPUT if index == OMITTED_INPUT else place[index] for index in indices], np.int32)

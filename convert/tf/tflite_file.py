@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-LEFT_OUT = -1
+OMITTED_INPUT = -1
 """Index of an optional input that an operator does not use."""
 
 
-def parsed(content: bytes) -> Any:  # noqa: ANN401 - the objects of a TFLite file have no types
+def parse_model(content: bytes) -> Any:  # noqa: ANN401 - the objects of a TFLite file have no types
     """Parse a file into objects."""
     return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
 
 
-def packed(model: Any) -> bytes:  # noqa: ANN401 - as above
+def pack_model(model: Any) -> bytes:  # noqa: ANN401 - as above
     """Serialise objects into a file."""
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
@@ -39,7 +39,7 @@ def add_tensor(model: Any, name: str, shape: tuple[int, ...], values: NDArray[An
 
 
 def add_operator(model: Any, name: str, options: Any, inputs: Sequence[int], output: int) -> None:  # noqa: ANN401 - as above
-    """Add an operator after the others, such as GATHER with schema.GatherOptionsT; LEFT_OUT stands for an unused input."""
+    """Add an operator after the others, such as GATHER with schema.GatherOptionsT; OMITTED_INPUT stands for an unused input."""
     code = getattr(schema.BuiltinOperator, name)
     model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code))
     operator = schema.OperatorT(

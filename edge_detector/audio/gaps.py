@@ -53,8 +53,8 @@ def parse_gaps(text: str, where: str) -> tuple[Gap, ...]:
             at_sample=entry.integer("at_sample", low=earliest, high=_MOST_SAMPLES),
             lost_samples=entry.integer("lost_samples", low=1, high=_MOST_SAMPLES),
         )
-        entry.done()
+        entry.reject_unknown()
         gaps.append(gap)
         earliest = gap.at_sample + 1
-    table.done()
+    table.reject_unknown()
     return tuple(gaps)

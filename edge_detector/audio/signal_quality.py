@@ -33,7 +33,7 @@ class SignalMonitor:
     """
 
     def __init__(self) -> None:
-        self.signal: SignalQuality = "ok"
+        self.quality: SignalQuality = "ok"
         self._pieces: deque[Float32] = deque()
         self._samples = 0
         self._beyond_samples = 0
@@ -53,7 +53,7 @@ class SignalMonitor:
         self._samples += len(block.samples)
         self._beyond_samples += beyond_samples
         if self._beyond_samples >= _CLIPPED_SAMPLES:
-            self.signal, self._last_result, self._repeats = "clipped", "clipped", 1
+            self.quality, self._last_result, self._repeats = "clipped", "clipped", 1
         if self._samples >= WINDOW_SAMPLES:
             samples = np.concatenate(self._pieces)
             complete = len(samples) - len(samples) % WINDOW_SAMPLES
@@ -63,14 +63,14 @@ class SignalMonitor:
             self._pieces.append(samples[complete:])
             self._samples = len(samples) - complete
             self._beyond_samples = 0
-        return self.signal
+        return self.quality
 
     def _update(self, result: SignalQuality) -> None:
         self._repeats = self._repeats + 1 if result == self._last_result else 1
         self._last_result = result
-        needed = _CLEAR_SECONDS if self.signal == "clipped" and result == "ok" else HOLD_SECONDS[result]
+        needed = _CLEAR_SECONDS if self.quality == "clipped" and result == "ok" else HOLD_SECONDS[result]
         if self._repeats >= needed:
-            self.signal = result
+            self.quality = result
 
 
 def first_invalid_sample(samples: Float32) -> int | None:

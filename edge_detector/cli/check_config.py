@@ -3,34 +3,34 @@
 import sys
 from pathlib import Path
 
-from edge_detector.config import SourceConfig, load_config, rules
+from edge_detector.config import SourceConfig, load_config
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_classes
-from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks_of
+from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks
 
 
 def _device(source: SourceConfig) -> str:
-    """What is listened to, without the password that a URL may hold."""
+    """Return the device for display, without a password in a URL."""
     if source.device_file is not None:
         return f"of the URL in {source.device_file}"
     if source.kind == "url":
-        from edge_detector.audio.programs.ffmpeg import without_secrets  # noqa: PLC0415 - as in build.open_source
+        from edge_detector.audio.programs.ffmpeg import without_secrets  # noqa: PLC0415 - as in factory.open_source
 
         return without_secrets(source.device or "")
     return source.device or "default"
 
 
 def run(path: Path) -> int:
-    """Check the file, and the bundle it names, as `run` would; open no microphone and no connection."""
+    """Check the file and its bundle as `run` does, without opening a microphone or a connection."""
     config = load_config(path)
-    networks = load_networks_of(config)
+    networks = load_networks(config.bundle, config)
     manifest = networks.manifest
-    lines = [f"{path} is right: node {config.node}, broker {config.mqtt.host}:{config.mqtt.port}, MQTT {config.mqtt.protocol}"]
+    lines = [f"{path} is valid: node {config.node}, broker {config.mqtt.host}:{config.mqtt.port}, MQTT {config.mqtt.protocol}"]
     lines.append(
         f"bundle {manifest.name} {manifest.version} from {config.bundle or DEFAULT_BUNDLE}, strictness {config.strictness}"
     )
     for source in config.sources:
-        enabled = enabled_classes(networks.classes, rules(networks.classes, source.hops_per_patch, config))
+        enabled = enabled_classes(networks.classes, networks.rules[source.hops_per_patch])
         detects = ", ".join(sound.slug for sound in enabled) or "nothing: every class is off"
         lines.append(
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"

@@ -52,7 +52,7 @@ def _text(found: Found, every: Sequence[SoundClass], manifest: Manifest, word: s
 
 def configured(manifest: Manifest, config: Config) -> tuple[SoundClass, ...]:
     """Every class, with the rules that bundle and configuration give it."""
-    classes = resolve_classes(manifest, config.definitions, config.class_list)
+    classes = resolve_classes(manifest, config.definitions, config.class_list, config.origin)
     of_hops = {hops: rules(classes, hops, config) for hops in HOPS_PER_PATCH}
     return tuple(
         replace(sound, rules={hops: of_classes[index] for hops, of_classes in of_hops.items()})

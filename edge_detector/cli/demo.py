@@ -16,7 +16,7 @@ from edge_detector.errors import BrokerError
 from edge_detector.mqtt.client import subscription
 from edge_detector.mqtt.credentials import broker_of, temporary_client_id
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_networks_of
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.state import State
 from edge_detector.types import Message
@@ -72,7 +72,7 @@ def run(*, real_time: bool = False) -> int:
         )
         with subscription(broker_of(config.mqtt, temporary_client_id("demo-subscriber")), "edge_detector/#", printer.receive):
             broker = broker_of(config.mqtt, temporary_client_id("demo"))
-            service = Service(config, load_networks_of(config), broker, State(outbox=None, settings=None))
+            service = Service(config, load_networks(config.bundle, config), broker, State(outbox=None, settings=None))
             service.run(threading.Event(), lambda: None)
             if not printer.farewell.wait(FAREWELL_SECONDS):
                 raise BrokerError(f"the last message did not arrive within {FAREWELL_SECONDS:g} s")
@@ -81,14 +81,14 @@ def run(*, real_time: bool = False) -> int:
 
 
 def _summary(printer: _Printer, planned: Sequence[PlannedEvent]) -> str:
-    lines = [f"\n{printer.messages} messages. What the soundscape holds, and what was heard in it:"]
+    lines = [f"\n{printer.messages} messages. Sounds of the soundscape, and the events detected:"]
     for event in planned:
-        heard = [end for end in printer.ends if end["slug"] == event.slug and _overlaps(event, end)]
-        start, end = event.first_sample / FRONT_END.sample_rate_hz, event.end_sample / FRONT_END.sample_rate_hz
-        found = ", ".join(f"{item['duration_seconds']} s, peak {item['peak_probability']:.2f}" for item in heard) or "not heard"
-        lines.append(f"  {start:5.1f} to {end:5.1f} s  {event.slug:<16} {found}")
+        ends = [end for end in printer.ends if end["slug"] == event.slug and _overlaps(event, end)]
+        start_seconds, end_seconds = (sample / FRONT_END.sample_rate_hz for sample in (event.first_sample, event.end_sample))
+        found = ", ".join(f"{end['duration_seconds']} s, peak {end['peak_probability']:.2f}" for end in ends) or "not detected"
+        lines.append(f"  {start_seconds:5.1f} to {end_seconds:5.1f} s  {event.slug:<16} {found}")
     false = [end for end in printer.ends if not any(end["slug"] == event.slug and _overlaps(event, end) for event in planned)]
-    lines.append(f"  heard without being there: {', '.join(str(end['slug']) for end in false) or 'nothing'}")
+    lines.append(f"  false detections: {', '.join(str(end['slug']) for end in false) or 'none'}")
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ MARK_OF_DEFAULT = "*"
 
 
 def run(*, as_json: bool) -> int:
-    """Print one line for each microphone, as soon as it has been listened to. Raises SourceError if there is none."""
+    """Print one line for each microphone, as soon as it is measured. Raises SourceError if there is none."""
     devices = list_devices()
     if not devices:
         raise SourceError("no microphone was found; plug one in, and see whether arecord -l lists it")
@@ -25,14 +25,14 @@ def run(*, as_json: bool) -> int:
 
 
 def json_lines(devices: tuple[InputDevice, ...]) -> Iterator[str]:
-    """One object for each microphone."""
+    """Yield a JSON object for each microphone."""
     for device in devices:
         found = measure(device.name)
         yield json.dumps({"type": "device", **asdict(device), "alsa_device": alsa_name(device.name), **asdict(found)})
 
 
 def table(devices: tuple[InputDevice, ...]) -> Iterator[str]:
-    """For people."""
+    """Yield the lines of a table."""
     width = max(len(device.name) for device in devices)
     yield f"  index  {'name':{width}}  channels  level"
     for device in devices:
@@ -41,11 +41,11 @@ def table(devices: tuple[InputDevice, ...]) -> Iterator[str]:
         yield f"{mark} {device.index:>5}  {device.name:{width}}  {device.max_channels:>8}  {_level(found)}"
         if found.rates_hz:
             yield f"         at {', '.join(str(rate_hz) for rate_hz in found.rates_hz)} Hz"
-    yield f"{MARK_OF_DEFAULT} the default; listen to another one with mic:NAME, a part of its name being enough"
+    yield f"{MARK_OF_DEFAULT} the default; select another one with mic:NAME, where a part of its name is enough"
 
 
 def _level(found: Measurement) -> str:
     if found.level_dbfs is None:
-        return found.problem or "nothing was heard"
+        return found.problem or "no sound was received"
     silent = "  digital silence: muted, or unplugged at its far end?" if found.level_dbfs <= LEVEL_FLOOR_DBFS else ""
     return f"{found.level_dbfs:.1f} dBFS{silent}"

@@ -24,31 +24,31 @@ LOG = logging.getLogger(__name__)
 LOGIN_SECONDS = 10.0
 DELIVERY_SECONDS = 10.0
 QUIET_SECONDS = 2.0
-"""Nothing marks the end of the retained messages: they are over when none came for this long."""
+"""Time without a message that marks the end of the retained messages."""
 MOST_TOPICS = 20_000
 
 
 def run(config_path: Path) -> int:
-    """Empty every retained topic of the node. Raises BrokerError where the broker cannot be reached, or keeps something."""
+    """Empty every retained topic of the node. Raises BrokerError if the broker cannot be reached or keeps any."""
     config = load_config(config_path)
     broker = broker_of(config.mqtt, temporary_client_id(f"edge_detector-{config.node}-forget"))
     base = f"{config.mqtt.base_topic}/{config.node}"
     found = _retained(broker, config, base)
     if found.get(f"{base}/status") == messages.ONLINE.encode():
         LOG.warning("the service of this node seems to run, and will publish again; stop it first: systemctl stop edge-detector")
-    # Discovery first: Home Assistant would object to the empty state of an entity that it still has.
+    # Discovery first, since Home Assistant logs an error for the empty state of an existing entity.
     topics = sorted(found, key=lambda topic: (topic.startswith(f"{base}/"), topic))
     _empty(broker, base, topics)
     if left := _retained(broker, config, base):
         raise BrokerError(
-            f"the broker {broker.address} still keeps {len(left)} topics, such as {min(left)}; check its access rules"
+            f"the broker {broker.address} still has {len(left)} retained topics, such as {min(left)}; check its access rules"
         )
-    sys.stdout.write(f"the broker {broker.address} has forgotten {len(topics)} topics of {config.node}\n")
+    sys.stdout.write(f"the broker {broker.address} has deleted {len(topics)} retained topics of {config.node}\n")
     return 0
 
 
 def _retained(broker: Broker, config: Config, base: str) -> dict[str, bytes]:
-    """What the broker has retained of this node, by topic."""
+    """Return the retained payloads of the node, by topic."""
     prefix = config.home_assistant.prefix
     found: dict[str, bytes] = {}
     for topic_filter in (f"{base}/#", f"{prefix}/device/+/config", f"{prefix}/device/+/+/config"):
@@ -74,13 +74,11 @@ def _listen(broker: Broker, topic_filter: str) -> Iterator[Message]:
                 yield came.get(timeout=QUIET_SECONDS)
             except queue.Empty:
                 return
-    raise BrokerError(
-        f"the broker {broker.address} sends more on {topic_filter} than can be taken; empty the node's topics there"
-    )
+    raise BrokerError(f"the broker {broker.address} sends too many messages on {topic_filter}; empty the node's topics there")
 
 
 def _is_ours(message: Message, config: Config, base: str) -> bool:
-    """Whether a topic is one of the node's: below its own, one of its discovery, or a discovery that names its states."""
+    """Return whether a message is the node's: below its topic, its discovery, or a discovery that names its topics."""
     sources = [source.name for source in config.sources]
     announced = {each.topic for each in removal(config.node, (None, *sources), prefix=config.home_assistant.prefix)}
     if message.topic.startswith(f"{base}/") or message.topic in announced:
@@ -89,15 +87,15 @@ def _is_ours(message: Message, config: Config, base: str) -> bool:
 
 
 def _empty(broker: Broker, base: str, topics: Iterable[str]) -> None:
-    # Not a topic of the node's: an empty will leaves nothing behind.
+    # A temporary topic; the empty will leaves no message.
     farewell = messages.forgotten(f"{base}/forget-{uuid.uuid4().hex[:8]}")
     publisher = Publisher(broker, last_will=farewell, greeting=farewell, explain=describe_connect_error)
-    for topic in topics:  # before the start: afterwards there is room for a limited number at a time
+    for topic in topics:  # before the start, since the inbox is limited afterwards
         publisher.publish(messages.forgotten(topic))
     publisher.start()
-    let_in = publisher.wait_connected(LOGIN_SECONDS)
-    acknowledged = publisher.close(farewell, DELIVERY_SECONDS if let_in else 0.1)
-    if not let_in:
+    accepted = publisher.wait_connected(LOGIN_SECONDS)
+    acknowledged = publisher.close(farewell, DELIVERY_SECONDS if accepted else 0.1)
+    if not accepted:
         raise BrokerError(publisher.last_error or f"the broker {broker.address} does not answer in MQTT; is it an MQTT broker?")
     if not acknowledged:
         raise BrokerError(f"the broker {broker.address} did not acknowledge everything in {DELIVERY_SECONDS:g} s; try again")

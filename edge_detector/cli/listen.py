@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_detector.audio.dump import Dump
-from edge_detector.config import default_config, load_config, rules
+from edge_detector.config import default_config, load_config
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_indices
 from edge_detector.detection.hysteresis import Rule
@@ -19,7 +19,7 @@ from edge_detector.errors import BundleError, SourceError, UsageError
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.reporter import Reporter, top_classes
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.service.factory import LoadedBundle, build_processor, load_networks_of, open_argument, warn
+from edge_detector.service.factory import LoadedBundle, build_processor, load_networks, open_argument, parse_source, warn
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality
 
@@ -27,9 +27,9 @@ POLL_SECONDS = 0.5
 JSON_TYPES = ("probabilities", "event", "health")
 METER_FLOOR_DBFS = -60.0
 SIGNAL_WORDS: Mapping[SignalQuality, str] = {
-    "silent": "nothing is heard, digital silence: it is muted, switched off or empty; see to the microphone or the recording",
-    "flat": "nothing is heard, a value that does not move: the microphone or its converter is broken; try another",
-    "clipped": "the sound is so loud that it is cut off; turn it down",
+    "silent": "no sound, digital silence: the microphone or recording is muted, switched off or empty; check it",
+    "flat": "no sound, a constant value: the microphone or its converter is broken; try another",
+    "clipped": "the sound is clipped; turn it down",
 }
 
 
@@ -38,13 +38,14 @@ def run(options: argparse.Namespace) -> int:
     if options.block_samples is not None and options.block_samples < 1:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
     config = load_config(options.config) if options.config is not None else default_config()
-    networks = load_networks_of(replace(config, bundle=options.bundle or config.bundle))
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
-    rules_now = rules(networks.classes, hops_per_patch, config)
+    source_config = parse_source(options.source, hops_per_patch=hops_per_patch, real_time=options.real_time)
+    networks = load_networks(options.bundle or config.bundle, replace(config, sources=(source_config,)))
+    rules_now = networks.rules[hops_per_patch]
     source = open_argument(
         options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
     )
-    told = tuple(getattr(source, "warnings", ()))
+    printed = tuple(getattr(source, "warnings", ()))
     with closing(source):
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
         processor = build_processor(source, networks, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump)
@@ -54,18 +55,18 @@ def run(options: argparse.Namespace) -> int:
             signal: SignalQuality = "ok"
             for item in _items(processor, options.seconds):
                 view.show(item)
-                if processor.signal not in (signal, "ok"):
-                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal]}\n")
-                signal = processor.signal
+                if processor.signal_quality not in (signal, "ok"):
+                    sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal_quality]}\n")
+                signal = processor.signal_quality
         finally:
             if dump is not None:
                 dump.close()
         view.finish()
-        warn(source, told)
+        warn(source, printed)
         if not view.windows and not source.live and options.seconds is None:
-            heard_seconds = processor.heard_samples / source.rate_hz
+            received_seconds = processor.heard_samples / source.rate_hz
             raise SourceError(
-                f"{options.source} is too short: {heard_seconds:.3f} s, and one window needs "
+                f"{options.source} is too short: {received_seconds:.3f} s, and one window needs "
                 f"{FRONT_END.patch_samples / FRONT_END.sample_rate_hz:.3f} s"
             )
     return 0
@@ -94,10 +95,10 @@ class JsonLines:
         self._reporter = Reporter(names, networks.classes, rules, "hop", time.time)
 
     def show(self, item: Scores | Detection) -> None:
-        """Print what `item` amounts to."""
+        """Print the messages for `item`."""
         self.windows += isinstance(item, Scores)
         if self._processor.anchor is not None:
-            healthy = self._reporter.condition("healthy", self._processor.signal)
+            healthy = self._reporter.set_health("healthy", self._processor.signal_quality)
             for message in (*healthy, *self._reporter.report(item, self._processor.anchor)):
                 _print_json(message)
 
@@ -108,14 +109,14 @@ class JsonLines:
 def _print_json(message: Message) -> None:
     kind = message.topic.rpartition("/")[2]
     if kind in JSON_TYPES:
-        # The payload is a JSON object already: to read and write it again would cost as much as the sequence step.
+        # The payload is a JSON object already; parsing and formatting it again would cost as much as a sequence step.
         head = json.dumps({"type": kind, "topic": message.topic}, ensure_ascii=False)
         sys.stdout.write(f"{head[:-1]}, {message.payload[1:].decode()}\n")
         sys.stdout.flush()
 
 
 class Table:
-    """For people: events as they come, on a terminal with a live line of level and classes below, and a summary."""
+    """Text output: events, a summary, and on a terminal a live line of level and classes."""
 
     def __init__(self, processor: StreamProcessor, networks: LoadedBundle, rules: Sequence[Rule]) -> None:
         self.windows = 0
@@ -153,7 +154,7 @@ class Table:
         means = ", ".join(f"{self._classes[index].label} {self._sum[index] / self.windows:.2f}" for index in order)
         on_average = f"on average: {means}" if means else "every class is off"
         lost = f", {self._processor.lost_samples} samples lost" if self._processor.lost_samples else ""
-        self._write(f"heard {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
+        self._write(f"processed {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
 
     def _live_line(self, scores: Scores) -> str:
         filled = round(20 * max(0.0, 1.0 - scores.level_dbfs / METER_FLOOR_DBFS))

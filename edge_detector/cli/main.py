@@ -13,14 +13,14 @@ from edge_detector.streams import flush_output, run_guarded
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+    """Return the parser of all commands."""
     top = argparse.ArgumentParser(
         prog="edge-detector", description="Sound event detection on small machines: sound in, MQTT out."
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    service = commands.add_parser("run", help="the service: listen to the configured sources and publish over MQTT")
+    service = commands.add_parser("run", help="the service: detect on the configured sources and publish over MQTT")
     service.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it: default microphone, localhost:1883")
     service.set_defaults(action=lambda options: run.run(options.config))
 
@@ -134,7 +134,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = parser().parse_args(arguments)
     except SystemExit:
-        # Of --help and --version: what they wrote is still to be flushed, where an error has its sentence.
+        # From --help and --version: flush their output here, where errors become sentences.
         flush_output()
         raise
     start_logging()

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if not SLUG.fullmatch(options.label):
         raise UsageError(f"{options.label!r} cannot be a label: only lower-case letters, digits and underscores, as in dog_bark")
     if options.seconds < SHORTEST_SECONDS:
-        raise UsageError(f"--seconds {options.seconds:g} is too short to hear anything in; give at least {SHORTEST_SECONDS:g}")
+        raise UsageError(f"--seconds {options.seconds:g} is too short for a clip; give at least {SHORTEST_SECONDS:g}")
     keys = sys.stdin is not None and sys.stdin.isatty() and options.source != STDIN
     if options.press_enter and not keys:
         raise UsageError("--press-enter needs a terminal to press Enter on; without it, clips begin by themselves")
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     view: View = JsonLines(collection) if options.json else Screen(collection, options, keys=keys)
     cutter = Segmenter(options.seconds, None if options.press_enter else options.louder_by)
     source = open_argument(options.source)
-    told = tuple(getattr(source, "warnings", ()))
+    printed = tuple(getattr(source, "warnings", ()))
     view.begin()
     try:
         with closing(source), suppress(KeyboardInterrupt):
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
                     break
     finally:
         view.finish()
-    warn(source, told)
+    warn(source, printed)
     if not collection.kept and not collection.refused and not source.live:
         louder_by = f"{options.louder_by:g} dB louder than what came before it"
         raise SourceError(f"nothing in {options.source} was {louder_by}; give a lower --louder-by")
@@ -175,7 +175,7 @@ class Screen:
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Refresh the live line, and report a microphone that begins to deliver nothing."""
         if signal != self._signal and signal in ("silent", "flat"):
-            self._write(f"nothing is heard, {ADVICE[signal]}")
+            self._write(f"no sound, {ADVICE[signal]}")
         self._signal = signal
         if self._live:
             taken = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
@@ -192,7 +192,7 @@ class Screen:
             self._write(f"{path}  {take.seconds:.1f} s, {take.peak_dbfs:.0f} dBFS, {kept}")
 
     def finish(self) -> None:
-        """Say what was collected."""
+        """Print the summary."""
         collection = self._collection
         refused = collection.refused.total()
         not_kept = f", {refused} not kept" if refused else ""

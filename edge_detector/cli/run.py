@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from edge_detector.config import Config, default_config, load_config, rules
+from edge_detector.config import Config, default_config, load_config
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
-from edge_detector.service.factory import load_networks_of
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.state import open_state, state_folder
 
 LOG = logging.getLogger(__name__)
 
 STOP_SECONDS = 4.5
-"""Whoever asks the service to stop waits no longer, whatever hangs: a disk, a broker, a sound device."""
+"""Time limit of a stop, even if a disk, a broker or a sound device hangs."""
 
 
 @dataclass(slots=True)
 class Flag:
-    """Set by a signal handler. An Event has a lock: a handler that interrupts `clear` on its own thread waits for it for ever."""
+    """Flag for a signal handler. An Event would deadlock if the handler interrupts `clear` on its own thread."""
 
     is_raised: bool = False
 
@@ -45,28 +45,26 @@ def run(config_path: Path | None) -> int:
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
         reread.is_raised = True
 
-    # Before the configuration is read: what changes from then on is reread.
+    # Before the configuration is read, so that a later change is reread.
     signal.signal(signal.SIGHUP, on_hangup)
     config = load_config(config_path) if config_path else default_config()
-    networks = load_networks_of(config)
-    for source in config.sources:
-        rules(networks.classes, source.hops_per_patch, config)
+    networks = load_networks(config.bundle, config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     state = open_state(state_folder(), config.outbox)
-    if state.lack is not None:
-        LOG.warning("%s", state.lack)
+    if state.persistence_trouble is not None:
+        LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
     service = Service(config, networks, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))
     if failed and not stop.is_set():
-        raise SourceError("no source is left to listen to; the log says why")
+        raise SourceError("every source has failed; see the log for the reasons")
     return 0
 
 
 def _end_at_once() -> None:
-    """Events that were committed are sent after the next start; of what hangs nothing can be saved by waiting."""
-    LOG.error("could not stop in order within %g s, and ends at once; what is in the outbox is kept", STOP_SECONDS)
+    """End the process after the time limit; committed events are sent after the next start."""
+    LOG.error("the stop took longer than %g s and is forced; events in the outbox are kept", STOP_SECONDS)
     os._exit(1)
 
 

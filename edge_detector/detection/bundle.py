@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_detector.bounded_files import arrays_of, megabytes, parse_json, read_regular
 from edge_detector.detection.embedding import Pca
-from edge_detector.detection.hysteresis import Rule
+from edge_detector.detection.hysteresis import Rule, read_rule
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
@@ -279,8 +279,8 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
     )
     files = table.table("files")
     checksums = {name: files.text(name) for name in FILES}
-    files.done()
-    table.done()
+    files.reject_unknown()
+    table.reject_unknown()
     return manifest, checksums
 
 
@@ -330,29 +330,10 @@ def _rule_values(rule: Rule) -> dict[str, float]:
     return {key: value for key, value in asdict(rule).items() if key != "enabled"}
 
 
-def read_rule(table: StrictTable, default: Rule) -> Rule:
-    """Read a rule from a manifest or a configuration; absent keys come from `default`."""
-    on = table.number("on", default.on, low=0.0, high=1.0)
-    rule = Rule(
-        on=on,
-        off=table.number("off", min(default.off, on), low=0.0, high=1.0),
-        min_seconds=table.number("min_seconds", default.min_seconds, low=0.0, high=3_600.0),
-        hold_seconds=table.number("hold_seconds", default.hold_seconds, low=0.0, high=3_600.0),
-        max_seconds=table.number("max_seconds", default.max_seconds, low=1.0, high=86_400.0),
-        refractory_seconds=table.number("refractory_seconds", default.refractory_seconds, low=0.0, high=86_400.0),
-        enabled=table.flag("enabled", default.enabled),
-    )
-    if rule.off > rule.on:
-        remedy = "" if table.has("on") else "; give on as well"
-        raise table.fail("off", f"must not be above on = {rule.on:g}{remedy}")
-    table.done()
-    return rule
-
-
 def _schema(table: StrictTable) -> tuple[int, int]:
     parts = table.text("schema").split(".")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):  # noqa: PLR2004 - major.minor
-        raise table.fail("schema", "must be written major.minor")
+        raise table.key_error("schema", "must be written major.minor")
     return int(parts[0][:9]), int(parts[1][:9])
 
 
@@ -361,11 +342,11 @@ def _sequence(table: StrictTable) -> SequenceSpec:
     states = []
     for state in table.tables("states"):
         states.append(StateTensor(state.slug("name", most=MAX_SLUG_CHARACTERS), state.integers("shape")))
-        state.done()
+        state.reject_unknown()
     if not 1 <= len(states) <= MAX_STATES or len({state.name for state in states}) < len(states):
-        raise table.fail("states", f"must name 1 to {MAX_STATES} state tensors, each once")
+        raise table.key_error("states", f"must name 1 to {MAX_STATES} state tensors, each once")
     if context * sum(math.prod(state.shape) for state in states) > MAX_STATE_NUMBERS:
-        raise table.fail("states", f"must have {MAX_STATE_NUMBERS} numbers at most in {context} rows")
+        raise table.key_error("states", f"must have {MAX_STATE_NUMBERS} numbers at most in {context} rows")
     spec = SequenceSpec(
         kind=table.text("kind", choices=SEQUENCE_KINDS),
         context_frames=context,
@@ -373,7 +354,7 @@ def _sequence(table: StrictTable) -> SequenceSpec:
         states=tuple(states),
         embedder=_embedder(table, "embedder"),
     )
-    table.done()
+    table.reject_unknown()
     return spec
 
 
@@ -383,9 +364,9 @@ def _log_offset(table: StrictTable) -> float:
     offset = given.pop("log_offset", FRONT_END.log_offset)
     wanted = {key: value for key, value in asdict(FRONT_END).items() if key != "log_offset"}
     if given != wanted:
-        raise table.fail("front_end", f"is not what this program computes: {wanted}")
+        raise table.key_error("front_end", f"is not what this program computes: {wanted}")
     if isinstance(offset, bool) or not isinstance(offset, int | float) or not LEAST_LOG_OFFSET <= offset <= 1.0:
-        raise table.fail("front_end", f"must have a log_offset above 0, {LEAST_LOG_OFFSET:g} at least, and of 1 at most")
+        raise table.key_error("front_end", f"must have a log_offset above 0, {LEAST_LOG_OFFSET:g} at least, and of 1 at most")
     return float(offset)
 
 
@@ -394,7 +375,7 @@ def _embedder(table: StrictTable, key: str) -> EmbedderId | None:
         return None
     embedder = table.table(key)
     found = EmbedderId(embedder.line("name"), embedder.line("digest"))
-    embedder.done()
+    embedder.reject_unknown()
     return found
 
 
@@ -404,14 +385,14 @@ def _outputs(table: StrictTable) -> Outputs:
         audioset=tuple(AudioSetLabel(name, mid) for name, mid in labels),
         sequence=table.slugs("sequence"),
     )
-    table.done()
+    table.reject_unknown()
     names = [label.name for label in outputs.audioset]
     if not 1 <= outputs.count <= MAX_OUTPUTS or len(set(names)) != len(names):
-        raise table.refuse(f"must name 1 to {MAX_OUTPUTS} outputs, each AudioSet label once")
+        raise table.table_error(f"must name 1 to {MAX_OUTPUTS} outputs, each AudioSet label once")
     for text in (*names, *(label.mid or "" for label in outputs.audioset), *outputs.sequence):
         _require_short(table, text)
     if len(set(outputs.sequence)) != len(outputs.sequence):
-        raise table.fail("sequence", "must name each output once")
+        raise table.key_error("sequence", "must name each output once")
     return outputs
 
 
@@ -419,18 +400,18 @@ def _classes(table: StrictTable) -> tuple[SoundClass, ...]:
     classes = []
     items = table.tables("classes")
     if not 1 <= len(items) <= MAX_CLASSES:
-        raise table.refuse(f"classes must be 1 to {MAX_CLASSES} classes, each slug once, not {len(items)}")
+        raise table.table_error(f"classes must be 1 to {MAX_CLASSES} classes, each slug once, not {len(items)}")
     for item in items:
         rules = item.table("rules")
         hops = {hops: rules.table(hop_key(hops)) for hops in HOPS_PER_PATCH}
-        rules.done()
+        rules.reject_unknown()
         enabled = item.flag("enabled", default=True)
         sound = SoundClass(
             slug=item.slug("slug", most=MAX_SLUG_CHARACTERS),
             label=item.line("label"),
             mid=item.optional_line("mid"),
             rules={
-                key: read_rule(rule, Rule(on=rule.number("on"), off=rule.number("off"), enabled=enabled))
+                key: read_rule(rule).apply(Rule(on=rule.number("on"), off=rule.number("off"), enabled=enabled))
                 for key, rule in hops.items()
             },
             audioset=item.texts("audioset"),
@@ -438,11 +419,11 @@ def _classes(table: StrictTable) -> tuple[SoundClass, ...]:
             class_list=item.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
             evidence=_evidence(item.table("evidence")) if item.has("evidence") else None,
         )
-        item.done()
+        item.reject_unknown()
         classes.append(sound)
     slugs = [sound.slug for sound in classes]
     if len(set(slugs)) != len(slugs):
-        raise table.fail("classes", f"must be 1 to {MAX_CLASSES} classes, each slug once")
+        raise table.key_error("classes", f"must be 1 to {MAX_CLASSES} classes, each slug once")
     return tuple(classes)
 
 
@@ -450,7 +431,7 @@ def _evidence(table: StrictTable) -> Evidence:
     most = 1 << 31
     keys = ("originals", "clips", "found", "others", "false")
     evidence = Evidence(**{key: table.integer(key, low=0, high=most) for key in keys})
-    table.done()
+    table.reject_unknown()
     return evidence
 
 
@@ -460,19 +441,21 @@ def _require_outputs(table: StrictTable, classes: tuple[SoundClass, ...], output
     model_outputs = set(outputs.sequence) if outputs else set()
     for sound in classes:
         if unknown := sorted(set(sound.audioset) - names):
-            raise table.refuse(
+            raise table.table_error(
                 f"the class {sound.slug} is made of {unknown[0][:MAX_SLUG_CHARACTERS]!r}, which is not one of the outputs"
             )
         if outputs and not sound.audioset and sound.sequence_output not in model_outputs:
-            raise table.refuse(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
+            raise table.table_error(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
         if sound.output is not None and sound.output not in model_outputs:
-            raise table.refuse(f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have")
+            raise table.table_error(
+                f"the class {sound.slug} names the output {sound.output}, which the sequence model does not have"
+            )
 
 
 def _require_short(table: StrictTable, text: str) -> None:
     if not is_plain(text) or len(text) > MOST_SHOWN_CHARACTERS:
         allowed = f"one line of at most {MOST_SHOWN_CHARACTERS} characters, without control characters"
-        raise table.refuse(f"{text[:MAX_SLUG_CHARACTERS]!r} must be {allowed}")
+        raise table.table_error(f"{text[:MAX_SLUG_CHARACTERS]!r} must be {allowed}")
 
 
 def _read(folder: Path, name: str) -> bytes:

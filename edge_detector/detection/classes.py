@@ -69,7 +69,10 @@ def columns_of(sound: SoundClass, outputs: Outputs) -> tuple[int, ...]:
 
 
 def resolve_classes(
-    manifest: Manifest, definitions: Mapping[str, ClassDefinition], class_list: int = NEWEST_CLASS_LIST
+    manifest: Manifest,
+    definitions: Mapping[str, ClassDefinition],
+    class_list: int = NEWEST_CLASS_LIST,
+    origin: str = "configuration",
 ) -> tuple[SoundClass, ...]:
     """Return the bundle's classes, then the configuration's. Raises UsageError for a label that the bundle does not compute.
 
@@ -77,9 +80,13 @@ def resolve_classes(
         manifest: the bundle's manifest.
         definitions: classes of the configuration by slug; a class of the bundle with the same slug is replaced.
         class_list: classes of later lists are disabled.
+        origin: file of the definitions, for errors.
 
     """
-    defined = {slug: _class_of(slug, definition, manifest) for slug, definition in definitions.items()}
+    defined = {
+        slug: _class_of(slug, definition, manifest, f"{origin} [class.{slug}] audioset")
+        for slug, definition in definitions.items()
+    }
     known = [
         defined.get(sound.slug) or (sound if sound.class_list <= class_list else _disabled(sound)) for sound in manifest.classes
     ]
@@ -91,8 +98,8 @@ def _disabled(sound: SoundClass) -> SoundClass:
     return replace(sound, rules={hops: replace(rule, enabled=False) for hops, rule in sound.rules.items()})
 
 
-def _class_of(slug: str, definition: ClassDefinition, manifest: Manifest) -> SoundClass:
-    labels = tuple(_label(slug, name, manifest) for name in definition.audioset)
+def _class_of(slug: str, definition: ClassDefinition, manifest: Manifest, where: str) -> SoundClass:
+    labels = tuple(_label(where, name, manifest) for name in definition.audioset)
     return SoundClass(
         slug=slug,
         label=definition.label or slug.replace("_", " ").strip().capitalize() or slug,
@@ -102,11 +109,11 @@ def _class_of(slug: str, definition: ClassDefinition, manifest: Manifest) -> Sou
     )
 
 
-def _label(slug: str, name: str, manifest: Manifest) -> AudioSetLabel:
+def _label(where: str, name: str, manifest: Manifest) -> AudioSetLabel:
     labels = manifest.named_outputs.audioset
     if not labels:
         raise UsageError(
-            f"[class.{slug}] audioset: the bundle {manifest.name} {manifest.version} does not compute AudioSet's labels; "
+            f"{where}: the bundle {manifest.name} {manifest.version} does not compute AudioSet's labels; "
             "use the bundle that ships with edge-detector, or remove the class"
         )
     for label in labels:
@@ -115,6 +122,5 @@ def _label(slug: str, name: str, manifest: Manifest) -> AudioSetLabel:
     near = difflib.get_close_matches(name.casefold(), [label.name.casefold() for label in labels], 1)
     hint = next((f"did you mean {label.name!r}? " for label in labels if [label.name.casefold()] == near), "")
     raise UsageError(
-        f"[class.{slug}] audioset: {name!r} is no AudioSet label of the bundle; "
-        f"{hint}edge-detector classes --search WORD lists them"
+        f"{where}: {name!r} is no AudioSet label of the bundle; {hint}edge-detector classes --search WORD lists them"
     )

@@ -112,7 +112,7 @@ class StreamDetector:
 
     def use_rules(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
         """Apply new rules without a gap; return the ends of events whose class is no longer enabled."""
-        return self._decider.use(rules)
+        return self._decider.use_rules(rules)
 
     def shed_load(self, waiting_seconds: float, sample: int) -> None:
         """Skip phases while sound piles up unprocessed; `sample` (16 kHz) is the time."""

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
 from edge_detector.params import FRONT_END
+from edge_detector.schema import StrictTable
 from edge_detector.types import Detection, EndReason, EventEnd, EventStart, Scores, Strictness
 
 RISE_SECONDS = 2.88
@@ -39,6 +40,45 @@ class Rule:
     max_seconds: float = 600.0
     refractory_seconds: float = 0.0
     enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOverride:
+    """Changes of a rule; None keeps a value, but an `on` below the rule's `off` lowers `off` with it."""
+
+    on: float | None = None
+    off: float | None = None
+    min_seconds: float | None = None
+    hold_seconds: float | None = None
+    max_seconds: float | None = None
+    refractory_seconds: float | None = None
+    enabled: bool | None = None
+
+    def apply(self, rule: Rule) -> Rule:
+        """Return the changed rule, whose `off` may be above its `on`; the caller checks it."""
+        given = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(rule, **{"off": min(rule.off, given.get("on", rule.on)), **given})
+
+
+def read_rule(table: StrictTable) -> RuleOverride:
+    """Read the values of a rule that a manifest or a configuration gives."""
+
+    def number(key: str, low: float, high: float) -> float | None:
+        return table.number(key, low=low, high=high) if table.has(key) else None
+
+    rule = RuleOverride(
+        on=number("on", 0.0, 1.0),
+        off=number("off", 0.0, 1.0),
+        min_seconds=number("min_seconds", 0.0, 3_600.0),
+        hold_seconds=number("hold_seconds", 0.0, 3_600.0),
+        max_seconds=number("max_seconds", 1.0, 86_400.0),
+        refractory_seconds=number("refractory_seconds", 0.0, 86_400.0),
+        enabled=table.flag("enabled") if table.has("enabled") else None,
+    )
+    if rule.on is not None and rule.off is not None and rule.off > rule.on:
+        raise table.key_error("off", f"must not be above on = {rule.on:g}")
+    table.reject_unknown()
+    return rule
 
 
 def shifted(rule: Rule, log_odds: float) -> Rule:
@@ -94,7 +134,7 @@ class Decider:
                 yield _end(index, state, end_reason)
             state.pending, state.rose_sample = False, None
 
-    def use(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
+    def use_rules(self, rules: Sequence[Rule]) -> tuple[EventEnd, ...]:
         """Apply new rules for the same classes in the same order. Returns the ends of events of disabled classes.
 
         Other open events stay open. Stretches at or above the old `off` restart with the next scores. A pending event is

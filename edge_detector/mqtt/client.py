@@ -1,11 +1,11 @@
-"""paho's client, with what is surprising about it kept inside this file.
+"""MQTT client on top of paho, with workarounds for paho's behaviour.
 
-paho's own thread ends at the first exception, whoever raised it: a broker's malformed packet, a failed reconnect inside a
-handler. So the thread is ours: whatever happens ends the connection at most, and the next one is made.
+paho's own thread ends at the first exception, such as a malformed packet of the broker or a failed reconnect inside a handler.
+This module runs its own thread: an exception ends only the connection, and the next one is made.
 
-A delivery is decided on PUBACK's reason code (`on_publish`), never on MQTTMessageInfo, which calls a refused message published.
-On every reconnect paho would send again, by itself and after `on_connect`, what was not acknowledged: a retained state could so
-arrive after the newer one. So it is made to forget, and whoever published sends again.
+Deliveries are decided by PUBACK's reason code (`on_publish`), since MQTTMessageInfo reports a refused message as published.
+On a reconnect paho would resend unacknowledged messages after `on_connect`, so that an old retained state could overwrite a newer
+one. They are dropped instead, and the publisher sends them again.
 """
 
 import logging
@@ -32,7 +32,7 @@ from edge_detector.heartbeat import Heartbeat
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.inbox import Acknowledged, Answered, Connected, Disconnected, Notice, SubscriptionRefused
 from edge_detector.mqtt.outbox import IN_FLIGHT
-from edge_detector.mqtt.refusals import TAKEN_OVER, TRANSIENT, lost, no_answer, refused
+from edge_detector.mqtt.refusals import TAKEN_OVER, TRANSIENT, lost, no_answer, refused, taken_over
 from edge_detector.mqtt.troubles import OVERLONG
 from edge_detector.types import Message
 
@@ -40,16 +40,16 @@ LOG = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = (1.0, 30.0)
 CONTEST_SECONDS = (15.0, 300.0)
-"""How long to stay away where another client has our id: two that throw each other out would do nothing else."""
+"""Reconnect delays while another client has the same id, since each connect ends the other's connection."""
 CONTESTED_SECONDS = 600.0
 SUBSCRIBE_SECONDS = 10.0
 LONGEST_PACKET_BYTES = 64 << 10
-"""What the broker may send us: commands have a few bytes, and whoever may publish on their topics may publish megabytes."""
+"""Limit of received packets: commands have a few bytes, but their topics may receive megabytes."""
 LONGEST_HEARD_BYTES = 1 << 20
 MOST_OVERLONG = 3
-"""So many connections ended at a packet that was too large, as under MQTT 3.1.1 they do: then nothing is subscribed to."""
+"""Connections ended by a too large packet, as under MQTT 3.1.1, after which nothing is subscribed to."""
 CONNECT_SECONDS = 180.0
-"""A look-up that waits for several name servers, and addresses that are tried one after the other."""
+"""Deadline of a connect: a look-up may query several name servers, and addresses are tried in turn."""
 TURN_SECONDS = 1.0
 _OLD_CONNACK_BYTES = 2
 _PUBACK_WITH_REASON_BYTES = 3
@@ -58,7 +58,7 @@ Explain: TypeAlias = Callable[[Exception, str], str]
 
 
 def explain_connect_error(error: Exception, address: str) -> str:
-    """A sentence for what went wrong while connecting to `address`."""
+    """Return a sentence for an error of a connect to `address`."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message
         return f"the certificate of the broker {address} cannot be trusted ({reason}); check ca_file and the host's name"
@@ -68,25 +68,25 @@ def explain_connect_error(error: Exception, address: str) -> str:
 
 
 class Client(paho.Client):
-    """What it reads is bounded, and one packet that cannot be read is left out instead of ending the connection.
+    """paho's client with a limit on received packets; a malformed PUBLISH or PUBACK is skipped.
 
     Args:
-        client_id: ours.
-        version: of the protocol.
-        longest_packet: bytes; a broker that sends more is cut off before it is read.
-        reconnects: whether paho's own thread, where it is started, connects again.
+        client_id: client id.
+        version: protocol version.
+        longest_packet: limit in bytes; a longer packet ends the connection before it is read.
+        reconnects: whether paho's own thread, if it is started, reconnects.
 
     Attributes:
         acknowledged: called at each PUBACK.
         answered: called at each PINGRESP.
-        connack_code: of the CONNACK that was not taken; None if there was none.
-        unreadable: what was wrong with the last packet that could not be read.
-        unreadable_packets: how many there were.
+        connack_code: code of a CONNACK that refuses the connection; None if there was none.
+        unreadable: problem of the last malformed packet.
+        unreadable_packets: count of malformed packets.
 
     """
 
     def __init__(self, client_id: str, version: MQTTProtocolVersion, longest_packet: int, *, reconnects: bool = False) -> None:
-        # Without reconnect_on_failure it does not try MQTT 3.1 by itself where 3.1.1 is refused, inside its own handler.
+        # Without reconnect_on_failure paho does not retry a refused 3.1.1 with MQTT 3.1 inside its own handler.
         super().__init__(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version, reconnect_on_failure=reconnects)
         self._longest_packet = longest_packet
         self.acknowledged: Callable[[], None] = lambda: None
@@ -94,15 +94,15 @@ class Client(paho.Client):
         self.connack_code: int | None = None
         self.unreadable: str | None = None
         self.unreadable_packets = 0
-        # With this hook nobody but the network thread writes to the socket.
+        # With this hook only the network thread writes to the socket.
         self.on_socket_register_write = lambda *_: None
 
     def forget_answer(self) -> None:
-        """Before a new connection."""
+        """Reset the results of the last connection."""
         self.connack_code = self.unreadable = None
 
     def ping(self) -> bool:
-        """Ask for a PINGRESP, which comes once the broker has read what was sent before. False where that is not possible."""
+        """Send a PINGREQ; the broker answers once it has read everything sent before. False if that is not possible."""
         return self.keepalive > 0 and self._send_pingreq() == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _sock_recv(self, bufsize: int) -> bytes:
@@ -133,8 +133,8 @@ class Client(paho.Client):
         try:
             done = super()._handle_pubackcomp(cmd)  # type: ignore[arg-type]
         except MQTTException as error:
-            # mosquitto answers "packet too large", a reason that PUBACK does not have in MQTT 5. It is a refusal all the same.
-            # Any other length means that the stream is out of step: what follows cannot be trusted either.
+            # mosquitto answers "packet too large", which MQTT 5 does not define for PUBACK. It counts as a refusal.
+            # With any other length the stream is out of step, and later packets cannot be trusted.
             if len(packet) != _PUBACK_WITH_REASON_BYTES:
                 raise
             self._leave_out(str(error))
@@ -164,14 +164,14 @@ class Client(paho.Client):
 
 
 class Network:
-    """The thread that connects, reads and writes, for ever.
+    """Network thread: connects, reads and writes until it is stopped.
 
     Args:
-        client: its host and port are set.
-        heartbeat: beaten at each turn.
-        failed: called with what a connect failed of.
-        broken: called with an exception that ended a connection.
-        wait_seconds: asked after each connection for how long to wait.
+        client: client with host and port set.
+        heartbeat: renewed at each turn.
+        failed: called with the error of a failed connect.
+        broken: called with the exception that ended a connection.
+        wait_seconds: returns the delay before the next attempt.
 
     """
 
@@ -200,12 +200,12 @@ class Network:
         return self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to connect."""
+        """Start the thread."""
         self._heartbeat.beat("start")
         self._thread.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Disconnect. A look-up or a connect that hangs is left behind after the timeout, and ends with the process."""
+        """Disconnect. After the timeout, a hanging look-up or connect is abandoned and ends with the process."""
         self._stop_by_seconds = time.monotonic() + timeout_seconds
         self._stopping.set()
         self._client.disconnect()
@@ -213,7 +213,7 @@ class Network:
             self._thread.join(timeout_seconds)
 
     def cut(self) -> None:
-        """End this connection; the next one is made."""
+        """End this connection and make the next one."""
         self._cut.set()
 
     def _run(self) -> None:
@@ -221,7 +221,7 @@ class Network:
             self._heartbeat.beat("connect", CONNECT_SECONDS)
             try:
                 self._client.reconnect()
-            except Exception as error:  # noqa: BLE001 - whatever it fails of is said, and it is tried again
+            except Exception as error:  # noqa: BLE001 - every error is logged, and the connect is tried again
                 self._failed(error)
             else:
                 self._serve()
@@ -235,7 +235,7 @@ class Network:
                 self._heartbeat.beat("exchange with the broker")
                 if self._cut.is_set() or (self._stopping.is_set() and time.monotonic() >= self._stop_by_seconds):
                     break
-        except Exception as error:  # noqa: BLE001 - whatever a packet leads to ends its connection, never this thread
+        except Exception as error:  # noqa: BLE001 - an error ends its connection, never this thread
             LOG.error("the connection to the broker was ended (%s: %s); it is made again", type(error).__name__, error)  # noqa: TRY400 - a sentence is for people
             self._broken(error)
         if self._cut.is_set():
@@ -243,7 +243,7 @@ class Network:
             self._broken(ConnectionAbortedError("nothing was acknowledged"))
 
     def _hang_up(self) -> None:
-        # paho forgets a socket whose exchange failed half-way, and a closed one it closes again without harm.
+        # paho does not close a socket after a failed exchange; closing twice does no harm.
         socket = self._client.socket()
         if socket is not None:
             socket.close()
@@ -276,12 +276,12 @@ def _connect_properties(broker: Broker, longest_packet: int) -> Properties | Non
 def _check_host(broker: Broker) -> None:
     try:
         broker.host.encode("idna")
-    except UnicodeError as error:  # met while connecting it would be no more than one more failed attempt
+    except UnicodeError as error:  # a connect would count it as one more failed attempt
         raise BrokerError(f"{broker.host!r} cannot be the name of a broker: {error}") from error
 
 
 def _received(got: paho.MQTTMessage) -> Message | None:
-    """The message; None where its topic is no UTF-8, and so none of ours."""
+    """Convert a message; None if its topic is not UTF-8."""
     try:
         return Message(got.topic, bytes(got.payload), 1 if got.qos else 0, got.retain)
     except UnicodeDecodeError:
@@ -289,7 +289,7 @@ def _received(got: paho.MQTTMessage) -> Message | None:
 
 
 def packet_bytes(message: Message) -> int:
-    """What a message takes on the wire, in bytes: at most, since MQTT 5 has one for properties that 3.1.1 has not."""
+    """Return the packet size of a message in bytes, for MQTT 5; under 3.1.1 it is one byte less."""
     body = 2 + len(message.topic.encode()) + (2 if message.qos else 0) + 1 + len(message.payload)
     length_bytes = 1
     while body >= 128**length_bytes:
@@ -298,18 +298,18 @@ def packet_bytes(message: Message) -> int:
 
 
 class Connection:
-    """A connection that is made again for ever. `notice` and `receive` are called on its thread and must return at once.
+    """Connection that is renewed until it is stopped. `notice` and `receive` run on its thread and must return at once.
 
-    paho calls `on_publish` under a lock that its `publish` also takes, so `notice` must not take one that is held around
+    paho calls `on_publish` under a lock that its `publish` also takes, so `notice` must not take a lock that is held around
     `publish`.
 
-    Raises BrokerError if the broker's name cannot be one.
+    Raises BrokerError if the broker's name is not a valid host name.
 
     Attributes:
-        last_error: why there is no connection, in a sentence; None while there is one, or before the first attempt has failed.
-        last_loss: why the last connection ended, in a sentence; stays while there is one again.
-        retry_seconds: how long after the last failure the next attempt follows; a fleet is not to come back all at once.
-        patient: an acknowledgement does not shorten the delays, since the connection is cut again and again.
+        last_error: reason why there is no connection, as a sentence; None while there is one, or before the first failure.
+        last_loss: reason for the end of the last connection, as a sentence; stays after a reconnect.
+        retry_seconds: delay before the next attempt, randomised so that a fleet does not reconnect at once.
+        patient: if true, an acknowledgement does not reset the delays, since connections end repeatedly.
 
     """
 
@@ -336,7 +336,7 @@ class Connection:
         self.last_error: str | None = None
         self.last_loss: str | None = None
         self.patient = False
-        self._contested_until_seconds = 0.0
+        self._contested_until_seconds = self._taken_over_until_seconds = 0.0
         self._client = _client(broker, LONGEST_PACKET_BYTES)
         self._backoff = Backoff(*RECONNECT_SECONDS, dice)
         self._contest = Backoff(*CONTEST_SECONDS, dice)
@@ -363,51 +363,56 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """Of the broker, for sentences."""
+        """Address of the broker, for messages."""
         return self._broker.address
+
+    @property
+    def takeover(self) -> str | None:
+        """A sentence if another client with this client id took over a connection in the last ten minutes, else None."""
+        return taken_over(self._broker) if time.monotonic() < self._taken_over_until_seconds else None
 
     @property
     def _contested(self) -> bool:
         return time.monotonic() < self._contested_until_seconds
 
     def contest(self) -> None:
-        """Another client has our id, or our name: for a while, delays are longer."""
+        """Lengthen the delays for ten minutes, since another client has the same id or node name."""
         self._contested_until_seconds = time.monotonic() + CONTESTED_SECONDS
 
     def start(self) -> None:
-        """Begin to connect, in the background."""
+        """Start to connect, in the background."""
         broker = self._broker
         properties = _connect_properties(broker, LONGEST_PACKET_BYTES)
         self._client.connect_async(broker.host, broker.port, broker.keepalive_seconds, properties=properties)
         self._network.start()
 
     def stop(self, timeout_seconds: float) -> None:
-        """Disconnect. A look-up or a connect that hangs is left behind after the timeout, and ends with the process."""
+        """Disconnect. After the timeout, a hanging look-up or connect is abandoned and ends with the process."""
         self._network.stop(timeout_seconds)
-        # It must not keep us alive, nor we it: its sockets are closed as soon as nobody needs it.
+        # Break reference cycles, so that the sockets are closed at once.
         for callback in CALLBACKS:
             setattr(self._client, callback, None)
         self._client.acknowledged = self._client.answered = lambda: None
 
     def cut(self) -> None:
-        """End this connection and make another."""
+        """End this connection and make the next one."""
         self._network.cut()
 
     def ping(self) -> bool:
-        """Ask for an `Answered`, which follows once the broker has read all that was sent before. False: it cannot be asked."""
+        """Send a ping; an `Answered` follows once the broker has read everything sent before. False if that is not possible."""
         return self._accepted and self._client.ping()
 
     def publish(self, message: Message) -> int | None:
-        """Send; for QoS 1 the number that an `Acknowledged` will name, None if there is no connection. Raises ValueError."""
+        """Send; returns the number of the later `Acknowledged` for QoS 1, None without a connection. Raises ValueError."""
         if not self._accepted:
             return None
         info = self._client.publish(message.topic, message.payload, message.qos, message.retained)
         return info.mid if message.qos and info.rc in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN) else None
 
     def subscribe(self, filters: Sequence[str], *, qos: int = 1, retained: bool = False) -> None:
-        """Ask for all messages under these topic filters; to be repeated on every connect.
+        """Subscribe to these topic filters; call it on every connect.
 
-        What the broker has retained there comes only if asked for; under MQTT 3.1.1 it always comes.
+        Retained messages are received only if `retained` is true; under MQTT 3.1.1 always.
         """
         if not filters:
             return
@@ -415,7 +420,7 @@ class Connection:
             for each in filters:
                 self._notice(SubscriptionRefused(each, OVERLONG))
             return
-        self._asked.append(filters)  # before: the answer may be here before the call is back
+        self._asked.append(filters)  # before the call, since the answer may arrive before it returns
         if self._broker.protocol == "5":
             handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
             options = SubscribeOptions(qos=qos, retainHandling=handling)
@@ -424,7 +429,7 @@ class Connection:
             self._client.subscribe([(each, qos) for each in filters])
 
     def _fail(self, sentence: str) -> None:
-        if sentence != self._said:  # once per reason: an outage of days does not flood the log
+        if sentence != self._said:  # once for each reason, so that a long outage does not flood the log
             LOG.warning("%s; trying again", sentence)
         self._said = self.last_error = self.last_loss = sentence
 
@@ -444,7 +449,7 @@ class Connection:
             return
         self.last_error = None
         self._accepted, self._took_any = True, False
-        # A broker may allow less than we would send, and cuts off whoever sends more; paho pays no heed to it.
+        # A broker may allow fewer messages in flight, and disconnects clients that send more; paho ignores its limit.
         window = max(1, min(IN_FLIGHT, getattr(more, "ReceiveMaximum", IN_FLIGHT)))
         self._notice(Connected(window, getattr(more, "MaximumPacketSize", None)))
 
@@ -456,6 +461,7 @@ class Connection:
         said = flags.is_disconnect_packet_from_server
         if said and reason.value == TAKEN_OVER:
             self.contest()
+            self._taken_over_until_seconds = self._contested_until_seconds
         self._end(
             lost(self._broker, reason.value if said else 0, self._client.unreadable or reason, _reference(more))
             if reason.is_failure
@@ -463,7 +469,7 @@ class Connection:
         )
 
     def _break(self, error: Exception) -> None:
-        """What the network thread itself has ended."""
+        """End a connection after an error on the network thread."""
         if self._open:
             self._client.unreadable = str(error)
             self._end(lost(self._broker, 0, error))
@@ -487,7 +493,7 @@ class Connection:
             self._took_any = True
             self._said = self._said if self.patient else None
             LOG.info("connected to the broker %s", self._broker.address)
-        # Not CONNACK: a broker that lets us in and hangs up would be asked every second for ever.
+        # Not at CONNACK: a broker that accepts and then disconnects would be retried every second.
         if not self.patient and not self._contested:
             self._backoff.reset()
             self._contest.reset()
@@ -507,7 +513,7 @@ class Connection:
             return
         self._unread_messages += 1
         if self._unread_messages.bit_count() == 1:  # at 1, 2, 4, 8…
-            LOG.warning("%d messages came on topics that are no UTF-8; they are left out", self._unread_messages)
+            LOG.warning("%d messages on topics that are not UTF-8 were ignored", self._unread_messages)
 
 
 def _reference(properties: object) -> str:
@@ -518,7 +524,7 @@ def _reference(properties: object) -> str:
 def subscription(  # noqa: C901 - paho's callbacks, one after the other
     broker: Broker, topic_filter: str, receive: Callable[[Message], None], explain: Explain = explain_connect_error
 ) -> Iterator[None]:
-    """Call `receive`, on paho's thread, for each message under `topic_filter` while the block runs. Raises BrokerError."""
+    """Call `receive` on paho's thread for each message under `topic_filter` while the block runs. Raises BrokerError."""
     _check_host(broker)
     client = _client(broker, LONGEST_HEARD_BYTES, reconnects=True)
     answered = threading.Event()

@@ -1,4 +1,4 @@
-"""From settings to what opens doors: passwords, keys and certificates are fetched here, when they are needed."""
+"""Credentials of the configuration: password, TLS context, client id, and URLs from secret files."""
 
 import hashlib
 import logging
@@ -21,11 +21,10 @@ MACHINE_ID = Path("/etc/machine-id")
 
 
 def stable_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_ID) -> str:
-    """The MQTT client id of a node's service: the same again after a power cut.
+    """Return the MQTT client id of a node's service, which is the same after a power cut.
 
-    The broker then takes the dead session for this one's and ends it at once. Under another id it would notice half a minute
-    later that the dead one is gone, and its last will, `offline`, would be the last word on a node that is back. Without a state
-    folder it is no service, and two of them may run beside each other.
+    The broker then ends the old session at once. With another id, the last will of the old session, `offline`, would be sent when
+    it times out, after the node is online again. Without a state folder the id is temporary, so that two processes can coexist.
     """
     if folder is None:
         return temporary_client_id(f"edge_detector-{node}")
@@ -33,17 +32,17 @@ def stable_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_
         machine = machine_id.read_bytes()
     except OSError:
         machine = socket.gethostname().encode()
-    # Hashed: whoever reads the broker's log need not know the machine by its id.
+    # Hashed, so that the machine id is not in the broker's log.
     return f"edge_detector-{node}-{hashlib.sha256(machine + bytes(folder.absolute())).hexdigest()[:8]}"
 
 
 def temporary_client_id(name: str) -> str:
-    """An id for as long as this process lives."""
+    """Return a client id for this process."""
     return f"{name}-{os.getpid()}"
 
 
 def broker_of(mqtt: MqttConfig, client_id: str, environment: Mapping[str, str] = os.environ) -> Broker:
-    """The broker a configuration names, with password and TLS. Raises UsageError."""
+    """Return the broker of a configuration, with password and TLS context. Raises UsageError."""
     password = find_password(mqtt.password_file, environment) if mqtt.username is not None else None
     for warning in broker_warnings(mqtt, environment):
         LOG.warning("%s", warning)
@@ -64,14 +63,14 @@ def broker_of(mqtt: MqttConfig, client_id: str, environment: Mapping[str, str] =
 
 
 def broker_warnings(mqtt: MqttConfig, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """What is open that should not be, one sentence each. Raises UsageError where there is no secret at all."""
+    """Return a sentence for each secret that other users can read. Raises UsageError for a missing secret."""
     warnings = []
     password = find_password(mqtt.password_file, environment) if mqtt.username is not None else None
     if password is not None:
         warnings.append(password.warning)
     key_file = mqtt.key_file or mqtt.cert_file
     if key_file is not None:
-        # A certificate alone may be read by anybody; one that holds its key too may not.
+        # A certificate may be public; a file that also holds its key may not.
         path = secret_path(key_file, environment)
         holds_key = mqtt.key_file is not None or _holds_private_key(path)
         warnings.append(exposure(path) if holds_key else None)
@@ -79,7 +78,7 @@ def broker_warnings(mqtt: MqttConfig, environment: Mapping[str, str] = os.enviro
 
 
 def with_url(source: SourceConfig, environment: Mapping[str, str] = os.environ) -> SourceConfig:
-    """The source with its URL, fetched from the file that holds it if it is in one. Raises UsageError."""
+    """Return the source with its URL, read from `device_file` if there is one. Raises UsageError."""
     if source.device_file is None:
         return source
     secret = read_secret(source.device_file, environment)

@@ -1,45 +1,45 @@
-"""How fast the broker answers, and so how much may be under way. What needs no answer is sent only where there is room for it."""
+"""Flow control of a connection: number of messages in flight, and whether QoS 0 messages are sent, by response time."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 FIRST_WINDOW = 4
 FLOOD_MESSAGES = 200
-"""Messages received since a message was sent: its acknowledgement is late because it waits behind them."""
+"""Messages received since a message was sent that explain a late acknowledgement: it waits behind them."""
 SLOW_SECONDS = 2.0
-"""An answer that takes longer: the link has no room for what need not arrive."""
+"""Response time of a slow link, on which QoS 0 messages are dropped."""
 QUICK_SECONDS = 1.0
 
 
 class _Sent(NamedTuple):
-    """A message under way: when it was sent, and how many messages had been received by then. Both only grow."""
+    """A message in flight: time of sending, and the count of received messages then. Both only increase."""
 
     at_seconds: float
     received_messages: int
 
 
 class FlowControl:
-    """One connection's flow. A slow link queues what is sent to it, unseen; an event must never wait behind that.
+    """Flow control of one connection. A slow link would queue QoS 0 messages, and events would wait behind them.
 
     Args:
         clock: monotonic time in seconds.
-        received: count of the messages that were received so far.
+        received: returns the count of messages received so far.
 
     Attributes:
-        window: QoS 1 messages that may be on their way now.
-        most: what the broker allows of them.
-        slow: the last answer took too long, or is overdue.
-        is_flooded: the last answer was late, or is, because of the messages that the broker sends.
+        window: QoS 1 messages that may be in flight now.
+        most: limit of the broker.
+        slow: whether the last response took too long, or is overdue.
+        is_flooded: whether the last response was late, or is overdue, because of the messages that the broker sends.
 
     """
 
     def __init__(self, clock: Callable[[], float], received: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
         self._received = received
-        self.begin(0)
+        self.reset(0)
 
-    def begin(self, most: int) -> None:
-        """A new connection, of which the broker allows `most` QoS 1 messages on their way."""
+    def reset(self, most: int) -> None:
+        """Start a new connection, on which the broker allows `most` QoS 1 messages in flight."""
         self.most = most
         self.window = min(most, FIRST_WINDOW)
         self.slow = self.is_flooded = False
@@ -50,11 +50,11 @@ class FlowControl:
         self._answered_at = self._acknowledged_at = self._clock()
 
     def sent(self, mid: int) -> None:
-        """A QoS 1 message has been sent."""
+        """Record a sent QoS 1 message."""
         self._sent[mid] = _Sent(self._clock(), self._received())
 
     def acknowledged(self, mid: int) -> None:
-        """The broker has answered for a QoS 1 message."""
+        """Record the acknowledgement of a QoS 1 message."""
         sent = self._sent.pop(mid, None)
         self._acknowledged_at = self._clock()
         if sent is None:
@@ -71,31 +71,31 @@ class FlowControl:
             self.window = max(1, self.window // 2)
 
     def sent_qos0(self) -> None:
-        """A QoS 0 message has been sent."""
+        """Record a sent QoS 0 message."""
         self._unproven += 1
 
     def pinged(self) -> None:
-        """The broker has been asked to answer."""
+        """Record a sent ping."""
         self._pinged_at = self._clock()
         self._unproven = 0
 
     def answered(self) -> None:
-        """It has."""
+        """Record the answer to a ping."""
         if self._pinged_at is not None:
             self._learn(self._pinged_at)
             self._pinged_at = None
 
     @property
     def wants_ping(self) -> bool:
-        """Whether to ask how far the broker has come with the QoS 0 messages, which nothing else tells."""
+        """Whether to send a ping, the only way to measure the response time to QoS 0 messages."""
         waited = self._clock() - self._answered_at >= QUICK_SECONDS
         if self._is_flood_since(self._received_at_answer):
-            return False  # the answer would wait behind them, and paho ends a connection whose ping is not answered
+            return False  # the answer would wait behind the received messages, and paho ends a connection without an answer
         return self._unproven > 0 and self._oldest is None and (self.slow or waited)
 
     @property
     def accepts_qos0(self) -> bool:
-        """Whether a QoS 0 message may be sent now."""
+        """Whether QoS 0 messages may be sent now."""
         oldest = self._oldest
         if oldest is not None and self._clock() - oldest > SLOW_SECONDS:
             self.is_flooded = self._is_behind_flood
@@ -104,14 +104,14 @@ class FlowControl:
 
     @property
     def unacknowledged_seconds(self) -> float:
-        """For how long nothing has been acknowledged although something should have been."""
+        """Seconds without an acknowledgement although one is due; 0 if none is due."""
         if not self._sent or self._is_behind_flood:
             return 0.0
         return self._clock() - max(self._acknowledged_at, min(self._sent.values()).at_seconds)
 
     @property
     def _is_behind_flood(self) -> bool:
-        """Whether the oldest message without an answer was followed by many that the broker sent."""
+        """Whether many messages were received after the oldest unacknowledged one was sent."""
         return self._is_flood_since(min(self._sent.values()).received_messages if self._sent else self._received_at_answer)
 
     def _is_flood_since(self, received_messages: int) -> bool:

@@ -1,9 +1,10 @@
-"""Which message a broker hangs up at. MQTT 3.1.1 has no other way to say that a message is too large, or not allowed."""
+"""Detection of messages at which a broker closes the connection, MQTT 3.1.1's only way to refuse a message."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-STRIKES = 3
+MAX_CUTS = 3
+"""Connections cut at one message before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,8 +12,8 @@ class Verdict:
     """A message that is given up.
 
     Attributes:
-        key: of the message.
-        limit: bytes of its packet if nothing as large was ever taken: then nothing as large is sent again; else None.
+        key: key of the message.
+        limit: its packet size in bytes if no packet as large was ever accepted; then none as large is sent again. Else None.
 
     """
 
@@ -21,16 +22,16 @@ class Verdict:
 
 
 class HangUpTracker:
-    """Learns from cut connections. After one, everything goes alone until the broker has taken what was unanswered.
+    """Suspects messages that were unacknowledged when a connection ended; then messages are sent one at a time.
 
-    What is cut three times while it is alone on its way, each time after others had been taken, is given up. An event is only
-    where it is larger than all that was ever taken: to be lost for a bad network it is too dear.
+    A message is given up if the connection ends three times while it alone is in flight, each time after others were
+    acknowledged. An event is given up only if it is also larger than every accepted packet, so that a bad network loses none.
 
     Attributes:
-        limit: bytes; packets of this size or more are cut. None while nothing is known.
-        proven: bytes of the largest packet that was ever taken.
-        careful: whether something is suspected, so that all go alone.
-        any_acknowledged: whether the broker has answered for anything on this connection.
+        limit: packets of this many bytes or more are not sent; None while unknown.
+        proven: size of the largest accepted packet in bytes.
+        careful: whether a message is suspected, so that messages are sent one at a time.
+        any_acknowledged: whether the broker has acknowledged anything on this connection.
 
     """
 
@@ -39,43 +40,43 @@ class HangUpTracker:
         self.proven = 0
         self.careful = False
         self.any_acknowledged = False
-        self._strikes: dict[str, int] = {}
+        self._cuts: dict[str, int] = {}
 
-    def begin(self) -> None:
-        """A new connection."""
+    def reset(self) -> None:
+        """Start a new connection; suspicions stay."""
         self.any_acknowledged = False
 
     def suspects(self, key: str, size: int) -> bool:
-        """Whether a connection may have been cut for a message of so many bytes."""
-        return self.careful and (key in self._strikes or size > self.proven)
+        """Return whether a connection may have ended because of a message of this key or packet size in bytes."""
+        return self.careful and (key in self._cuts or size > self.proven)
 
-    def struck(self, key: str) -> bool:
-        """Whether a connection was cut while this message was alone on its way."""
-        return self._strikes.get(key, 0) > 0
+    def is_suspect(self, key: str) -> bool:
+        """Return whether a connection ended while this message alone was in flight."""
+        return self._cuts.get(key, 0) > 0
 
-    def took(self, key: str, size: int) -> None:
-        """The broker has answered for a message."""
+    def acknowledged(self, key: str, size: int) -> None:
+        """Record the acknowledgement of a message with its packet size in bytes, 0 for a refusal."""
         self.any_acknowledged = True
         self.proven = max(self.proven, size)
         self.forget(key)
 
     def forget(self, key: str) -> None:
-        """A message is not to be sent any more."""
-        self._strikes.pop(key, None)
+        """Drop the suspicion of a message."""
+        self._cuts.pop(key, None)
 
     @property
-    def any_left(self) -> bool:
-        """Whether anything is suspected by name."""
-        return bool(self._strikes)
+    def has_suspects(self) -> bool:
+        """Whether any message is suspected by its key."""
+        return bool(self._cuts)
 
     def cut(self, unanswered: Mapping[str, int], events: Collection[str]) -> Verdict | None:
-        """The connection has ended with these unanswered, in bytes by key. Returns what is given up."""
+        """Record the end of a connection with the unacknowledged packet sizes by key; returns the message to give up, or None."""
         alone = self.careful and self.any_acknowledged and len(unanswered) == 1
         self.careful = self.careful or bool(unanswered)
         for key, size in unanswered.items():
-            self._strikes[key] = strikes = self._strikes.get(key, 0) + alone
+            self._cuts[key] = cuts = self._cuts.get(key, 0) + alone
             too_large = size > self.proven
-            if strikes >= STRIKES and (too_large or key not in events):
+            if cuts >= MAX_CUTS and (too_large or key not in events):
                 self.forget(key)
                 if too_large:
                     self.limit = size if self.limit is None else min(self.limit, size)
@@ -83,6 +84,6 @@ class HangUpTracker:
         return None
 
     def clear(self) -> None:
-        """Nothing that is suspected is left: all may go together again."""
+        """Drop all suspicions and send messages together again."""
         self.careful = False
-        self._strikes.clear()
+        self._cuts.clear()

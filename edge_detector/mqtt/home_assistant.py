@@ -1,7 +1,7 @@
-"""Home Assistant's device discovery: for each source one retained message that names its entities, and when to send it again.
+"""Home Assistant MQTT discovery: one retained message for each source with its entities, and the time to send it again.
 
-A source's entities are available only while the node's status *and* the source's own availability say so: a dead microphone is
-unavailable, never "all quiet". What says why it is dead (its state and its signal) stays available as long as the node does.
+The entities of a source are available only while both the node's status and the source's availability are online, so that a
+broken microphone is "unavailable" and not "off". Its state and signal quality stay available as long as the node is online.
 """
 
 import json
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from edge_detector.detection.bundle import SoundClass
-from edge_detector.mqtt.commands import MAX_THRESHOLD, MIN_THRESHOLD, OFF, ON
 from edge_detector.mqtt.messages import ONLINE
+from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, MIN_THRESHOLD, OFF, ON
 from edge_detector.types import Message
 
 DEFAULT_PREFIX = "homeassistant"
 REDISCOVERY_SECONDS = (1.0, 10.0)
-"""After its start Home Assistant hears from each node within these, at random, so that a fleet does not answer at once."""
+"""Range of the random delay before discovery is sent again after a start of Home Assistant, so that a fleet spreads out."""
 
 STATES = ("starting", "healthy", "stalled", "reconnecting", "failed")
 SIGNALS = ("ok", "silent", "flat", "clipped")
 NO_CLASS = "none"
 
 Entity: TypeAlias = dict[str, Any]
-"""One component of the payload, in Home Assistant's abbreviated keys."""
+"""One component of the payload, with Home Assistant's abbreviated keys."""
 
 _OF_THE_NODE = ("health", "telemetry")
 _DIAGNOSTIC = {"ent_cat": "diagnostic"}
@@ -49,15 +49,15 @@ _TELEMETRY: tuple[tuple[str, str, Entity], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What Home Assistant is told about a node.
+    """A node as a Home Assistant device.
 
     Attributes:
-        node: its name, a slug.
-        base: its topic, edge_detector/<node>.
-        version: of this program.
+        node: name of the node, a slug.
+        base: topic of the node, edge_detector/<node>.
+        version: version of this program.
         bundle: name and version of the bundle.
-        sources: each source's name, with the classes that are enabled for it.
-        commands: whether it takes thresholds and mutes over MQTT; they are entities only then.
+        sources: enabled classes by source name.
+        commands: whether thresholds and mutes can be set over MQTT; only then are they entities.
 
     """
 
@@ -69,21 +69,21 @@ class Device:
     commands: bool = True
 
 
-def emptied(device: Device, *, announced: Iterable[str | None] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """Messages that remove earlier announcements of sources that the device no longer has; to be published before `discovery`.
+def removed_sources(device: Device, *, announced: Iterable[str | None] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
+    """Return the messages that remove sources that the device no longer has; publish them before `discovery`.
 
     `announced` names the sources that were announced; None stands for the one message in which earlier versions announced all
-    of them. Home Assistant needs a moment to remove entities, and refuses the same ones from another topic meanwhile. It logs
-    a complaint for each removal of what it does not have, so nothing else is emptied.
+    of them. Home Assistant needs a moment to remove entities, and rejects the same ones from another topic meanwhile. It logs
+    an error for the removal of an unknown device, so only announced sources are removed.
     """
     return [_forgotten(device.node, prefix, source) for source in announced if source not in device.sources]
 
 
 def discovery(device: Device, *, past: Mapping[str, str] | None = None, prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """The messages that make, rename and remove the node's entities: one for each source, the node's own with the first.
+    """Return the messages that create, rename and remove entities: one for each source, the node's own in the first.
 
-    All name the same device. `past` are the entities announced earlier, `platforms` of then: those that a source no longer has
-    are taken away by name, since Home Assistant keeps what a payload merely leaves out.
+    All belong to the same device. `past` has the entities announced earlier, from `platforms`; those that no longer exist are
+    removed by name, since Home Assistant keeps entities that a payload omits.
     """
     first = next(iter(device.sources))
     messages = []
@@ -116,26 +116,26 @@ def _config(device: Device, source: str, components: Mapping[str, Entity], prefi
 
 
 def removal(node: str, announced: Iterable[str | None], *, prefix: str = DEFAULT_PREFIX) -> list[Message]:
-    """Messages that remove the node from Home Assistant; `announced` as in `emptied`."""
+    """Return the messages that remove the node from Home Assistant; `announced` as in `removed_sources`."""
     return [_forgotten(node, prefix, source) for source in announced]
 
 
 def platforms(device: Device) -> dict[str, str]:
-    """The node's entities by their keys, and the platform of each: what a later `discovery` needs as `past`."""
+    """Return the platform of each entity by key, for the argument `past` of a later `discovery`."""
     return {key: entity["p"] for key, entity in _entities(device)}
 
 
 def birth_topic(prefix: str = DEFAULT_PREFIX) -> str:
-    """Where Home Assistant says that it has started."""
+    """Return the topic on which Home Assistant reports its start."""
     return f"{prefix}/status"
 
 
 @dataclass(slots=True)
 class Rediscovery:
-    """Says once, after a random delay, that Home Assistant has started and wants to hear of the node again.
+    """Timer for sending discovery again, with a random delay after Home Assistant's start.
 
     Attributes:
-        random: a number in [0, 1) each time, from whoever may roll dice.
+        random: returns a random number in [0, 1).
         prefix: Home Assistant's discovery prefix.
 
     """
@@ -145,13 +145,13 @@ class Rediscovery:
     _due_at_seconds: float | None = field(default=None, init=False)
 
     def handle(self, message: Message, now_seconds: float) -> None:
-        """Take note of a message, if it is Home Assistant's birth. Several before the delay is over count as one."""
+        """Process a message; Home Assistant's birth message starts the timer if it is not running."""
         if message.topic == birth_topic(self.prefix) and message.payload == ONLINE.encode() and self._due_at_seconds is None:
             first, last = REDISCOVERY_SECONDS
             self._due_at_seconds = now_seconds + first + (last - first) * self.random()
 
     def due(self, now_seconds: float) -> bool:
-        """Whether to publish discovery now; true once for each birth."""
+        """Return whether to publish discovery now; true once for each start of the timer."""
         if self._due_at_seconds is None or now_seconds < self._due_at_seconds:
             return False
         self._due_at_seconds = None
@@ -159,7 +159,7 @@ class Rediscovery:
 
 
 def _topic(node: str, prefix: str, source: str | None = None) -> str:
-    """Of one source's entities; without one, where earlier versions named the entities of all."""
+    """Return the discovery topic of a source; for None, the topic of earlier versions for all sources."""
     return f"{prefix}/device/{node}/config" if source is None else f"{prefix}/device/{node}/{source}/config"
 
 
@@ -168,7 +168,7 @@ def _forgotten(node: str, prefix: str, source: str | None) -> Message:
 
 
 def _source_of(key: str) -> str | None:
-    """The source an entity belongs to; None for the node's own. '-' is in no slug."""
+    """Return the source of an entity's key; None for the node's own. A slug has no '-'."""
     source = key.partition("-")[0]
     return None if source in _OF_THE_NODE else source
 
@@ -184,14 +184,14 @@ def _entities(device: Device) -> Iterator[tuple[str, Entity]]:
 
 
 def _entities_of(device: Device, source: str) -> Iterator[tuple[str, Entity]]:
-    """Each entity of a source with its key; '-' is in no slug, so no two names can meet in one key."""
+    """Yield each entity of a source with its key; a slug has no '-', so keys are unique."""
     for leaf, platform, name, options in _source_entities(f"{device.base}/{source}", device.sources[source], device):
         yield _entity(device, f"{source}-{leaf}", platform, _named(device, source, name), options)
 
 
 def _node_entities(device: Device) -> Iterator[tuple[str, Entity]]:
     node_available = {"avty": [{"t": f"{device.base}/status"}]}
-    # No source is called health, nor telemetry: the topics refuse those names.
+    # No source is named health or telemetry: the configuration reserves those names.
     problem = {**_problem(f"{device.base}/{next(iter(device.sources))}/health"), **_DIAGNOSTIC, **node_available}
     yield _entity(device, "health-problem", "binary_sensor", "Problem", problem)
     for key, name, options in _TELEMETRY:
@@ -202,7 +202,7 @@ def _node_entities(device: Device) -> Iterator[tuple[str, Entity]]:
 
 
 def _problem(health: str) -> Entity:
-    """What is wrong with the node: every source's health says it, and any of them at once, as telemetry does not."""
+    """Return the problem entity, from the first source's health, which reports troubles sooner than telemetry."""
     troubles = "value_json.get('troubles', [])"
     return {
         "stat_t": health,
@@ -219,34 +219,39 @@ def _named(device: Device, source: str, name: str) -> str:
 
 def _entity(device: Device, key: str, platform: str, name: str, options: Entity) -> tuple[str, Entity]:
     identity = f"edge_detector-{device.node}-{key}"
-    # Entity ids come from the slugs: a label may be in any script, and change.
+    # Entity ids come from slugs, since labels may change and be in any script.
     entity_id = f"{platform}.{device.node}_{key.replace('-class-', '_').replace('-', '_')}"
     return key, {"p": platform, "uniq_id": identity, "def_ent_id": entity_id, "name": name, **options}
 
 
 def _source_entities(base: str, classes: Sequence[SoundClass], device: Device) -> Iterator[tuple[str, str, str, Entity]]:
     status = {"t": f"{device.base}/status"}
-    hears = {"avty": [status, {"t": f"{base}/availability"}], "avty_mode": "all"}
+    available = {"avty": [status, {"t": f"{base}/availability"}], "avty_mode": "all"}
     for sound in classes:
         state = {"stat_t": f"{base}/class/{sound.slug}", "dev_cla": "sound"}
-        yield f"class-{sound.slug}", "binary_sensor", sound.label, {**state, **hears}
-    yield "event", "event", "Event", {"stat_t": f"{base}/event", "evt_typ": ["start", "end"], "ic": "mdi:ear-hearing", **hears}
+        yield f"class-{sound.slug}", "binary_sensor", sound.label, {**state, **available}
+    yield (
+        "event",
+        "event",
+        "Event",
+        {"stat_t": f"{base}/event", "evt_typ": ["start", "end"], "ic": "mdi:ear-hearing", **available},
+    )
     tops = {"stat_t": f"{base}/top_class", "dev_cla": "enum", "ops": [*(sound.slug for sound in classes), NO_CLASS]}
-    yield "top_class", "sensor", "Top class", {**tops, **hears}
+    yield "top_class", "sensor", "Top class", {**tops, **available}
     level = {"stat_t": f"{base}/level", "unit_of_meas": "dBFS", "ic": "mdi:volume-high", "sug_dsp_prc": 1, **_MEASURED}
-    yield "level", "sensor", "Level", {**level, **_DIAGNOSTIC, **hears}
-    knows = {**_DIAGNOSTIC, "avty": [status]}
+    yield "level", "sensor", "Level", {**level, **_DIAGNOSTIC, **available}
+    node_available = {**_DIAGNOSTIC, "avty": [status]}
     for key, name, options in (("state", "Microphone", STATES), ("signal", "Signal", SIGNALS)):
         reading = {"stat_t": f"{base}/health", "val_tpl": f"{{{{ value_json.{key} }}}}", "json_attr_t": f"{base}/health"}
-        yield key, "sensor", name, {**reading, "dev_cla": "enum", "ops": list(options), **knows}
+        yield key, "sensor", name, {**reading, "dev_cla": "enum", "ops": list(options), **node_available}
     source = base.rpartition("/")[2]
     lost = {
         "stat_t": f"{device.base}/telemetry",
         "val_tpl": f"{{{{ value_json.get('sources', {{}}).get('{source}', {{}}).get('lost_samples') }}}}",
     }
-    yield "lost_samples", "sensor", "Lost samples", {**lost, **_COUNTED, **_HIDDEN, **knows}
+    yield "lost_samples", "sensor", "Lost samples", {**lost, **_COUNTED, **_HIDDEN, **node_available}
     if device.commands:
-        yield from _controls(base, classes, {"ent_cat": "config", **_HIDDEN, **hears})
+        yield from _controls(base, classes, {"ent_cat": "config", **_HIDDEN, **available})
 
 
 def _controls(base: str, classes: Sequence[SoundClass], common: Entity) -> Iterator[tuple[str, str, str, Entity]]:

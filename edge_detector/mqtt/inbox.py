@@ -1,4 +1,4 @@
-"""What everybody hands to the publisher's worker thread: bounded for messages, never for the connection's own notices."""
+"""Queue of the publisher's worker thread: bounded for messages, unbounded for notices of the connection."""
 
 import queue
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from typing import TypeAlias
 from edge_detector.types import Message
 
 INBOX_MESSAGES = 4_000
-"""Bound of what waits for the worker thread; what need not arrive is dropped from half of it on."""
+"""Limit of queued items; QoS 0 messages are dropped from half of it on."""
 TURN_ITEMS = 500
-"""What the worker hears before it commits, all in one transaction."""
+"""Items that the worker handles before it commits them in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker has accepted us, and owes us nothing.
+    """The broker has accepted the connection; no acknowledgement is pending.
 
     Attributes:
-        window: QoS 1 messages that may be on their way at one time.
-        longest_packet: in bytes; None where it has named no limit.
+        window: QoS 1 messages that may be in flight.
+        longest_packet: limit of the broker in bytes; None if it named none.
 
     """
 
@@ -29,12 +29,12 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is gone."""
+    """The connection has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The broker has answered for a message; `refusal` says why it would not take it."""
+    """The broker has acknowledged a message, or refused it for the reason `refusal`."""
 
     mid: int
     refusal: str | None
@@ -43,7 +43,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRefused:
-    """The broker will not send us what is published under a topic filter."""
+    """The broker has refused a subscription."""
 
     topic_filter: str
     refusal: str
@@ -51,17 +51,17 @@ class SubscriptionRefused:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The outbox's disk has done what it was given; events may be ready to be sent."""
+    """The disk thread of the outbox has finished a turn; events may be ready to send."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The broker has read what was sent before a ping."""
+    """The broker has answered a ping, so it has read everything sent before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overwritten:
-    """Somebody else has published another value on a topic of ours."""
+    """Another client has published a different value on a topic of this node."""
 
     topic: str
 
@@ -71,7 +71,7 @@ Notice: TypeAlias = Connected | Disconnected | Acknowledged | SubscriptionRefuse
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Deliver what is left, say `farewell` in time (monotonic clock), and stop."""
+    """Deliver the remaining messages, publish `farewell` in time (monotonic clock), and stop."""
 
     farewell: Message
     farewell_by_seconds: float
@@ -82,15 +82,15 @@ Item: TypeAlias = Message | Notice | Close
 
 
 def is_event(message: Message) -> bool:
-    """Whether a message has to arrive exactly as it is, and so goes through the outbox."""
+    """Return whether a message goes through the outbox: QoS 1 and not retained."""
     return message.qos == 1 and not message.retained
 
 
 class Inbox:
-    """Takes from any thread, and never makes it wait.
+    """Thread-safe queue that never blocks the sender.
 
     Attributes:
-        overflowed_events, overflowed_rest: messages that found no room.
+        overflowed_events, overflowed_rest: messages dropped because the queue was full.
 
     """
 
@@ -100,7 +100,7 @@ class Inbox:
         self.overflowed_rest = 0
 
     def offer(self, message: Message) -> None:
-        """Take one message, or count it where there is no room."""
+        """Queue one message, or count it as dropped if the queue is full."""
         if self._queue.qsize() < (INBOX_MESSAGES if message.qos else INBOX_MESSAGES // 2):
             self._queue.put(message)
         elif is_event(message):
@@ -109,11 +109,11 @@ class Inbox:
             self.overflowed_rest += 1
 
     def put(self, item: Notice | Close) -> None:
-        """Take what must not be missed."""
+        """Queue an item that must not be dropped."""
         self._queue.put(item)
 
     def receive(self, timeout_seconds: float) -> Iterator[Item]:
-        """What is there, waiting for the first of it if need be."""
+        """Yield queued items; wait for the first up to the timeout."""
         try:
             yield self._queue.get(timeout=max(0.0, timeout_seconds))
             for _ in range(TURN_ITEMS):
@@ -122,10 +122,10 @@ class Inbox:
             return
 
     def __len__(self) -> int:
-        """How much waits for the worker."""
+        """Return the number of queued items."""
         return self._queue.qsize()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits for the worker."""
+        """Whether the queue is empty."""
         return self._queue.empty()

@@ -1,4 +1,4 @@
-"""Undelivered messages: the interface of a store, and the store in memory. `sqlite_store` has the one on disk."""
+"""Stores of undelivered messages: the interface, and the store in memory; `sqlite_store` has the one on disk."""
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -8,17 +8,17 @@ from typing import Protocol
 from edge_detector.types import Message
 
 DEAD_LETTERS = 100
-"""Refused messages that are kept to be looked at; older ones go."""
+"""Limit of refused messages that are kept for inspection."""
 TRIM_MESSAGES = 5_000
-"""Rows that one trim takes away at most, so that it is soon over; who has trimmed so many should trim again."""
+"""Limit of rows removed by one trim, to bound its time; after that many, trim again."""
 _START, _END = "/start", "/end"
 
 
 class StoreError(Exception):
-    """A store could not do what was asked and has changed nothing. Only the outbox meets it, and people its sentence.
+    """A store failed and has changed nothing. The outbox handles it and reports its sentence.
 
     Attributes:
-        reopen: whether the store is of no use until it is opened again; one that is merely full can still be read.
+        reopen: whether the store must be opened again; a full one can still be read.
 
     """
 
@@ -29,7 +29,7 @@ class StoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message, the name it is known by, and the outbox's age in seconds when it was put there."""
+    """A message, its key, and the age of the outbox in seconds when it was stored."""
 
     key: str
     message: Message
@@ -37,26 +37,26 @@ class StoredMessage:
 
 
 def started(key: str) -> str | None:
-    """The event whose start has this message id."""
+    """Return the event whose start has this message id, or None."""
     return key.removesuffix(_START) if key.endswith(_START) else None
 
 
 def ended(key: str) -> str | None:
-    """The event whose end has this message id."""
+    """Return the event whose end has this message id, or None."""
     return key.removesuffix(_END) if key.endswith(_END) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one transaction does, in this order: all of it or nothing.
+    """Steps of one transaction, in this order, all or none.
 
     Attributes:
-        add: rows to put last; a key that is there already stays as it is. A start opens its event, an end closes it.
-        keep_open: start messages of events that are open although their rows may have gone.
+        add: rows to append; an existing key stays unchanged. A start opens its event, an end closes it.
+        keep_open: start messages of open events whose rows may be removed already.
         close: ids of events that have ended.
-        remove: keys of rows to take away.
-        to_dead_letters: keys of rows that become dead letters, and the broker's reasons.
-        age_seconds: how long this outbox has been in use.
+        remove: keys of rows to remove.
+        to_dead_letters: keys of rows that become dead letters, with the broker's reasons.
+        age_seconds: time that this outbox has been in use.
 
     """
 
@@ -69,12 +69,12 @@ class Change:
 
 
 class MessageStore(Protocol):
-    """Where rows lie. Every method may raise StoreError.
+    """Storage of rows. Every method may raise StoreError.
 
     Attributes:
-        age_seconds: the outbox's age as of the last change.
-        damage: what became of a damaged store, in a sentence; None where there was none.
-        lost: messages that damage has cost since this was last set to 0.
+        age_seconds: age of the outbox as of the last change.
+        damage: report on a damaged store, as a sentence, or None.
+        lost: messages lost to damage since this was last set to 0.
 
     """
 
@@ -83,34 +83,34 @@ class MessageStore(Protocol):
     lost: int
 
     def apply(self, change: Change) -> None:
-        """Do all of `change`, or nothing."""
+        """Apply all of `change`, or nothing."""
 
     def trim(self, max_messages: int, born_before_seconds: float, keep: Collection[str]) -> int:
-        """Take away the oldest rows beyond `max_messages` and those too old, none of `keep`; how many, at most TRIM_MESSAGES."""
+        """Remove the oldest rows beyond `max_messages` and those too old, except `keep`; returns how many, at most 5 000."""
         ...
 
     def oldest(self, limit: int) -> list[StoredMessage]:
-        """The first rows in the order they were put there."""
+        """Return the first rows in the order of insertion."""
         ...
 
     def count(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         ...
 
     def open_events(self) -> list[StoredMessage]:
-        """The start messages of events that no end has closed, in order."""
+        """Return the start messages of open events, in order."""
         ...
 
     def dead_letters(self) -> list[tuple[Message, str]]:
-        """The newest refused messages with the broker's reasons."""
+        """Return the newest refused messages with the broker's reasons."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the store."""
 
 
 class MemoryStore:
-    """Rows that last as long as the process."""
+    """Store in memory."""
 
     def __init__(self) -> None:
         self.age_seconds = 0.0
@@ -160,28 +160,28 @@ class MemoryStore:
         return list(self._open.values())
 
     def holds(self, key: str) -> bool:
-        """Whether a row of this key lies here."""
+        """Return whether there is a row with this key."""
         return key in self._rows
 
     def is_open(self, event: str) -> bool:
-        """Whether the start of this event was put here and its end was not."""
+        """Return whether the start of this event was stored, and its end was not."""
         return event in self._open
 
     def is_empty(self) -> bool:
-        """Whether there is nothing to export to another store."""
+        """Return whether there is nothing to export to another store."""
         return not self._rows and not self._open
 
     def dead_letters(self) -> list[tuple[Message, str]]:
         """As MessageStore."""
         return list(self._dead)
 
-    def hand_over(self, born_seconds: float) -> Change:
-        """Everything that another store needs to take this one's place, as if born now. Nothing changes here."""
+    def export_change(self, born_seconds: float) -> Change:
+        """Return all content as a change for another store, with the given age; this store is unchanged."""
         rows = [replace(row, born_seconds=born_seconds) for row in self._rows.values()]
         return Change(add=rows, keep_open=[row for row in self._open.values() if row.key not in self._rows])
 
-    def handed_over(self, change: Change) -> None:
-        """Discard what another store has taken over; what has come since stays."""
+    def discard_exported(self, change: Change) -> None:
+        """Remove the content that another store has applied; later content stays."""
         for row in (*change.add, *change.keep_open):
             self._rows.pop(row.key, None)
             self._open.pop(started(row.key) or row.key, None)

@@ -1,4 +1,4 @@
-"""What stands on the wire: topics, payloads and times, each a pure function of what was heard. README lists the contract."""
+"""MQTT messages: topics, payloads and times, as pure functions. docs/mqtt.md lists them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,13 @@ ONLINE, OFFLINE = "online", "offline"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Who speaks: `base` is the node's topic, edge_detector/<node>; `instance` tells two processes of one node's name apart."""
+    """Names in topics and payloads.
+
+    Attributes:
+        base: topic of the node, edge_detector/<node>.
+        instance: random identifier of the process, to detect two nodes with one name.
+
+    """
 
     base: str
     node: str
@@ -30,33 +36,33 @@ class Names:
     instance: str | None = None
 
     def topic(self, leaf: str) -> str:
-        """A topic of this source."""
+        """Return a topic of this source."""
         return f"{self.base}/{self.source}/{leaf}"
 
     def event_id(self, first_sample: int, slug: str) -> str:
-        """Names one event for ever: the same recording replayed gives the same id."""
+        """Return the permanent identifier of an event; replaying a recording gives the same one."""
         return f"{self.node}/{self.source}/{self.stream_id}/{first_sample}/{slug}"
 
 
 def rfc3339(utc_seconds: float) -> str:
-    """UTC with milliseconds, 2026-01-31T23:59:59.999Z."""
+    """Format a Unix time as UTC with milliseconds, 2026-01-31T23:59:59.999Z."""
     return datetime.fromtimestamp(utc_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def status(base: str, *, online: bool) -> Message:
-    """The node's own status; its offline form is also the last will."""
+    """Return the node's status; the offline status is also the last will."""
     return Message(f"{base}/status", _word(online).encode(), qos=1, retained=True)
 
 
 def availability(names: Names, *, online: bool) -> Message:
-    """Whether this source hears."""
+    """Return the availability of a source: whether it delivers usable sound."""
     return Message(names.topic("availability"), _word(online).encode(), qos=1, retained=True)
 
 
 def health(
     names: Names, state: SourceState, signal: SignalQuality, since_utc_seconds: float, troubles: Troubles = NO_TROUBLES
 ) -> Message:
-    """The state of the source and of its signal, since when; and what is wrong with the node as a whole."""
+    """Return the state of a source and of its signal, the time of the last change, and the troubles of the node."""
     payload = {
         "v": PAYLOAD_VERSION,
         "state": state,
@@ -69,7 +75,7 @@ def health(
 
 
 def probabilities(names: Names, classes: Sequence[SoundClass], scores: Scores, anchor: Anchor, now_utc_seconds: float) -> Message:
-    """All probabilities of one hop. A file has no latency: it was captured long ago."""
+    """Return the probabilities of one hop. The latency of a file is null, since it was recorded earlier."""
     end_utc_seconds = anchor.at(scores.end_sample)
     latency_ms = round(1_000 * (now_utc_seconds - end_utc_seconds), 1) if anchor.clock != "file" else None
     payload = {
@@ -90,7 +96,7 @@ def probabilities(names: Names, classes: Sequence[SoundClass], scores: Scores, a
 
 
 def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anchor: Anchor, now_utc_seconds: float) -> Message:
-    """The start or the end of an event; both carry the same id."""
+    """Return the start or the end of an event; both have the same id."""
     sound = classes[detection.class_index]
     identity = names.event_id(detection.first_sample, sound.slug)
     ended = detection if isinstance(detection, EventEnd) else None
@@ -118,15 +124,15 @@ def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anc
 
 
 def interrupted(started: Message, now_utc_seconds: float) -> Message:
-    """The end of an event whose start was published by a run that then crashed: when it really ended nobody knows.
+    """Return the end of an event that a crash interrupted, from its start message; the end time is unknown.
 
-    Raises EdgeDetectorError for a start that cannot be read: a worn-out card flips bits.
+    Raises EdgeDetectorError if the stored start cannot be read, as after a bit error on a worn card.
     """
     try:
         start = dict(parse_json(started.payload))
     except (ValueError, TypeError) as error:
         raise EdgeDetectorError(
-            f"the stored start of event {started.message_id} cannot be read ({error}); it is forgotten"
+            f"the stored start of event {started.message_id} cannot be read ({error}); its event is deleted"
         ) from error
     event = (started.message_id or "").removesuffix("/start")
     end = {
@@ -139,7 +145,7 @@ def interrupted(started: Message, now_utc_seconds: float) -> Message:
 
 
 def telemetry(base: str, telemetry: Telemetry, now_utc_seconds: float) -> Message:
-    """How the service is doing."""
+    """Return the figures of the service over the last minute."""
     figures = asdict(telemetry)
     period = figures.pop("period")
     troubles = {"troubles": telemetry.troubles.sentences}
@@ -148,22 +154,22 @@ def telemetry(base: str, telemetry: Telemetry, now_utc_seconds: float) -> Messag
 
 
 def class_state(names: Names, slug: str, *, on: bool) -> Message:
-    """Whether one class is being heard now."""
+    """Return the state of a class: ON while an event of it lasts."""
     return Message(names.topic(f"class/{slug}"), b"ON" if on else b"OFF", qos=1, retained=True)
 
 
 def level(names: Names, level_dbfs: float) -> Message:
-    """The level of the newest window in dBFS."""
+    """Return the level of the newest window in dBFS."""
     return Message(names.topic("level"), f"{level_dbfs:.1f}".encode(), qos=0, retained=True)
 
 
 def top_class(names: Names, slug: str | None) -> Message:
-    """The loudest of the classes that are being heard, or "none"."""
+    """Return the most probable class with an open event, or "none"."""
     return Message(names.topic("top_class"), (slug or "none").encode(), qos=0, retained=True)
 
 
 def retained_topics(base: str, source: str, slugs: Iterable[str]) -> Iterator[str]:
-    """Every topic of a source on which the broker keeps the last message."""
+    """Yield the retained topics of a source."""
     for leaf in ("availability", "health", "level", "top_class", "mute"):
         yield f"{base}/{source}/{leaf}"
     for slug in slugs:
@@ -172,7 +178,7 @@ def retained_topics(base: str, source: str, slugs: Iterable[str]) -> Iterator[st
 
 
 def forgotten(topic: str) -> Message:
-    """Makes the broker forget what it keeps on a topic."""
+    """Return the empty message that deletes the retained message of a topic."""
     return Message(topic, b"", qos=1, retained=True)
 
 

@@ -1,6 +1,6 @@
-"""Whether another process publishes as this node: a copied card, or two nodes of one name.
+"""Detection of another process that publishes as this node: a copied card, or two nodes with one name.
 
-Each process marks the health of its sources with an instance of its own, and listens to what is published as health of the node.
+Each process adds a random instance identifier to the health of its sources, and subscribes to the health topics of the node.
 """
 
 import json
@@ -11,16 +11,16 @@ REMEMBER_SECONDS = 600.0
 
 
 def own_filters(base: str) -> tuple[str, ...]:
-    """Retained topics that are a node's alone, and that matter where somebody else writes to them."""
+    """Return filters of the retained topics that only this node may write."""
     return (f"{base}/status", f"{base}/+/availability", f"{base}/+/class/+", f"{base}/+/health")
 
 
 class NameConflict:
-    """Watches the node's own health topics. `handle` belongs to one thread; `trouble` may be read by any.
+    """Detector of foreign messages on the node's health topics. One thread calls `handle`, any thread `trouble`.
 
     Args:
         base: the node's topic, edge_detector/<node>.
-        instance: of this process.
+        instance: identifier of this process.
 
     """
 
@@ -28,12 +28,12 @@ class NameConflict:
         self._base = base
         self.instance = instance
         self._ours: set[str] = set()
-        self._heard_at_seconds: float | None = None
+        self._foreign_at_seconds: float | None = None
 
     def handle(self, message: Message, now_seconds: float) -> bool:
-        """Take note of a message. Returns whether somebody else has published it as this node.
+        """Process a message. Returns whether another process has published it as this node.
 
-        What the broker had retained is an earlier process's, until our own has been there.
+        A retained message is that of an earlier process until one of this process was received.
         """
         if not (message.topic.startswith(f"{self._base}/") and message.topic.endswith("/health")):
             return False
@@ -41,14 +41,14 @@ class NameConflict:
         if instance == self.instance:
             self._ours.add(message.topic)
         elif instance is not None and (not message.retained or message.topic in self._ours):
-            self._heard_at_seconds = now_seconds
+            self._foreign_at_seconds = now_seconds
             return True
         return False
 
     def trouble(self, now_seconds: float) -> str | None:
-        """What is wrong, in a sentence; None where nobody else has been heard for a while."""
-        heard_at_seconds = self._heard_at_seconds
-        if heard_at_seconds is None or now_seconds - heard_at_seconds > REMEMBER_SECONDS:
+        """Return the conflict as a sentence; None if the last foreign message is more than ten minutes old."""
+        foreign_at_seconds = self._foreign_at_seconds
+        if foreign_at_seconds is None or now_seconds - foreign_at_seconds > REMEMBER_SECONDS:
             return None
         return f"another client publishes as {self._base}, as a copied card does; give each node a name of its own ([node] name)"
 

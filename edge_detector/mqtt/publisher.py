@@ -1,4 +1,4 @@
-"""Publishes from any thread without making it wait: events through the outbox, states coalesced, the rest while it is fresh."""
+"""Publisher: events go through the outbox, states are coalesced by topic, other messages are sent or dropped."""
 
 import logging
 import re
@@ -35,50 +35,50 @@ from edge_detector.types import Message
 LOG = logging.getLogger(__name__)
 
 PENDING_EVENTS = 1_000
-"""Events kept while the broker is away by a publisher without an outbox of its own."""
-TEND_SECONDS = 5.0
+"""Limit of events in memory for a publisher without an outbox of its own."""
+MAINTENANCE_SECONDS = 5.0
 DISK_SECONDS = 1.0
-"""How often the outbox is looked after while it waits for its disk, which may hang."""
+"""Interval of the outbox's maintenance while a turn of its disk is pending, which may hang."""
 STOP_SECONDS = 0.5
 UNACKNOWLEDGED_SECONDS = 15.0
-MOST_RETRIES, RETRY_SECONDS = 5, 10.0
-"""An event that is refused for a reason that may pass is sent again, after 10, 20, … seconds."""
-CUT_SECONDS = 60.0
-"""A broker that has acknowledged nothing for so long is connected to anew."""
+MAX_RETRIES, RETRY_SECONDS = 5, 10.0
+"""An event refused for a transient reason is sent again after 10, 20, … seconds."""
+NO_ACKNOWLEDGEMENT_SECONDS = 60.0
+"""Time without an acknowledgement after which the connection is made again."""
 MANY_LOSSES, LOSSES_SECONDS = 5, 300.0
-"""So many lost connections within so many seconds are a trouble."""
-SHED_SECONDS = 60.0
-QUIET_SECONDS = 5.0
-"""After so long on a connection nothing is suspected any more that nobody wants to publish."""
-CORRECT_SECONDS = 10.0
-GREET_SECONDS = 3.0
-"""Where the other states take longer than this, the greeting waits for them no more."""
+"""Number of lost connections within a time that is reported as a trouble."""
+QOS0_DROPPED_SECONDS = 60.0
+SUSPICION_SECONDS = 5.0
+"""Time on a connection after which suspected messages that are not pending any more are no longer suspected."""
+CORRECTION_SECONDS = 10.0
+GREETING_SECONDS = 3.0
+"""Longest time that the greeting waits for the other states."""
 
 
 class Publisher:
-    """Publishes from any thread and never makes it wait.
+    """Thread-safe publisher that never blocks the caller.
 
-    Messages with QoS 1 that are not retained are events and go through the outbox: committed, then sent, and forgotten on a good
-    acknowledgement. Of a retained topic the latest value is published on every connect. All else is sent at once or, while
-    the broker is away, dropped and counted.
+    Messages with QoS 1 that are not retained are events. They go through the outbox: committed, sent, and deleted once
+    acknowledged. The latest value of each retained topic is published on every connect. Other messages are sent at once; while
+    there is no connection they are dropped and counted.
 
-    All state belongs to one worker thread, which everybody reaches through its inbox, the connection's callbacks too: paho calls
-    them under a lock that its `publish` also takes, so a lock of our own around both would be a deadlock.
+    All state belongs to one worker thread. Other threads, the connection's callbacks too, put items into its inbox: paho calls
+    them under a lock that its `publish` also takes, so a lock around both would deadlock.
 
     Args:
-        broker: where to.
-        last_will: retained message that the broker sends when this client is cut off.
-        greeting: retained message published on every connect, once all other states are told: who then looks finds them true.
-            On a slow link it goes before them.
-        outbox: between `start` and `close` others only read its attributes; closed by its owner; None for one in memory.
-        subscriptions: topic filters that are subscribed to on every connect.
-        on_message: called for what comes in by them, on the connection's thread; must return at once and raise nothing.
-        own_filters: topic filters of retained topics that are ours alone: what somebody else says there is put right.
-        on_own: called, as `on_message`, for whatever comes in by them, our own messages among it.
-        explain: makes a sentence of an error met while connecting, given the broker's address.
+        broker: address and login.
+        last_will: retained message that the broker sends when the connection is lost.
+        greeting: retained message published on every connect after all other states, so that they are current when it arrives.
+            On a slow link it is sent before them.
+        outbox: between `start` and `close` other threads only read its attributes; its owner closes it. None: in memory.
+        subscriptions: topic filters to subscribe to on every connect.
+        on_message: called for messages under them, on the connection's thread; must return at once and not raise.
+        own_filters: filters of retained topics that only this node may write; foreign values there are overwritten.
+        on_own: called as `on_message` for messages under them, including this publisher's own.
+        explain: formats an error of a connect as a sentence, given the broker's address.
 
     Attributes:
-        troubles: what is wrong between the broker and us, a sentence each. Replaced as a whole.
+        troubles: problems of the connection, a sentence each. Replaced as a whole.
 
     """
 
@@ -108,7 +108,7 @@ class Publisher:
         self.outbox.wake = lambda: self._inbox.put(Stored())
         self._greeting_topic = greeting.topic
         self._retained: dict[str, Message] = {greeting.topic: greeting}
-        self._decided: list[Message] = []
+        self._new_events: list[Message] = []
         self._delivered: list[str] = []
         self._refused: dict[str, str] = {}
         self._due: dict[str, Message] = {}
@@ -118,106 +118,106 @@ class Publisher:
         self._flow_control = FlowControl(time.monotonic, lambda: self._received_messages)
         self._hang_ups = HangUpTracker()
         self._longest_packet: int | None = None
-        self._aside: list[Message] = []
-        self._loose: dict[str, int] = {}
+        self._suspended: list[Message] = []
+        self._unconfirmed_qos0: dict[str, int] = {}
         self._given_up: dict[str, bytes] = {}
         self._overwritten: dict[str, None] = {}
         self._replaced: dict[str, tuple[bytes, float]] = {}
         self._corrected: dict[str, float] = {}
         self._losses: deque[float] = deque(maxlen=MANY_LOSSES)
-        self._shed_at_seconds: float | None = None
+        self._qos0_dropped_at_seconds: float | None = None
         self._online_at_seconds = 0.0
         self._heartbeat = Heartbeat("publisher")
         self.troubles: tuple[str, ...] = ()
-        self._troubles = TroubleLog()
+        self._trouble_log = TroubleLog()
         self._closing: Close | None = None
-        self._said_farewell = False
+        self._farewell_sent = False
         self._delivered_all = False
         self._worker = threading.Thread(target=self._work, name="publisher", daemon=True)
         self._connection = Connection(broker, last_will, self._inbox.put, self._on_message_received, explain)
 
     @property
     def dropped_events(self) -> int:
-        """Events that were dropped for want of room, or because of their age."""
+        """Count of events dropped because of limits on number or age."""
         return self.outbox.dropped_messages + self._inbox.overflowed_events
 
     @property
     def dropped_messages(self) -> int:
-        """All messages that were dropped, those that were stale while the broker was away among them."""
+        """Count of all dropped messages, including those that went stale without a connection."""
         return self.dropped_events + self._inbox.overflowed_rest + self._stale
 
     @property
     def refused_messages(self) -> int:
-        """Messages that the broker would not take."""
+        """Count of messages that the broker refused."""
         return self.outbox.refused_messages + self._refused_states
 
     @property
     def refused_topics(self) -> Mapping[str, str]:
-        """What the broker would not take, or not send us, the last time it was asked, with its reasons."""
-        return self._troubles.refused_topics
+        """Topics that the broker refused to accept or to send at the last attempt, with its reasons."""
+        return self._trouble_log.refused_topics
 
     @property
     def backlog(self) -> int:
-        """Messages that wait for this publisher or for the broker."""
+        """Count of messages waiting for this publisher or for the broker."""
         return len(self._inbox) + self.outbox.depth
 
     @property
     def reconnects(self) -> int:
-        """How often the connection was made again."""
+        """Count of connections after the first."""
         return max(0, self._connects - 1)
 
     @property
     def last_error(self) -> str | None:
-        """Why there is no connection, in a sentence; None while there is one."""
+        """Reason why there is no connection, as a sentence; None while there is one."""
         return self._connection.last_error
 
     @property
     def alive(self) -> bool:
-        """Whether both threads run; between `start` and `close` everything else is a bug."""
+        """Whether both threads run; False between `start` and `close` is a bug."""
         return self._worker.is_alive() and self._connection.is_alive
 
     @property
     def hung(self) -> str | None:
-        """Which thread makes no progress although it waits for nothing that could take so long, in a sentence."""
+        """A sentence on a thread that makes no progress; None if both do."""
         return self._heartbeat.overdue or self._connection.heartbeat.overdue
 
     def contest(self) -> None:
-        """Another client has our id, or our name: stay away for longer where the connection is lost."""
+        """Lengthen the reconnect delays, since another client has the same client id or node name."""
         self._connection.contest()
 
     @property
     def longest_packet(self) -> int | None:
-        """What the broker takes, in bytes; None where it has named no limit."""
+        """Packet limit of the broker in bytes; None if it named none."""
         return self._longest_packet
 
     def start(self) -> None:
-        """Begin to connect, in the background; a broker that is not there yet is tried again for ever."""
+        """Start both threads; connecting is retried without limit."""
         self._heartbeat.beat("start")
         self._worker.start()
         self._connection.start()
 
     def wait_connected(self, timeout_seconds: float) -> bool:
-        """Whether the broker has accepted us, waiting for it if need be."""
+        """Wait until the broker accepts the connection; False after the timeout."""
         return self._online.wait(timeout_seconds)
 
     def publish(self, message: Message) -> None:
-        """Hand over one message. Returns at once; beyond the inbox's bound a message is dropped and counted."""
-        if self._worker.ident is None:  # what is told before the start must not be dropped, and nobody works yet
+        """Queue one message and return at once; if the inbox is full, the message is dropped and counted."""
+        if self._worker.ident is None:  # before the start no message may be dropped, and the worker does not run yet
             self._accept(message)
         else:
             self._inbox.offer(message)
 
     def has_published(self, topics: Iterable[str]) -> bool:
-        """Whether the broker has answered for the latest of these retained topics."""
+        """Return whether the broker has acknowledged the latest messages on these retained topics."""
         if not self._online.is_set() or len(self._inbox):
             return False
         waiting = {*self._due.copy(), *(message.topic for message in list(self._in_flight.values()))}
         return waiting.isdisjoint(topics)
 
     def close(self, farewell: Message, timeout_seconds: float) -> bool:
-        """Deliver what is waiting, say `farewell`, a retained message, disconnect. False if not all was acknowledged in time.
+        """Deliver waiting messages, publish the retained `farewell` and disconnect. False if not all was acknowledged in time.
 
-        What the outbox has on disk is then sent after the next start.
+        Events on disk are then sent after the next start.
         """
         now = time.monotonic()
         self._inbox.put(Close(farewell, now + 0.75 * timeout_seconds, now + timeout_seconds))
@@ -229,57 +229,57 @@ class Publisher:
         try:
             while not self._finished:
                 self._turn()
-        except Exception as error:  # noqa: BLE001 - it is said, `alive` is False from now on, and the process is to be ended
+        except Exception as error:  # noqa: BLE001 - it is logged, and `alive` is False, which ends the process
             LOG.critical("the publisher has failed (%s: %s)", type(error).__name__, error)
         else:
-            self._delivered_all = self._said_farewell and self._quiet and not self.outbox.depth
+            self._delivered_all = self._farewell_sent and self._is_idle and not self.outbox.depth
         self._heartbeat.end()
 
     def _turn(self) -> None:
         self._heartbeat.beat("wait for messages")
-        for item in self._inbox.receive(self._patience_seconds):
+        for item in self._inbox.receive(self._wait_seconds):
             self._handle(item)
         self._heartbeat.beat("exchange with the broker")
         self._commit()
-        self._correct()
-        self._say_farewell_in_time()
+        self._correct_overwritten()
+        self._send_farewell_in_time()
         self._send_pending()
         self.outbox.run_maintenance()
-        self._troubles.say(self.outbox.trouble, self.dropped_messages, self.dropped_events)
+        self._trouble_log.log_changes(self.outbox.trouble, self.dropped_messages, self.dropped_events)
         self._poll_troubles()
 
     @property
-    def _quiet(self) -> bool:
-        return self._online.is_set() and not self._due and not self._in_flight and not self._aside and self._inbox.is_empty
+    def _is_idle(self) -> bool:
+        return self._online.is_set() and not self._due and not self._in_flight and not self._suspended and self._inbox.is_empty
 
     @property
     def _finished(self) -> bool:
         if self._closing is None:
             return False
-        return (self._said_farewell and self._quiet) or time.monotonic() >= self._closing.deadline_seconds
+        return (self._farewell_sent and self._is_idle) or time.monotonic() >= self._closing.deadline_seconds
 
     @property
-    def _patience_seconds(self) -> float:
-        tend_seconds = DISK_SECONDS if self.outbox.is_waiting else TEND_SECONDS
+    def _wait_seconds(self) -> float:
+        maintenance_seconds = DISK_SECONDS if self.outbox.is_waiting else MAINTENANCE_SECONDS
         if self._closing is None:
-            return tend_seconds
-        due_seconds = self._closing.deadline_seconds if self._said_farewell else self._closing.farewell_by_seconds
-        return min(tend_seconds, due_seconds - time.monotonic())
+            return maintenance_seconds
+        due_seconds = self._closing.deadline_seconds if self._farewell_sent else self._closing.farewell_by_seconds
+        return min(maintenance_seconds, due_seconds - time.monotonic())
 
     def _handle(self, item: Item) -> None:
-        match item:  # after `Stored`, too, the outbox is asked each turn
+        match item:  # `Stored` needs no handling: each turn queries the outbox
             case Message():
                 self._accept(item)
             case Acknowledged():
                 self._on_acknowledged_message(item)
             case Answered():
                 self._flow_control.answered()
-                self._loose.clear()
+                self._unconfirmed_qos0.clear()
             case Overwritten(topic):
                 self._overwritten.setdefault(topic, None)
             case SubscriptionRefused(topic_filter, refusal):
                 if topic_filter not in self._own_filters:
-                    self._troubles.refuse(topic_filter, refusal, "the broker will not send us")
+                    self._trouble_log.refuse(topic_filter, refusal, "the broker will not send us")
             case Connected():
                 self._on_connected(item)
             case Disconnected():
@@ -289,38 +289,38 @@ class Publisher:
 
     def _accept(self, message: Message) -> None:
         if is_event(message):
-            self._decided.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
+            self._new_events.append(message if message.message_id else replace(message, message_id=str(uuid.uuid4())))
         elif message.retained:
             if message.topic in self._retained:
                 self._replaced[message.topic] = self._retained[message.topic].payload, time.monotonic()
             if not message.payload:
-                # What ends a topic goes behind what was told before it, such as that the topic's entity is gone.
+                # The deletion of a topic follows earlier messages, such as the removal of its entity.
                 self._retained.pop(message.topic, None)
                 self._due.pop(message.topic, None)
             self._retained[message.topic] = self._due[message.topic] = message
         elif not self._online.is_set():
             self._stale += 1
         elif self._suspects(message):
-            self._due[message.topic] = replace(message, qos=1)  # only so is it known whether the broker takes it
+            self._due[message.topic] = replace(message, qos=1)  # so that the broker answers
         elif self._flow_control.accepts_qos0:
             self._send(message)
         else:
             self._stale += 1
-            self._shed_at_seconds = time.monotonic()
+            self._qos0_dropped_at_seconds = time.monotonic()
 
     def _commit(self) -> None:
-        if self._decided or self._delivered or self._refused:
-            self.outbox.commit(self._decided, self._delivered, self._refused)
-            self._decided, self._delivered, self._refused = [], [], {}
+        if self._new_events or self._delivered or self._refused:
+            self.outbox.commit(self._new_events, self._delivered, self._refused)
+            self._new_events, self._delivered, self._refused = [], [], {}
 
     def _on_connected(self, connected: Connected) -> None:
-        self._flow_control.begin(connected.window)
-        self._hang_ups.begin()
+        self._flow_control.reset(connected.window)
+        self._hang_ups.reset()
         self._longest_packet = connected.longest_packet
         self._online.set()
         self._online_at_seconds = time.monotonic()
         self._connects += 1
-        self._troubles.start_anew(self._retained)
+        self._trouble_log.reset(self._retained)
         self._due = dict(self._retained)
         self._due[self._greeting_topic] = self._due.pop(self._greeting_topic)
         self._connection.subscribe(self._own_filters, qos=0, retained=True)
@@ -329,20 +329,20 @@ class Publisher:
     def _end_connection(self) -> None:
         was_online = self._online.is_set()
         self._online.clear()
-        self._commit()  # what was acknowledged before
+        self._commit()  # acknowledgements received before
         if was_online:
-            self._blame()
+            self._suspect_unanswered()
         self._losses.append(time.monotonic())
         self._in_flight.clear()
-        self._loose.clear()
-        self._aside.clear()
-        self._flow_control.begin(0)
+        self._unconfirmed_qos0.clear()
+        self._suspended.clear()
+        self._flow_control.reset(0)
         self.outbox.release()
 
-    def _blame(self) -> None:
+    def _suspect_unanswered(self) -> None:
         unanswered = {_key(message): packet_bytes(message) for message in self._in_flight.values()}
         by_key = {_key(message): message for message in self._in_flight.values()}
-        unanswered.update({topic: size for topic, size in self._loose.items() if size > self._hang_ups.proven})
+        unanswered.update({topic: size for topic, size in self._unconfirmed_qos0.items() if size > self._hang_ups.proven})
         events = [key for key, message in by_key.items() if message.message_id is not None]
         verdict = self._hang_ups.cut(unanswered, events)
         self._connection.patient = self._hang_ups.careful
@@ -354,7 +354,7 @@ class Publisher:
             self._commit()
 
     def _send_pending(self) -> None:
-        """Send what the broker has room for: events, states, of each topic only the latest, and the rest where that is little."""
+        """Send events and states within the flow control's window."""
         if not self._online.is_set():
             return
         self._send_status_in_time()
@@ -363,11 +363,11 @@ class Publisher:
             return
         room = self._flow_control.window - len(self._in_flight)
         if room > 0:
-            # Three events for each state: neither keeps the other waiting for ever.
+            # Three events for each state, so that neither blocks the other.
             self._turns += 1
             for_states = max(room // 4, int(self._turns % 4 == 0)) if self._due else 0
-            if not self._said_farewell and room > for_states and time.monotonic() >= self._events_resume_at_seconds:
-                for message in self.outbox.take(room - for_states):
+            if not self._farewell_sent and room > for_states and time.monotonic() >= self._events_resume_at_seconds:
+                for message in self.outbox.dequeue(room - for_states):
                     self._send(message)
                     room -= 1
         self._send_states(room)
@@ -375,9 +375,9 @@ class Publisher:
             self._flow_control.pinged()
 
     def _send_status_in_time(self) -> None:
-        """Neither greeting nor farewell waits for long behind the rest, nor for the window, only for the broker's own bound."""
-        late = self._said_farewell or time.monotonic() - self._online_at_seconds >= GREET_SECONDS
-        bound = 1 if self._hang_ups.careful and not self._said_farewell else self._flow_control.most
+        """Send a late greeting or farewell ahead of the rest, beyond the window but within the broker's limit."""
+        late = self._farewell_sent or time.monotonic() - self._online_at_seconds >= GREETING_SECONDS
+        bound = 1 if self._hang_ups.careful and not self._farewell_sent else self._flow_control.most
         if late and self._greeting_topic in self._due and len(self._in_flight) < bound:
             self._send(self._due.pop(self._greeting_topic))
 
@@ -394,26 +394,26 @@ class Publisher:
             self._send(message)
 
     def _send_one_at_a_time(self) -> None:
-        """One message at a time, so that it is known which one the broker hangs up at."""
+        """Send one message at a time, to find the one at which the broker closes the connection."""
         while not self._in_flight:
-            if not self._hang_ups.any_left and not any(map(self._suspects, self._due.values())):
+            if not self._hang_ups.has_suspects and not any(map(self._suspects, self._due.values())):
                 self._hang_ups.clear()
                 self._connection.patient = False
                 self._send_pending()
                 return
             message = self._next_alone()
             if message is None:
-                if time.monotonic() - self._online_at_seconds > QUIET_SECONDS:
+                if time.monotonic() - self._online_at_seconds > SUSPICION_SECONDS:
                     self._hang_ups.clear()
                     self._connection.patient = False
                 return
             if not self._send(message if message.qos else replace(message, qos=1)):
-                return  # the connection is gone, which the inbox will say: until then the same event would come again
+                return  # without a connection, the loop would dequeue the same event again
 
     def _next_alone(self) -> Message | None:
-        """Something small to see that the broker takes anything; events; states, small ones first; what was cut, at the end."""
-        struck = [message for message in self._due.values() if self._hang_ups.struck(_key(message))]
-        others = [message for message in self._due.values() if message not in struck and message.topic != self._greeting_topic]
+        """Select the next message to send alone: a small state as a probe, events, states by size, suspects last."""
+        cut_alone = [message for message in self._due.values() if self._hang_ups.is_suspect(_key(message))]
+        others = [message for message in self._due.values() if message not in cut_alone and message.topic != self._greeting_topic]
         smallest = min(others, key=packet_bytes, default=None)
         if self._hang_ups.any_acknowledged or smallest is None:
             event = self._next_event()
@@ -422,32 +422,32 @@ class Publisher:
         if smallest is None:
             smallest = self._due.get(self._greeting_topic)
         if smallest is None:
-            smallest = min([*self._aside, *struck], key=packet_bytes, default=None)
-        if smallest is not None and smallest in self._aside:
-            self._aside.remove(smallest)
+            smallest = min([*self._suspended, *cut_alone], key=packet_bytes, default=None)
+        if smallest is not None and smallest in self._suspended:
+            self._suspended.remove(smallest)
         elif smallest is not None:
             del self._due[smallest.topic]
         return smallest
 
     def _next_event(self) -> Message | None:
-        while not self._said_farewell and (taken := self.outbox.take(1)):
-            if not self._hang_ups.struck(_key(taken[0])):
+        while not self._farewell_sent and (taken := self.outbox.dequeue(1)):
+            if not self._hang_ups.is_suspect(_key(taken[0])):
                 return taken[0]
-            self._aside.append(taken[0])
+            self._suspended.append(taken[0])
         return None
 
     def _suspects(self, message: Message) -> bool:
         return self._hang_ups.suspects(_key(message), packet_bytes(message))
 
     def _send(self, message: Message) -> bool:
-        """Send or refuse a message. False where there is no connection to send it by."""
+        """Send or refuse a message. Returns False if there is no connection."""
         problem = self._problem(message)
         if problem is not None:
             self._refuse(message, problem)
             return True
         try:
             mid = self._connection.publish(message)
-        except ValueError as error:  # a topic or a size that MQTT does not know
+        except ValueError as error:  # a topic or a size that MQTT does not allow
             self._refuse(message, str(error))
             return True
         if mid is not None:
@@ -456,12 +456,12 @@ class Publisher:
         elif message.message_id is not None:
             self.outbox.release([message.message_id])
         elif not message.qos:
-            self._loose[message.topic] = packet_bytes(message)
+            self._unconfirmed_qos0[message.topic] = packet_bytes(message)
             self._flow_control.sent_qos0()
         return mid is not None or not message.qos
 
     def _problem(self, message: Message) -> str | None:
-        """Why the broker would not take a message, as far as that is known before."""
+        """Return the known reason why the broker would refuse a message, or None."""
         size = packet_bytes(message)
         if self._longest_packet is not None and size > self._longest_packet:
             return f"{TOO_LARGE}: it takes {self._longest_packet} bytes"
@@ -476,22 +476,22 @@ class Publisher:
         if message is None:
             return
         self._flow_control.acknowledged(acknowledged.mid)
-        self._hang_ups.took(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
-        self._loose.clear()
+        self._hang_ups.acknowledged(_key(message), 0 if acknowledged.refusal else packet_bytes(message))
+        self._unconfirmed_qos0.clear()
         if acknowledged.refusal and acknowledged.is_transient and self._may_retry(message):
             return
         self._retries.pop(_key(message), None)
         if acknowledged.refusal:
             self._refuse(message, acknowledged.refusal)
             return
-        self._troubles.take(message.topic)
+        self._trouble_log.accept(message.topic)
         if message.message_id is not None:
             self._delivered.append(message.message_id)
 
     def _may_retry(self, message: Message) -> bool:
-        """Keep an event whose refusal may pass; events pause meanwhile. A state is sent again with its next value."""
+        """Keep an event refused for a transient reason, and pause events; a state is sent again with its next value."""
         retries = self._retries.get(_key(message), 0) + 1
-        if message.message_id is None or retries > MOST_RETRIES:
+        if message.message_id is None or retries > MAX_RETRIES:
             return False
         self._retries[_key(message)] = retries
         self._events_resume_at_seconds = time.monotonic() + RETRY_SECONDS * retries
@@ -499,7 +499,7 @@ class Publisher:
         return True
 
     def _refuse(self, message: Message, reason: str) -> None:
-        self._troubles.refuse(message.topic, reason)
+        self._trouble_log.refuse(message.topic, reason)
         self._hang_ups.forget(_key(message))
         if message.message_id is not None:
             self._refused[message.message_id] = reason
@@ -507,7 +507,7 @@ class Publisher:
             self._refused_states += 1
 
     def _on_message_received(self, message: Message) -> None:
-        """On the connection's thread: others' words go on; of what is ours only a value that is not ours is of interest."""
+        """Dispatch a received message, on the connection's thread, and detect foreign values on own topics."""
         self._received_messages += 1
         if not self._is_own(message.topic):
             self._on_message(message)
@@ -524,32 +524,36 @@ class Publisher:
         self._on_own(message)
 
     def _is_echo(self, message: Message) -> bool:
-        """Whether this is the value that ours has just replaced, on its way back from the broker."""
+        """Return whether this is the value just replaced by this publisher, delayed by the broker."""
         payload, replaced_at_seconds = self._replaced.get(message.topic, (None, 0.0))
-        return payload == message.payload and time.monotonic() - replaced_at_seconds < CORRECT_SECONDS
+        return payload == message.payload and time.monotonic() - replaced_at_seconds < CORRECTION_SECONDS
 
-    def _correct(self) -> None:
-        """Publish again what somebody else has overwritten, seldom enough for two that correct each other."""
+    def _correct_overwritten(self) -> None:
+        """Publish overwritten values again, at most every ten seconds a topic, since two nodes may correct each other."""
         now = time.monotonic()
         for topic in list(self._overwritten):
             mine = self._retained.get(topic)
             under_way = topic in self._due or any(message.topic == topic for message in self._in_flight.values())
             if mine is None or under_way or not self._online.is_set():
                 del self._overwritten[topic]
-            elif now - self._corrected.get(topic, -CORRECT_SECONDS) >= CORRECT_SECONDS:
+            elif now - self._corrected.get(topic, -CORRECTION_SECONDS) >= CORRECTION_SECONDS:
                 del self._overwritten[topic]
                 self._corrected[topic] = now
                 self._due[topic] = mine
                 self._corrections += 1
                 if self._corrections.bit_count() == 1:  # at 1, 2, 4, 8…
-                    LOG.warning("somebody else has written to %s; it is put right (%d such so far)", topic, self._corrections)
+                    LOG.warning(
+                        "another client has written to %s; it is corrected (%d times so far)",
+                        topic,
+                        self._corrections,
+                    )
 
     def _poll_troubles(self) -> None:
         now, address = time.monotonic(), self._connection.address
         found = []
         if self._online.is_set() and self._flow_control.unacknowledged_seconds > UNACKNOWLEDGED_SECONDS:
-            found.append(f"the broker {address} takes what is published and acknowledges nothing; see its log")
-            if self._flow_control.unacknowledged_seconds > CUT_SECONDS:
+            found.append(f"the broker {address} accepts messages and acknowledges nothing; see its log")
+            if self._flow_control.unacknowledged_seconds > NO_ACKNOWLEDGEMENT_SECONDS:
                 self._connection.cut()
         if self._online.is_set() and self._flow_control.is_flooded:
             found.append(
@@ -558,7 +562,9 @@ class Publisher:
             )
         if len(self._losses) == MANY_LOSSES and now - self._losses[0] < LOSSES_SECONDS:
             found.append(f"the connection to the broker does not last: {self._connection.last_loss}")
-        if self._shed_at_seconds is not None and now - self._shed_at_seconds < SHED_SECONDS:
+        if (takeover := self._connection.takeover) is not None:
+            found.append(takeover)
+        if self._qos0_dropped_at_seconds is not None and now - self._qos0_dropped_at_seconds < QOS0_DROPPED_SECONDS:
             found.append(
                 f"the connection to the broker {address} is slow: probabilities are left out, and counted in dropped_messages"
             )
@@ -567,16 +573,16 @@ class Publisher:
                 LOG.warning("%s", sentence)
         self.troubles = tuple(found)
 
-    def _say_farewell_in_time(self) -> None:
-        if self._closing is None or self._said_farewell:
+    def _send_farewell_in_time(self) -> None:
+        if self._closing is None or self._farewell_sent:
             return
-        if (self._quiet and not self.outbox.depth) or time.monotonic() >= self._closing.farewell_by_seconds:
-            self._said_farewell = True
+        if (self._is_idle and not self.outbox.depth) or time.monotonic() >= self._closing.farewell_by_seconds:
+            self._farewell_sent = True
             self._accept(self._closing.farewell)
 
 
 def _pattern(filters: Iterable[str]) -> re.Pattern[str]:
-    """All topics under filters with `+`. paho's own match takes longer than all else that is done with a message."""
+    """Compile topic filters with `+`; paho's own matcher takes longer than all other handling of a message."""
     return re.compile("|".join(re.escape(each).replace(r"\+", "[^/]*") for each in filters) or r"(?!)")
 
 

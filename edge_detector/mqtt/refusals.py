@@ -1,4 +1,4 @@
-"""What a broker's reason codes mean, and the cure of each: MQTT 5's numbers, which paho also makes of the five of MQTT 3.1.1."""
+"""Meanings and remedies of MQTT 5 reason codes; paho maps the five codes of MQTT 3.1.1 to them."""
 
 from edge_detector.mqtt.address import Broker
 
@@ -12,7 +12,7 @@ _LATER = "it is tried again, more and more slowly"
 _REFUSALS = {
     128: "it gives no reason; see its log",
     129: 'it does not understand our CONNECT; try protocol = "{other}" in [mqtt]',
-    130: 'it takes our CONNECT for a mistake; try protocol = "{other}" in [mqtt]',
+    130: 'it rejects our CONNECT as malformed; try protocol = "{other}" in [mqtt]',
     131: "the reason is its own; see its log",
     132: 'it does not speak MQTT {protocol}; set protocol = "{other}" in [mqtt]',
     133: "it does not take the client id {client_id}; allow it there (mosquitto: clientid_prefixes), or change [node] name",
@@ -34,39 +34,44 @@ _REFUSALS = {
 }
 _LOSSES = {
     139: "it shuts down; it is tried again",
-    141: "it heard nothing from us for too long; is the network slow?",
+    141: "it received nothing from us for too long; is the network slow?",
     TAKEN_OVER: "another client has our id {client_id}, as a copied card has; give each node a name of its own ([node] name)",
     147: "more was under way than it takes; see its log",
     PACKET_TOO_LARGE: "a packet was too large for it; raise its limit on packets (mosquitto: max_packet_size)",
     150: "it gets messages too fast; raise its limit, or set probabilities to second or off",
     151: "a quota is used up; raise it there",
-    152: "somebody there has thrown us out; see its log",
+    152: "an administrator ended the connection; see its log",
     154: _REFUSALS[154],
     155: _REFUSALS[155],
     156: _REFUSALS[156],
     157: _REFUSALS[157],
     159: _REFUSALS[159],
 }
-# What MQTT 3.1.1 says in CONNACK; a broker of that version answers so to our MQTT 5.
+# CONNACK codes of MQTT 3.1.1, with which a broker of that version also answers an MQTT 5 CONNECT.
 _OLD_CODES = {1: 132, 2: 133, 3: 136, 4: 134, 5: 135}
 
 
 def refused(broker: Broker, code: int, reason: object, reference: str = "") -> str:
-    """A sentence for a CONNACK that does not let us in, and what to do."""
+    """Return a sentence with remedy for a CONNACK that refuses the connection."""
     cure = _filled(_REFUSALS.get(code, "see its log"), broker, reference)
     return f"the broker {broker.address} refused us ({reason}); {cure}"
 
 
 def lost(broker: Broker, code: int, reason: object, reference: str = "") -> str:
-    """A sentence for a connection that has ended, and what to do where that is known."""
+    """Return a sentence for a connection that has ended, with the remedy if known."""
     cure = _filled(_LOSSES.get(code, ""), broker, reference)
     return f"lost the broker {broker.address} ({reason})" + (f"; {cure}" if cure else "")
 
 
-def no_answer(broker: Broker, code: int | None, problem: str | None, *, silent: bool) -> str:
-    """A sentence for a connection that ended before a CONNACK was understood.
+def taken_over(broker: Broker) -> str:
+    """Return a sentence for another client that connects with the same client id."""
+    return f"the broker {broker.address} ended a connection: {_filled(_LOSSES[TAKEN_OVER], broker, '')}"
 
-    `code` is that of a CONNACK that paho did not take; `problem` is what was wrong with it; `silent`: nothing came at all.
+
+def no_answer(broker: Broker, code: int | None, problem: str | None, *, silent: bool) -> str:
+    """Return a sentence for a connection that ended before a valid CONNACK.
+
+    `code` is the code of a CONNACK that paho rejected, `problem` the reason; `silent`: no packet was received.
     """
     if code in _OLD_CODES:
         names = {132: "Unsupported protocol version", 133: "Client identifier not valid", 136: "Server unavailable"}

@@ -1,4 +1,4 @@
-"""What can still be read of a damaged outbox, row by row."""
+"""Recovery of a damaged outbox database, row by row."""
 # ruff: noqa: S608 - tables and columns are named by this module alone
 
 import json
@@ -16,26 +16,26 @@ _COLUMNS = {
 }
 _FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
 _PROBED_NUMBERS = 2_000
-"""So many numbers are tried one by one where neither the table nor its index says what there was."""
+"""Row numbers that are tried one by one if neither the table nor its index lists them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """Messages that were read, and how many were not; None where nothing says how many there were."""
+    """Counts of recovered and lost messages; `lost` is None if the total is unknown."""
 
     saved: int
     lost: int | None
 
 
 def checksum(key: str, topic: str, payload: bytes, born_seconds: float) -> int:
-    """Of all that a row holds: SQLite has none, and takes any byte for content."""
+    """Return the CRC-32 of a row; SQLite has no checksums of its own."""
     return zlib.crc32(
         b"\0".join((key.encode(errors="replace"), topic.encode(errors="replace"), payload, repr(born_seconds).encode()))
     )
 
 
 def is_sound(key: object, topic: object, payload: object, born_seconds: object, expected: object) -> bool:
-    """Whether a row is what was put there; one of a program that made no checksums should at least be JSON."""
+    """Return whether a row is undamaged: its checksum matches, or, without one, its payload is JSON."""
     if not (isinstance(key, str) and isinstance(topic, str) and isinstance(payload, bytes) and isinstance(born_seconds, float)):
         return False
     if expected is not None:
@@ -48,7 +48,7 @@ def is_sound(key: object, topic: object, payload: object, born_seconds: object, 
 
 
 def salvage(damaged: Path | sqlite3.Connection, new: sqlite3.Connection) -> Salvaged:
-    """Copy into `new`, in one transaction, what is sound in a damaged file, or in a deleted one that is still open."""
+    """Copy the undamaged rows of a damaged file, or of a deleted one that is still open, into `new` in one transaction."""
     if isinstance(damaged, sqlite3.Connection):
         return _copy(damaged, new)
     with closing(sqlite3.connect(damaged, isolation_level=None)) as old:
@@ -91,7 +91,7 @@ def _copy_messages(old: sqlite3.Connection, new: sqlite3.Connection) -> Salvaged
 
 
 def _is_readable(old: sqlite3.Connection) -> bool:
-    """Whether at least the tables' names can be read."""
+    """Return whether at least the schema can be read."""
     try:
         old.execute("SELECT count(*) FROM message LIMIT 0").fetchall()
     except _FAILURES:
@@ -106,7 +106,7 @@ def _insert(new: sqlite3.Connection, table: str, values: tuple[object, ...]) -> 
 
 
 def _numbers(old: sqlite3.Connection) -> list[int] | None:
-    """The numbers of all messages as their index has them; None if that is damaged itself."""
+    """Return the row numbers of all messages from their index; None if the index is damaged."""
     try:
         found = old.execute("SELECT number FROM message INDEXED BY sqlite_autoindex_message_1").fetchall()
     except _FAILURES:
@@ -115,10 +115,10 @@ def _numbers(old: sqlite3.Connection) -> list[int] | None:
 
 
 def _rows(old: sqlite3.Connection, table: str, expected: list[int] | None) -> Iterator[tuple[object, ...]]:
-    """All rows of a table that can be read; its index is not needed."""
+    """Yield all readable rows of a table, without its index."""
     columns = _columns(old, table)
     last = 0
-    with suppress(*_FAILURES):  # beyond the damage each row that may be there is asked for by its number
+    with suppress(*_FAILURES):  # beyond the damage, each row is queried by its number
         for number, *values in old.execute(f"SELECT number, {columns} FROM {table} NOT INDEXED ORDER BY number"):
             yield tuple(values)
             last = number

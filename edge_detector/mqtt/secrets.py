@@ -1,7 +1,7 @@
-"""Where secrets come from: systemd's credentials, a file, or the environment; never the command line.
+"""Secrets from systemd credentials, files or the environment; never from the command line.
 
-A secret file is named by its path in the configuration. In a systemd unit the service may not read that path, but is handed the
-file's content as a credential; so a credential of the same file name comes before the file itself.
+The configuration names a secret file by its path. In a systemd unit the service cannot read that path, but receives the file as a
+credential; a credential with the same file name therefore takes precedence over the file.
 """
 
 import stat
@@ -12,21 +12,21 @@ from pathlib import Path
 from edge_detector.errors import UsageError
 
 CREDENTIAL_PREFIX = "secrets_"
-"""What the unit's LoadCredential=secrets:FOLDER puts before the name of each file."""
+"""Prefix that the unit's LoadCredential=secrets:FOLDER adds to each file name."""
 PASSWORD_CREDENTIAL = "mqtt-password"  # noqa: S105 - a file name
 PASSWORD_VARIABLE = "EDGE_DETECTOR_MQTT_PASSWORD"  # noqa: S105 - a variable's name
 MAX_SECRET_BYTES = 65_535
-"""The longest password MQTT can send."""
+"""Longest password that MQTT can transmit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret and how it was come by.
+    """A secret and its origin.
 
     Attributes:
-        value: not shown when this is printed or logged.
-        origin: fit to be shown: "the file /etc/…".
-        warning: one sentence if others can read the secret too, or None.
+        value: the secret; excluded from repr.
+        origin: description for messages: "the file /etc/…".
+        warning: a sentence if other users can read or change the secret, or None.
 
     """
 
@@ -36,10 +36,10 @@ class Secret:
 
 
 def find_password(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
-    """The broker's password, or None if there is none.
+    """Return the broker's password, or None if there is none. Raises UsageError.
 
-    First a systemd credential, named as `file` or mqtt-password; then the variable EDGE_DETECTOR_MQTT_PASSWORD; then `file`.
-    An empty credential counts as none. Raises UsageError.
+    Order: a systemd credential named as `file` or mqtt-password, unless it is empty; the variable EDGE_DETECTOR_MQTT_PASSWORD;
+    `file`.
     """
     credential = _credential(file.name if file else PASSWORD_CREDENTIAL, environment)
     if credential is not None and credential.stat().st_size:
@@ -50,7 +50,7 @@ def find_password(file: Path | None, environment: Mapping[str, str]) -> Secret |
 
 
 def read_secret(file: Path, environment: Mapping[str, str]) -> Secret:
-    """The text of a secret file, or of the systemd credential in its place, without the line end. Raises UsageError."""
+    """Read a secret file, or the systemd credential with its name, without the line end. Raises UsageError."""
     credential = _credential(file.name, environment)
     return (
         _read(file, f"the file {file}") if credential is None else _read(credential, f"the systemd credential {credential.name}")
@@ -59,9 +59,9 @@ def read_secret(file: Path, environment: Mapping[str, str]) -> Secret:
 
 def _read(path: Path, origin: str) -> Secret:
     try:
-        # Before it is opened: a pipe that nobody writes into would be waited for for ever.
+        # Before opening: opening a pipe without a writer would block.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{origin}, which should hold a secret, is no ordinary file")
+            raise UsageError(f"{origin}, which should hold a secret, is not a regular file")
         with path.open("rb") as opened:
             content = opened.read(MAX_SECRET_BYTES + 1)
     except OSError as error:
@@ -77,12 +77,12 @@ def _read(path: Path, origin: str) -> Secret:
 
 
 def secret_path(file: Path, environment: Mapping[str, str]) -> Path:
-    """Where a secret file can be read here: as a systemd credential if there is one of its name, else where it is."""
+    """Return the path of the systemd credential with the name of a secret file, or the file's own path."""
     return _credential(file.name, environment) or file
 
 
 def exposure(path: Path) -> str | None:
-    """One sentence if everybody on this machine can read or change `path`, or None."""
+    """Return a sentence if every user of this machine can read or change `path`, or None."""
     try:
         mode = path.stat().st_mode
     except OSError:

@@ -1,4 +1,4 @@
-"""The outbox on disk, in SQLite: committed means synced, and neither a killed process nor a cut of power takes it back."""
+"""Outbox in SQLite. A commit is synced to disk and survives a killed process and a power cut."""
 
 import contextlib
 import logging
@@ -8,17 +8,17 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from edge_detector.executor import Run, at_once
 from edge_detector.files import name_aside, not_a_file, sync_folder
 from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, StoredMessage, StoreError, ended, started
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.salvage import checksum, is_sound, salvage
-from edge_detector.mqtt.store_thread import Run, at_once
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-# The checks are for integrity_check, which finds by them what a flipped bit has made of a row.
+# With the CHECKs, integrity_check also detects a flipped bit in a row.
 _MESSAGE = """
 key TEXT NOT NULL CHECK (typeof(key) = 'text'), topic TEXT NOT NULL CHECK (typeof(topic) = 'text'),
 payload BLOB NOT NULL CHECK (typeof(payload) = 'blob')
@@ -33,18 +33,18 @@ _SCHEMA = (
 )
 _ADD = "INSERT OR IGNORE INTO message (key, topic, payload, born_seconds, checksum) VALUES (?, ?, ?, ?, ?)"
 _OPEN = "INSERT OR REPLACE INTO open_event (event, key, topic, payload, born_seconds, checksum) VALUES (?, ?, ?, ?, ?, ?)"
-_BURY = """
+_TO_DEAD_LETTERS = """
 INSERT INTO dead_letter (key, topic, payload, reason) SELECT key, topic, payload, ? FROM message WHERE key = ?
 """
 _FORGET_LETTERS = "DELETE FROM dead_letter WHERE number <= (SELECT max(number) FROM dead_letter) - ?"
 _OLDEST = "SELECT number, key, topic, payload, born_seconds, checksum FROM message ORDER BY number LIMIT ?"
 _BUSY_SECONDS = 1.0
 _PAGE_BYTES = 1_024
-"""SQLite writes whole pages, several for each message of about 600 bytes: small ones spare the flash card."""
+"""SQLite writes whole pages, several for each message of about 600 bytes; small pages spare the flash card."""
 _MOST_REPAGED_BYTES = 4 << 20
 _CHECKPOINT_PAGES = 400
 _AGE_SECONDS = 60.0
-"""A change writes the outbox's age along with it if it has grown by so much."""
+"""A change also writes the outbox's age if it has increased by this much."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
 _PRIMARY_CODE = 0xFF
@@ -53,17 +53,17 @@ _PRIMARY_CODE = 0xFF
 def open_outbox(
     path: Path, clock: Callable[[], float], *, max_messages: int, max_age_seconds: float, run: Run = at_once
 ) -> Outbox:
-    """The outbox in the file `path`, or in memory, with its `trouble` set, for as long as that cannot be had."""
+    """Open the outbox in the file `path`; while that fails, events stay in memory and `trouble` is set."""
     return Outbox(lambda: SqliteStore(path), clock, max_messages=max_messages, max_age_seconds=max_age_seconds, run=run)
 
 
 class SqliteStore:
-    """Rows in a SQLite file that belongs to one process at a time. Of a damaged file all that can be read goes into a new one.
+    """Store in a SQLite file, exclusive to one process. The readable rows of a damaged file are copied into a new one.
 
     Attributes:
-        age_seconds: the outbox's age as of the last change.
-        damage: what became of a damaged or deleted file, in a sentence; None where there was none.
-        lost: messages that this has cost since it was last set to 0, as far as is known.
+        age_seconds: age of the outbox as of the last change.
+        damage: report on a damaged or deleted file, as a sentence, or None.
+        lost: messages known to be lost to damage since this was last set to 0.
 
     """
 
@@ -73,7 +73,7 @@ class SqliteStore:
         self.damage: str | None = None
         self.lost = 0
         self._count = 0
-        with self._gate():
+        with self._store_errors():
             _make_folder(path.parent)
             _finish_salvage(path)
             try:
@@ -83,11 +83,11 @@ class SqliteStore:
                     raise
                 self._salvage(error)
                 self._database = _connect(path)
-            self._learn()
+            self._load_counters()
 
     def apply(self, change: Change) -> None:
         """As MessageStore; on disk when it returns."""
-        self._see_whether_it_is_there()
+        self._replace_deleted_file()
         count = self._count
         with self._transaction() as database:
             for row in change.add:
@@ -99,7 +99,7 @@ class SqliteStore:
                 self._open(row)
             database.executemany("DELETE FROM open_event WHERE event = ?", [(event,) for event in change.close])
             letters = [(reason, key) for key, reason in change.to_dead_letters.items()]
-            database.executemany(_BURY, letters)
+            database.executemany(_TO_DEAD_LETTERS, letters)
             if letters:
                 database.execute(_FORGET_LETTERS, (DEAD_LETTERS,))
             gone = [(key,) for key in (*change.remove, *change.to_dead_letters)]
@@ -112,11 +112,11 @@ class SqliteStore:
             self.age_seconds = change.age_seconds
 
     def trim(self, max_messages: int, born_before_seconds: float, keep: Collection[str]) -> int:
-        """As MessageStore. What is older has the lower number, so that no more is read than goes."""
+        """As MessageStore. Rows are read from the lowest number, the oldest, up to the first that stays."""
         excess = self._count - max_messages
         gone: list[tuple[int]] = []
         query = "SELECT number, key, born_seconds FROM message ORDER BY number"
-        with self._gate(), closing(self._database.execute(query)) as rows:
+        with self._store_errors(), closing(self._database.execute(query)) as rows:
             for number, key, born_seconds in rows:
                 if key in keep:
                     continue
@@ -130,27 +130,27 @@ class SqliteStore:
         return len(gone)
 
     def oldest(self, limit: int) -> list[StoredMessage]:
-        """As MessageStore. A row that is not what was put there becomes a dead letter, and counts as lost."""
+        """As MessageStore. A damaged row becomes a dead letter and counts as lost."""
         while True:
-            with self._gate():
+            with self._store_errors():
                 found = self._database.execute(_OLDEST, (limit,)).fetchall()
             damaged = [number for number, *values in found if not is_sound(*values)]
             if not damaged:
                 return [_row(*values[:-1]) for _, *values in found]
-            self._put_rows_aside(damaged)
+            self._discard_rows(damaged)
 
     def count(self) -> int:
         """As MessageStore."""
         return self._count
 
     def open_events(self) -> list[StoredMessage]:
-        """As MessageStore. One that is not what was put there is forgotten, and logged."""
+        """As MessageStore. A damaged one is deleted and logged."""
         query = "SELECT number, key, topic, payload, born_seconds, checksum FROM open_event ORDER BY number"
-        with self._gate():
+        with self._store_errors():
             found = self._database.execute(query).fetchall()
         damaged = [(number, key) for number, key, *rest in found if rest[-1] is not None and not is_sound(key, *rest)]
         for _, key in damaged:
-            LOG.error("%s cannot be read, it is damaged on the disk; its event is forgotten", key)
+            LOG.error("%s cannot be read, it is damaged on the disk; its event is deleted", key)
         numbers = {number for number, _ in damaged}
         if numbers:
             with self._transaction() as database:
@@ -160,17 +160,17 @@ class SqliteStore:
     def dead_letters(self) -> list[tuple[Message, str]]:
         """As MessageStore."""
         query = "SELECT key, topic, payload, reason FROM dead_letter ORDER BY number"
-        with self._gate():
+        with self._store_errors():
             return [
                 (_row(key, topic, payload, 0.0).message, str(reason))
                 for key, topic, payload, reason in self._database.execute(query)
             ]
 
     def close(self) -> None:
-        """Let go of the file; a failure to tidy it up is of no consequence, since the next opening does that too."""
+        """Close the file. Errors are ignored, since the next opening repeats the clean-up."""
         _close(self._database)
 
-    def _learn(self) -> None:
+    def _load_counters(self) -> None:
         (self.age_seconds,) = self._database.execute("SELECT coalesce(max(age_seconds), 0.0) FROM life").fetchone()
         (self._count,) = self._database.execute("SELECT count(*) FROM message").fetchone()
         self._files = _files(self._path)
@@ -179,7 +179,7 @@ class SqliteStore:
         if event := started(row.key):
             self._database.execute(_OPEN, (event, *_values(row)))
 
-    def _put_rows_aside(self, numbers: list[int]) -> None:
+    def _discard_rows(self, numbers: list[int]) -> None:
         query = (
             "INSERT INTO dead_letter (key, topic, payload, reason) SELECT key, topic, payload, ? FROM message WHERE number = ?"
         )
@@ -187,7 +187,9 @@ class SqliteStore:
             database.executemany(query, [("damaged on the disk", number) for number in numbers])
             database.executemany("DELETE FROM message WHERE number = ?", [(number,) for number in numbers])
         self._count -= len(numbers)
-        self._lose(len(numbers), f"{len(numbers)} events in the outbox {self._path} were damaged on the disk and are not sent")
+        self._report_damage(
+            len(numbers), f"{len(numbers)} events in the outbox {self._path} were damaged on the disk and are not sent"
+        )
 
     def _salvage(self, error: Exception) -> None:
         scratch = _scratch(self._path)
@@ -199,21 +201,21 @@ class SqliteStore:
         if _wal(self._path).exists():
             _wal(self._path).replace(_wal(aside))
         _finish_salvage(self._path)
-        known = "nobody knows how many" if found.lost is None else f"{found.lost}"
+        known = "an unknown number" if found.lost is None else f"{found.lost}"
         sentence = f"the outbox {self._path} is damaged ({error}): {found.saved} events could be read, {known} are lost"
-        self._lose(found.lost or 0, f"{sentence}; it is now {aside.name}, look after the card or disk")
+        self._report_damage(found.lost or 0, f"{sentence}; it is now {aside.name}, look after the card or disk")
 
-    def _lose(self, lost: int, sentence: str) -> None:
+    def _report_damage(self, lost: int, sentence: str) -> None:
         self.lost += lost
         self.damage = sentence
         LOG.error("%s", sentence)
 
-    def _see_whether_it_is_there(self) -> None:
-        """What is written to a deleted file is gone with the process: begin a new one with all that is in the old."""
+    def _replace_deleted_file(self) -> None:
+        """Detect a deleted file, whose content ends with the process, and copy the content into a new file."""
         files = _files(self._path)
         if files == self._files:
             return
-        with self._gate():
+        with self._store_errors():
             if files[0] == self._files[0]:
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 raise StoreError(f"{_wal(self._path)} was deleted while in use; leave it alone", reopen=True)
@@ -230,23 +232,23 @@ class SqliteStore:
                 raise
             _close(self._database)
             self._database = new
-            self._learn()
-        self._lose(0, f"the outbox {self._path} was deleted while in use; its {self._count} events are in a new one")
+            self._load_counters()
+        self._report_damage(0, f"the outbox {self._path} was deleted while in use; its {self._count} events are in a new one")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._gate():
+        with self._store_errors():
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
                 self._database.execute("COMMIT")
             except BaseException:
-                if self._database.in_transaction:  # SQLite has rolled some failures back by itself
+                if self._database.in_transaction:  # SQLite rolls back some failures by itself
                     self._database.execute("ROLLBACK")
                 raise
 
     @contextmanager
-    def _gate(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         try:
             yield
         except (*_FAILURES, OSError) as error:
@@ -279,7 +281,7 @@ def _scratch(path: Path) -> Path:
 
 
 def _files(path: Path) -> list[tuple[int, int] | None]:
-    """What the database's names stand for now."""
+    """Return device and inode of the database and its log, None for a missing file."""
     found: list[tuple[int, int] | None] = []
     for file in (path, _wal(path)):
         try:
@@ -303,7 +305,7 @@ def _remove(path: Path) -> None:
 
 
 def _finish_salvage(path: Path) -> None:
-    """Put what was salvaged in the damaged file's place: here, or, after a crash right then, at the next start."""
+    """Replace the damaged file by the recovered one; after a crash in between, the next start does it."""
     if os.path.lexists(path) or not _scratch(path).exists():
         return
     _wal(path).unlink(missing_ok=True)  # the damaged file's
@@ -319,25 +321,25 @@ def _close(database: sqlite3.Connection) -> None:
 
 
 def _prepare(path: Path) -> None:
-    """See that there is a file, and that it is one: nobody else's business, for it says what was heard."""
+    """Create the file if it is missing, readable by the owner only, since events are private. Raises StoreError."""
     for file in (path, _wal(path)):
         if kind := not_a_file(file):
             raise StoreError(f"{file} is {kind}, and the outbox needs a file; move it away", reopen=True)
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     elif path.stat().st_mode & 0o077:
-        with contextlib.suppress(OSError):  # another's file, or a read-only disk: others may read it then
+        with contextlib.suppress(OSError):  # another user's file, or a read-only disk: its mode stays
             path.chmod(0o600)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     _prepare(path)
-    # One thread uses it after another: it may be closed on another one than it was opened on.
+    # It may be closed on another thread than it was opened on; never two at a time.
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    database.text_factory = lambda raw: raw.decode(errors="replace")  # no byte on a worn-out card may end the service
+    database.text_factory = lambda raw: raw.decode(errors="replace")  # an invalid byte on a worn card must not end the service
     try:
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # also: no shared memory file, and no second service
-        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # of a new file
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # also excludes a second service, and needs no shared memory file
+        database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # applies to a new file
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -352,19 +354,19 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _check(path: Path, database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
-        raise StoreError(f"{path} is of version {version}, but this program knows {SCHEMA_VERSION}; move it away", reopen=True)
+        raise StoreError(f"{path} is of version {version}, and this program reads {SCHEMA_VERSION}; move it away", reopen=True)
     (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         damage = sqlite3.DatabaseError(" ".join(verdict.split()))
         damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise damage
-    # A write even where there is nothing to do shows at once whether there may be one.
+    # A write, even without changes, shows at once whether the file is writable.
     database.execute("BEGIN IMMEDIATE")
     if version == 0:
         for statement in _SCHEMA:
             database.execute(statement)
         database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    for table in ("message", "open_event"):  # files of before have none; an older program goes on not knowing it
+    for table in ("message", "open_event"):  # files of earlier versions lack it; an older program ignores it
         if not any(name == "checksum" for _, name, *_ in database.execute(f"PRAGMA table_info({table})")):
             database.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
     database.execute("UPDATE life SET age_seconds = age_seconds")
@@ -379,7 +381,7 @@ def _use_small_pages(path: Path, database: sqlite3.Connection) -> None:
         database.execute("PRAGMA journal_mode = DELETE")
         database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         database.execute("VACUUM")
-    except sqlite3.OperationalError as error:  # such as no room for a copy: large pages do as well
+    except sqlite3.OperationalError as error:  # such as no room for a copy; large pages work as well
         LOG.debug("%s keeps its large pages: %s", path, error)
     finally:
         database.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""How the service itself is doing: figures collected over a minute."""
+"""Telemetry of the service: figures collected over a minute."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ PERIOD_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class SourceTelemetry:
-    """One source, since the service started.
+    """Figures of one source since the service started.
 
     Attributes:
         state: as in its health.
-        clock: "system", "stepped" or "file"; drift_ppm how fast its crystal is.
-        heard_samples, lost_samples: at the source's rate; together they are all there were.
-        skipped_phases: hops that were left out because the machine was too slow.
-        overflows: how often the sound system lost sound before this program had it; how much, it does not always say.
+        clock: "system", "stepped" or "file".
+        drift_ppm: deviation of its sample rate, positive if fast.
+        heard_samples, lost_samples: processed and lost samples at the source's rate; their sum is all samples.
+        skipped_phases: hops skipped because the machine was too slow.
+        overflows: losses reported by the sound system; it does not always report their length.
 
     """
 
@@ -34,13 +35,13 @@ class SourceTelemetry:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The last minute.
+    """Figures of the last minute.
 
     Attributes:
-        uptime_seconds: since the service started.
+        uptime_seconds: time since the service started.
         real_time_factor: CPU seconds per second of sound; None if there was no sound.
-        cpu_percent: of one core.
-        latency_ms_p50, latency_ms_p99: from a window's last sample to its publication; None for recordings.
+        cpu_percent: CPU time in percent of one core.
+        latency_ms_p50, latency_ms_p99: from the last sample of a window to its publication; None for recordings.
 
     """
 
@@ -53,13 +54,14 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The service over the last minute; counters since it started.
+    """Figures of the service over the last minute, and counters since it started.
 
     Attributes:
-        dropped_messages: those that were stale while the broker was away, and the dropped events.
-        dropped_events: those that should have arrived, and found no room or became too old.
-        refused_messages, refused_commands: what the broker would not take from us, and we not from others.
-        troubles: what is wrong now.
+        dropped_messages: messages that went stale while the broker was away, plus the dropped events.
+        dropped_events: events dropped because the outbox was full or they were too old.
+        refused_messages: messages that the broker refused.
+        refused_commands: commands that this service refused.
+        troubles: current troubles.
 
     """
 
@@ -77,7 +79,7 @@ class Telemetry:
 
 
 class TelemetryWindow:
-    """Collects latencies, sound and CPU time until the period is over. All times are handed in."""
+    """Collects latencies, sound and CPU time of a period. All times are arguments."""
 
     def __init__(self, monotonic_seconds: float, cpu_seconds: float) -> None:
         self._started_at = monotonic_seconds
@@ -89,18 +91,18 @@ class TelemetryWindow:
         self._sound_seconds = 0.0
         self._latencies_ms: list[float] = []
 
-    def heard(self, sound_seconds: float, latency_ms: float | None) -> None:
-        """Take note of one hop."""
+    def record_hop(self, sound_seconds: float, latency_ms: float | None) -> None:
+        """Count one hop: its length in seconds and its latency in ms, None for a recording."""
         self._sound_seconds += sound_seconds
         if latency_ms is not None:
             self._latencies_ms.append(latency_ms)
 
     def due(self, monotonic_seconds: float) -> bool:
-        """Whether the period is over."""
+        """Return whether the period is over."""
         return monotonic_seconds - self._since >= PERIOD_SECONDS
 
     def close(self, monotonic_seconds: float, cpu_seconds: float) -> Period:
-        """The figures of the period; the next one begins."""
+        """Return the figures of the period and start the next one."""
         cpu = cpu_seconds - self._cpu_since
         p50, p99 = (
             (round(float(ms), 1) for ms in np.percentile(self._latencies_ms, (50, 99))) if self._latencies_ms else (None, None)

@@ -1,4 +1,4 @@
-"""TLS to the broker: what is trusted, who we are, and what went wrong in words. Verification cannot be switched off."""
+"""TLS to the broker: contexts, a connection probe, and error sentences. Verification cannot be disabled."""
 
 import errno
 import socket
@@ -11,7 +11,7 @@ from edge_detector.errors import BrokerError, UsageError
 _PROBE_SECONDS = 5.0
 _VERDICT_SECONDS = 0.5
 
-# OpenSSL's numbers for why a certificate was not accepted (openssl/x509_vfy.h).
+# OpenSSL's codes of a failed certificate verification (openssl/x509_vfy.h).
 _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, _WRONG_NAME, _WRONG_ADDRESS = 9, 10, 18, 19, 20, 62, 64
 _UNTRUSTED = (_SELF_SIGNED, _SELF_SIGNED_CHAIN, _NO_ISSUER, 2, 21)
 
@@ -30,12 +30,12 @@ _REASONS = {
 
 
 def client_context(*, ca_file: Path | None = None, cert_file: Path | None = None, key_file: Path | None = None) -> ssl.SSLContext:
-    """A context that verifies the broker's certificate and its name. Raises UsageError naming the file that is wrong.
+    """Return a context that verifies the broker's certificate and host name. Raises UsageError that names the wrong file.
 
     Args:
-        ca_file: certificates to trust; None for those the system trusts.
-        cert_file: our own certificate, for a broker that asks for one, with the chain that leads to its authority.
-        key_file: its private key, unencrypted; None if `cert_file` holds it too.
+        ca_file: certificates to trust; None for the system's.
+        cert_file: client certificate with its chain, for a broker that requires one.
+        key_file: its private key, unencrypted; None if it is in `cert_file`.
 
     """
     try:
@@ -50,7 +50,7 @@ def client_context(*, ca_file: Path | None = None, cert_file: Path | None = None
 
 
 class _EncryptedKeyError(Exception):
-    """A private key asks for a passphrase, which a service has nobody to ask for."""
+    """A private key is encrypted; a service cannot ask for a passphrase."""
 
 
 def _load_own(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
@@ -78,7 +78,7 @@ def _load_own(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -
 
 
 def describe_connect_error(error: Exception, address: str) -> str:
-    """One sentence: which broker ("host:port") cannot be reached, why, and what to do."""
+    """Return a sentence on a failed connect to the broker at `address` ("host:port"), with cause and remedy."""
     where, host = f"the broker {address}", address.rpartition(":")[0]
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{where} is not trusted: {_verification(error, host)}"
@@ -96,12 +96,12 @@ def _verification(error: ssl.SSLCertVerificationError, host: str) -> str:
     if code in (_WRONG_NAME, _WRONG_ADDRESS):
         return f"its certificate is for another name; set host to the name it was made for, or have {host} added to it"
     if code in _UNTRUSTED:
-        return "nobody trusted here has signed its certificate; name the broker's own authority with ca_file"
+        return "no trusted authority has signed its certificate; name the broker's own authority with ca_file"
     return f"{message}; check ca_file and the broker's certificate"
 
 
 def _tls_reason(error: ssl.SSLError) -> str:
-    reason = getattr(error, "reason", None) or ""  # absent where Python, and not OpenSSL, has raised it
+    reason = getattr(error, "reason", None) or ""  # absent if Python itself raised the error
     return next((words for part, words in _REASONS.items() if part in reason), str(error))
 
 
@@ -109,7 +109,7 @@ def _network_reason(error: Exception, host: str) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, socket.gaierror):
         known = f'an address stands without brackets; set host = "{host.strip("[]")}"'
-        return known if host.startswith("[") else f"nobody knows the name {host}; check host, or give the address"
+        return known if host.startswith("[") else f"the name {host} cannot be resolved; check host, or give the address"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens on that port; is the broker running, and is the port right?"
     if isinstance(error, TimeoutError) or number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN):
@@ -122,9 +122,9 @@ def _network_reason(error: Exception, host: str) -> str:
 
 
 def probe(host: str, port: int, context: ssl.SSLContext | None, timeout_seconds: float = _PROBE_SECONDS) -> str:
-    """Connect and, with a context, shake hands; returns what was agreed on. Raises BrokerError, one sentence.
+    """Connect and, with a context, do the TLS handshake; returns the TLS version. Raises BrokerError.
 
-    Nothing is said in MQTT: whether the login is right is not looked at.
+    No MQTT packet is sent, so the login is not checked.
     """
     try:
         with socket.create_connection((host, port), timeout_seconds) as plain:
@@ -139,7 +139,7 @@ def probe(host: str, port: int, context: ssl.SSLContext | None, timeout_seconds:
 
 
 def _await_verdict(secured: ssl.SSLSocket) -> None:
-    """In TLS 1.3 a server refuses our certificate, or the lack of one, only after we believe the handshake done."""
+    """Wait for a late refusal: in TLS 1.3 a server rejects a client certificate after the client's handshake has ended."""
     secured.settimeout(_VERDICT_SECONDS)
-    with suppress(TimeoutError):  # no news: in MQTT it is our turn to speak
+    with suppress(TimeoutError):  # silence means success: in MQTT the client sends first
         secured.recv(1)

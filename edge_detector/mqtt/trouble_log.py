@@ -1,4 +1,4 @@
-"""Says in the log what is being lost and refused, without flooding it."""
+"""Log of losses and refusals that reports changes only."""
 
 import logging
 from collections.abc import Container
@@ -9,10 +9,10 @@ LOG = logging.getLogger(__name__)
 
 
 class TroubleLog:
-    """Remembers what has been said, so that only news is.
+    """Logs troubles of the outbox, losses and refusals when they change.
 
     Attributes:
-        refused_topics: what the broker would not take, or not send, at the last try, with its reasons. Replaced as a whole.
+        refused_topics: topics that the broker refused at the last attempt, with its reasons. Replaced as a whole.
 
     """
 
@@ -21,7 +21,7 @@ class TroubleLog:
         self._dropped = 0
         self.refused_topics: dict[str, str] = {}
 
-    def say(self, trouble: str | None, dropped_messages: int, dropped_events: int) -> None:
+    def log_changes(self, trouble: str | None, dropped_messages: int, dropped_events: int) -> None:
         """Log the outbox's trouble when it begins, changes or ends, and losses each time they have doubled."""
         if trouble != self._trouble:
             self._trouble = trouble
@@ -36,16 +36,16 @@ class TroubleLog:
             )
 
     def refuse(self, topic: str, reason: str, what: str = "the broker refused a message on") -> None:
-        """Take note of a refusal, and log it where it is news."""
+        """Record a refusal, and log it if the topic was not refused before."""
         if topic not in self.refused_topics:
             LOG.error("%s %s (%s); %s", what, topic, reason, cure(reason))
         self.refused_topics = {**self.refused_topics, topic: reason}
 
-    def take(self, topic: str) -> None:
-        """The broker has taken a message on this topic."""
+    def accept(self, topic: str) -> None:
+        """Record that the broker has accepted a message on this topic."""
         if topic in self.refused_topics:
             self.refused_topics = {refused: reason for refused, reason in self.refused_topics.items() if refused != topic}
 
-    def start_anew(self, tried_again: Container[str]) -> None:
-        """After a connect, only those topics are known to be refused of which the broker will be asked again at once."""
+    def reset(self, tried_again: Container[str]) -> None:
+        """Forget the refusals after a connect, except of the topics that are tried again at once."""
         self.refused_topics = {topic: reason for topic, reason in self.refused_topics.items() if topic in tried_again}

@@ -1,11 +1,11 @@
-"""What is wrong with the node as a whole, whatever its sources hear, in sentences for people."""
+"""Troubles of the node, as sentences for people."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 TOO_LARGE = "packet too large"
-"""What the reason begins with where a message is larger than the broker takes."""
+"""Start of the reason for a message that is larger than the broker accepts."""
 HANGS_UP = "it hangs up at this message"
 OVERLONG = "what it sends from there is too large to be read"
 NAMED_TOPICS = 3
@@ -14,15 +14,15 @@ MOST_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """What is wrong now. Each part belongs to the thread that finds it out, which only ever replaces it as a whole.
+    """Current troubles. Each attribute belongs to the thread that detects it, which replaces it as a whole.
 
     Attributes:
-        outbox: why events would not survive a restart; None while they would.
-        damage: what became of a damaged or deleted outbox, since the start; None where there was none.
-        settings: why what was set over MQTT does not hold, or would not survive a restart.
-        refused_topics: what the broker would not take, or not send us, with its reasons.
-        service: what is wrong with how it was started, or with the configuration that it was told to reread.
-        broker: what is wrong between the broker and us.
+        outbox: reason why events would not survive a restart, or None.
+        damage: report on a damaged or deleted outbox since the start, or None.
+        settings: reasons why values set over MQTT are not in force or would not survive a restart.
+        refused_topics: topics that the broker refuses to accept or to send, with its reasons.
+        service: problems of the start, or of the configuration at a reload.
+        broker: problems of the connection to the broker.
 
     """
 
@@ -35,7 +35,7 @@ class Troubles:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """One line each, of at most 500 characters; none where all is well."""
+        """All troubles, one line of at most 500 characters each; empty if there are none."""
         of_disk = filter(None, [self.outbox, self.damage])
         found = (*of_disk, *self.settings, *self.service, *self.broker, *_refusals(self.refused_topics))
         return tuple(_line(sentence) for sentence in found)
@@ -55,7 +55,7 @@ def _refusals(topics: Mapping[str, str]) -> Iterator[str]:
 
 
 def cure(reason: str) -> str:
-    """What to do where the broker does not take a message for this reason."""
+    """Return the remedy for this reason of a refused message."""
     if reason.casefold().startswith(TOO_LARGE):
         return "raise its limit (mosquitto: max_packet_size, message_size_limit), or enable fewer classes"
     cures = {

@@ -82,13 +82,13 @@ class Discovery:
         if not self._config.home_assistant.enabled:
             return
         prefix = self._config.home_assistant.prefix
-        emptied = home_assistant.emptied(self._device(), announced=self._controls.discovered, prefix=prefix)
-        for message in emptied:
+        removals = home_assistant.removed_sources(self._device(), announced=self._controls.discovered, prefix=prefix)
+        for message in removals:
             self._publish(message)
-        self._emptying = tuple(message.topic for message in emptied)
+        self._emptying = tuple(message.topic for message in removals)
 
     def prepared(self, now_seconds: float) -> bool:
-        """Whether the broker has acknowledged the emptied topics and `EMPTYING_SECONDS` have passed since."""
+        """Whether the broker has acknowledged the removals and `EMPTYING_SECONDS` have passed since."""
         if self._emptying:
             if not self._published(self._emptying):
                 return False

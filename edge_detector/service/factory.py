@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.source import Source
-from edge_detector.config import Config, SourceConfig
+from edge_detector.config import Config, SourceConfig, default_config, rules_by_hop
 from edge_detector.detection.bundle import Manifest, SoundClass, load_bundle
-from edge_detector.detection.classes import NEWEST_CLASS_LIST, ClassDefinition, ClassMap, resolve_classes
+from edge_detector.detection.classes import ClassMap, resolve_classes
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
@@ -34,28 +33,29 @@ STDIN = "-"
 
 @dataclass(frozen=True, slots=True)
 class LoadedBundle:
-    """A loaded bundle: manifest, all classes (enabled or not), and networks ready to run."""
+    """A loaded bundle: manifest, all classes (enabled or not), and networks ready to run.
+
+    Attributes:
+        rules: rules of the classes for each hop of a source, by hops per patch, as bundle and configuration give them.
+
+    """
 
     manifest: Manifest
     classes: tuple[SoundClass, ...]
     model: Networks
+    rules: Mapping[int, tuple[Rule, ...]]
 
 
-def load_networks_of(config: Config) -> LoadedBundle:
-    """Load the bundle and the classes of a configuration. Raises BundleError or UsageError."""
-    return load_networks(config.bundle, config.definitions, config.class_list)
+def load_networks(folder: Path | None, config: Config | None = None) -> LoadedBundle:
+    """Load a bundle (None: the default one) for a configuration (None: the defaults) and run it on silence and noise.
 
-
-def load_networks(
-    folder: Path | None,
-    definitions: Mapping[str, ClassDefinition] = MappingProxyType({}),
-    class_list: int = NEWEST_CLASS_LIST,
-) -> LoadedBundle:
-    """Load a bundle (None: the default one) and run it on silence and noise. Raises BundleError or UsageError."""
+    Raises BundleError, or UsageError for a configuration that does not fit the bundle.
+    """
+    config = config or default_config()
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
     spec = bundle.manifest.sequence
     outputs = bundle.manifest.named_outputs
-    classes = resolve_classes(bundle.manifest, definitions, class_list)
+    classes = resolve_classes(bundle.manifest, config.definitions, config.class_list, config.origin)
     model = Networks(
         embedder=TfliteEmbedder(bundle.embedder),
         pca=bundle.pca,
@@ -69,7 +69,7 @@ def load_networks(
         classes=ClassMap.of(classes, outputs),
         log_offset=bundle.manifest.log_offset,
     )
-    networks = LoadedBundle(bundle.manifest, classes, model)
+    networks = LoadedBundle(bundle.manifest, classes, model, rules_by_hop(classes, config))
     _warm_up(networks)
     return networks
 

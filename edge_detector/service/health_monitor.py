@@ -24,7 +24,7 @@ class HealthMonitor:
         publisher: publishes the telemetry; supplies outbox and refusal counters.
         state: its settings file is saved again after a failure.
         refused_commands: returns the number of refused commands.
-        namesake: detects another client that publishes as this node.
+        name_conflict: detects another client that publishes as this node.
 
     Attributes:
         refused_configuration: why the last reload of the configuration failed; None if it succeeded.
@@ -40,7 +40,7 @@ class HealthMonitor:
         publisher: Publisher,
         state: State,
         refused_commands: Callable[[], int],
-        namesake: NameConflict,
+        name_conflict: NameConflict,
     ) -> None:
         self._base = base
         self._bundle = bundle
@@ -48,8 +48,8 @@ class HealthMonitor:
         self._publisher = publisher
         self._settings = state.settings
         self._refused_commands = refused_commands
-        self._lack = state.lack
-        self._namesake = namesake
+        self._persistence_trouble = state.persistence_trouble
+        self._name_conflict = name_conflict
         self._troubles = NO_TROUBLES
         self.refused_configuration: str | None = None
         self.window = TelemetryWindow(time.monotonic(), cpu_seconds())
@@ -91,13 +91,13 @@ class HealthMonitor:
 
     def _poll_troubles(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
-        service = tuple(filter(None, [self._lack, self.refused_configuration]))
+        service = tuple(filter(None, [self._persistence_trouble, self.refused_configuration]))
         publisher = self._publisher
-        broker = (*publisher.troubles, *filter(None, [self._namesake.trouble(time.monotonic())]))
+        broker = (*publisher.troubles, *filter(None, [self._name_conflict.trouble(time.monotonic())]))
         outbox = publisher.outbox
         troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker)
         if troubles != self._troubles:
             self._troubles = troubles
             for worker in self._workers:
-                worker.trouble(troubles)
+                worker.set_troubles(troubles)
             notify(f"STATUS={self.status}")

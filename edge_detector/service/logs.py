@@ -41,7 +41,7 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write the record; the handler calls it without a lock of its own."""
         message = record.getMessage()
-        dropped = self._limit.passes(f"{record.levelno} {message_key(message)}")
+        dropped = self._limit.allow(f"{record.levelno} {message_key(message)}")
         if dropped:
             record.msg, record.args = f"{message} (and {dropped} similar lines since the last one)", ()
         return dropped is not None

@@ -5,23 +5,22 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.audio.source import Source
-from edge_detector.config import Config, SourceConfig, differences, rules
+from edge_detector.config import Config, SourceConfig, differences, rules_by_hop
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.address import Broker
-from edge_detector.mqtt.commands import Refusal, SourceDefaults, command_filters
 from edge_detector.mqtt.home_assistant import birth_topic
 from edge_detector.mqtt.name_conflict import NameConflict, own_filters
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
+from edge_detector.mqtt.runtime_settings import Refusal, RuntimeSettings, Settings, SourceDefaults, command_filters
 from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.params import FRONT_END
@@ -61,12 +60,12 @@ class Service:
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
         settings = state.settings.load() if state.settings is not None else Settings()
-        self._controls = RuntimeSettings(self._base, self._defaults(config), settings, commands=config.mqtt.commands)
+        self._controls = RuntimeSettings(self._base, self._defaults(networks.rules), settings, commands=config.mqtt.commands)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._dropped_commands = 0
         self._unforeseen = 0
         self._hung: str | None = None
-        self._namesake = NameConflict(self._base, secrets.token_hex(4))
+        self._name_conflict = NameConflict(self._base, secrets.token_hex(4))
         filters = command_filters(self._base) if config.mqtt.commands else ()
         if config.home_assistant.enabled:
             filters = (*filters, birth_topic(config.home_assistant.prefix))
@@ -98,7 +97,7 @@ class Service:
             publisher=self._publisher,
             state=state,
             refused_commands=lambda: self._controls.refused_commands + self._dropped_commands,
-            namesake=self._namesake,
+            name_conflict=self._name_conflict,
         )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
@@ -163,31 +162,30 @@ class Service:
         time.sleep(SHARED_POLL_SECONDS)
         return False
 
-    def _defaults(self, config: Config) -> dict[str, SourceDefaults]:
-        classes = self._networks.classes
-        found = {}
-        for source in config.sources:
-            values = rules(classes, source.hops_per_patch, config)
-            found[source.name] = SourceDefaults({sound.slug: rule for sound, rule in zip(classes, values, strict=True)})
-        return found
+    def _defaults(self, rules: Mapping[int, tuple[Rule, ...]]) -> dict[str, SourceDefaults]:
+        slugs = [sound.slug for sound in self._networks.classes]
+        return {
+            source.name: SourceDefaults(dict(zip(slugs, rules[source.hops_per_patch], strict=True)))
+            for source in self._config.sources
+        }
 
     def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
-        names = messages.Names(self._base, self._config.node, source.name, "none", self._namesake.instance)
+        names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance)
         rules_now = self._controls.rules(source.name)
         reporter = Reporter(names, self._networks.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
-        def listen(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
+        def build(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
             return build_processor(opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules)
 
         reporter.muted = self._controls.muted(source.name)
         return SourceWorker(
             source.name,
             build_supervisor(source, lambda: open_source(source)),
-            listen,
+            build,
             reporter,
             rules=rules_now,
             publish=self._publisher.publish,
-            heard=self._record_hop,
+            on_hop=self._record_hop,
         )
 
     def _announce(self) -> None:
@@ -231,7 +229,7 @@ class Service:
                 LOG.warning("commands arrive faster than they are applied; %d dropped so far", self._dropped_commands)
 
     def _receive_own(self, message: Message) -> None:
-        if self._namesake.handle(message, time.monotonic()):
+        if self._name_conflict.handle(message, time.monotonic()):
             self._publisher.contest()
 
     def _apply(self) -> None:
@@ -267,8 +265,8 @@ class Service:
         # A class added since the start has no rule to change.
         added = set(config.definitions) - {sound.slug for sound in self._networks.classes}
         overrides = {slug: values for slug, values in config.overrides.items() if slug not in added}
-        changed = replace(self._config, overrides=overrides, strictness=config.strictness)
-        defaults = self._defaults(changed)
+        changed = replace(self._config, overrides=overrides, strictness=config.strictness, origin=config.origin)
+        defaults = self._defaults(rules_by_hop(self._networks.classes, changed))
         self._config = changed
         self._controls.reload(defaults)
         if self._controls.remember_announced():
@@ -281,7 +279,7 @@ class Service:
 
     def _use_controls(self) -> None:
         for worker in self._workers:
-            worker.use(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
+            worker.apply_settings(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
 
     def _save(self) -> None:
         if self._state.settings is not None:
@@ -289,7 +287,7 @@ class Service:
 
     def _record_hop(self, scores: Scores, anchor: Anchor) -> None:
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
-        self._monitor.window.heard(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
+        self._monitor.window.record_hop(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
     def _close(self) -> None:
         notify("STOPPING=1")

@@ -10,10 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.executor import Pending, Run, at_once
 from edge_detector.files import name_aside, not_a_file, sync_folder
-from edge_detector.mqtt.commands import MAX_THRESHOLD, MIN_THRESHOLD
-from edge_detector.mqtt.runtime_settings import Settings
-from edge_detector.mqtt.store_thread import Pending, Run, at_once
+from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, MIN_THRESHOLD, Settings
 from edge_detector.schema import StrictTable
 
 LOG = logging.getLogger(__name__)
@@ -197,7 +196,7 @@ def parse_settings(content: bytes, where: str) -> Settings:
         announced={name: announced.slugs(name) for name in announced.raw()},
         discovered=table.slugs("discovered") if table.has("discovered") else None,
     )
-    table.done()
+    table.reject_unknown()
     return settings
 
 

@@ -23,10 +23,10 @@ class SourceWorker:
     Args:
         name: the source's name.
         supervisor: keeps the source open.
-        listen: builds the processor of a stream that has just been opened, with these rules.
+        build_processor: builds the processor of a stream that has just been opened, with these rules.
         reporter: turns scores and detections into messages.
         publish: publishes a message.
-        heard: called for each hop with its scores and the samples' UTC anchor.
+        on_hop: called for each hop with its scores and the samples' UTC anchor.
 
     """
 
@@ -34,20 +34,20 @@ class SourceWorker:
         self,
         name: str,
         supervisor: SourceSupervisor,
-        listen: Callable[[Source, Sequence[Rule]], StreamProcessor],
+        build_processor: Callable[[Source, Sequence[Rule]], StreamProcessor],
         reporter: Reporter,
         *,
         rules: Sequence[Rule],
         publish: Callable[[Message], None],
-        heard: Callable[[Scores, Anchor], None],
+        on_hop: Callable[[Scores, Anchor], None],
     ) -> None:
         self.name = name
         self._supervisor = supervisor
-        self._listen = listen
+        self._build_processor = build_processor
         self._reporter = reporter
         self._rules = tuple(rules)
         self._publish = publish
-        self._heard = heard
+        self._on_hop = on_hop
         self._processor: StreamProcessor | None = None
         self._warned: tuple[str, ...] = ()
         self._heard_samples = self._lost_samples = self._skipped_phases = self._overflows = 0
@@ -89,7 +89,7 @@ class SourceWorker:
 
     def start(self) -> None:
         """Publish the source's initial state, before its first block."""
-        self._send(self._reporter.opening())
+        self._send(self._reporter.initial_state())
 
     def step(self, timeout_seconds: float) -> None:
         """Process the next block or state change. An error loses this source's stream and affects no other source."""
@@ -108,8 +108,8 @@ class SourceWorker:
             case Block() as block if self._processor is not None:
                 self._process(self._processor, block)
             case StreamOpened(source):
-                self._reporter.stream(source.stream_id)
-                self._processor = self._listen(source, self._rules)
+                self._reporter.start_stream(source.stream_id)
+                self._processor = self._build_processor(source, self._rules)
                 LOG.info("%s: listening at %d Hz", self.name, source.rate_hz)
                 self._warned = ()
                 self._warn(source)
@@ -119,29 +119,29 @@ class SourceWorker:
                 LOG.info("%s: end of the recording", self.name)
                 self._warn(self._processor.source)
                 self._end("ended")
-                self._send(self._reporter.ended())
+                self._send(self._reporter.close())
 
     def _process(self, processor: StreamProcessor, block: Block) -> None:
         self._report(processor, processor.push(block))
-        self._send(self._reporter.condition(self._supervisor.change.state, processor.signal))
+        self._send(self._reporter.set_health(self._supervisor.change.state, processor.signal_quality))
 
-    def trouble(self, troubles: Troubles) -> None:
+    def set_troubles(self, troubles: Troubles) -> None:
         """Publish what is wrong with the node as a whole."""
-        self._send(self._reporter.trouble(troubles))
+        self._send(self._reporter.set_troubles(troubles))
 
-    def use(self, rules: Sequence[Rule], *, muted: bool) -> None:
+    def apply_settings(self, rules: Sequence[Rule], *, muted: bool) -> None:
         """Apply other rules, which may switch classes on or off, and mute or unmute; no sound is lost."""
         self._rules = tuple(rules)
         self._reporter.muted = muted
         if self._processor is not None:
             self._report(self._processor, self._processor.detector.use_rules(self._rules))
         # After the report: an event of a class that is now off ends first.
-        self._send(self._reporter.use(self._rules))
+        self._send(self._reporter.set_rules(self._rules))
 
     def close(self) -> None:
         """End open events, publish that the source has ended, and close it. May be called again."""
         self._end("shutdown")
-        self._send(self._reporter.ended())
+        self._send(self._reporter.close())
         self._supervisor.close()
 
     def wait_closed(self, timeout_seconds: float) -> bool:
@@ -161,7 +161,9 @@ class SourceWorker:
             LOG.warning("%s: %s: %s", self.name, change.state, change.reason)
         if change.stream_is_over:
             self._end("source_lost")
-        self._send(self._reporter.condition(change.state, self._processor.signal if self._processor is not None else "ok"))
+        self._send(
+            self._reporter.set_health(change.state, self._processor.signal_quality if self._processor is not None else "ok")
+        )
 
     def _end(self, end_reason: EndReason) -> None:
         processor, self._processor = self._processor, None
@@ -182,7 +184,7 @@ class SourceWorker:
             if anchor is None:
                 continue
             if isinstance(item, Scores):
-                self._heard(item, anchor)
+                self._on_hop(item, anchor)
             self._send(self._reporter.report(item, anchor))
 
     def _send(self, messages: Iterable[Message]) -> None:

@@ -27,7 +27,7 @@ class State:
     settings: SettingsFile | None
 
     @property
-    def lack(self) -> str | None:
+    def persistence_trouble(self) -> str | None:
         """One sentence on the data that a restart loses for lack of a state directory; None if nothing is lost."""
         lost = [
             *(["events that wait for the broker"] if self.outbox is None else []),

@@ -30,7 +30,7 @@ class StreamProcessor:
         detector: from 16 kHz to scores and detections.
         utc_clock: Unix time in seconds.
         monotonic_clock: monotonic seconds, to measure the rate of a live source.
-        dump: receives every block as the source delivered it.
+        dump: receives every valid block as the source delivered it, before it is limited to full scale.
 
     """
 
@@ -54,7 +54,7 @@ class StreamProcessor:
         self._file_anchor: Anchor | None = None
         self._sample_clock: SampleClock | None = None
         self._signal_monitor = SignalMonitor()
-        self.signal: SignalQuality = "ok"
+        self.signal_quality: SignalQuality = "ok"
         self._beyond_samples = self._counted_samples = 0
         self.heard_samples = 0
         self.lost_samples = 0
@@ -105,15 +105,15 @@ class StreamProcessor:
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:
         """Process the next block and yield its results. Raises SourceError for samples that cannot be sound."""
-        block, beyond_samples = self._checked(block)
+        limited, beyond_samples = self._checked(block)
         self._keep_time(block)
         self.heard_samples += len(block.samples)
         self.lost_samples += block.lost_samples
         if self._dump is not None:
             self._dump.write(block)
-        resampled = self._resampler.push(block)
+        resampled = self._resampler.push(limited)
         if resampled is not None:
-            self.signal = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
+            self.signal_quality = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)
             yield from self.detector.push(resampled)
 
     def _checked(self, block: Block) -> tuple[Block, int]:

@@ -14,8 +14,9 @@ import pytest
 from edge_detector.audio.dump import Dump
 from edge_detector.config import Config, OutboxConfig, load_config
 from edge_detector.demo.soundscape import PlannedEvent, make_soundscape
+from edge_detector.detection.hysteresis import RuleOverride
 from edge_detector.mqtt.address import Broker as Address
-from edge_detector.service.factory import load_networks_of
+from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.settings_file import parse_settings
 from edge_detector.service.state import State, open_state
@@ -55,7 +56,7 @@ def config_of(folder: Path, tape: Path, broker: Broker, bundle: Path | None, cla
 
 def serve(config: Config, broker: Broker, state: State, reload: Callable[[Service], Config | None]) -> None:
     """The service over the whole tape."""
-    service = Service(config, load_networks_of(config), Address(broker.host, broker.port, "test-service"), state)
+    service = Service(config, load_networks(config.bundle, config), Address(broker.host, broker.port, "test-service"), state)
     assert service.run(threading.Event(), lambda: reload(service)) == 0
 
 
@@ -126,7 +127,7 @@ def test_a_class_that_a_reload_switches_off_ends_its_event_and_leaves_nothing_wi
 ) -> None:
     rain = planned("rain")
     before = config_of(tmp_path, tape, broker, None, "")
-    after = replace(before, overrides={"rain": {"enabled": False}})
+    after = replace(before, overrides={"rain": RuleOverride(enabled=False)})
     state = open_state(tmp_path, OutboxConfig())
     with subscriber(broker.host, broker.port) as inbox:
         serve(before, broker, state, one_after_another([at(rain.end_sample - 16_000, after)]))
@@ -192,7 +193,10 @@ def test_a_command_for_a_class_that_is_off_is_refused_and_the_log_tells_how_it_i
     slow = replace(config, sources=(replace(config.sources[0], real_time=True),))
     stop = threading.Event()
     service = Service(
-        slow, load_networks_of(slow), Address(broker.host, broker.port, "test-service"), State(outbox=None, settings=None)
+        slow,
+        load_networks(slow.bundle, slow),
+        Address(broker.host, broker.port, "test-service"),
+        State(outbox=None, settings=None),
     )
 
     def poll() -> None:

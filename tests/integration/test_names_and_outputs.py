@@ -72,7 +72,7 @@ def test_closed_standard_input_is_one_sentence() -> None:
 def test_without_standard_error_it_hears_all_the_same(sound: Path) -> None:
     result = shell(f"LISTEN {sound} 2>&-")
     assert result.returncode == 0
-    assert b"heard 2.0 s" in result.stdout
+    assert b"processed 2.0 s" in result.stdout
 
 
 def test_help_into_a_full_disk_is_one_sentence() -> None:

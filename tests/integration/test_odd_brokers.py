@@ -119,8 +119,17 @@ def test_a_broker_that_lets_us_in_and_hangs_up_is_asked_more_and_more_seldom() -
     assert delays == [0.5, 1.0, 2.0]
 
 
+def test_another_client_with_the_same_id_is_a_trouble_that_lasts_after_the_reconnect() -> None:
+    def script(guest: Guest, _number: int) -> None:
+        guest.read()
+        guest.send(WELCOME + packet(0xE0, b"\x8e\x00"))
+
+    with OddBroker(script) as odd, publishing(odd) as made:
+        wait_until(lambda: any("another client has our id" in sentence for sentence in made.troubles), "the trouble")
+
+
 def test_a_broker_that_acknowledges_nothing_is_a_trouble_and_is_connected_to_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("UNACKNOWLEDGED_SECONDS", 0.3), ("CUT_SECONDS", 1.0), ("TEND_SECONDS", 0.1)):
+    for name, seconds in (("UNACKNOWLEDGED_SECONDS", 0.3), ("NO_ACKNOWLEDGEMENT_SECONDS", 1.0), ("MAINTENANCE_SECONDS", 0.1)):
         monkeypatch.setattr(publisher, name, seconds)
     with OddBroker(lambda guest, _number: guest.serve(acknowledges=False)) as odd, publishing(odd) as made:
         wait_until(lambda: any("acknowledges nothing" in sentence for sentence in made.troubles), "the trouble")
@@ -224,7 +233,7 @@ def test_a_value_of_ours_that_somebody_else_overwrites_is_put_right(protocol: st
 
 
 def test_on_a_slow_link_the_status_waits_for_no_other_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "GREET_SECONDS", 0.5)
+    monkeypatch.setattr(publisher, "GREETING_SECONDS", 0.5)
     seen: list[bytes] = []
 
     def script(guest: Guest, _number: int) -> None:
@@ -265,7 +274,7 @@ def test_an_event_that_finds_the_connection_gone_is_not_tried_for_ever() -> None
 
 def test_an_event_that_is_refused_for_a_full_quota_is_sent_again_and_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(publisher, "TEND_SECONDS", 0.05)
+    monkeypatch.setattr(publisher, "MAINTENANCE_SECONDS", 0.05)
     tries: list[bytes] = []
 
     def script(guest: Guest, _number: int) -> None:

@@ -62,13 +62,25 @@ CONVERT_MAY_ALSO_IMPORT = {
     "edge_detector.demo.synthesis",
 }
 PURE = {
-    *("backoff", "bounded_files", "config", "errors", "levels", "params", "plain_text", "repeat_limit", "schema", "types"),
+    *(
+        "backoff",
+        "bounded_files",
+        "config",
+        "errors",
+        "executor",
+        "levels",
+        "params",
+        "plain_text",
+        "repeat_limit",
+        "schema",
+        "types",
+    ),
     *(f"audio.{name}" for name in ("gaps", "programs.environment", "sample_clock", "segmenter", "signal_quality", "source")),
     *(f"demo.{name}" for name in ("sounds", "soundscape", "synthesis")),
     *(f"detection.{name}" for name in ("bundle", "classes", "detector", "embedding", "hysteresis", "load_shedding", "logmel")),
     *(f"detection.{name}" for name in ("networks", "state_bank")),
-    *(f"mqtt.{name}" for name in ("commands", "home_assistant", "message_store", "messages", "name_conflict", "outbox")),
-    *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "store_thread", "telemetry", "troubles")),
+    *(f"mqtt.{name}" for name in ("home_assistant", "message_store", "messages", "name_conflict", "outbox")),
+    *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "telemetry", "troubles")),
 }
 PURE_MAY_NOT = {"threading", "queue", "time", "socket", "logging", "subprocess", "asyncio", "multiprocessing", "random"}
 TRAINING = {"tensorflow", "keras", "torch", "librosa", "matplotlib"}

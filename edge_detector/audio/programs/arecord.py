@@ -59,7 +59,7 @@ class ArecordMicrophone(PipeSource):
         self._device = device
         super().__init__(
             f"the microphone {device!r}",
-            Child(command, install=_INSTALL, words=_with_advice, variables=SOUND_VARIABLES),
+            Child(command, install=_INSTALL, filter_line=_with_advice, variables=SOUND_VARIABLES),
             channels=channels,
             channel=channel,
             start_seconds=_START_SECONDS,

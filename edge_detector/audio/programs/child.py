@@ -37,7 +37,7 @@ class Child:
     Args:
         command: program and arguments; no shell.
         install: command that installs the program, for the error.
-        words: filter for a line of its standard error: removes secrets, returns an empty text to drop the line.
+        filter_line: filter for a line of its standard error: removes secrets, returns an empty text to drop the line.
         variables: environment variables passed on besides those of every child.
         memory_bytes: limit of its data segment; None for no limit.
 
@@ -48,11 +48,11 @@ class Child:
         command: Sequence[str],
         *,
         install: str,
-        words: Callable[[str], str] = str,
+        filter_line: Callable[[str], str] = str,
         variables: Sequence[str] = (),
         memory_bytes: int | None = None,
     ) -> None:
-        self._filter_line = words
+        self._filter_line = filter_line
         try:
             # A new session: Ctrl-C in a terminal is for the parent only.
             self._process = subprocess.Popen(  # noqa: S603 - fixed programs, arguments checked by their sources

@@ -87,7 +87,9 @@ class UrlSource(PipeSource):
             "-i", url,
             "-map", "0:a:0", "-ac", "1", "-ar", str(FRONT_END.sample_rate_hz), "-f", "s16le", "-flush_packets", "1", "pipe:1",
         ]  # fmt: skip
-        child = Child(command, install=_INSTALL, words=self._filter_log, variables=WEB_VARIABLES, memory_bytes=_MEMORY_BYTES)
+        child = Child(
+            command, install=_INSTALL, filter_line=self._filter_log, variables=WEB_VARIABLES, memory_bytes=_MEMORY_BYTES
+        )
         try:
             super().__init__(
                 f"the stream {without_secrets(url)}",

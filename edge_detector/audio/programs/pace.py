@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 BURST_SECONDS = 4.0
 """Burst allowed at the start of a stream: ffmpeg buffers about 2 s, a web radio often more."""
-CATCH_UP_SECONDS = 12.0
-"""Additional burst allowed after a pause: playlist streams arrive in segments."""
+CATCH_UP_SECONDS = 60.0
+"""Additional burst allowed after a pause: playlist streams arrive in segments, and a stopped process has to catch up."""
 RATE = 1.001
 """Faster than real time by more than any crystal error, or sound from a fast crystal would accumulate."""
 
@@ -32,7 +32,7 @@ class Pace:
         """Return the seconds of waiting sound that are overdue, because the reader is too slow; 0 during the initial burst."""
         return min(waiting_seconds, max(0.0, self._refill())) if self._caught_up else 0.0
 
-    def take(self, seconds: float, waiting_seconds: float) -> None:
+    def consume(self, seconds: float, waiting_seconds: float) -> None:
         """Account for `seconds` read, with `waiting_seconds` still waiting."""
         self._due_seconds = self._refill() - seconds
         self._caught_up = self._caught_up or not waiting_seconds or self._due_seconds <= 0.0

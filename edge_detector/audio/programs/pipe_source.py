@@ -129,7 +129,7 @@ class PipeSource:
             self._end()
             return None
         if self._pace is not None:
-            self._pace.take(self._seconds(len(data)), self._seconds(self._child.waiting_bytes))
+            self._pace.consume(self._seconds(len(data)), self._seconds(self._child.waiting_bytes))
         return self._block(data)
 
     def close(self) -> None:

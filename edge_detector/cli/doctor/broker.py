@@ -18,13 +18,13 @@ from edge_detector.types import Message
 LOGIN_SECONDS = 10.0
 DELIVERY_SECONDS = 5.0
 ROOMY_BYTES = 32 << 10
-"""The discovery of one source with many classes."""
+"""Size of the discovery message of a source with many classes."""
 RETAINED_SECONDS = 1.0
-"""A broker sends what it has retained right after a subscription; nothing marks the end of it."""
+"""Time for the retained messages, which follow a subscription without an end mark."""
 
 
 def examine_broker(config: Config) -> Iterator[Finding]:
-    """Knock, log in, publish, and read what the running service has left there."""
+    """Connect, log in, publish, and read the retained state of the running service."""
     mqtt = config.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
@@ -40,34 +40,32 @@ def examine_broker(config: Config) -> Iterator[Finding]:
     except BrokerError as error:
         yield Finding("broker", "bad", str(error), _cure(mqtt))
         return
-    # Empty and retained: it leaves nothing behind, and is acknowledged.
-    calling_card = Message(f"{mqtt.base_topic}/{config.node}/doctor", b"", 1, retained=True)
-    publisher = Publisher(broker, last_will=calling_card, greeting=calling_card, explain=describe_connect_error)
+    # Empty and retained: it is acknowledged and leaves no message.
+    probe_message = Message(f"{mqtt.base_topic}/{config.node}/doctor", b"", 1, retained=True)
+    publisher = Publisher(broker, last_will=probe_message, greeting=probe_message, explain=describe_connect_error)
     publisher.start()
-    let_in = publisher.wait_connected(LOGIN_SECONDS)
+    accepted = publisher.wait_connected(LOGIN_SECONDS)
     problem = publisher.last_error
-    acknowledged = publisher.close(calling_card, DELIVERY_SECONDS if let_in else 0.1)
-    if not let_in:
+    acknowledged = publisher.close(probe_message, DELIVERY_SECONDS if accepted else 0.1)
+    if not accepted:
         yield Finding("broker", "bad", problem or f"the broker {where} does not answer in MQTT; is it an MQTT broker?")
         return
     if publisher.refused_topics:
         advice = f"allow it in the broker's access rules: topic readwrite {mqtt.base_topic}/{config.node}/#"
-        yield Finding("broker", "bad", f"{where} lets us in, but takes nothing on {calling_card.topic}", advice)
+        yield Finding("broker", "bad", f"{where} accepts the login, but no message on {probe_message.topic}", advice)
         return
     if not acknowledged:
-        yield Finding("broker", "bad", f"{where} lets us in, but does not acknowledge what we publish", "see the broker's log")
+        yield Finding("broker", "bad", f"{where} accepts the login, but does not acknowledge messages", "see the broker's log")
         return
     yield Finding(
         "broker",
         "good",
-        f"{where} lets us in ({agreed}, MQTT {mqtt.protocol}) and takes what we publish",
+        f"{where} accepts the login ({agreed}, MQTT {mqtt.protocol}) and messages",
         None,
         {"tls": mqtt.tls},
     )
     if publisher.longest_packet is not None and publisher.longest_packet < ROOMY_BYTES:
-        said = (
-            f"{where} takes no packet of more than {publisher.longest_packet} bytes; what is larger, as discovery is, is not sent"
-        )
+        said = f"{where} accepts no packet of more than {publisher.longest_packet} bytes; larger ones, as discovery, are not sent"
         yield Finding("broker", "warning", said, "raise its limit (mosquitto: max_packet_size), or enable fewer classes")
     yield from _service(config, broker)
 
@@ -79,13 +77,13 @@ def _service(config: Config, broker: Broker) -> Iterator[Finding]:
         with subscription(broker, f"{base}/#", lambda message: retained.update({message.topic: message.payload})):
             threading.Event().wait(RETAINED_SECONDS)
     except BrokerError as error:
-        yield Finding("service", "warning", f"what the service says of itself cannot be read: {error}")
+        yield Finding("service", "warning", f"the state of the service cannot be read: {error}")
         return
     yield from judge_service(base, [source.name for source in config.sources], retained)
 
 
 def judge_service(base: str, sources: Sequence[str], retained: Mapping[str, bytes]) -> Iterator[Finding]:
-    """What the running service's retained messages mean."""
+    """Yield the findings from the retained messages of the running service."""
     status = retained.get(f"{base}/status")
     if status != b"online":
         said = "no service publishes as this node" if status is None else "the service of this node is not running"
@@ -106,7 +104,7 @@ def judge_service(base: str, sources: Sequence[str], retained: Mapping[str, byte
         yield Finding("service", "good" if fine else "warning", f"its source {name} is {state}, signal {signal}")
         if retained.get(f"{base}/{name}/mute") == b"ON":
             advice = f"unmute it in Home Assistant, or publish OFF to {base}/{name}/mute/set"
-            yield Finding("service", "warning", f"its source {name} is muted: it decides, and publishes nothing", advice)
+            yield Finding("service", "warning", f"its source {name} is muted: its events are not published", advice)
     for sentence in troubles:
         yield Finding("service", "warning", sentence)
 

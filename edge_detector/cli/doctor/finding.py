@@ -11,12 +11,13 @@ _MARKS: dict[Verdict, str] = {"good": "ok  ", "warning": "note", "bad": "BAD "}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report.
+    """One line of the report.
 
     Attributes:
-        about: what was looked at: bundle, speed, a source's name…
-        advice: what to do; None where nothing is to be done.
-        figures: what was measured, for machines.
+        about: subject: bundle, speed, a source's name, …
+        said: the fact, in a sentence.
+        advice: the remedy, or None.
+        figures: measured values, for the JSON output.
 
     """
 
@@ -27,11 +28,11 @@ class Finding:
     figures: Mapping[str, object] = field(default_factory=dict)
 
     def line(self) -> str:
-        """For people."""
+        """Format the finding as text."""
         advice = "" if self.advice is None else f"\n                    -> {self.advice}"
         return f"{_MARKS[self.verdict]}  {self.about:<12}  {self.said}{advice}"
 
     def record(self) -> dict[str, object]:
-        """For machines."""
+        """Return the finding as a JSON object."""
         head = {"type": "finding", "about": self.about, "verdict": self.verdict, "said": self.said, "advice": self.advice}
         return head | dict(self.figures)

@@ -18,15 +18,15 @@ from edge_detector.types import Block
 
 STEP_SECONDS = FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz
 RATE_HZ = 48_000
-"""What most microphones deliver, so that resampling is counted in."""
+"""Sample rate of most microphones, so that resampling is included."""
 STEPS = 40
-PATIENCE_SECONDS = 4.0
+TIME_LIMIT_SECONDS = 4.0
 USABLE_SHARE = 0.5
 """Share of one core: one thread processes all sources, and the machine does other work as well."""
 
 
 def measure(networks: LoadedBundle, clock: Callable[[], float] = time.perf_counter) -> dict[int, float]:
-    """Seconds of one core that a second of sound costs, by hops per patch: median over `STEPS` or what patience allows."""
+    """Return the CPU share of one core by hops per patch: the median of up to `STEPS` steps."""
     return {hops: _share(networks, hops, clock) for hops in HOPS_PER_PATCH}
 
 
@@ -43,18 +43,18 @@ def _share(networks: LoadedBundle, hops_per_patch: int, clock: Callable[[], floa
             for _ in detector.push(resampled):
                 pass
         took.append(clock() - start)
-        if clock() - began > PATIENCE_SECONDS and step > 2:  # noqa: PLR2004 - the first two fill what is empty
+        if clock() - began > TIME_LIMIT_SECONDS and step > 2:  # noqa: PLR2004 - the first two fill buffers
             break
     return median(took[2:]) / STEP_SECONDS
 
 
 def judge_speed(shares: Mapping[int, float], sources: Sequence[SourceConfig]) -> Finding:
-    """What the measured shares mean, in general and for these sources."""
+    """Return the finding on the measured shares, for these sources."""
     carries = {hops: int(USABLE_SHARE / share) for hops, share in shares.items()}
     needed = sum(shares[source.hops_per_patch] for source in sources)
     milliseconds = 1e3 * STEP_SECONDS * shares[1]
     table = ", ".join(f"{carries[hops]} at {hop_key(hops)} s" for hops in HOPS_PER_PATCH)
-    said = f"{milliseconds:.1f} ms per window of 0.96 s; with half of one core it carries so many sources: {table}"
+    said = f"{milliseconds:.1f} ms per window of 0.96 s; half of one core is enough for these numbers of sources: {table}"
     figures = {
         "window_ms": round(milliseconds, 3),
         "sources_by_hop": {hop_key(hops): carries[hops] for hops in HOPS_PER_PATCH},
@@ -70,4 +70,4 @@ def judge_speed(shares: Mapping[int, float], sources: Sequence[SourceConfig]) ->
 def _advice(shares: Mapping[int, float], sources: int) -> str:
     if sources * shares[1] <= USABLE_SHARE:
         return "set hop = 0.96 for each source"
-    return "use fewer sources or a smaller bundle; if TFLite complains of cpuinfo here, let it read /proc/cpuinfo"
+    return "use fewer sources or a smaller bundle; if TFLite reports an error about cpuinfo, let it read /proc/cpuinfo"

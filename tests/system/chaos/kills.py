@@ -70,7 +70,7 @@ def write(folder: Path, run: int, say: int) -> None:
         _say(say, "tried", batch)
         outbox.commit([Message("node/event", key.encode() * 20, 1, retained=False, message_id=key) for key in batch], answered)
         _say(say, "decided", batch)
-        taken = [message.message_id or "" for message in outbox.take()]
+        taken = [message.message_id or "" for message in outbox.dequeue()]
         _say(say, "sent", taken)
         flying = [key for key in flying if key not in answered] + taken
         batch = []

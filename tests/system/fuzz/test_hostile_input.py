@@ -23,9 +23,8 @@ from edge_detector.config import load_config, parse_config, rules
 from edge_detector.detection.bundle import MANIFEST, PCA, SoundClass, load_bundle, parse_manifest, render_manifest
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError, EdgeDetectorError, SourceError, UsageError
-from edge_detector.mqtt.commands import Refusal, SourceDefaults
 from edge_detector.mqtt.home_assistant import Rediscovery
-from edge_detector.mqtt.runtime_settings import Accepted, RuntimeSettings, Settings
+from edge_detector.mqtt.runtime_settings import Accepted, Refusal, RuntimeSettings, Settings, SourceDefaults
 from edge_detector.service.settings_file import parse_settings, render_settings
 from edge_detector.types import Message
 from tests.system.fuzz.damage import Tree, damaged_bytes, damaged_trees

@@ -6,9 +6,9 @@ from typing import Any
 
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
-from edge_detector.mqtt.commands import SourceDefaults
 from edge_detector.mqtt.home_assistant import Device, discovery
 from edge_detector.mqtt.messages import Names
+from edge_detector.mqtt.runtime_settings import SourceDefaults
 from edge_detector.types import Message
 
 FOLDER = Path(__file__).parent

@@ -15,9 +15,9 @@ from edge_detector.mqtt.home_assistant import (
     Rediscovery,
     birth_topic,
     discovery,
-    emptied,
     platforms,
     removal,
+    removed_sources,
 )
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.runtime_settings import Accepted, RuntimeSettings, Settings
@@ -207,7 +207,7 @@ def test_a_node_that_was_one_message_becomes_one_for_each_source_and_no_entity_i
     publish_states_of_sources(node, RuntimeSettings(BASE, DEFAULTS, Settings()))
     home.wait_for(binary_sensor__nursery_cot_rain="off", binary_sensor__nursery_front_door_rain="off")
     before = set(home.states)
-    for message in emptied(DEVICE, announced=[None]):
+    for message in removed_sources(DEVICE, announced=[None]):
         node.publish(message)
     home.wait_until(lambda: "binary_sensor.nursery_cot_rain" not in home.states, "that the rain is gone")
     for message in discovery(DEVICE, past=platforms(DEVICE)):

@@ -7,7 +7,7 @@ import pytest
 
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.address import Broker as Address
-from edge_detector.mqtt.home_assistant import discovery, emptied, platforms
+from edge_detector.mqtt.home_assistant import discovery, platforms, removed_sources
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.troubles import Troubles
 from tests.support.broker import Broker
@@ -52,7 +52,7 @@ def test_a_trouble_of_the_node_is_a_problem_with_its_sentences_until_it_is_over(
 def test_a_source_that_is_taken_out_goes_without_a_complaint(home: HomeAssistant, node: Publisher) -> None:
     home.wait_for(binary_sensor__nursery_cot_rain="off", sensor__nursery_cot_state="healthy")
     alone = replace(DEVICE, sources={"front_door": CLASSES[:2]})
-    for message in (*emptied(alone, announced=DEVICE.sources), *discovery(alone, past=platforms(DEVICE))):
+    for message in (*removed_sources(alone, announced=DEVICE.sources), *discovery(alone, past=platforms(DEVICE))):
         node.publish(message)
     for topic in messages.retained_topics(BASE, "cot", [sound.slug for sound in CLASSES]):
         node.publish(messages.forgotten(topic))

@@ -176,6 +176,32 @@ def test_a_wrong_class_override_is_refused(override: dict[str, dict[str, object]
         rules(CLASSES, 1, parse_config({"class": override}, "test"))
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[class.rain]\non = 1.5", r"edge.toml \[class.rain\]: on = 1.5 must be between 0 and 1"),
+        ("[class.rain]\non = 0.5\noff = 0.7", r"edge.toml \[class.rain\]: off = 0.7 must not be above on = 0.5$"),
+        ('[class.rain]\naudioset = "Rain"', r"edge.toml \[class.rain\]: audioset = 'Rain' must be a list"),
+    ],
+)
+def test_a_wrong_rule_is_refused_with_its_file_before_a_bundle_is_loaded(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        parse(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[class.thunder]", r"edge.toml \[class.thunder\]: the bundle has no such class; it has rain"),
+        ("[class.rain]\noff = 0.7", r"edge.toml \[class.rain\]: off = 0.7 must not be above on = 0.6.*give on as well"),
+    ],
+)
+def test_a_rule_that_does_not_fit_the_bundle_is_refused_with_its_file(tmp_path: Path, text: str, sentence: str) -> None:
+    config = parse(text, tmp_path)
+    with pytest.raises(UsageError, match=sentence):
+        rules(CLASSES, 1, config)
+
+
 def test_what_is_not_said_is_plain_local_and_told_to_home_assistant(tmp_path: Path) -> None:
     config = parse("", tmp_path)
     assert config.strictness == "balanced"

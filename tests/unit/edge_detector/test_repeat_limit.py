@@ -26,16 +26,16 @@ def test_what_is_said_all_the_time_is_said_a_few_times_then_seldom_and_how_often
     said = []
     for second in range(3_600):
         now = float(second)
-        said.append(limit.passes("cot: lost"))
+        said.append(limit.allow("cot: lost"))
     told = [passed_over for passed_over in said if passed_over is not None]
     assert said[:BURST] == [0] * BURST
     assert len(told) == pytest.approx(BURST + 3_600 / EVERY_SECONDS, abs=1)
     assert sum(told) + len(told) == pytest.approx(3_600, abs=EVERY_SECONDS), "none is forgotten"
-    assert limit.passes("cot: found") == 0, "another sentence does not wait for it"
+    assert limit.allow("cot: found") == 0, "another sentence does not wait for it"
 
 
 def test_what_strangers_make_us_say_does_not_fill_the_memory() -> None:
     limit = RepeatLimit(lambda: 0.0)
     for number in range(10 * REMEMBERED):
-        limit.passes(f"sentence {number}")
+        limit.allow(f"sentence {number}")
     assert len(limit) <= REMEMBERED

@@ -107,4 +107,4 @@ def test_the_verdict_does_not_depend_on_how_the_sound_is_cut(sizes: list[int]) -
     for size in sizes:
         monitor.push(Block(samples[start : start + size], start))
         start += size
-    assert monitor.signal == whole.push(Block(samples, 0))
+    assert monitor.quality == whole.push(Block(samples, 0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge_detector.cli import doctor
-from edge_detector.cli.doctor.sound import Heard, device_advice, examine_source, judge_sound
+from edge_detector.cli.doctor.sound import CheckedSound, device_advice, examine_source, judge_sound
 from edge_detector.config import SourceConfig, default_config, parse_config, rules
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import load_bundle
@@ -48,8 +48,8 @@ def about(findings: Sequence[dict[str, object]], what: str) -> list[dict[str, ob
     return [finding for finding in findings if finding["about"] == what]
 
 
-def heard(samples: Float32, lost_samples: int = 0, scores: Sequence[Scores] = ()) -> Heard:
-    return Heard(16_000, [samples], list(scores), lost_samples)
+def heard(samples: Float32, lost_samples: int = 0, scores: Sequence[Scores] = ()) -> CheckedSound:
+    return CheckedSound(16_000, [samples], list(scores), lost_samples)
 
 
 def noise(amplitude: float, seconds: float = 3.0) -> Float32:
@@ -82,7 +82,7 @@ def test_where_everything_works_it_says_so_and_leaves_no_trace(
     assert sound["signal"] == "ok"
     assert -30 < float(str(sound["level_dbfs"])) < -10
     assert float(str(about(findings, "speed")[0]["window_ms"])) > 0
-    assert "takes what we publish" in str(about(findings, "broker")[0]["said"])
+    assert "accepts the login" in str(about(findings, "broker")[0]["said"])
     assert "no service publishes as this node" in str(about(findings, "service")[0]["said"])
 
 
@@ -160,7 +160,7 @@ def test_a_broker_that_refuses_the_password_or_the_topic_is_told_apart(
         assert "check user name and password" in str(about(findings, "broker")[0]["said"])
     with Broker(f"acl_file {access}") as narrow:
         _, findings = examined(write_config(tmp_path, narrow.port, extra), capsys)
-        assert "takes nothing on edge_detector/nursery/doctor" in str(about(findings, "broker")[0]["said"])
+        assert "no message on edge_detector/nursery/doctor" in str(about(findings, "broker")[0]["said"])
         assert "topic readwrite edge_detector/nursery/#" in str(about(findings, "broker")[0]["advice"])
 
 
@@ -174,7 +174,7 @@ def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
     tape = SourceConfig("tape", "file", str(tmp_path / "tape.wav"))
     findings = examine_source(tape, load_networks(None), RULES, 1e6)
     assert [finding.verdict for finding in findings] == ["good", "good"]
-    assert findings[1].said.startswith("heard "), "the soundscape is made of sounds it knows"
+    assert findings[1].said.startswith("detected "), "the soundscape is made of sounds it knows"
     missing = examine_source(SourceConfig("tape", "file", str(tmp_path / "none.wav")), load_networks(None), RULES, 1.0)
     assert missing[0].verdict == "bad"
 
@@ -183,8 +183,8 @@ def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
     ("samples", "verdict", "said"),
     [
         (np.zeros(48_000, np.float32), "bad", "digital silence"),
-        (np.full(48_000, 0.25, np.float32), "bad", "a value that does not move"),
-        (np.clip(noise(3.0), -1.0, 1.0), "warning", "so loud that it is cut off"),
+        (np.full(48_000, 0.25, np.float32), "bad", "a constant value"),
+        (np.clip(noise(3.0), -1.0, 1.0), "warning", "clipped"),
         (np.zeros(0, np.float32), "bad", "it gives no sound"),
         (noise(0.3), "good", "3.0 s at 16000 Hz, level -15 dBFS, peak -10 dBFS"),
     ],
@@ -211,10 +211,10 @@ def test_a_quiet_room_and_lost_samples_are_remarked_on() -> None:
 def test_why_nothing_was_reported_is_answered_with_the_class_that_came_nearest() -> None:
     label, slug, threshold = CLASSES[ENABLED].label, CLASSES[ENABLED].slug, RULES[ENABLED].on
     almost = judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.02), scores(threshold - 0.05)]), CLASSES, RULES)[-1]
-    assert f"nearest was {label} with {threshold - 0.05:.2f}, and it starts at {threshold:.2f}" in almost.said
+    assert f"the closest is {label}: {threshold - 0.05:.2f}, threshold {threshold:.2f}" in almost.said
     assert almost.figures["nearest"] == slug
     enough = judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.999)]), CLASSES, RULES)[-1]
-    assert enough.said.startswith(f"heard {label}: 1.00")
+    assert enough.said.startswith(f"detected {label}: 1.00")
     without = rules(CLASSES, 1, parse_config({"class": {slug: {"enabled": False}}}, "test"))
     assert label not in judge_sound(MICROPHONE, heard(noise(0.1), scores=[scores(0.999)]), CLASSES, without)[-1].said
 
@@ -223,7 +223,7 @@ def test_a_configuration_that_hears_nothing_by_itself_is_found_out() -> None:
     off = {sound.slug: {"enabled": False} for sound in CLASSES}
     nothing = rules(CLASSES, 1, parse_config({"class": off}, "test"))
     finding = examine_source(MICROPHONE, load_networks(None), nothing, 1.0)[0]
-    assert (finding.verdict, finding.said) == ("bad", "no class is enabled: nothing would ever be reported")
+    assert (finding.verdict, finding.said) == ("bad", "no class is enabled: no event would be reported")
 
 
 def test_advice_about_devices_goes_by_what_the_kernel_has(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_every_retained_topic_of_the_node_is_emptied_and_nobody_else_s(
         retain(broker, OURS | OTHERS)
         assert forget.run(configuration(tmp_path, broker.port, f'protocol = "{protocol}"\n')) == 0
         assert retained(broker) == OTHERS
-    assert f"has forgotten {len(OURS)} topics of nursery" in capsys.readouterr().out
+    assert f"has deleted {len(OURS)} retained topics of nursery" in capsys.readouterr().out
 
 
 def test_a_broker_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None:
@@ -75,5 +75,5 @@ def test_what_the_broker_will_not_let_go_is_said(tmp_path: Path) -> None:
         rules.write_text("topic read #\n")
         broker.stop()
         broker.start()
-        with pytest.raises(BrokerError, match="still keeps 9 topics"):
+        with pytest.raises(BrokerError, match="still has 9 retained topics"):
             forget.run(configuration(tmp_path, broker.port))

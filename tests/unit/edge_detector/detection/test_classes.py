@@ -19,7 +19,7 @@ from edge_detector.detection.classes import (
     enabled_indices,
     resolve_classes,
 )
-from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
+from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, RuleOverride, shifted
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.service.factory import DEFAULT_BUNDLE
@@ -150,7 +150,7 @@ def test_a_configuration_makes_a_class_and_sets_its_thresholds() -> None:
         {"class": {"kettle": {"audioset": ["Whistle"], "label": "Tea", "on": 0.5}, "rain": {"on": 0.7}}}, "test"
     )
     assert config.definitions == {"kettle": ClassDefinition(("Whistle",), "Tea")}
-    assert config.overrides == {"kettle": {"on": 0.5}, "rain": {"on": 0.7}}
+    assert config.overrides == {"kettle": RuleOverride(on=0.5), "rain": RuleOverride(on=0.7)}
     classes = resolve_classes(MANIFEST, config.definitions, config.class_list)
     assert [rule.on for rule in rules(classes, 1, config)] == [0.7, 0.6, 0.6, 0.5]
     assert enabled(MANIFEST, config) == ("rain", "dog", "kettle"), "a class of one's own is on whatever the list"

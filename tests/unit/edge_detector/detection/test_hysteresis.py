@@ -47,7 +47,7 @@ def test_an_event_is_announced_at_on_however_long_it_was_in_doubt_and_starts_thr
 def test_doubt_before_a_dip_a_gap_or_new_rules_is_no_part_of_an_event() -> None:
     rule = Rule(on=0.6, off=0.3)
     assert run(rule, [0.5, 0.2, 0.7])[0].first_sample == 2 * HOP
-    for interrupt in (lambda decider: list(decider.close("gap")), lambda decider: decider.use([rule])):
+    for interrupt in (lambda decider: list(decider.close("gap")), lambda decider: decider.use_rules([rule])):
         decider = Decider([rule])
         assert list(decider.decide(scores(0, 0.5))) == []
         interrupt(decider)
@@ -114,7 +114,7 @@ def test_closing_ends_what_is_open_and_says_why() -> None:
 def test_new_rules_keep_what_is_open_and_take_effect_with_the_next_scores() -> None:
     decider = Decider([Rule(on=0.5, off=0.4, hold_seconds=0)])
     (start,) = decider.decide(scores(0, 0.6))
-    assert decider.use([Rule(on=0.9, off=0.1, hold_seconds=0)]) == ()
+    assert decider.use_rules([Rule(on=0.9, off=0.1, hold_seconds=0)]) == ()
     assert list(decider.decide(scores(1, 0.2))) == [], "0.2 would have ended it under the old rules"
     (end,) = decider.decide(scores(2, 0.05))
     assert isinstance(end, EventEnd)
@@ -127,7 +127,7 @@ def test_a_class_that_is_switched_off_ends_its_event_at_once() -> None:
     decider = Decider([rule, rule])
     start = Scores(np.array([0.9, 0.9], np.float32), 10, 0, 0, PATCH, 0, -20.0)
     assert len(list(decider.decide(start))) == 2
-    (end,) = decider.use([replace(rule, enabled=False), rule])
+    (end,) = decider.use_rules([replace(rule, enabled=False), rule])
     assert (end.class_index, end.end_reason) == (0, "ended")
     assert decider.open_events == {(1, 0)}
 
@@ -136,13 +136,13 @@ def test_a_class_that_is_switched_off_ends_its_event_at_once() -> None:
 def test_a_sound_not_yet_announced_must_meet_the_new_threshold_too(on: float, announced: int) -> None:
     decider = Decider([Rule(on=0.5, off=0.4, min_seconds=0.9)])
     assert list(decider.decide(scores(0, 0.625))) == []
-    decider.use([Rule(on=on, off=0.4, min_seconds=0.9)])
+    decider.use_rules([Rule(on=on, off=0.4, min_seconds=0.9)])
     assert len(list(decider.decide(scores(1, 0.5)))) == announced
 
 
 def test_rules_for_other_classes_are_no_rules_for_these() -> None:
     with pytest.raises(ValueError, match="argument"):
-        Decider([Rule(on=0.5, off=0.5)] * 2).use([Rule(on=0.5, off=0.5)])
+        Decider([Rule(on=0.5, off=0.5)] * 2).use_rules([Rule(on=0.5, off=0.5)])
 
 
 @given(

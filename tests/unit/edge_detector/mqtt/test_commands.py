@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.detection.hysteresis import Rule
-from edge_detector.mqtt.commands import (
+from edge_detector.mqtt.runtime_settings import (
     MAX_PAYLOAD_BYTES,
     Command,
     MuteCommand,
@@ -42,7 +42,7 @@ def test_a_source_is_muted_by_on_and_off(payload: bytes, muted: bool | None) -> 
     assert parse(MUTE, payload) == MuteCommand("cot", muted)
 
 
-def test_an_empty_threshold_means_as_configured() -> None:
+def test_an_empty_threshold_restores_the_configured_one() -> None:
     assert parse(THRESHOLD, b"") == ThresholdCommand("cot", "rain", None)
 
 
@@ -53,7 +53,7 @@ def test_an_empty_threshold_means_as_configured() -> None:
         b"\0", "٠.٥".encode(), b"0.5\x000.6", b"0." + b"1" * 20,
     ],
 )  # fmt: skip
-def test_whatever_is_no_threshold_is_refused_with_what_is_allowed(payload: bytes) -> None:
+def test_an_invalid_threshold_is_refused_with_the_allowed_range(payload: bytes) -> None:
     refusal = parse(THRESHOLD, payload)
     assert isinstance(refusal, Refusal)
     assert "is not a number from 0.01 to 1" in refusal.sentence
@@ -74,14 +74,14 @@ def test_whatever_is_no_threshold_is_refused_with_what_is_allowed(payload: bytes
         (THRESHOLD, b"0" * (MAX_PAYLOAD_BYTES + 1), "it has 33 bytes, at most 32 are allowed"),
     ],
 )
-def test_a_refusal_says_what_is_wrong(topic: str, payload: bytes, sentence: str) -> None:
+def test_a_refusal_names_the_problem(topic: str, payload: bytes, sentence: str) -> None:
     refusal = parse(topic, payload)
     assert isinstance(refusal, Refusal)
     assert refusal.sentence.startswith(f"the command on {topic[:40]}")
     assert sentence in refusal.sentence
 
 
-def test_a_retained_command_is_refused_since_it_would_undo_every_later_one() -> None:
+def test_a_retained_command_is_refused() -> None:
     refusal = parse(THRESHOLD, b"0.5", retained=True)
     assert isinstance(refusal, Refusal)
     assert "retain" in refusal.sentence
@@ -92,7 +92,7 @@ def test_a_retained_command_is_refused_since_it_would_undo_every_later_one() -> 
     ["", BASE, f"{BASE}/status", f"{BASE}/cot/mute", f"{BASE}/cot/threshold/rain", f"{BASE}/set", f"{BASE}/cot/level/set",
      f"{BASE}x/cot/mute/set", f"{BASE}/cot/threshold/rain/set/set", "homeassistant/status"],
 )  # fmt: skip
-def test_other_topics_are_no_commands(topic: str) -> None:
+def test_other_topics_are_not_commands(topic: str) -> None:
     assert parse(topic, b"0.5") is None
 
 
@@ -101,7 +101,7 @@ def test_the_filters_cover_every_command_topic() -> None:
 
 
 @given(st.sampled_from([f"{BASE}/{{}}/mute/set", f"{BASE}/{{}}/threshold/rain/set", f"{BASE}/cot/threshold/{{}}/set"]), st.text())
-def test_nothing_a_stranger_sends_reaches_the_log_unescaped_or_at_length(topic: str, name: str) -> None:
+def test_an_untrusted_topic_is_logged_escaped_and_shortened(topic: str, name: str) -> None:
     answer = parse(topic.format(name), name.encode(errors="replace"))
     if isinstance(answer, Refusal):
         assert answer.sentence.isascii()

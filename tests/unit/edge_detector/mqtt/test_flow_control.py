@@ -15,11 +15,11 @@ class Clock:
 
 def begun(clock: Clock, most: int = 20) -> FlowControl:
     flow_control = FlowControl(clock)
-    flow_control.begin(most)
+    flow_control.reset(most)
     return flow_control
 
 
-def test_a_quick_broker_is_soon_given_all_that_it_takes() -> None:
+def test_the_window_of_a_fast_broker_grows_to_its_limit() -> None:
     clock = Clock()
     flow_control = begun(clock)
     first = flow_control.window
@@ -31,7 +31,7 @@ def test_a_quick_broker_is_soon_given_all_that_it_takes() -> None:
     assert flow_control.accepts_qos0
 
 
-def test_a_slow_link_has_little_under_way_and_no_room_for_what_need_not_arrive() -> None:
+def test_a_slow_link_has_a_small_window_and_drops_qos_0_messages() -> None:
     clock = Clock()
     flow_control = begun(clock)
     flow_control.sent(1)
@@ -50,7 +50,7 @@ def test_a_slow_link_has_little_under_way_and_no_room_for_what_need_not_arrive()
     assert not flow_control.slow
 
 
-def test_it_is_known_for_how_long_nothing_was_acknowledged() -> None:
+def test_the_time_without_acknowledgement_is_measured() -> None:
     clock = Clock()
     flow_control = begun(clock)
     clock.now = 50.0
@@ -61,34 +61,34 @@ def test_it_is_known_for_how_long_nothing_was_acknowledged() -> None:
 
 
 def cut_at(hang_ups: HangUpTracker, key: str, size: int, events: tuple[str, ...] = ()) -> Verdict | None:
-    hang_ups.begin()
-    hang_ups.took("small", 100)
+    hang_ups.reset()
+    hang_ups.acknowledged("small", 100)
     return hang_ups.cut({key: size}, events)
 
 
-def test_what_is_cut_three_times_alone_is_given_up_and_so_is_all_that_is_as_large() -> None:
+def test_a_message_that_ends_three_connections_alone_is_given_up_with_all_as_large() -> None:
     hang_ups = HangUpTracker()
     assert hang_ups.cut({"config": 9_000, "event": 700}, ()) is None, "either may have been it"
     assert [cut_at(hang_ups, "config", 9_000) for _ in range(3)] == [None, None, Verdict("config", 9_000)]
     assert hang_ups.limit == 9_000
 
 
-def test_a_broker_that_takes_nothing_at_all_accuses_no_message() -> None:
+def test_a_broker_that_acknowledges_nothing_causes_no_message_to_be_given_up() -> None:
     hang_ups = HangUpTracker()
     for _ in range(10):
-        hang_ups.begin()
+        hang_ups.reset()
         assert hang_ups.cut({"config": 9_000}, ()) is None
     assert hang_ups.limit is None
 
 
-def test_an_event_no_larger_than_what_was_taken_is_never_given_up() -> None:
+def test_an_event_no_larger_than_an_accepted_packet_is_never_given_up() -> None:
     hang_ups = HangUpTracker()
-    hang_ups.took("other", 1_000)
+    hang_ups.acknowledged("other", 1_000)
     hang_ups.cut({"event": 700}, ("event",))
     assert [cut_at(hang_ups, "event", 700, ("event",)) for _ in range(9)] == [None] * 9
 
 
-def test_a_thread_that_keeps_its_word_is_not_overdue_however_long_it_waits() -> None:
+def test_a_thread_that_beats_before_its_deadline_is_not_overdue() -> None:
     clock = Clock()
     heartbeat = Heartbeat("network", clock)
     heartbeat.beat("connect", 180.0)
@@ -101,10 +101,10 @@ def test_a_thread_that_keeps_its_word_is_not_overdue_however_long_it_waits() -> 
     assert heartbeat.overdue is None
 
 
-def test_an_acknowledgement_that_waits_behind_a_flood_of_messages_is_no_slow_link() -> None:
+def test_an_acknowledgement_behind_a_flood_of_messages_does_not_count_as_a_slow_link() -> None:
     now, received = [0.0], [0]
     flow = FlowControl(lambda: now[0], lambda: received[0])
-    flow.begin(20)
+    flow.reset(20)
     window = flow.window
     flow.sent(1)
     now[0], received[0] = 5.0, FLOOD_MESSAGES + 1

@@ -15,9 +15,9 @@ from edge_detector.mqtt.home_assistant import (
     Rediscovery,
     birth_topic,
     discovery,
-    emptied,
     platforms,
     removal,
+    removed_sources,
 )
 from edge_detector.types import Message
 from tests.system.home_assistant.nursery import (
@@ -50,7 +50,7 @@ def test_the_payload_is_the_one_that_home_assistant_accepted() -> None:
     assert captured(announcements()) == json.loads(CAPTURED.read_text()), "make home-assistant judges and captures a new one"
 
 
-def test_it_is_one_retained_message_for_each_source_and_all_are_one_device() -> None:
+def test_each_source_has_one_retained_message_and_all_name_one_device() -> None:
     for message, source in zip(announcements(), DEVICE.sources, strict=True):
         assert (message.topic, message.qos, message.retained) == (f"homeassistant/device/{NODE}/{source}/config", 1, True)
         assert re.fullmatch(SCHEMA["topic"], message.topic.removeprefix("homeassistant/"))
@@ -64,15 +64,15 @@ def test_each_source_names_its_own_entities_and_the_first_one_the_nodes_too() ->
     assert door == {"front_door"}
 
 
-def test_the_message_that_named_all_sources_is_emptied_and_so_is_that_of_a_source_that_is_gone() -> None:
+def test_the_old_message_for_all_sources_and_those_of_removed_sources_are_emptied() -> None:
     topics = [f"homeassistant/device/{NODE}/config", f"homeassistant/device/{NODE}/attic/config"]
     announced = (None, "attic", *DEVICE.sources)
-    assert emptied(DEVICE, announced=announced) == [Message(topic, b"", 1, retained=True) for topic in topics]
+    assert removed_sources(DEVICE, announced=announced) == [Message(topic, b"", 1, retained=True) for topic in topics]
 
 
-def test_nothing_is_emptied_that_was_never_announced() -> None:
-    assert emptied(DEVICE) == []
-    assert emptied(DEVICE, announced=DEVICE.sources) == []
+def test_sources_that_were_never_announced_are_not_emptied() -> None:
+    assert removed_sources(DEVICE) == []
+    assert removed_sources(DEVICE, announced=DEVICE.sources) == []
     assert removal(NODE, ()) == []
 
 
@@ -83,7 +83,7 @@ def test_a_message_does_not_grow_with_the_number_of_sources() -> None:
     assert max(len(message.payload) for message in eight) < 1.1 * len(alone[0].payload)
 
 
-def test_every_key_of_every_entity_is_one_its_platform_knows_and_none_is_missing() -> None:
+def test_every_entity_has_all_required_keys_and_only_keys_of_its_platform() -> None:
     for key, entity in entities(announcements()).items():
         known = SCHEMA["platforms"][entity.pop("platform")]
         if entity:
@@ -92,7 +92,7 @@ def test_every_key_of_every_entity_is_one_its_platform_knows_and_none_is_missing
             assert "unique_id" in entity, key
 
 
-def test_device_classes_and_units_are_home_assistants() -> None:
+def test_device_classes_and_units_exist_in_home_assistant() -> None:
     for key, entity in entities(announcements()).items():
         device_class, platform = entity.get("device_class"), entity["platform"]
         assert device_class is None or device_class in SCHEMA["device_classes"][platform], key
@@ -103,7 +103,7 @@ def test_device_classes_and_units_are_home_assistants() -> None:
             assert not {"state_class", "unit_of_measurement"} & set(entity), key
 
 
-def test_a_sources_entities_need_the_status_and_the_sources_own_availability() -> None:
+def test_the_entities_of_a_source_need_its_status_and_its_availability() -> None:
     for key, entity in entities(announcements()).items():
         source = key.partition("-")[0]
         if entity.get("entity_category") == "diagnostic" and not key.endswith("-level"):
@@ -125,13 +125,13 @@ def test_every_source_has_topics_of_its_own() -> None:
         assert all(topic.startswith((f"{BASE}/{source}/", f"{BASE}/telemetry")) for topic in topics), key
 
 
-def test_only_the_classes_a_source_listens_for_are_its_entities() -> None:
+def test_only_enabled_classes_are_entities() -> None:
     found = platforms(DEVICE)
     assert found["cot-class-808_kick"] == "binary_sensor"
     assert "front_door-class-808_kick" not in found, "what nobody listens for must not look quiet"
 
 
-def test_knobs_are_entities_off_by_default_and_only_where_commands_are_taken() -> None:
+def test_controls_are_entities_only_if_commands_are_accepted_and_disabled_by_default() -> None:
     knobs = {key: entity for key, entity in entities(announcements()).items() if entity["platform"] in ("number", "switch")}
     assert set(knobs) == {
         "cot-mute", "cot-threshold-baby_cry", "cot-threshold-rain", "cot-threshold-808_kick",
@@ -144,13 +144,13 @@ def test_knobs_are_entities_off_by_default_and_only_where_commands_are_taken() -
     assert not {"number", "switch"} & set(deaf.values())
 
 
-def test_what_once_was_is_taken_away_by_name() -> None:
+def test_former_entities_are_removed_by_name() -> None:
     found = components(announcements())
     assert found["cot-class-owl"] == {"p": "binary_sensor"}
     assert "attic-event" not in found, "its whole message is emptied"
     assert found["cot-event"]["stat_t"] == f"{BASE}/cot/event", "what still is stays"
     later = replace(DEVICE, sources={"cot": CLASSES})
-    gone = [message.topic for message in emptied(later, announced=DEVICE.sources)]
+    gone = [message.topic for message in removed_sources(later, announced=DEVICE.sources)]
     assert gone == [f"homeassistant/device/{NODE}/front_door/config"]
 
 
@@ -188,7 +188,7 @@ def born(payload: bytes = b"online", topic: str = "homeassistant/status") -> Mes
     return Message(topic, payload, 0, retained=False)
 
 
-def test_a_birth_is_answered_once_after_a_random_delay() -> None:
+def test_discovery_follows_a_birth_once_after_a_random_delay() -> None:
     rediscovery = Rediscovery(lambda: 0.5)
     assert not rediscovery.due(0.0)
     rediscovery.handle(born(), 100.0)
@@ -208,7 +208,7 @@ def test_births_in_a_row_count_as_one() -> None:
 
 
 @pytest.mark.parametrize("message", [born(b"offline"), born(b""), born(topic="homeassistant/status/x"), born(topic="status")])
-def test_nothing_else_is_a_birth(message: Message) -> None:
+def test_other_messages_are_not_a_birth(message: Message) -> None:
     rediscovery = Rediscovery(lambda: 0.0)
     rediscovery.handle(message, 0.0)
     assert not rediscovery.due(1_000.0)

@@ -9,8 +9,7 @@ from edge_detector.audio.sample_clock import Anchor
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt import messages
-from edge_detector.mqtt.commands import SourceDefaults
-from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings
+from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings, SourceDefaults
 from edge_detector.mqtt.telemetry import Period, SourceTelemetry, Telemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.types import EventEnd, EventStart, Message, Scores
@@ -108,7 +107,7 @@ def test_retained_topics(message: Message, topic: str, payload: bytes, qos: int)
     assert message == Message(topic, payload, 1 if qos else 0, retained=True)
 
 
-def test_no_payload_ever_holds_nan() -> None:
+def test_no_payload_contains_nan() -> None:
     scores = Scores(np.array([np.nan, 0.0], np.float32), 1, 0, 0, 15_600, 0, -120.0)
     with pytest.raises(ValueError, match="not JSON compliant"):
         messages.probabilities(NAMES, CLASSES, scores, ANCHOR, 0.0)
@@ -172,7 +171,7 @@ def test_telemetry() -> None:
     }
 
 
-def test_every_topic_of_a_source_that_the_broker_keeps_is_known() -> None:
+def test_retained_topics_lists_every_retained_topic_of_a_source() -> None:
     told = [
         messages.availability(NAMES, online=True),
         messages.health(NAMES, "healthy", "ok", 0.0),

@@ -13,24 +13,24 @@ def health(instance: str, *, retained: bool = False) -> Message:
 
 
 def test_another_instance_is_a_trouble_for_a_while() -> None:
-    namesake = NameConflict(BASE, "ours")
-    assert not namesake.handle(health("ours"), 0.0)
-    assert namesake.trouble(0.0) is None
-    assert namesake.handle(health("theirs"), 10.0)
-    assert "give each node a name of its own" in str(namesake.trouble(20.0))
-    assert namesake.trouble(10.0 + REMEMBER_SECONDS + 1.0) is None
+    conflict = NameConflict(BASE, "ours")
+    assert not conflict.handle(health("ours"), 0.0)
+    assert conflict.trouble(0.0) is None
+    assert conflict.handle(health("theirs"), 10.0)
+    assert "give each node a name of its own" in str(conflict.trouble(20.0))
+    assert conflict.trouble(10.0 + REMEMBER_SECONDS + 1.0) is None
 
 
-def test_what_an_earlier_run_has_left_is_nobody_else() -> None:
-    namesake = NameConflict(BASE, "ours")
-    assert not namesake.handle(health("earlier", retained=True), 0.0)
-    namesake.handle(health("ours"), 1.0)
-    assert namesake.handle(health("theirs", retained=True), 2.0), "it was overwritten while we were away"
+def test_a_retained_message_of_an_earlier_run_is_not_a_conflict() -> None:
+    conflict = NameConflict(BASE, "ours")
+    assert not conflict.handle(health("earlier", retained=True), 0.0)
+    conflict.handle(health("ours"), 1.0)
+    assert conflict.handle(health("theirs", retained=True), 2.0), "it was overwritten while we were away"
 
 
-def test_what_is_no_health_of_ours_is_not_looked_at() -> None:
-    namesake = NameConflict(BASE, "ours")
+def test_other_messages_are_ignored() -> None:
+    conflict = NameConflict(BASE, "ours")
     for topic, payload in ((f"{BASE}/status", b"offline"), ("other/cot/health", b'{"instance":"x"}')):
-        assert not namesake.handle(Message(topic, payload, 1, retained=False), 0.0)
+        assert not conflict.handle(Message(topic, payload, 1, retained=False), 0.0)
     for payload in (b"", b"[]", b"null", b"\xff", b'{"instance":7}', b"[" * 100_000):
-        assert not namesake.handle(Message(f"{BASE}/cot/health", payload, 1, retained=False), 0.0)
+        assert not conflict.handle(Message(f"{BASE}/cot/health", payload, 1, retained=False), 0.0)

@@ -6,17 +6,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from edge_detector.executor import Run, at_once
 from edge_detector.mqtt.message_store import Change, MemoryStore, StoreError
 from edge_detector.mqtt.outbox import (
     FORGET_SECONDS,
     HANG_SECONDS,
     IN_FLIGHT,
     MEMORY_MESSAGES,
-    MEND_EVERY_SECONDS,
-    PROVE_EVERY_SECONDS,
+    RETRY_DISK_SECONDS,
+    TEST_WRITE_SECONDS,
     Outbox,
 )
-from edge_detector.mqtt.store_thread import Run, at_once
 from edge_detector.types import Message
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class Bench:
         return keys([row.message for row in self.disk.oldest(99)])
 
     def mend(self, outbox: Outbox) -> None:
-        self.now_seconds += MEND_EVERY_SECONDS
+        self.now_seconds += RETRY_DISK_SECONDS
         outbox.run_maintenance()
 
 
@@ -108,26 +108,26 @@ def keys(messages: list[Message]) -> list[str]:
     return [message.message_id or "" for message in messages]
 
 
-def test_events_leave_in_their_order_and_no_more_than_the_window_at_a_time() -> None:
+def test_events_are_dequeued_in_order_up_to_the_window() -> None:
     outbox = Bench().outbox()
     outbox.commit(events(30))
-    assert outbox.take() == events(IN_FLIGHT)
-    assert outbox.take() == [], "the broker owes answers for a whole window"
+    assert outbox.dequeue() == events(IN_FLIGHT)
+    assert outbox.dequeue() == [], "the broker owes answers for a whole window"
     outbox.commit([], delivered=keys(events(3, first=5)))
-    assert outbox.take() == events(3, first=IN_FLIGHT)
+    assert outbox.dequeue() == events(3, first=IN_FLIGHT)
     assert outbox.depth == 27
 
 
-def test_after_a_lost_connection_what_was_on_its_way_is_sent_again_in_its_place() -> None:
+def test_after_a_lost_connection_events_in_flight_are_sent_again_in_order() -> None:
     outbox = Bench().outbox()
     outbox.commit(events(5))
-    outbox.take()
+    outbox.dequeue()
     outbox.commit([], delivered=["1/start"])
     outbox.release()
-    assert keys(outbox.take()) == ["0/start", "2/start", "3/start", "4/start"]
+    assert keys(outbox.dequeue()) == ["0/start", "2/start", "3/start", "4/start"]
 
 
-def test_a_message_id_waits_once_however_often_it_is_decided() -> None:
+def test_a_message_id_is_stored_once() -> None:
     outbox = Bench().outbox()
     outbox.commit([event("0/start"), event("0/start")])
     outbox.commit([event("0/start")])
@@ -137,10 +137,10 @@ def test_a_message_id_waits_once_however_often_it_is_decided() -> None:
 def test_a_refused_message_is_a_dead_letter_and_not_sent_again() -> None:
     outbox = Bench().outbox()
     outbox.commit(events(2))
-    outbox.take()
+    outbox.dequeue()
     outbox.commit([], refused={"0/start": "Not authorized"})
     outbox.release()
-    assert outbox.take() == events(1, first=1)
+    assert outbox.dequeue() == events(1, first=1)
     assert outbox.dead_letters() == [(event("0/start"), "Not authorized")]
     assert outbox.refused_messages == 1
 
@@ -148,23 +148,23 @@ def test_a_refused_message_is_a_dead_letter_and_not_sent_again() -> None:
 def test_an_event_is_open_from_its_start_to_its_end_whether_or_not_they_were_delivered() -> None:
     outbox = Bench().outbox()
     outbox.commit([event("a/start"), event("b/start")])
-    outbox.commit([], delivered=keys(outbox.take()))
+    outbox.commit([], delivered=keys(outbox.dequeue()))
     assert outbox.open_events() == [event("a/start"), event("b/start")]
     outbox.commit([event("a/end")])
     assert outbox.open_events() == [event("b/start")]
 
 
-def test_beyond_the_bound_the_oldest_that_is_not_on_its_way_is_dropped_and_counted() -> None:
+def test_beyond_the_limit_the_oldest_event_not_in_flight_is_dropped_and_counted() -> None:
     outbox = Bench().outbox(max_messages=25)
     outbox.commit(events(25))
-    outbox.take()
+    outbox.dequeue()
     outbox.commit(events(2, first=25))
     assert outbox.dropped_messages == 2
     outbox.commit([], delivered=keys(events(IN_FLIGHT)))
-    assert outbox.take() == events(5, first=22), "20 and 21 had to go"
+    assert outbox.dequeue() == events(5, first=22), "20 and 21 had to go"
 
 
-def test_what_is_too_old_is_dropped_and_only_time_in_use_counts() -> None:
+def test_events_too_old_are_dropped_and_only_time_in_use_counts() -> None:
     bench = Bench()
     outbox = bench.outbox(max_age_seconds=1_000.0)
     outbox.commit(events(1))
@@ -177,10 +177,10 @@ def test_what_is_too_old_is_dropped_and_only_time_in_use_counts() -> None:
     assert (outbox.depth, outbox.dropped_messages) == (2, 0)
     bench.now_seconds += 101.0
     outbox.run_maintenance()
-    assert (outbox.take(), outbox.dropped_messages) == (events(1, first=1), 1)
+    assert (outbox.dequeue(), outbox.dropped_messages) == (events(1, first=1), 1)
 
 
-def test_while_the_disk_is_full_old_and_new_events_leave_and_it_says_so_until_there_is_room() -> None:
+def test_while_the_disk_is_full_events_are_sent_and_the_trouble_is_reported() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(3))
@@ -188,10 +188,10 @@ def test_while_the_disk_is_full_old_and_new_events_leave_and_it_says_so_until_th
     bench.disk.full = True
     outbox.commit(events(3, first=3))
     assert outbox.trouble == "events wait in memory and would not survive a restart: the disk is full"
-    assert outbox.take() == events(6)
+    assert outbox.dequeue() == events(6)
     outbox.commit([], delivered=keys(events(2) + events(1, first=3)))
     outbox.release()
-    assert outbox.take() == [*events(1, first=2), *events(2, first=4)], "what was delivered is not sent again"
+    assert outbox.dequeue() == [*events(1, first=2), *events(2, first=4)], "what was delivered is not sent again"
     assert outbox.depth == 3
     bench.mend(outbox)
     assert outbox.trouble is not None
@@ -199,7 +199,7 @@ def test_while_the_disk_is_full_old_and_new_events_leave_and_it_says_so_until_th
     bench.mend(outbox)
     assert outbox.trouble is None
     assert keys([row.message for row in bench.disk.oldest(99)]) == ["2/start", "4/start", "5/start"]
-    assert outbox.take() == [], "they are still on their way"
+    assert outbox.dequeue() == [], "they are still on their way"
     outbox.commit([], delivered=["2/start", "4/start", "5/start"])
     outbox.close()
     assert (outbox.depth, bench.disk.count()) == (0, 0)
@@ -209,39 +209,39 @@ def test_an_event_that_ended_while_the_disk_was_full_does_not_look_interrupted_a
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit([event("a/start"), event("b/start")])
-    outbox.take()
+    outbox.dequeue()
     bench.disk.full = True
     outbox.commit([event("a/end"), event("c/start"), event("d/start"), event("d/end")], delivered=["a/start", "b/start"])
-    outbox.commit([], delivered=keys(outbox.take()))
+    outbox.commit([], delivered=keys(outbox.dequeue()))
     bench.disk.full = False
     bench.mend(outbox)
     assert outbox.depth == 0
     assert keys([row.message for row in bench.disk.open_events()]) == ["b/start", "c/start"]
 
 
-def test_a_disk_that_is_missing_at_first_takes_over_what_was_decided_without_it() -> None:
+def test_a_disk_that_appears_late_receives_the_events_in_memory() -> None:
     bench = Bench()
     bench.disk.gone = True
     outbox = bench.outbox()
     assert outbox.trouble is not None
     outbox.commit(events(2))
-    assert outbox.take() == events(2)
+    assert outbox.dequeue() == events(2)
     bench.disk.gone = False
     bench.mend(outbox)
     assert outbox.trouble is None
     assert bench.disk.count() == 2
 
 
-def test_a_disk_that_is_pulled_out_is_opened_again_and_its_old_events_leave_then() -> None:
+def test_a_disk_that_returns_is_opened_again_and_its_events_are_sent() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(2))
     bench.disk.gone = True
     outbox.commit(events(1, first=2))
-    assert outbox.take() == events(1, first=2)
+    assert outbox.dequeue() == events(1, first=2)
     bench.disk.gone = False
     bench.mend(outbox)
-    assert outbox.take() == events(2)
+    assert outbox.dequeue() == events(2)
 
 
 def test_memory_is_bounded_while_the_disk_fails() -> None:
@@ -252,13 +252,13 @@ def test_memory_is_bounded_while_the_disk_fails() -> None:
     assert (outbox.depth, outbox.dropped_messages) == (MEMORY_MESSAGES, 7)
 
 
-def test_a_disk_that_fails_while_nothing_happens_is_noticed_all_the_same() -> None:
+def test_a_disk_that_fails_without_events_is_detected() -> None:
     bench = Bench()
     outbox = bench.outbox()
     bench.disk.full = True
     outbox.run_maintenance()
     assert outbox.trouble is None, "a flash card is not written to every few seconds"
-    bench.now_seconds += PROVE_EVERY_SECONDS
+    bench.now_seconds += TEST_WRITE_SECONDS
     outbox.run_maintenance()
     assert outbox.trouble is not None
     bench.disk.full = False
@@ -266,43 +266,43 @@ def test_a_disk_that_fails_while_nothing_happens_is_noticed_all_the_same() -> No
     assert outbox.trouble is None
 
 
-def test_what_waits_in_memory_is_put_on_the_disk_at_the_last_moment_if_that_works_again() -> None:
+def test_events_in_memory_are_written_at_close_if_the_disk_works_again() -> None:
     bench = Bench()
     outbox = bench.outbox()
     bench.disk.full = True
     outbox.commit(events(2))
     bench.disk.full = False
     outbox.close()
-    assert bench.outbox().take() == events(2)
+    assert bench.outbox().dequeue() == events(2)
 
 
-def test_an_event_is_sent_when_the_disk_has_it_and_nobody_waits_for_the_disk() -> None:
+def test_an_event_is_sent_once_it_is_on_disk_without_blocking_the_caller() -> None:
     bench, slow = Bench(), Slow()
     outbox = bench.outbox(run=slow)
     slow.is_late = True
     outbox.commit(events(2))
-    assert (outbox.take(), outbox.depth) == ([], 2)
+    assert (outbox.dequeue(), outbox.depth) == ([], 2)
     outbox.commit(events(1, first=2))
     slow.answer()
-    assert outbox.take() == events(3)
+    assert outbox.dequeue() == events(3)
     assert (outbox.trouble, bench.on_disk()) == (None, ["0/start", "1/start", "2/start"])
 
 
-def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_lost_or_sent_twice_when_it_is_back() -> None:
+def test_while_a_disk_hangs_events_are_sent_from_memory_and_none_is_lost_or_repeated_afterwards() -> None:
     bench, slow = Bench(), Slow()
     outbox = bench.outbox(run=slow)
     outbox.commit(events(1))
-    assert outbox.take() == events(1)
+    assert outbox.dequeue() == events(1)
     slow.is_late = True
     outbox.commit([*events(2, first=1), event("2/end")], delivered=["0/start"])
     bench.wait(outbox, 0.9 * HANG_SECONDS)
-    assert (outbox.trouble, outbox.take()) == (None, [])
+    assert (outbox.trouble, outbox.dequeue()) == (None, [])
     bench.wait(outbox, 0.2 * HANG_SECONDS)
     assert outbox.trouble is not None
     assert "does not answer" in outbox.trouble
-    assert keys(outbox.take()) == ["1/start", "2/start", "2/end"]
+    assert keys(outbox.dequeue()) == ["1/start", "2/start", "2/end"]
     outbox.commit([event("1/end"), event("3/start")], delivered=["1/start", "2/start"])
-    assert keys(outbox.take()) == ["1/end", "3/start"]
+    assert keys(outbox.dequeue()) == ["1/end", "3/start"]
     outbox.commit([], delivered=["1/end"])
     assert outbox.depth == 2
     slow.answer()
@@ -313,28 +313,28 @@ def test_a_disk_that_hangs_is_said_and_events_leave_from_memory_and_nothing_is_l
     assert bench.on_disk() == ["2/end", "3/start"], "what was delivered meanwhile is gone from the disk too"
     assert keys(outbox.open_events()) == ["0/start", "3/start"], "what ended meanwhile does not look interrupted"
     outbox.release()
-    assert keys(outbox.take()) == ["2/end", "3/start"]
+    assert keys(outbox.dequeue()) == ["2/end", "3/start"]
 
 
-def test_a_disk_that_hangs_and_then_fails_loses_nothing_either() -> None:
+def test_a_disk_that_hangs_and_then_fails_loses_no_event() -> None:
     bench, slow = Bench(), Slow()
     outbox = bench.outbox(run=slow)
     slow.is_late = True
     outbox.commit(events(3))
     bench.wait(outbox, HANG_SECONDS)
-    outbox.commit([], delivered=keys(outbox.take(limit=1)))
+    outbox.commit([], delivered=keys(outbox.dequeue(limit=1)))
     bench.disk.full = True
     slow.answer()
-    bench.wait(outbox, MEND_EVERY_SECONDS)
+    bench.wait(outbox, RETRY_DISK_SECONDS)
     assert outbox.trouble is not None
     assert "full" in outbox.trouble
     bench.disk.full = False
-    bench.wait(outbox, MEND_EVERY_SECONDS)
+    bench.wait(outbox, RETRY_DISK_SECONDS)
     assert not outbox.trouble
     assert bench.on_disk() == ["1/start", "2/start"]
 
 
-def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> None:
+def test_a_disk_that_hangs_delays_start_and_close_only_briefly() -> None:
     slow = Slow()
     outbox = Bench().outbox(run=slow)
     slow.is_late = True
@@ -345,15 +345,15 @@ def test_a_disk_that_hangs_at_the_start_or_the_end_is_not_waited_for_long() -> N
     assert outbox.depth == 1
 
 
-def test_deliveries_are_written_with_the_next_event_or_after_two_minutes_and_count_as_on_their_way() -> None:
+def test_deliveries_are_written_with_the_next_event_or_after_two_minutes() -> None:
     bench = Bench()
     outbox = bench.outbox()
     outbox.commit(events(1))
-    outbox.commit([], delivered=keys(outbox.take()))
+    outbox.commit([], delivered=keys(outbox.dequeue()))
     assert (outbox.depth, bench.on_disk()) == (0, ["0/start"])
     outbox.commit(events(IN_FLIGHT, first=1))
     assert bench.on_disk() == keys(events(IN_FLIGHT, first=1))
-    outbox.commit([], delivered=keys(outbox.take()[:-1]))
+    outbox.commit([], delivered=keys(outbox.dequeue()[:-1]))
     outbox.commit([], delivered=[f"{IN_FLIGHT}/start"])
     bench.wait(outbox, FORGET_SECONDS)
     assert bench.on_disk() == []

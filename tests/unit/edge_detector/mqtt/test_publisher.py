@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-def test_everything_handed_over_before_close_arrives_in_order_and_then_the_farewell(broker: Broker, protocol: str) -> None:
+def test_messages_published_before_close_arrive_in_order_and_then_the_farewell(broker: Broker, protocol: str) -> None:
     with subscriber(broker.host, broker.port, protocol=protocol) as inbox:
         publisher = publisher_to(broker, protocol=protocol)
         for number in range(300):
@@ -32,7 +32,7 @@ def test_everything_handed_over_before_close_arrives_in_order_and_then_the_farew
     assert publisher.dropped_messages == 0
 
 
-def test_the_node_is_there_only_once_all_that_an_earlier_run_left_behind_is_put_right(broker: Broker) -> None:
+def test_the_node_is_online_only_after_its_retained_states_are_current(broker: Broker) -> None:
     states = [Message(f"node/class/{number}", b"OFF", 1, retained=True) for number in range(50)]
     publisher = Publisher(Address(broker.host, broker.port, "test-publisher"), last_will=WILL, greeting=HELLO)
     for state in states:
@@ -45,7 +45,7 @@ def test_the_node_is_there_only_once_all_that_an_earlier_run_left_behind_is_put_
     publisher.close(WILL, timeout_seconds=20)
 
 
-def test_what_ends_a_topic_goes_behind_what_was_told_before_it(broker: Broker) -> None:
+def test_the_deletion_of_a_topic_follows_earlier_messages(broker: Broker) -> None:
     publisher = Publisher(Address(broker.host, broker.port, "test-publisher"), last_will=WILL, greeting=HELLO)
     for topic, payload in (("node/class/owl", b"OFF"), ("node/config", b"no owl any more"), ("node/class/owl", b"")):
         publisher.publish(Message(topic, payload, 1, retained=True))
@@ -64,7 +64,7 @@ def taken(broker: Broker, greetings: int) -> list[str]:
     return topics()
 
 
-def test_a_message_that_the_broker_refuses_is_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_message_is_counted_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rules = tmp_path / "acl"
     rules.write_text("topic readwrite node/status\n")
     with Broker(f"acl_file {rules}") as broker:
@@ -75,7 +75,7 @@ def test_a_message_that_the_broker_refuses_is_counted_and_said(tmp_path: Path, c
     assert "refused a message on node/event" in caplog.text
 
 
-def test_a_wrong_login_is_said_in_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wrong_login_is_logged_in_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
     with Broker(anonymous=False) as broker:
         publisher = publisher_to(broker, username="nobody", password="wrong")  # noqa: S106 - it is wrong on purpose
         wait_until(lambda: "check user name and password" in caplog.text, "the refusal")
@@ -96,7 +96,7 @@ def test_a_refused_event_becomes_a_dead_letter_and_the_others_go_on(tmp_path: Pa
         assert outbox.dead_letters() == [(numbered(1), "Not authorized")]
 
 
-def test_a_topic_that_mqtt_does_not_know_is_refused_here_and_stops_nothing(broker: Broker) -> None:
+def test_an_invalid_topic_is_refused_and_other_messages_continue(broker: Broker) -> None:
     publisher = publisher_to(broker)
     publisher.publish(Message("node/+/event", b"", 1, retained=False, message_id="1/end"))
     publisher.publish(numbered(2))
@@ -104,7 +104,7 @@ def test_a_topic_that_mqtt_does_not_know_is_refused_here_and_stops_nothing(broke
     assert publisher.refused_messages == 1
 
 
-def test_a_broker_that_takes_two_at_a_time_is_never_given_more() -> None:
+def test_a_broker_with_a_receive_maximum_of_two_never_gets_more() -> None:
     with Broker("max_inflight_messages 2") as broker:
         publisher = publisher_to(broker)
         for number in range(100):
@@ -114,18 +114,18 @@ def test_a_broker_that_takes_two_at_a_time_is_never_given_more() -> None:
         assert publisher.reconnects == 0, broker.log[-2_000:]
 
 
-def test_a_subscriber_with_a_wrong_login_is_told_so() -> None:
+def test_a_subscriber_with_a_wrong_login_gets_an_error() -> None:
     with Broker(anonymous=False) as broker:
         address = Address(broker.host, broker.port, "test", username="nobody", password="wrong")  # noqa: S106 - on purpose
         with pytest.raises(BrokerError, match="check user name and password"), subscription(address, "#", print):
             pass
 
 
-def test_a_password_is_not_in_what_python_prints_of_a_broker() -> None:
+def test_the_repr_of_a_broker_has_no_password() -> None:
     assert "secret" not in repr(Address("host", 1, "id", username="me", password="secret"))  # noqa: S106 - not one
 
 
-def test_a_host_name_that_cannot_be_one_is_an_error_at_once() -> None:
+def test_an_invalid_host_name_is_an_error_at_once() -> None:
     address = Address("broker..local", 1883, "test")
     with pytest.raises(BrokerError, match="cannot be the name of a broker"):
         Publisher(address, last_will=WILL, greeting=HELLO)
@@ -133,7 +133,7 @@ def test_a_host_name_that_cannot_be_one_is_an_error_at_once() -> None:
         pass
 
 
-def test_however_much_is_told_before_the_start_all_of_it_arrives(broker: Broker) -> None:
+def test_all_messages_published_before_the_start_arrive(broker: Broker) -> None:
     publisher = Publisher(address_of(broker), last_will=WILL, greeting=HELLO)
     for number in range(2 * INBOX_MESSAGES):
         publisher.publish(Message(f"node/class/{number}", b"OFF", 1, retained=True))

@@ -27,20 +27,20 @@ def healths(messages: Iterator[Message]) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in messages if message.topic.endswith("/health")]
 
 
-def test_what_is_wrong_with_the_node_is_told_at_once_and_changes_nothing_else() -> None:
+def test_troubles_are_published_at_once_and_change_nothing_else() -> None:
     here = reporter()
-    (well,) = healths(here.condition("healthy", "ok"))
+    (well,) = healths(here.set_health("healthy", "ok"))
     assert well["troubles"] == []
-    assert healths(here.trouble(FULL)) == [{**well, "troubles": ["the disk is full"]}], "healthy since when it was"
-    assert healths(here.trouble(FULL)) == [], "only news is told"
-    assert healths(here.trouble(NO_TROUBLES)) == [well]
+    assert healths(here.set_troubles(FULL)) == [{**well, "troubles": ["the disk is full"]}], "healthy since when it was"
+    assert healths(here.set_troubles(FULL)) == [], "only news is told"
+    assert healths(here.set_troubles(NO_TROUBLES)) == [well]
 
 
-def test_a_source_that_changes_goes_on_telling_what_is_wrong_with_the_node() -> None:
+def test_a_state_change_of_a_source_keeps_the_troubles_in_its_health() -> None:
     here = reporter()
-    assert healths(here.trouble(FULL)) == [], "it has no state yet"
-    (starting,) = healths(here.opening())
-    (stalled,) = healths(here.condition("stalled", "ok"))
+    assert healths(here.set_troubles(FULL)) == [], "it has no state yet"
+    (starting,) = healths(here.initial_state())
+    (stalled,) = healths(here.set_health("stalled", "ok"))
     assert starting["troubles"] == stalled["troubles"] == ["the disk is full"]
     assert starting["since"] < stalled["since"]
 
@@ -71,9 +71,9 @@ def reported(here: Reporter, items: Sequence[Scores | Detection]) -> list[Messag
     return [message for item in items for message in here.report(item, ANCHOR)]
 
 
-def test_a_class_that_is_off_is_in_no_message() -> None:
+def test_a_disabled_class_is_in_no_message() -> None:
     here = forest(ON, OFF, ON)
-    assert told(here.opening()) == [("class/rain", "OFF"), ("class/cat", "OFF"), ("top_class", "none")]
+    assert told(here.initial_state()) == [("class/rain", "OFF"), ("class/cat", "OFF"), ("top_class", "none")]
     (message, *_) = reported(here, [scores(0.25, 0.875, 0.5)])
     assert json.loads(message.payload)["probabilities"] == {"rain": 0.25, "cat": 0.5}
     everything = reported(here, [EventStart(2, 0, 0.5), scores(0.25, 0.875, 0.5)])
@@ -81,28 +81,28 @@ def test_a_class_that_is_off_is_in_no_message() -> None:
     assert not any("owl" in f"{message.topic} {message.payload!r}" for message in everything)
 
 
-def test_a_class_that_is_switched_on_has_a_state_at_once_and_one_that_stays_is_not_told_again() -> None:
+def test_an_enabled_class_has_a_state_at_once_and_others_are_not_repeated() -> None:
     here = forest(ON, OFF, OFF)
-    list(here.opening())
-    assert told(here.use((ON, ON, OFF))) == [("class/owl", "OFF")]
-    assert told(here.use((ON, ON, OFF))) == []
+    list(here.initial_state())
+    assert told(here.set_rules((ON, ON, OFF))) == [("class/owl", "OFF")]
+    assert told(here.set_rules((ON, ON, OFF))) == []
     (message, *_) = reported(here, [scores(0.25, 0.875, 0.5)])
     assert json.loads(message.payload)["probabilities"] == {"rain": 0.25, "owl": 0.875}
 
 
-def test_a_class_that_is_switched_off_while_it_is_the_loudest_gives_way_to_the_next_at_once() -> None:
+def test_disabling_the_top_class_selects_the_next_at_once() -> None:
     here = forest(ON, ON, ON)
-    list(here.opening())
+    list(here.initial_state())
     reported(here, [EventStart(0, 0, 0.6), EventStart(1, 0, 0.8), EventStart(2, 0, 0.7)])
     assert told(reported(here, [scores(0.6, 0.8, 0.7)])) == [("top_class", "owl")]
     assert told(reported(here, [EventEnd(1, 0, 15_600, 0.8, "ended")])) == [("class/owl", "OFF")]
-    assert told(here.use((ON, OFF, ON))) == [("top_class", "cat")]
-    assert told(here.use((ON, OFF, ON))) == []
+    assert told(here.set_rules((ON, OFF, ON))) == [("top_class", "cat")]
+    assert told(here.set_rules((ON, OFF, ON))) == []
 
 
-def test_where_every_class_is_off_there_is_still_a_level() -> None:
+def test_with_every_class_disabled_the_level_is_published() -> None:
     here = forest(OFF, OFF, OFF)
-    assert told(here.opening()) == [("top_class", "none")]
+    assert told(here.initial_state()) == [("top_class", "none")]
     messages = reported(here, [scores(0.25, 0.875, 0.5)])
     assert json.loads(messages[0].payload)["probabilities"] == {}
     assert messages[1].topic.endswith("/level")

@@ -2,8 +2,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_detector.detection.hysteresis import Rule
-from edge_detector.mqtt.commands import MuteCommand, Refusal, SourceDefaults, ThresholdCommand
-from edge_detector.mqtt.runtime_settings import LEAST_BURST, MAX_PAST_ENTITIES, Accepted, RuntimeSettings, Settings, TokenBucket
+from edge_detector.mqtt.runtime_settings import (
+    LEAST_BURST,
+    MAX_PAST_ENTITIES,
+    Accepted,
+    MuteCommand,
+    Refusal,
+    RuntimeSettings,
+    Settings,
+    SourceDefaults,
+    ThresholdCommand,
+    TokenBucket,
+)
 from edge_detector.types import Message
 
 BASE = "edge_detector/nursery"
@@ -26,7 +36,7 @@ def retained(leaf: str, payload: str) -> Message:
     return Message(f"{BASE}/{leaf}", payload.encode(), 1, retained=True)
 
 
-def test_an_accepted_value_holds_and_is_answered_without_set() -> None:
+def test_an_accepted_value_is_in_force_and_answered_on_its_state_topic() -> None:
     here = controls()
     answer = send(here, "cot/threshold/rain", "0.7")
     assert answer == Accepted(ThresholdCommand("cot", "rain", 0.7), retained("cot/threshold/rain", "0.7"))
@@ -34,13 +44,13 @@ def test_an_accepted_value_holds_and_is_answered_without_set() -> None:
     assert here.rules("door") == (RAIN, DOG), "the other source is left alone"
 
 
-def test_a_threshold_below_off_takes_off_with_it() -> None:
+def test_a_threshold_below_off_lowers_off() -> None:
     here = controls()
     send(here, "cot/threshold/rain", "0.1")
     assert here.rules("cot")[0] == Rule(0.1, 0.1, hold_seconds=2.0)
 
 
-def test_empty_gives_the_value_back_to_the_configuration_and_answers_with_it() -> None:
+def test_an_empty_command_restores_and_answers_the_configured_value() -> None:
     here = controls()
     send(here, "cot/threshold/rain", "0.7")
     send(here, "door/mute", "OFF")
@@ -52,7 +62,7 @@ def test_empty_gives_the_value_back_to_the_configuration_and_answers_with_it() -
     assert here.settings == Settings(), "nothing is left to remember"
 
 
-def test_settings_survive_in_another_controls() -> None:
+def test_settings_are_in_force_after_a_restart() -> None:
     here = controls()
     send(here, "cot/threshold/rain", "0.7")
     send(here, "cot/mute", "ON")
@@ -77,7 +87,7 @@ def test_a_reload_changes_what_was_not_set_over_mqtt() -> None:
     assert here.muted("cot")
 
 
-def test_settings_of_a_source_or_class_that_is_gone_are_kept_but_do_nothing() -> None:
+def test_settings_of_a_removed_source_or_class_are_kept_without_effect() -> None:
     settings = Settings(thresholds={"attic": {"rain": 0.9}, "cot": {"owl": 0.9}}, muted={"attic": True})
     here = controls(settings)
     assert here.rules("cot") == (RAIN, DOG)
@@ -85,7 +95,7 @@ def test_settings_of_a_source_or_class_that_is_gone_are_kept_but_do_nothing() ->
     assert here.settings.thresholds == {"attic": {"rain": 0.9}, "cot": {"owl": 0.9, "rain": 0.7}}
 
 
-def test_where_no_commands_are_taken_what_was_set_earlier_is_kept_and_does_not_hold() -> None:
+def test_without_commands_earlier_settings_are_kept_without_effect() -> None:
     settings = Settings(thresholds={"cot": {"rain": 0.9}}, muted={"cot": True, "door": False})
     deaf = RuntimeSettings(BASE, SOURCES, settings, commands=False)
     assert deaf.rules("cot") == (RAIN, DOG)
@@ -97,7 +107,7 @@ def test_where_no_commands_are_taken_what_was_set_earlier_is_kept_and_does_not_h
     assert controls(deaf.settings).rules("cot")[0].on == 0.9
 
 
-def test_what_was_told_of_a_source_or_class_that_is_gone_is_known_until_the_broker_has_forgotten_it() -> None:
+def test_topics_of_a_removed_source_or_class_are_stale_until_the_broker_has_deleted_them() -> None:
     here = controls()
     assert here.remember_announced()
     assert not here.remember_announced(), "no news need be saved"
@@ -123,7 +133,7 @@ def with_owl(*, enabled: bool) -> dict[str, SourceDefaults]:
     return {"cot": SourceDefaults({"rain": RAIN, "owl": Rule(0.5, 0.3, enabled=enabled)})}
 
 
-def test_a_class_that_is_off_has_no_threshold_to_tell_or_to_set() -> None:
+def test_a_disabled_class_has_no_threshold_to_publish_or_to_set() -> None:
     here = RuntimeSettings(BASE, with_owl(enabled=False), Settings())
     assert list(here.answers()) == [retained("cot/mute", "OFF"), retained("cot/threshold/rain", "0.5")]
     refusal = send(here, "cot/threshold/owl", "0.7")
@@ -134,7 +144,7 @@ def test_a_class_that_is_off_has_no_threshold_to_tell_or_to_set() -> None:
     assert here.rules("cot") == (RAIN, Rule(0.5, 0.3, enabled=False)), "it is there all the same, in its place"
 
 
-def test_what_was_set_for_a_class_that_is_off_holds_when_it_is_on_again() -> None:
+def test_the_setting_of_a_disabled_class_is_in_force_once_it_is_enabled() -> None:
     here = RuntimeSettings(BASE, with_owl(enabled=True), Settings())
     send(here, "cot/threshold/owl", "0.7")
     here.reload(with_owl(enabled=False))
@@ -146,7 +156,7 @@ def test_what_was_set_for_a_class_that_is_off_holds_when_it_is_on_again() -> Non
     assert retained("cot/threshold/owl", "0.7") in list(here.answers())
 
 
-def test_what_was_told_of_a_class_that_a_reload_switches_off_is_gone_until_it_is_on_again() -> None:
+def test_topics_of_a_class_that_a_reload_disables_are_stale_until_it_is_enabled() -> None:
     here = RuntimeSettings(BASE, with_owl(enabled=True), Settings())
     here.remember_announced()
     here.reload(with_owl(enabled=False))
@@ -161,7 +171,7 @@ def test_what_was_told_of_a_class_that_a_reload_switches_off_is_gone_until_it_is
     assert here.remember_announced(), "a class that is switched on is news"
 
 
-def test_a_source_that_returns_is_not_gone() -> None:
+def test_topics_of_a_source_that_returns_are_not_stale() -> None:
     alone = RuntimeSettings(BASE, {"cot": SOURCES["cot"]}, Settings(announced={"cot": ("rain",), "door": ("rain",)}))
     alone.remember_announced()
     both = controls(alone.settings)
@@ -175,13 +185,13 @@ def test_a_refused_command_changes_nothing_and_is_counted() -> None:
     assert here.refused_commands == 1
 
 
-def test_a_message_that_is_no_command_is_not_one_of_ours() -> None:
+def test_a_message_that_is_no_command_is_ignored() -> None:
     here = controls()
     assert here.handle(Message("homeassistant/status", b"online", 0, retained=False), 0.0) is None
     assert here.refused_commands == 0
 
 
-def test_a_flood_is_refused_in_one_sentence_and_the_other_source_still_obeys() -> None:
+def test_a_flood_is_refused_once_and_the_other_source_accepts_commands() -> None:
     here = controls()
     answers = [send(here, "cot/mute", "ON") for _ in range(1_000)]
     assert [type(answer) for answer in answers] == [Accepted] * LEAST_BURST + [Refusal] + [type(None)] * (999 - LEAST_BURST)
@@ -192,13 +202,13 @@ def test_a_flood_is_refused_in_one_sentence_and_the_other_source_still_obeys() -
     assert isinstance(send(here, "cot/mute", "OFF", now_seconds=1_000.0), Accepted)
 
 
-def test_names_of_no_source_share_one_small_bucket() -> None:
+def test_unknown_source_names_share_one_small_limit() -> None:
     here = controls()
     answers = [send(here, f"stranger{number}/mute", "ON") for number in range(1_000)]
     assert sum(isinstance(answer, Refusal) for answer in answers) == LEAST_BURST + 1
 
 
-def test_every_knob_may_be_turned_at_once() -> None:
+def test_every_value_may_be_set_at_once() -> None:
     slugs = [f"class_{number}" for number in range(500)]
     here = RuntimeSettings(BASE, {"cot": SourceDefaults(dict.fromkeys(slugs, RAIN))}, Settings())
     assert all(isinstance(send(here, f"cot/threshold/{slug}", "0.7"), Accepted) for slug in slugs)
@@ -215,29 +225,29 @@ def test_entities_are_remembered_until_the_device_is_removed() -> None:
     assert here.settings == Settings()
 
 
-def test_entities_of_a_version_that_announced_all_sources_at_once_are_of_its_one_message() -> None:
+def test_entities_of_an_earlier_version_belong_to_its_one_message() -> None:
     assert controls(Settings(entities={"cot-event": "event"})).discovered == (None,)
     assert controls(Settings()).discovered == ()
 
 
-def test_what_is_remembered_of_the_past_is_bounded() -> None:
+def test_the_number_of_former_entities_is_limited() -> None:
     here = controls(Settings(entities={f"old-{number}": "sensor" for number in range(2 * MAX_PAST_ENTITIES)}))
     here.remember_entities({"cot-event": "event"}, ["cot"])
     assert len(here.settings.entities) == MAX_PAST_ENTITIES + 1
 
 
 @given(st.lists(st.floats(0, 5), max_size=200), st.integers(1, 20), st.floats(0.1, 3))
-def test_a_bucket_never_lets_more_through_than_burst_and_rate(waits: list[float], burst: int, per_second: float) -> None:
+def test_a_token_bucket_never_exceeds_burst_and_rate(waits: list[float], burst: int, per_second: float) -> None:
     bucket, now, passed = TokenBucket(burst, per_second), 0.0, 0
     for wait in waits:
         now += wait
-        passed += bucket.take(now)
+        passed += bucket.try_acquire(now)
     assert passed <= burst + now * per_second + 1e-6
 
 
-def test_a_clock_that_goes_back_gives_nothing_away() -> None:
+def test_a_clock_that_goes_back_adds_no_tokens() -> None:
     bucket = TokenBucket(1, 1.0)
-    assert bucket.take(100.0)
-    assert not bucket.take(0.0)
-    assert not bucket.take(0.5)
-    assert bucket.take(1.5)
+    assert bucket.try_acquire(100.0)
+    assert not bucket.try_acquire(0.0)
+    assert not bucket.try_acquire(0.5)
+    assert bucket.try_acquire(1.5)

@@ -16,7 +16,7 @@ def write(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-def test_without_any_there_is_no_password() -> None:
+def test_without_sources_there_is_no_password() -> None:
     assert find_password(None, {}) is None
 
 
@@ -61,7 +61,7 @@ def test_a_credential_named_mqtt_password_needs_no_setting(tmp_path: Path) -> No
     assert found.value == "hunter2"
 
 
-def test_a_key_file_too_is_looked_for_among_the_credentials(tmp_path: Path) -> None:
+def test_a_key_file_is_read_from_the_credentials_if_present(tmp_path: Path) -> None:
     key = Path("/etc/edge-detector/secrets/client.key")
     assert secret_path(key, {}) == key
     here = write(tmp_path / "secrets_client.key", "…")
@@ -69,7 +69,7 @@ def test_a_key_file_too_is_looked_for_among_the_credentials(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("mode", "can"), [(0o644, "read"), (0o604, "read"), (0o602, "change"), (0o640, None), (0o600, None)])
-def test_a_secret_that_others_can_read_or_change_is_warned_about(tmp_path: Path, mode: int, can: str | None) -> None:
+def test_a_secret_that_others_can_read_or_change_causes_a_warning(tmp_path: Path, mode: int, can: str | None) -> None:
     secret = read_secret(write(tmp_path / "secret", "hunter2", mode), {})
     assert secret.warning == exposure(tmp_path / "secret")
     if can is None:
@@ -91,7 +91,7 @@ def test_a_secret_that_others_can_read_or_change_is_warned_about(tmp_path: Path,
         (b"hunter2" * MAX_SECRET_BYTES, "is longer than 65535 bytes"),
     ],
 )
-def test_a_file_that_holds_no_password_is_one_sentence_without_its_content(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_an_invalid_password_file_is_an_error_without_its_content(tmp_path: Path, content: bytes, sentence: str) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
     with pytest.raises(UsageError, match=sentence) as caught:
@@ -101,17 +101,17 @@ def test_a_file_that_holds_no_password_is_one_sentence_without_its_content(tmp_p
     assert "hunter2" not in chain
 
 
-def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file or directory; write the secret there, with mode 0600"):
         find_password(tmp_path / "secret", {})
 
 
-def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     answered = threading.Event()
 
     def read() -> None:
-        with pytest.raises(UsageError, match="no ordinary file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             find_password(tmp_path / "pipe", {})
         answered.set()
 
@@ -119,7 +119,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     assert answered.wait(20)
 
 
-def test_a_secret_never_shows_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_secret_is_never_in_a_repr_or_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     secret = read_secret(write(tmp_path / "secret", "hunter2"), {})
     logging.getLogger(__name__).warning("%s %r", secret, secret)
     assert "hunter2" not in caplog.text

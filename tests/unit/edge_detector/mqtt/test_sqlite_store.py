@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge_detector.mqtt.message_store import DEAD_LETTERS
-from edge_detector.mqtt.outbox import MEND_EVERY_SECONDS, Outbox
+from edge_detector.mqtt.outbox import RETRY_DISK_SECONDS, Outbox
 from edge_detector.mqtt.sqlite_store import SCHEMA_VERSION, open_outbox
 from edge_detector.types import Message
 from tests.support.disks import fill, remount, small_disk
@@ -38,7 +38,7 @@ def event(key: str, payload: bytes = b"{}") -> Message:
 
 
 def mend(outbox: Outbox, clock: Clock) -> None:
-    clock.now_seconds += MEND_EVERY_SECONDS
+    clock.now_seconds += RETRY_DISK_SECONDS
     outbox.run_maintenance()
 
 
@@ -49,15 +49,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "disk"
 
 
-def test_what_was_committed_is_there_for_the_next_process(tmp_path: Path) -> None:
+def test_committed_events_are_available_to_the_next_process(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "if missing"
     with closing(outbox_in(folder)) as outbox:
         outbox.commit([event("a/start", b"\x00\xff"), event("a/end"), event("b/start")])
-        outbox.take()
+        outbox.dequeue()
         outbox.commit([], delivered=["a/end"], refused={"b/start": "Not authorized"})
     with closing(outbox_in(folder)) as outbox:
         assert outbox.depth == 1
-        assert outbox.take() == [event("a/start", b"\x00\xff")]
+        assert outbox.dequeue() == [event("a/start", b"\x00\xff")]
         assert outbox.open_events() == [event("b/start")], "refused or not, it has not ended"
         assert outbox.dead_letters() == [(event("b/start"), "Not authorized")]
 
@@ -72,11 +72,11 @@ def test_only_the_newest_dead_letters_are_kept(tmp_path: Path) -> None:
         ]
 
 
-def test_a_bound_holds_on_disk_too(tmp_path: Path) -> None:
+def test_the_limit_applies_on_disk(tmp_path: Path) -> None:
     with closing(open_outbox(tmp_path / FILE, Clock(), max_messages=3, max_age_seconds=1e6)) as outbox:
         outbox.commit([event(f"{number}/end") for number in range(5)])
         assert outbox.dropped_messages == 2
-        assert [message.message_id for message in outbox.take()] == ["2/end", "3/end", "4/end"]
+        assert [message.message_id for message in outbox.dequeue()] == ["2/end", "3/end", "4/end"]
 
 
 def test_age_survives_a_restart_and_stands_still_meanwhile(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_age_survives_a_restart_and_stands_still_meanwhile(tmp_path: Path) -> No
     with closing(open_outbox(tmp_path / FILE, clock, max_messages=9, max_age_seconds=100.0)) as outbox:
         clock.now_seconds += 61.0
         outbox.run_maintenance()
-        assert [message.message_id for message in outbox.take()] == ["new/end"]
+        assert [message.message_id for message in outbox.dequeue()] == ["new/end"]
 
 
-def test_a_second_service_on_the_same_file_says_so_and_works_in_memory(tmp_path: Path) -> None:
+def test_a_second_service_on_the_same_file_reports_it_and_works_in_memory(tmp_path: Path) -> None:
     clock = Clock()
     with closing(outbox_in(tmp_path)) as first:
         second = outbox_in(tmp_path, clock)
@@ -100,7 +100,7 @@ def test_a_second_service_on_the_same_file_says_so_and_works_in_memory(tmp_path:
         assert "database is locked" in second.trouble
         assert "for one service alone" in second.trouble
         second.commit([event("b/end")])
-        assert second.take() == [event("b/end")]
+        assert second.dequeue() == [event("b/end")]
         first.commit([event("a/end")])
     mend(second, clock)
     assert second.trouble is None
@@ -109,7 +109,7 @@ def test_a_second_service_on_the_same_file_says_so_and_works_in_memory(tmp_path:
 
 
 @pytest.mark.parametrize("damage", [b"not a database at all" * 999, None], ids=["rubbish", "bytes changed within"])
-def test_a_damaged_file_is_put_aside_and_a_new_one_begun(
+def test_a_damaged_file_is_renamed_and_a_new_one_is_created(
     tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / FILE
@@ -126,7 +126,7 @@ def test_a_damaged_file_is_put_aside_and_a_new_one_begun(
     assert "is damaged" in caplog.text
 
 
-def test_no_damage_whatever_keeps_new_events_from_leaving(tmp_path: Path) -> None:
+def test_new_events_are_sent_after_any_damage(tmp_path: Path) -> None:
     chance = random.Random(5)
     path = tmp_path / FILE
     with closing(outbox_in(tmp_path)) as outbox:
@@ -143,7 +143,7 @@ def test_no_damage_whatever_keeps_new_events_from_leaving(tmp_path: Path) -> Non
             outbox.open_events()
             outbox.commit([event("new/end")])
             leaving: list[str] = []
-            while taken := outbox.take():
+            while taken := outbox.dequeue():
                 keys = [message.message_id or "" for message in taken]
                 outbox.commit([], keys)
                 leaving += keys
@@ -160,7 +160,7 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     assert f"version {SCHEMA_VERSION + 1}" in outbox.trouble
 
 
-def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(disk: Path) -> None:
+def test_a_full_disk_is_reported_and_events_are_still_sent(disk: Path) -> None:
     clock = Clock()
     outbox = outbox_in(disk, clock)
     outbox.commit([event("before/start")])
@@ -170,7 +170,7 @@ def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(
     for number in range(500):
         outbox.commit([event(f"{number}/end", b"x" * 500)], sent[settled:])
         settled = len(sent)
-        sent += [message.message_id or "" for message in outbox.take()]
+        sent += [message.message_id or "" for message in outbox.dequeue()]
     assert outbox.trouble is not None
     assert "full" in outbox.trouble
     assert "make room" in outbox.trouble
@@ -183,11 +183,11 @@ def test_a_full_disk_is_said_and_events_go_on_leaving_until_there_is_room_again(
     outbox.commit([event("after/end")], sent[settled:])
     outbox.close()
     with closing(outbox_in(disk)) as outbox:
-        assert outbox.take() == [event("after/end")], "nothing of what was delivered is left"
+        assert outbox.dequeue() == [event("after/end")], "nothing of what was delivered is left"
         assert outbox.open_events() == [event("before/start")]
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_used_as_soon_as_it_can_be(disk: Path) -> None:
+def test_a_read_only_folder_is_reported_and_used_once_it_is_writable(disk: Path) -> None:
     clock = Clock()
     with closing(outbox_in(disk)) as outbox:
         outbox.commit([event("before/end")])
@@ -196,16 +196,16 @@ def test_a_folder_that_cannot_be_written_is_said_and_used_as_soon_as_it_can_be(d
     assert outbox.trouble is not None
     assert "make it writable" in outbox.trouble
     outbox.commit([event("meanwhile/end")])
-    assert outbox.take() == [event("meanwhile/end")]
+    assert outbox.dequeue() == [event("meanwhile/end")]
     remount(disk, "rw")
     mend(outbox, clock)
     assert outbox.trouble is None
-    assert outbox.take() == [event("before/end")]
+    assert outbox.dequeue() == [event("before/end")]
     assert outbox.depth == 2
     outbox.close()
 
 
-def test_a_plain_file_where_the_folder_should_be_is_said(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
     outbox = outbox_in(tmp_path / "state")
     assert outbox.trouble is not None
@@ -214,7 +214,7 @@ def test_a_plain_file_where_the_folder_should_be_is_said(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", [FILE, f"{FILE}-wal"])
 @pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a FIFO"), (Path.mkdir, "a folder")])
-def test_what_is_not_a_file_is_said_in_one_sentence_and_left_alone(
+def test_something_other_than_a_file_is_reported_and_left_unchanged(
     tmp_path: Path, name: str, make: Callable[[Path], None], what: str
 ) -> None:
     make(tmp_path / name)
@@ -222,11 +222,11 @@ def test_what_is_not_a_file_is_said_in_one_sentence_and_left_alone(
         assert outbox.trouble is not None
         assert outbox.trouble.endswith(f"{tmp_path / name} is {what}, and the outbox needs a file; move it away")
         outbox.commit([event("a/end")])
-        assert outbox.take() == [event("a/end")]
+        assert outbox.dequeue() == [event("a/end")]
     assert not (tmp_path / name).is_file()
 
 
-def test_only_the_owner_may_read_what_was_heard(tmp_path: Path) -> None:
+def test_only_the_owner_may_read_events(tmp_path: Path) -> None:
     old_mask = os.umask(0o022)
     try:
         with closing(outbox_in(tmp_path / "state")) as outbox:
@@ -249,14 +249,14 @@ def filled(folder: Path, count: int = 100, kind: str = "start") -> bytearray:
 def drained(folder: Path) -> tuple[list[str], Outbox]:
     with closing(outbox_in(folder)) as outbox:
         keys: list[str] = []
-        while taken := outbox.take():
+        while taken := outbox.dequeue():
             keys += [message.message_id or "" for message in taken]
             assert all(b'"label":"Rain"' in message.payload for message in taken)
             outbox.commit([], [message.message_id or "" for message in taken])
     return keys, outbox
 
 
-def test_where_only_an_index_is_damaged_every_event_leaves_and_the_damage_is_said(tmp_path: Path) -> None:
+def test_with_a_damaged_index_every_event_is_sent_and_the_damage_reported(tmp_path: Path) -> None:
     content = filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE)) as database:
         ((root,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_message_1'")
@@ -270,7 +270,7 @@ def test_where_only_an_index_is_damaged_every_event_leaves_and_the_damage_is_sai
     assert "100 events could be read" in outbox.damage
 
 
-def test_of_a_damaged_page_the_events_are_counted_and_all_others_leave(tmp_path: Path) -> None:
+def test_events_of_a_damaged_page_are_counted_and_all_others_sent(tmp_path: Path) -> None:
     content = filled(tmp_path)
     page = content.index(b"50/start") // 1_024
     content[page * 1_024] ^= 0xFF
@@ -284,7 +284,7 @@ def test_of_a_damaged_page_the_events_are_counted_and_all_others_leave(tmp_path:
     assert f"{gone} are lost" in outbox.damage
 
 
-def test_an_event_of_which_a_byte_has_changed_is_not_sent_but_counted_and_kept_to_be_looked_at(tmp_path: Path) -> None:
+def test_an_event_with_a_changed_byte_is_counted_and_kept_as_a_dead_letter(tmp_path: Path) -> None:
     content = filled(tmp_path, kind="end")
     content[content.index(b"Rain")] ^= 0x80
     content[content.rindex(b"Rain")] ^= 0x01
@@ -296,7 +296,7 @@ def test_an_event_of_which_a_byte_has_changed_is_not_sent_but_counted_and_kept_t
         assert [reason for _, reason in again.dead_letters()] == ["damaged on the disk"] * 2
 
 
-def test_a_file_of_before_is_used_on_and_what_is_no_json_in_it_is_not_sent(tmp_path: Path) -> None:
+def test_a_file_of_an_earlier_version_is_used_and_invalid_json_in_it_is_not_sent(tmp_path: Path) -> None:
     filled(tmp_path, 3)
     with closing(sqlite3.connect(tmp_path / FILE)) as database:
         database.execute("PRAGMA journal_mode = DELETE")
@@ -312,7 +312,7 @@ def test_a_file_of_before_is_used_on_and_what_is_no_json_in_it_is_not_sent(tmp_p
         assert database.execute("PRAGMA page_size").fetchone() == (1_024,)
 
 
-def test_a_second_damage_leaves_alone_what_was_put_aside_at_the_first(tmp_path: Path) -> None:
+def test_a_second_damaged_file_does_not_replace_the_first(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / FILE).write_bytes(b"%d is no database" % number * 99)
         outbox_in(tmp_path).close()
@@ -321,7 +321,7 @@ def test_a_second_damage_leaves_alone_what_was_put_aside_at_the_first(tmp_path: 
     assert [file.read_bytes()[:1] for file in aside] == [b"0", b"1", b"2"]
 
 
-def test_a_crash_while_a_damaged_file_is_replaced_costs_nothing(tmp_path: Path) -> None:
+def test_a_crash_while_a_damaged_file_is_replaced_loses_no_event(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / FILE).rename(tmp_path / f"{FILE}.new")
     (tmp_path / f"{FILE}-wal").write_bytes(b"of the damaged one")
@@ -329,7 +329,7 @@ def test_a_crash_while_a_damaged_file_is_replaced_costs_nothing(tmp_path: Path) 
     assert len(keys) == 100
 
 
-def test_a_file_that_is_deleted_while_in_use_is_noticed_and_its_events_go_into_a_new_one(tmp_path: Path) -> None:
+def test_a_file_deleted_while_in_use_is_replaced_with_all_its_events(tmp_path: Path) -> None:
     with closing(outbox_in(tmp_path)) as outbox:
         outbox.commit([event("a/start"), event("a/end"), event("b/start")])
         for file in tmp_path.iterdir():
@@ -339,11 +339,11 @@ def test_a_file_that_is_deleted_while_in_use_is_noticed_and_its_events_go_into_a
         assert outbox.damage is not None
         assert "was deleted while in use" in outbox.damage
     with closing(outbox_in(tmp_path)) as outbox:
-        assert [message.message_id for message in outbox.take()] == ["a/start", "a/end", "b/start", "c/start"]
+        assert [message.message_id for message in outbox.dequeue()] == ["a/start", "a/end", "b/start", "c/start"]
         assert [message.message_id for message in outbox.open_events()] == ["b/start", "c/start"]
 
 
-def test_while_no_new_file_can_be_made_for_a_deleted_one_its_events_still_leave(tmp_path: Path) -> None:
+def test_events_of_a_deleted_file_are_sent_while_no_new_file_can_be_created(tmp_path: Path) -> None:
     clock, folder = Clock(), tmp_path / "state"
     outbox = outbox_in(folder, clock)
     outbox.commit([event("a/end")])
@@ -354,7 +354,7 @@ def test_while_no_new_file_can_be_made_for_a_deleted_one_its_events_still_leave(
     outbox.commit([event("b/end")])
     assert outbox.trouble is not None
     assert "was deleted while in use" in outbox.trouble
-    assert outbox.take() == [event("a/end"), event("b/end")]
+    assert outbox.dequeue() == [event("a/end"), event("b/end")]
     folder.unlink()
     mend(outbox, clock)
     assert outbox.trouble is None
@@ -363,7 +363,7 @@ def test_while_no_new_file_can_be_made_for_a_deleted_one_its_events_still_leave(
         assert outbox.depth == 2
 
 
-def test_looking_for_what_is_too_old_reads_no_more_than_goes(tmp_path: Path) -> None:
+def test_trimming_reads_only_rows_that_are_removed(tmp_path: Path) -> None:
     clock = Clock()
     with closing(open_outbox(tmp_path / FILE, clock, max_messages=10_000, max_age_seconds=100.0)) as outbox:
         outbox.commit([event(f"{number}/end") for number in range(3_000)])
@@ -384,7 +384,7 @@ def test_importing_the_outbox_is_all_that_needs_sqlite() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
-def test_the_file_does_not_grow_with_what_has_passed_through_it(tmp_path: Path) -> None:
+def test_the_file_does_not_grow_with_delivered_events(tmp_path: Path) -> None:
     with closing(outbox_in(tmp_path)) as outbox:
         for number in range(300):
             outbox.commit([event(f"{number}/end", b"x" * 5_000)], [f"{number - 1}/end"])

@@ -3,7 +3,7 @@ import pytest
 from edge_detector.mqtt.troubles import MOST_CHARACTERS, NO_TROUBLES, Troubles
 
 
-def test_nothing_is_said_where_nothing_is_wrong() -> None:
+def test_without_troubles_there_is_no_sentence() -> None:
     assert NO_TROUBLES.sentences == ()
 
 
@@ -19,7 +19,7 @@ def test_each_trouble_is_one_sentence() -> None:
     )
 
 
-def test_many_refused_topics_are_one_sentence_for_each_reason_in_whatever_order_they_came() -> None:
+def test_refused_topics_are_one_sentence_for_each_reason_in_any_order() -> None:
     refused = {f"node/class/{number}": "Not authorized" for number in range(9, 0, -1)} | {"node/a": "Quota exceeded"}
     assert Troubles(refused_topics=refused).sentences == (
         "the broker refuses node/a (Quota exceeded); raise its quota",

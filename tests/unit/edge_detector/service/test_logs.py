@@ -20,11 +20,11 @@ def logged(where: str) -> list[str]:
     return child.stderr.splitlines()
 
 
-def test_for_people_the_level_is_a_word() -> None:
+def test_the_level_is_a_word_on_a_terminal() -> None:
     assert logged("terminal") == ["INFO: good", "WARNING: odd", "ERROR: bad"]
 
 
-def test_for_the_journal_the_level_is_a_number_it_can_filter_by() -> None:
+def test_the_level_is_a_priority_prefix_for_the_journal() -> None:
     assert logged("journal") == ["<6>good", "<4>odd", "<3>bad"]
 
 

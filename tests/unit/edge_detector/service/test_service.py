@@ -32,7 +32,7 @@ def absent(_config: SourceConfig) -> Source:
     raise SourceError("nothing is plugged in")
 
 
-def test_several_sources_together_wait_no_longer_than_a_microphone_takes_to_bring_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_sources_together_wait_no_longer_than_one_microphone_block(monkeypatch: pytest.MonkeyPatch) -> None:
     stop, waits = threading.Event(), list[float]()
 
     def step(_worker: SourceWorker, wait_seconds: float) -> None:
@@ -48,7 +48,7 @@ def test_several_sources_together_wait_no_longer_than_a_microphone_takes_to_brin
     assert sum(waits) < 0.03, "what PortAudio gives at each turn"
 
 
-def test_a_stream_may_pause_as_long_as_ffmpeg_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_may_pause_up_to_the_time_limit_of_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[SupervisorTimeouts] = []
     monkeypatch.setattr(factory, "SourceSupervisor", lambda *_arguments, times, **_more: given.append(times))
     for kind in ("url", "mic"):
@@ -59,7 +59,7 @@ def test_a_stream_may_pause_as_long_as_ffmpeg_lets_it(monkeypatch: pytest.Monkey
     assert microphone.stall == 1.0
 
 
-def test_the_client_id_outlives_the_process_and_is_of_one_node_on_one_machine(tmp_path: Path) -> None:
+def test_the_client_id_is_stable_and_unique_to_a_node_on_a_machine(tmp_path: Path) -> None:
     machine, other = tmp_path / "machine-id", tmp_path / "other-id"
     machine.write_text("0123456789abcdef\n")
     other.write_text("fedcba9876543210\n")
@@ -79,9 +79,7 @@ def test_the_client_id_outlives_the_process_and_is_of_one_node_on_one_machine(tm
     assert not any("0123456789" in each for each in found)
 
 
-def test_an_event_whose_stored_start_is_damaged_is_forgotten_and_the_others_end(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_event_with_a_damaged_start_is_deleted_and_the_others_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     state = open_state(tmp_path, OutboxConfig())
     assert state.outbox is not None
     events = [Message("t", f'{{"id": "{name}"}}'.encode(), 1, retained=False, message_id=f"{name}/start") for name in "ab"]
@@ -113,7 +111,7 @@ def without_home_assistant(published: list[Message], saved: Settings) -> Discove
     )
 
 
-def test_home_assistant_is_told_of_the_removal_until_the_broker_has_it(published: list[Message]) -> None:
+def test_the_removal_from_home_assistant_is_repeated_until_the_broker_has_it(published: list[Message]) -> None:
     saved = Settings(entities={"cot-class-rain": "binary_sensor"}, discovered=("cot",))
     for _start in range(2):
         without_home_assistant(published, saved).announce()
@@ -141,7 +139,7 @@ def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return told
 
 
-def test_a_service_whose_network_thread_has_ended_ends_to_be_started_again(
+def test_a_service_whose_network_thread_has_ended_exits_for_a_restart(
     monkeypatch: pytest.MonkeyPatch, notified: list[str]
 ) -> None:
     monkeypatch.setattr(Network, "_run", lambda _network: None)
@@ -150,7 +148,7 @@ def test_a_service_whose_network_thread_has_ended_ends_to_be_started_again(
     assert notified[-1] != "WATCHDOG=1"
 
 
-def test_a_network_thread_that_hangs_starves_the_watchdog_and_is_named(
+def test_a_hanging_network_thread_stops_the_watchdog_and_is_logged(
     monkeypatch: pytest.MonkeyPatch, notified: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def hang(network: Network) -> None:
@@ -179,7 +177,7 @@ def test_a_network_thread_that_hangs_starves_the_watchdog_and_is_named(
         pytest.param(lambda guest, _number: (guest.read(), guest.send(WELCOME), guest.read()), id="hangs up again and again"),
     ],
 )
-def test_no_broker_holds_up_a_stop_for_more_than_five_seconds(script: Callable[[Guest, int], None], notified: list[str]) -> None:
+def test_no_broker_delays_a_stop_for_more_than_five_seconds(script: Callable[[Guest, int], None], notified: list[str]) -> None:
     stop, stopped_at = threading.Event(), list[float]()
     with OddBroker(script) as odd:
         met_at = list[float]()

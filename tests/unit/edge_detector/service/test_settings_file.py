@@ -30,7 +30,7 @@ SETTINGS = Settings(
 )
 
 
-def test_what_was_saved_is_loaded_again(tmp_path: Path) -> None:
+def test_saved_settings_are_loaded_again(tmp_path: Path) -> None:
     file = SettingsFile(tmp_path / "settings.json")
     assert file.load() == Settings(), "no file yet means nothing was set"
     assert file.save(SETTINGS)
@@ -53,7 +53,7 @@ def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
         b'{"v":1,"announced":{"cot":["a/b"]}}', b" " * (MAX_FILE_BYTES + 1),
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_put_aside_with_one_warning_and_the_defaults_hold(
+def test_a_damaged_file_is_renamed_with_one_warning_and_the_defaults_apply(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     file = SettingsFile(tmp_path / "settings.json")
@@ -69,7 +69,7 @@ def test_a_damaged_file_is_put_aside_with_one_warning_and_the_defaults_hold(
     assert SettingsFile(file.path).troubles == ()
 
 
-def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+def test_every_truncation_is_detected(tmp_path: Path) -> None:
     file = SettingsFile(tmp_path / "settings.json")
     whole = render_settings(SETTINGS).rstrip()
     for length in range(len(whole)):
@@ -102,9 +102,7 @@ class Clock:
         return self.now_seconds
 
 
-def test_a_disk_that_cannot_be_written_is_one_warning_until_it_can_and_is_tried_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unwritable_disk_causes_one_warning_and_is_retried(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     folder, clock = tmp_path / "state", Clock()
     file = SettingsFile(folder / "settings.json", clock)
@@ -162,7 +160,7 @@ def test_any_settings_read_back_as_they_were_written(
 
 
 @pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a FIFO"), (Path.mkdir, "a folder")])
-def test_what_is_not_a_file_is_put_aside_with_one_sentence_and_not_waited_for(
+def test_something_other_than_a_file_is_renamed_with_one_sentence(
     tmp_path: Path, make: Callable[[Path], None], what: str
 ) -> None:
     file = SettingsFile(tmp_path / "settings.json")
@@ -175,7 +173,7 @@ def test_what_is_not_a_file_is_put_aside_with_one_sentence_and_not_waited_for(
     assert file.load() == SETTINGS
 
 
-def test_a_second_damage_leaves_alone_what_was_put_aside_at_the_first(tmp_path: Path) -> None:
+def test_a_second_damaged_file_does_not_replace_the_first(tmp_path: Path) -> None:
     for content in (b"first", b"second"):
         (tmp_path / "settings.json").write_bytes(content)
         SettingsFile(tmp_path / "settings.json").load()
@@ -183,7 +181,7 @@ def test_a_second_damage_leaves_alone_what_was_put_aside_at_the_first(tmp_path: 
     assert (tmp_path / "settings.json.damaged-2").read_bytes() == b"second"
 
 
-def test_a_disk_that_hangs_is_not_waited_for_but_said_and_the_latest_settings_are_saved_when_it_is_back(
+def test_while_a_disk_hangs_it_is_reported_and_the_latest_settings_are_saved_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, worker, answers = Clock(), Worker("settings"), threading.Event()

@@ -19,7 +19,7 @@ class Deaf:
 
     def __init__(self, source: StubSource, error: Exception) -> None:
         self.source, self._error = source, error
-        self.anchor, self.signal, self.drift_ppm = None, "ok", 0.0
+        self.anchor, self.signal_quality, self.drift_ppm = None, "ok", 0.0
         self.heard_samples = self.lost_samples = 0
         self.detector = type("StreamDetector", (), {"skipped_phases": 0})
 
@@ -35,7 +35,7 @@ class Deaf:
     [(SourceError("sample 5 is nan"), "sample 5 is nan"), (ValueError("out of range"), "an error in this program")],
 )
 @pytest.mark.parametrize("live", [True, False])
-def test_an_error_of_a_source_is_its_state_and_no_end_of_the_service(
+def test_an_error_of_a_source_becomes_its_state_and_does_not_end_the_service(
     error: Exception,
     what: str,
     live: bool,  # noqa: FBT001 - parameters of the test
@@ -56,7 +56,7 @@ def test_an_error_of_a_source_is_its_state_and_no_end_of_the_service(
         reporter,
         rules=(),
         publish=published.append,
-        heard=lambda _scores, _anchor: None,
+        on_hop=lambda _scores, _anchor: None,
     )
     for _ in range(4):
         worker.step(0.0)
@@ -70,7 +70,7 @@ def test_an_error_of_a_source_is_its_state_and_no_end_of_the_service(
 
 
 @pytest.mark.parametrize("bad", [np.nan, 100.0])
-def test_a_live_source_whose_samples_are_no_sound_is_refused_by_whoever_hears_it(bad: float) -> None:
+def test_invalid_samples_of_a_live_source_are_refused(bad: float) -> None:
     source = StubSource(0)
     processor = StreamProcessor(source, None, None, utc_clock=lambda: 0.0, monotonic_clock=lambda: 0.0)  # type: ignore[arg-type]
     samples = np.zeros(480, np.float32)

@@ -35,7 +35,7 @@ class NanInTheFourthFrame:
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_never_the_service(
+def test_a_nan_probability_ends_the_stream_with_a_reason_and_not_the_service(
     live: bool,  # noqa: FBT001 - a parameter
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -59,7 +59,7 @@ def test_nan_in_the_middle_ends_the_stream_with_a_reason_and_its_events_and_neve
         Reporter(Names("base", "node", "cot", "none"), (SoundClass("rain", "Rain", None, {}),), RULES, "hop", lambda: world.now),
         rules=RULES,
         publish=sent.append,
-        heard=lambda _scores, _anchor: None,
+        on_hop=lambda _scores, _anchor: None,
     )
 
     def turn(times: int = 8) -> None:

@@ -31,7 +31,7 @@ def test_a_source_is_starting_then_opened_then_healthy_with_its_first_block() ->
     assert not supervisor.overdue
 
 
-def test_a_lost_source_is_let_go_and_opened_again_as_a_new_stream() -> None:
+def test_a_lost_source_is_closed_and_opened_again_as_a_new_stream() -> None:
     world = World()
     supervisor = healthy(world)
     world.sources[0].due.append(SourceError("it was pulled out"))
@@ -52,7 +52,7 @@ def test_a_lost_source_is_let_go_and_opened_again_as_a_new_stream() -> None:
     assert supervisor.losses == 1
 
 
-def test_no_microphone_at_boot_is_said_once_and_waited_for() -> None:
+def test_a_missing_microphone_at_boot_is_reported_once_and_retried() -> None:
     world = World()
     world.fault = SourceError("no microphone was found")
     supervisor = world.supervisor()
@@ -73,7 +73,7 @@ def test_no_microphone_at_boot_is_said_once_and_waited_for() -> None:
 
 
 @pytest.mark.parametrize(("random", "factor"), [(1.0, 1.0), (0.0, 0.5)])
-def test_delays_double_to_a_longest_one_and_are_jittered(random: float, factor: float) -> None:
+def test_delays_double_up_to_a_limit_and_are_randomised(random: float, factor: float) -> None:
     world = World()
     world.fault = SourceError("gone")
     supervisor = world.supervisor(random=random)
@@ -83,7 +83,7 @@ def test_delays_double_to_a_longest_one_and_are_jittered(random: float, factor: 
     assert (waited / factor).tolist() == pytest.approx([0.5, 1, 2, 4, 8, 10, 10, 10, 10, 10])
 
 
-def test_a_source_that_comes_and_goes_is_not_opened_twice_a_second_for_ever() -> None:
+def test_a_source_that_keeps_failing_is_retried_with_growing_delays() -> None:
     world = World()
     supervisor = healthy(world)
     for delay in (0.5, 1.0, 2.0):
@@ -102,7 +102,7 @@ def test_a_source_that_comes_and_goes_is_not_opened_twice_a_second_for_ever() ->
     assert words(drain(supervisor)) == ["StreamOpened"], "three healthy seconds, and patience begins anew"
 
 
-def test_what_is_plugged_in_is_tried_at_once() -> None:
+def test_a_device_that_is_plugged_in_is_tried_at_once() -> None:
     world = World()
     world.fault = SourceError("gone")
     supervisor = world.supervisor()
@@ -118,7 +118,7 @@ def test_what_is_plugged_in_is_tried_at_once() -> None:
     assert words(drain(supervisor)) == ["StreamOpened"]
 
 
-def test_silence_of_an_open_source_is_stalled_then_lost_and_a_block_makes_it_healthy_again() -> None:
+def test_an_open_source_without_blocks_is_stalled_then_lost_and_healthy_after_a_block() -> None:
     world = World()
     supervisor = healthy(world)
     world.now += 1.0
@@ -134,7 +134,7 @@ def test_silence_of_an_open_source_is_stalled_then_lost_and_a_block_makes_it_hea
     assert world.sources[0].closed
 
 
-def test_a_source_that_opens_and_never_speaks_is_lost() -> None:
+def test_a_source_that_opens_and_delivers_no_block_is_lost() -> None:
     world = World()
     supervisor = world.supervisor()
     drain(supervisor)
@@ -179,9 +179,7 @@ def test_a_slow_recording_is_never_stalled() -> None:
 
 
 @pytest.mark.parametrize(("hangs", "deadline"), [("open", 45.0), ("close", 10.0)])
-def test_an_opening_or_closing_that_hangs_is_a_named_state_and_overdue_but_never_hangs_the_listener(
-    hangs: str, deadline: float
-) -> None:
+def test_a_hanging_open_or_close_is_a_named_state_and_never_blocks_the_worker(hangs: str, deadline: float) -> None:
     world = World()
     world.hangs = hangs
     supervisor = world.supervisor()
@@ -207,7 +205,7 @@ def test_an_opening_or_closing_that_hangs_is_a_named_state_and_overdue_but_never
     assert words(drain(supervisor)) == ["healthy", "Block"]
 
 
-def test_waiting_takes_no_longer_than_it_may() -> None:
+def test_waiting_respects_its_timeout() -> None:
     world = World()
     world.fault = SourceError("gone")
     supervisor = world.supervisor()
@@ -217,7 +215,7 @@ def test_waiting_takes_no_longer_than_it_may() -> None:
     assert world.now - started == 0.25
 
 
-def test_closing_lets_go_also_of_what_was_still_being_opened() -> None:
+def test_closing_also_closes_a_source_that_is_still_being_opened() -> None:
     world = World()
     supervisor = healthy(world)
     supervisor.close()

@@ -29,7 +29,7 @@ def waiting(listening: socket.socket) -> list[str]:
             return found
 
 
-def test_signs_of_life_are_sent_once_a_second_however_often_they_are_given(tmp_path: Path) -> None:
+def test_watchdog_notifications_are_sent_at_most_once_a_second(tmp_path: Path) -> None:
     now = 0.0
     with systemd(tmp_path / "notify") as listening:
         notify = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}, lambda: now)
@@ -41,7 +41,7 @@ def test_signs_of_life_are_sent_once_a_second_however_often_they_are_given(tmp_p
     assert sent == ["WATCHDOG=1"] * 10
 
 
-def test_a_watchdog_with_less_patience_is_fed_more_often(tmp_path: Path) -> None:
+def test_a_shorter_watchdog_interval_is_notified_more_often(tmp_path: Path) -> None:
     now = 0.0
     with systemd(tmp_path / "notify") as listening:
         notify = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}, lambda: now)
@@ -56,7 +56,7 @@ def test_without_systemd_nothing_happens() -> None:
 
 
 @pytest.mark.parametrize("address", ["/no/such/socket", "@no-such-socket", "x" * 300])
-def test_a_systemd_that_is_gone_is_logged_once_and_ends_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_missing_systemd_socket_is_logged_once_and_ends_nothing(address: str, caplog: pytest.LogCaptureFixture) -> None:
     notify = Notifier({"NOTIFY_SOCKET": address}, time.monotonic)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -64,7 +64,7 @@ def test_a_systemd_that_is_gone_is_logged_once_and_ends_nothing(address: str, ca
     assert caplog.text.count("systemd notifications cannot be sent") == 1
 
 
-def test_a_systemd_that_does_not_read_is_not_waited_for_and_learns_at_last_that_we_are_ready(tmp_path: Path) -> None:
+def test_a_systemd_that_does_not_read_does_not_block_and_gets_ready_later(tmp_path: Path) -> None:
     with systemd(tmp_path / "notify") as listening:
         notify = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}, time.monotonic)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Base of all sequence models: named variables, offline probabilities, and a step with explicit states."""
+"""Base class of all sequence models: named variables, offline probabilities, and a step with explicit states."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,12 +17,19 @@ Tensor: TypeAlias = Any
 Arrays: TypeAlias = dict[str, Float32]
 NORM_FLOOR = 1e-12
 PREDICT_FRAMES = 4_096
-"""Frames that one call of the offline graph takes: DBoF has 8,192 numbers for each."""
+"""Frames per call of the offline graph; DBoF has 8,192 numbers for each frame."""
 MOST_ROWS = 512
 
 
 class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
-    """A model over frames of codes. `weights` are trained, `statistics` followed or given, `regularised` carry the L2 penalty."""
+    """A model over frames of codes.
+
+    Attributes:
+        weights: trained variables, by name.
+        statistics: variables that are not trained by gradients.
+        regularised: names of the weights with the L2 penalty.
+
+    """
 
     kind: ClassVar[str]
     options: ModelOptions
@@ -44,31 +51,31 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
     @property
     @abstractmethod
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Row shape of each state of the step, by name. A row of zeros is a state that has seen nothing."""
+        """Row shape of each state of the step, by name. The initial state is a row of zeros."""
 
     @property
     @abstractmethod
     def macs_per_frame(self) -> int:
-        """Multiplications of one step with one row, its classifier included; products with matrices only."""
+        """Multiply-accumulates of one step with one row, classifier included; matrix products only."""
 
     @abstractmethod
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """Probabilities (n, classes) of uint8 (n, frames, 128), of which the first `lengths` count; inference weights."""
+        """Return probabilities (n, classes) of codes uint8 (n, frames, 128), of which the first `lengths` frames count."""
 
     @abstractmethod
     def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Any]:
-        """The same in training, and batch statistics by the name of the statistic they belong to."""
+        """Return the same in training, and the batch's statistics by name."""
 
     @abstractmethod
     def frozen(self) -> Arrays:
-        """The weights as the step takes them, batch normalisation folded in."""
+        """Return the weights of the step, with batch normalisation folded in."""
 
     @abstractmethod
     def step(self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]) -> tuple[Tensor, Any]:
-        """One frame uint8 (1, 128) for all rows: probabilities (1, classes) of `row`, and the states after it."""
+        """Process one frame uint8 (1, 128) for all rows; return probabilities (1, classes) of `row`, and the next states."""
 
     def prefixes(self, codes: Codes) -> Float32:
-        """Probabilities float32 (n, frames, classes) after every prefix, by the offline graph."""
+        """Return probabilities float32 (n, frames, classes) after every prefix, by the offline graph."""
         count, frames = codes.shape[:2]
         lengths = np.arange(1, frames + 1, dtype=np.int32)
         found = [self.predict(np.repeat(one[np.newaxis], frames, axis=0), lengths) for one in codes]
@@ -76,7 +83,7 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
 
     @property
     def variables_by_name(self) -> dict[str, Any]:
-        """Everything that a file of weights holds."""
+        """All variables of a weights file."""
         return {**self.weights, **self.statistics}
 
     @property
@@ -100,18 +107,18 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
         return 0.0
 
     def load(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        """Take over weights by name. Raises KeyError or ValueError when they are of another model."""
+        """Assign weights by name. Raises KeyError or ValueError for weights of another model."""
         for name, variable in self.variables_by_name.items():
             variable.assign(weights[name])
 
     def penalty(self) -> Tensor:
-        """Half the sum of the squares of all regularised weights, as slim counts L2."""
+        """Return half the sum of the squares of all regularised weights (TF-Slim's L2)."""
         return tf.add_n([tf.nn.l2_loss(self.weights[name]) for name in self.regularised] or [tf.constant(0.0)])
 
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
-        """Probabilities float32 (n, classes) of zero-padded codes uint8 (n, most frames, 128) with `frames` frames each.
+        """Return probabilities float32 (n, classes) of zero-padded codes uint8 (n, max frames, 128) with `frames` frames each.
 
-        Frames may be float32 too, dequantised already: the mean of a video-level record is one such frame.
+        Frames may also be dequantised float32: the mean of a video-level record is one such frame.
         """
         if self._graph is None:
             self._graph = tf.function(self.offline_probabilities, reduce_retracing=True)
@@ -120,32 +127,32 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
         for first in range(0, len(codes), rows):
             part = slice(first, first + rows)
             found.append(self._graph(tf.constant(codes[part]), tf.constant(frames[part], tf.int32)).numpy())
-        # A mixture's softmax may sum to 1 and a rounding error.
+        # The softmax of a mixture may exceed 1 by a rounding error.
         return np.clip(np.concatenate(found), 0.0, 1.0)
 
 
 def dequantised(codes: Tensor) -> Tensor:
-    """Codes (…) as numbers in [-1.992, 2.008]; what is float already, such as a video-level mean, stays as it is."""
+    """Return codes (…) as numbers in [-1.992, 2.008]; float inputs, such as a video-level mean, are returned unchanged."""
     return codes if codes.dtype.is_floating else tf.cast(codes, tf.float32) * DEQUANTISE_SCALE + DEQUANTISE_OFFSET
 
 
 def l2_normalised(values: Tensor) -> Tensor:
-    """Vectors (…, 128) of length 1; one of zeros stays so."""
+    """Return vectors (…, 128) of length 1; a zero vector stays zero."""
     power = tf.reduce_sum(tf.square(values), axis=-1, keepdims=True)
     return values * tf.math.rsqrt(tf.maximum(power, NORM_FLOOR))
 
 
 def normalised(codes: Tensor) -> Tensor:
-    """Codes (…, 128) as every model but the video-level ones takes them: dequantised, of length 1 per frame."""
+    """Return codes (…, 128) dequantised and of length 1 per frame: the input of all models but the video-level ones."""
     return l2_normalised(dequantised(codes))
 
 
 def counting(lengths: Tensor, frames: Tensor) -> Tensor:
-    """1 for the first `lengths` of `frames` frames, 0 for padding: float32 (n, frames, 1). A padding code is not zero."""
+    """Return a mask float32 (n, frames, 1): 1 for the first `lengths` frames, 0 for padding (code 0 is not the number 0)."""
     return tf.cast(tf.range(frames)[tf.newaxis] < lengths[:, tf.newaxis], tf.float32)[..., tf.newaxis]
 
 
 def xavier(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
-    """TensorFlow 1's and slim's first weights of a layer."""
+    """Return initial weights as TensorFlow 1 and TF-Slim draw them (Glorot uniform)."""
     limit = float(np.sqrt(6.0 / (rows + columns)))
     return rng.uniform(-limit, limit, (rows, columns))

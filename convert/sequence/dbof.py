@@ -1,7 +1,7 @@
-"""Deep bag of frames (YouTube-8M's DbofModel): each frame to many clusters, pooled over frames, one hidden layer, a classifier.
+"""Deep bag of frames (frame_level_models.DbofModel of YouTube-8M): clusters per frame, pooling, one hidden layer, a classifier.
 
-YouTube-8M draws 30 frames at random in training, evaluation and use alike. Here they are drawn in training only: afterwards
-all frames are pooled, which is what a running maximum or mean gives at every frame, and the same every time.
+YouTube-8M draws 30 frames at random in training, evaluation and inference. Here they are drawn in training only; inference pools
+all frames, which equals a running maximum or mean and is deterministic.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ NORMS = ("input", "cluster", "hidden")
 
 
 class Dbof(SequenceModel):
-    """Batch normalisation before both layers and on the input, or biases instead."""
+    """DBoF with batch normalisation on the input and after both layers, or with biases instead."""
 
     kind = "dbof"
     options: DbofOptions
@@ -53,32 +53,32 @@ class Dbof(SequenceModel):
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The maximum (or sum) over frames so far, and how many there were.
+        """Maximum (or sum) over the frames so far, and their number.
 
-        Activations are never negative, so a maximum may start from zeros as a sum does.
+        Activations are never negative, so a maximum may start from zeros like a sum.
         """
         return {"peak" if self.options.pooling == "max" else "total": (self.options.clusters,), "count": (1,)}
 
     @property
     def macs_per_frame(self) -> int:
-        """Both layers and the classifier."""
+        """Multiply-accumulates of both layers and the classifier."""
         return sum(size_in * size for _, size_in, size in self._layers()) + self._head.macs
 
     def _active(self, values: Tensor) -> Tensor:
         return tf.sigmoid(values) if self.options.activation == "sigmoid" else tf.nn.relu6(values)
 
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """All frames are pooled, with the statistics kept from training."""
+        """Return probabilities of all frames pooled, with the statistics of training."""
         return self._probabilities(codes, counting(lengths, tf.shape(codes)[1]), None)
 
     def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-        """Drawn frames, and the batch's own statistics over all of them."""
+        """Return probabilities of drawn frames, and the batch's own statistics over them."""
         moments: dict[str, Tensor] = {}
         frames, times = self.drawn(codes, lengths, seed)
         return self._probabilities(frames, times, moments), moments
 
     def drawn(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames, and how often each was drawn, float32 (n, frames, 1): every statistic of the two is that of all draws."""
+        """Return frames, and how often each was drawn, float32 (n, frames, 1); weighted statistics equal those of all draws."""
         count = self.options.iterations
         longest = tf.cast(lengths, tf.float32)[:, tf.newaxis]
         if self.options.sampling == "random":
@@ -91,7 +91,7 @@ class Dbof(SequenceModel):
         index = tf.clip_by_value(index, 0, tf.maximum(lengths[:, tf.newaxis] - 1, 0))
         found: tuple[Tensor, Tensor] = tf.cond(
             tf.shape(codes)[1] <= count,
-            # Few frames drawn often: a third of the work for AudioSet's ten.
+            # Fewer frames than draws: weighting them is a third of the work for AudioSet's ten frames.
             lambda: (codes, tf.reduce_sum(tf.one_hot(index, tf.shape(codes)[1]), axis=1)[..., tf.newaxis]),
             lambda: (tf.gather(codes, index, batch_dims=1), tf.ones_like(index, tf.float32)[..., tf.newaxis]),
         )
@@ -126,7 +126,7 @@ class Dbof(SequenceModel):
         return (values - mean) * scale + self.weights[f"{name}/beta"]
 
     def frozen(self) -> Arrays:
-        """Two kernels with biases, and the classifier."""
+        """Return two kernels with biases, and the classifier."""
         weights = plain_copy(self)
         if not self.options.batch_norm:
             return weights
@@ -148,7 +148,7 @@ class Dbof(SequenceModel):
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """One frame: to clusters once, then into every row's maximum or sum."""
+        """Process one frame: compute its clusters once, then update every row's maximum or sum."""
         frame = self._active(normalised(embedding) @ weights["cluster/kernel"] + weights["cluster/bias"])
         count = states[1] + 1.0
         if self.options.pooling == "max":

@@ -1,4 +1,4 @@
-"""The video-level classifiers of YouTube-8M, alone or on top of another model."""
+"""Classifiers of YouTube-8M (video_level_models), alone or on top of another model."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,12 +10,12 @@ from convert.sequence.base import Arrays, SequenceModel, Tensor, xavier
 
 
 class Head(Protocol):
-    """A classifier: its variables are the model's, its functions take whichever weights are given."""
+    """Interface of a classifier; its variables belong to the model, and it is called with the weights to use."""
 
     macs: int
 
     def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        """Probabilities (n, classes) of inputs (n, size)."""
+        """Return probabilities (n, classes) of inputs (n, size)."""
 
 
 class LogisticHead:
@@ -27,12 +27,12 @@ class LogisticHead:
         model.add("head/bias", np.zeros(classes))
 
     def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        """Probabilities (n, classes) of inputs (n, size)."""
+        """Return probabilities (n, classes) of inputs (n, size)."""
         return tf.sigmoid(inputs @ weights["head/kernel"] + weights["head/bias"])
 
 
 class MoeHead:
-    """Per class a softmax over `mixtures` logistic experts and a dummy one that always says 0; gates have no bias."""
+    """Per class a softmax over `mixtures` logistic experts and a dummy one with probability 0; gates have no bias."""
 
     def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator, mixtures: int) -> None:
         self._classes, self._mixtures = classes, mixtures
@@ -43,7 +43,7 @@ class MoeHead:
         model.add("experts/bias", np.zeros(experts))
 
     def __call__(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        """Probabilities (n, classes) of inputs (n, size)."""
+        """Return probabilities (n, classes) of inputs (n, size)."""
         gates = tf.reshape(inputs @ weights["gates/kernel"], [-1, self._classes, self._mixtures + 1])
         experts = tf.reshape(inputs @ weights["experts/kernel"] + weights["experts/bias"], [-1, self._classes, self._mixtures])
         return tf.reduce_sum(tf.nn.softmax(gates)[..., : self._mixtures] * tf.sigmoid(experts), axis=-1)
@@ -55,5 +55,5 @@ def make_head(model: SequenceModel, size: int, classes: int, rng: np.random.Gene
 
 
 def plain_copy(model: SequenceModel) -> Arrays:
-    """All weights as they are."""
+    """Return all variables as arrays."""
     return {name: variable.numpy() for name, variable in model.variables_by_name.items()}

@@ -1,4 +1,4 @@
-"""AudioSet's labels read out of each frame's codes, and nothing else: a sequence model that looks at the newest frame alone."""
+"""Read-out of AudioSet's labels from the newest frame's codes, as a sequence model without memory."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from convert.sequence.readout import readout_log_odds, readout_macs, readout_var
 
 
 class LabelReadout(SequenceModel):
-    """Has nothing to train; its state, the number of frames so far, is there because every step has one."""
+    """Read-out alone; it is not trained. Its state counts frames, since every step needs a state."""
 
     kind = "readout"
     options: ReadoutOptions
@@ -29,33 +29,33 @@ class LabelReadout(SequenceModel):
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """How many frames there were."""
+        """Number of frames so far."""
         return {"count": (1,)}
 
     @property
     def macs_per_frame(self) -> int:
-        """Of the read-out."""
+        """Multiply-accumulates of the read-out."""
         return readout_macs(self.classes, 0, 0)
 
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """Of frame number `lengths`."""
+        """Return probabilities of frame number `lengths`."""
         ends = counting(lengths, tf.shape(codes)[1]) - counting(lengths - 1, tf.shape(codes)[1])
         last = tf.reduce_sum(tf.cast(codes, tf.float32) * ends, axis=1)
         return self._probabilities(self.variables_by_name, tf.cast(last, tf.uint8))
 
     def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-        """The same."""
+        """Return the same."""
         del seed
         return self.offline_probabilities(codes, lengths), {}
 
     def frozen(self) -> Arrays:
-        """The weights as they are."""
+        """Return the weights unchanged."""
         return plain_copy(self)
 
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """One frame: the same for every row."""
+        """Process one frame: the result is the same for every row."""
         del row
         return self._probabilities(weights, embedding), [states[0] + np.float32(1.0)]
 

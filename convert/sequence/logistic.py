@@ -1,4 +1,4 @@
-"""The models without memory but a sum: logistic on the mean of frames, and both video-level models on the mean audio."""
+"""Models on the mean of the frames: frame-level logistic, and the video-level logistic and mixture of experts."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from edge_detector.params import EMBEDDING_SIZE
 
 
 class PooledModel(SequenceModel):
-    """A classifier on a function of the sum of all frames."""
+    """Classifier on a function of the sum of all frames."""
 
     options: LogisticOptions | MoeOptions
 
@@ -24,65 +24,65 @@ class PooledModel(SequenceModel):
 
     @abstractmethod
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """The classifier's input (n, 128)."""
+        """Return the classifier's input (n, 128)."""
 
     @property
     def macs_per_frame(self) -> int:
-        """The classifier alone."""
+        """Multiply-accumulates of the classifier."""
         return self._head.macs
 
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """Probabilities (n, classes)."""
+        """Return probabilities (n, classes)."""
         return self._head(self.weights, self.pooled(codes, lengths))
 
     def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-        """The same: there is nothing to draw or drop."""
+        """Return the same; the model has no dropout and draws no frames."""
         del seed
         return self.offline_probabilities(codes, lengths), {}
 
     def frozen(self) -> Arrays:
-        """The classifier's weights."""
+        """Return the classifier's weights."""
         return plain_copy(self)
 
 
 class FrameLogistic(PooledModel):
-    """One logistic per class on the mean of the normalised frames; its length, up to 1, is part of what it sees."""
+    """One logistic per class on the mean of the normalised frames, whose length is up to 1."""
 
     kind = "frame-logistic"
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The sum of the frames so far, and how many there were."""
+        """Sum of the frames so far, and their number."""
         return {"total": (EMBEDDING_SIZE,), "count": (1,)}
 
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """The mean frame; without any frame it is 0, where the original divides 0 by 0."""
+        """Return the mean frame; without frames it is 0, where the original divides 0 by 0."""
         total = tf.reduce_sum(normalised(codes) * counting(lengths, tf.shape(codes)[1]), axis=1)
         return total / tf.cast(tf.maximum(lengths, 1), tf.float32)[:, tf.newaxis]
 
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """One frame: add it, count it."""
+        """Process one frame: add it and count it."""
         total, count = states[0] + normalised(embedding), states[1] + 1.0
         return self._head(weights, tf.gather(total, row) / tf.gather(count, row)), [total, count]
 
 
 class VideoLogistic(PooledModel):
-    """One logistic per class on the mean of the dequantised frames, brought to length 1.
+    """One logistic per class on the mean of the dequantised frames, normalised to length 1.
 
-    The mean of a video-level record is such a mean. Its scale does not matter, so the step needs no count.
+    A video-level record holds such a mean. Its scale does not matter, so the step needs no count.
     """
 
     kind = "logistic"
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The sum of the frames so far."""
+        """Sum of the frames so far."""
         return {"total": (EMBEDDING_SIZE,)}
 
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """The direction of the mean frame."""
+        """Return the mean frame, normalised to length 1."""
         mask = counting(lengths, tf.shape(codes)[1])
         mean = tf.reduce_sum(dequantised(codes) * mask, axis=1) / tf.maximum(tf.reduce_sum(mask, axis=1), 1.0)
         return l2_normalised(mean)
@@ -90,12 +90,12 @@ class VideoLogistic(PooledModel):
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """One frame: add it."""
+        """Process one frame: add it."""
         total = states[0] + dequantised(embedding)
         return self._head(weights, l2_normalised(tf.gather(total, row))), [total]
 
 
 class VideoMoe(VideoLogistic):
-    """A mixture of experts per class on the same input."""
+    """Mixture of experts per class on the same input."""
 
     kind = "moe"

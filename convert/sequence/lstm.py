@@ -1,4 +1,4 @@
-"""The LSTM of YouTube-8M (LstmModel): stacked BasicLSTMCells, and a classifier on the top layer's last h."""
+"""LSTM of YouTube-8M (frame_level_models.LstmModel): stacked BasicLSTMCells, and a classifier on the top layer's last h."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +17,11 @@ FORGET_BIAS = 1.0
 
 
 class Lstm(SequenceModel):
-    """One kernel per layer for input and state together, gates in the order i, j, f, o.
+    """LSTM with one kernel per layer for input and state together, gates in the order i, j, f, o.
 
-    The forget bias is added when run, never stored. One kernel, not two, because each variable's gradient is clipped by itself.
-    Ours, not YouTube-8M's, is the read-out: where there is one, the step gives the probabilities of AudioSet's labels first, and
-    the classifier has the log-odds of each class's labels beside h.
+    The forget bias is added at run time, not stored. One kernel, not two, because each variable's gradient is clipped separately.
+    The read-out is not YouTube-8M's: with one, the step outputs the probabilities of AudioSet's labels first, and the
+    classifier's input is h and the log-odds of each class's labels.
     """
 
     kind = "lstm"
@@ -48,19 +48,19 @@ class Lstm(SequenceModel):
 
     @property
     def macs_per_frame(self) -> int:
-        """All kernels, the head and the read-out."""
+        """Multiply-accumulates of all kernels, the head and the read-out."""
         kernels = [variable for name, variable in self.weights.items() if name.endswith("/kernel") and name.startswith("layer")]
         labels = self.options.readout_labels
         readout = readout_macs(labels, self.classes - labels, self.options.readout_scores) if labels else 0
         return sum(int(np.prod(kernel.shape)) for kernel in kernels) + self._head.macs + readout
 
     def outputs(self, codes: Tensor) -> Tensor:
-        """The top layer's h after every frame, (n, frames, cells), from zero states."""
+        """Return the top layer's h after every frame, (n, frames, cells), from zero states."""
         values = tf.transpose(normalised(codes), [1, 0, 2])
         empty = tf.zeros((tf.shape(codes)[0], self.options.cells))
         no_peephole = tf.zeros(self.options.cells)
         for layer in range(self.options.layers):
-            # One operator for the whole sequence: five times as fast as a loop over 300 frames.
+            # One operator for the whole sequence is five times as fast as a loop over 300 frames.
             values = tf.raw_ops.BlockLSTM(
                 seq_len_max=tf.cast(tf.shape(values)[0], tf.int64),
                 x=values,
@@ -83,17 +83,17 @@ class Lstm(SequenceModel):
         return self.options.readout_labels
 
     def frame_probabilities(self, codes: Tensor, seed: Tensor = None) -> Tensor:
-        """Probabilities (n, frames, classes) after every prefix; with a seed, outputs are dropped as in training."""
+        """Return probabilities (n, frames, classes) after every prefix; with a seed, outputs are dropped as in training."""
         outputs = tf.reshape(self._dropped(self.outputs(codes), seed), [-1, self.options.cells])
         found = self._classified(self.variables_by_name, outputs, tf.reshape(codes, [-1, EMBEDDING_SIZE]))
         return tf.reshape(found, [tf.shape(codes)[0], tf.shape(codes)[1], self.classes])
 
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """From h after frame number `lengths`; zeros where there is none."""
+        """Return probabilities from h after frame number `lengths`; h is 0 without frames."""
         return self.training_probabilities(codes, lengths, None)[0]
 
     def training_probabilities(self, codes: Tensor, lengths: Tensor, seed: Tensor) -> tuple[Tensor, Tensor]:
-        """The same, with part of h dropped; without a seed nothing is."""
+        """Return the same, with dropout of h; without a seed nothing is dropped."""
         ends = counting(lengths, tf.shape(codes)[1]) - counting(lengths - 1, tf.shape(codes)[1])
         outputs, frames = (tf.reduce_sum(values * ends, axis=1) for values in (self.outputs(codes), dequantised(codes)))
         return self._classified(self.variables_by_name, self._dropped(outputs, seed), frames), {}
@@ -110,14 +110,14 @@ class Lstm(SequenceModel):
         return tf.concat([tf.sigmoid(of_labels), self._head(weights, tf.concat([outputs, of_classes], axis=1))], axis=1)
 
     def prefixes(self, codes: Codes) -> Float32:
-        """Probabilities after every prefix, in one pass."""
+        """Return probabilities after every prefix, in one pass."""
         if self._prefix_graph is None:
             self._prefix_graph = tf.function(self.frame_probabilities, reduce_retracing=True)
         found: Float32 = np.clip(self._prefix_graph(tf.constant(codes)).numpy(), 0.0, 1.0)
         return found
 
     def frozen(self) -> Arrays:
-        """Kernels in two parts, so that no file carries the cut."""
+        """Return kernels split into input and state, so that the exported graph needs no slicing."""
         weights = plain_copy(self)
         size = EMBEDDING_SIZE
         for layer in range(self.options.layers):
@@ -129,7 +129,7 @@ class Lstm(SequenceModel):
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """One frame: c' = σ(f + 1)·c + σ(i)·tanh(j), h' = σ(o)·tanh(c')."""
+        """Process one frame: c' = σ(f + 1)·c + σ(i)·tanh(j), h' = σ(o)·tanh(c')."""
         inputs, after = normalised(embedding), []
         for layer in range(self.options.layers):
             hidden, cell = states[2 * layer], states[2 * layer + 1]

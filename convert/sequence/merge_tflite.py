@@ -1,4 +1,4 @@
-"""Two streaming steps in one TFLite file: the operators of both side by side, weights untouched, classes one after another."""
+"""Merge of two streaming steps into one TFLite file: operators side by side, weights unchanged, classes concatenated."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,23 @@ SHARED_INPUTS = ("embedding", "row")
 
 
 def joined(first: Step, second: Step, kept: Sequence[int], rows: int, codes: Codes) -> Step:
-    """A step that runs both on the same embeddings: the `kept` classes of the first, then all classes of the second.
+    """Return a step that runs both on the same embeddings: the `kept` classes of the first, then all classes of the second.
 
-    The first one's states keep their names. Whatever kind and precision the two have, what they compute is not touched, and
-    that is tried before it is believed: raises EdgeDetectorError unless a bank of `rows` rows gives the same probabilities bit
-    for bit as the two by themselves, on codes uint8 (frames, 128).
+    The states of the first keep their names. The merged step is compared with the two: raises EdgeDetectorError unless a bank of
+    `rows` rows gives bit-identical probabilities on codes uint8 (frames, 128).
     """
     names = _new_names(first.states, second.states)
     states = {**first.states, **{names[name]: shape for name, shape in second.states.items()}}
     both = Step(_join_files(first.content, second.content, names, kept), states, len(kept) + second.classes)
     alone = [step.in_a_bank(rows, codes) for step in (first, second)]
     if not np.array_equal(both.in_a_bank(rows, codes), np.concatenate([alone[0][:, list(kept)], alone[1]], axis=1)):
-        message = "two sequence models in one file do not give what each gives by itself; nothing is written, give --only"
+        message = "the merged sequence model differs from its two parts; nothing is written, give --only"
         raise EdgeDetectorError(message)
     return both
 
 
 def _new_names(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, str]:
-    """For each state of the second step a name that the first has none of: h0_2, or h0_3 if the first was joined before."""
+    """Return a name for each state of the second step that the first lacks: h0_2, or h0_3 if the first is a merged step."""
     number = next(number for number in itertools.count(2) if not any(f"{name}_{number}" in first for name in second))
     return {name: f"{name}_{number}" for name in second}
 
@@ -59,10 +58,10 @@ def _join_files(first: bytes, second: bytes, names: Mapping[str, str], kept: Seq
     return packed(model)
 
 
-def _signature(model: Any) -> Any:  # noqa: ANN401 - the objects of a TFLite file have no types
+def _signature(model: Any) -> Any:  # noqa: ANN401 - objects of a TFLite file have no types
     found = [item for item in model.signatureDefs or () if item.signatureKey.decode() == SIGNATURE]
     if len(found) != 1 or len(model.subgraphs) != 1:
-        raise EdgeDetectorError("the bundle's sequence model has parts that cannot stand beside another model; give --only")
+        raise EdgeDetectorError("the bundle's sequence model cannot be merged with another; give --only")
     return found[0]
 
 
@@ -71,7 +70,7 @@ def _tensors(named: Sequence[Any]) -> dict[str, int]:
 
 
 def _append(model: Any, other: Any, shared: Mapping[int, int]) -> list[int]:  # noqa: ANN401 - as above
-    """Add the other's tensors but for the shared ones, its operators and weights; returns where each tensor is now."""
+    """Append the other's tensors except shared ones, its operators and weights; return the new index of each tensor."""
     graph = model.subgraphs[0]
     first_buffer, first_code = len(model.buffers), len(model.operatorCodes)
     model.buffers += other.buffers

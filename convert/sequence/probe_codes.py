@@ -1,4 +1,4 @@
-"""Streams of codes that exported steps are measured on."""
+"""Streams of codes for measuring exported steps."""
 
 import itertools
 from pathlib import Path
@@ -15,12 +15,12 @@ SPREAD = 1.18
 
 
 def spread_of(readout_labels: int) -> float:
-    """The spread of the codes that a model is for: AudioSet's, or with a read-out that of YAMNet's body, which is smaller."""
+    """Return the standard deviation of a model's embeddings: AudioSet's, or with a read-out that of YAMNet's body."""
     return CODE_LIMIT / CLIP if readout_labels else SPREAD
 
 
 def stream_codes(frames: int, seed: int, records: Path | None = None, spread: float = SPREAD) -> Codes:
-    """A stream of codes uint8 (frames, 128): records end to end, or random with this spread."""
+    """Return codes uint8 (frames, 128): records end to end, or random with this standard deviation."""
     rng = np.random.default_rng([seed, 79])
     codes = np.clip((rng.normal(0.0, spread, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)
     if records is not None:

@@ -1,4 +1,4 @@
-"""The read-out of AudioSet's labels from codes, beside a sequence model's own classes."""
+"""Read-out of AudioSet's labels from codes, beside a sequence model's own classes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +11,14 @@ from edge_detector.params import EMBEDDING_SIZE
 
 
 def readout_variables(labels: int, classes: int, scores: int) -> dict[str, Any]:
-    """Variables, all zero, of a read-out of so many labels, and for each class the log-odds of so many labels once more."""
+    """Return zero variables of a read-out of `labels` labels, and of `scores` more log-odds for each class."""
     columns = labels + classes * scores
     shapes = {KERNEL: (EMBEDDING_SIZE, columns), BIAS: (columns,)}
     return {name: tf.Variable(tf.zeros(shape), trainable=False) for name, shape in shapes.items()}
 
 
 def readout_log_odds(weights: Mapping[str, Tensor], codes: Tensor, labels: int, classes: int) -> tuple[Tensor, Tensor]:
-    """Log-odds of codes (n, 128): of the labels (n, labels), and of each class the highest of its labels' (n, classes)."""
+    """Return log-odds of codes (n, 128): of the labels (n, labels), and each class's maximum over its labels (n, classes)."""
     found = dequantised(codes) @ weights[KERNEL] + weights[BIAS]
     if not classes:
         return found, found[:, :0]
@@ -27,5 +27,5 @@ def readout_log_odds(weights: Mapping[str, Tensor], codes: Tensor, labels: int, 
 
 
 def readout_macs(labels: int, classes: int, scores: int) -> int:
-    """Multiplications for a frame."""
+    """Return multiply-accumulates per frame."""
     return EMBEDDING_SIZE * (labels + classes * scores)

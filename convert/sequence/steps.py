@@ -1,4 +1,4 @@
-"""A streaming step of a sequence model, wherever it comes from, and what it says in a sliding bank."""
+"""Streaming step of a sequence model, and its probabilities in a sliding bank."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from edge_detector.types import Codes, Float32
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A streaming step: its TFLite file, the row shape of each state by name, and the number of its outputs."""
+    """Streaming step: its TFLite file, the row shape of each state by name, and the number of outputs."""
 
     content: bytes
     states: Mapping[str, tuple[int, ...]]
@@ -21,12 +21,12 @@ class Step:
 
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> "Step":
-        """A bundle's."""
+        """Return the step of a bundle."""
         states = {state.name: state.shape for state in bundle.manifest.sequence.states}
         return cls(bundle.sequence, states, bundle.manifest.named_outputs.count)
 
     def in_a_bank(self, rows: int, codes: Codes) -> Float32:
-        """Probabilities float32 (frames, classes) of codes uint8 (frames, 128), through a sliding bank of `rows` rows."""
+        """Return probabilities float32 (frames, classes) of codes uint8 (frames, 128), through a sliding bank of `rows` rows."""
         runner = TfliteSequenceStep(self.content, rows=rows, states=self.states, classes=self.classes)
         bank = StateBank.empty(rows, list(self.states.values()))
         found = []

@@ -15,7 +15,7 @@ BATCH = 512
 
 
 def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, settings: TrainingSettings) -> tuple[float, float | None]:
-    """Mean loss of what counts, and GAP over all examples (None for frame targets); the model's own weights are put back."""
+    """Return the mean loss of unpadded frames, and GAP over all examples (None for frame targets); weights are restored."""
     own = {name: variable.numpy() for name, variable in model.variables_by_name.items()}
     model.load(weights)
     total = count = positives = 0.0

@@ -29,7 +29,7 @@ COMMANDS = [
 INSTALLS = ("sudo apt ", ".venv/bin/pip install ")
 ROOT_ONLY = "sudo make install"
 NEEDS_DATA = ("make bundle", ".venv/bin/python -m convert score ")
-OWN_SOUNDS = re.compile(r".* convert (embed|train|export|bundle) .*|.* my-sounds")
+OWN_SOUNDS = re.compile(r".* convert (compose|train|export|bundle) .*|.* my-sounds")
 TAUGHT = (
     ".venv/bin/edge-detector record washing_machine_beep -o my_sounds",
     ".venv/bin/python -m convert teach my_sounds -o my-bundle",

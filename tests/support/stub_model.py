@@ -1,13 +1,14 @@
 """A model that needs no training: what it says of an example stands in the example's first frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.files import write_arrays, write_json
+from convert.files import write_arrays
 from convert.records.files import Record, write_dataset
+from convert.sequence.facts import SequenceFacts, TrainingFacts, write_facts
 from edge_detector.types import Codes, Float32
 
 CLASSES = ("a", "b", "c")
@@ -47,10 +48,23 @@ def write_three(path: Path) -> Path:
     return written(path, iter(records))
 
 
-def write_model(folder: Path, **facts: object) -> Path:
-    """What a trained model's folder looks like from outside."""
+def write_model(folder: Path, *, labels: Sequence[str] = CLASSES, steps: int | None = None) -> Path:
+    """The files of a trained model's folder, or without `steps` those of a model that was never trained."""
+    facts = SequenceFacts(
+        model="logistic",
+        options={"learning_rate": 0.01},
+        states=(),
+        parameters=12,
+        macs_per_frame=34,
+        labels=tuple(labels),
+        classes={},
+        made_of={},
+        folds=(),
+        context=10,
+        training=None if steps is None else TrainingFacts("last", 0, 1, 0, 0, steps=steps),
+    )
     write_arrays(folder / "weights.npz", {"w": np.zeros(1)})
-    write_json(folder / "sequence.json", facts)
+    write_facts(folder, facts)
     return folder
 
 

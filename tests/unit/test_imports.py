@@ -170,8 +170,7 @@ def test_convert_imports_only_what_training_and_serving_share() -> None:
 def test_no_command_imports_another() -> None:
     for name, tree in modules("convert/commands"):
         others = {target for target in imported(tree) if target.startswith("convert.commands.")} - {name}
-        # compare is made of train and export, and gives them words as a person would.
-        assert not others or name == "convert.commands.compare", f"{name} imports {others}"
+        assert not others, f"{name} imports {others}"
 
 
 def test_tensorflow_lives_only_where_graphs_are_built() -> None:

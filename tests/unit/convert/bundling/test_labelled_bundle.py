@@ -86,7 +86,7 @@ def test_the_card_lists_every_class_with_what_it_is_made_of(labelled: Path) -> N
     assert "It computes 6 AudioSet labels and 3 outputs of a trained sequence model." in card
     assert "| `thump` | Thump | Thump, thud; Knock | yes | yes |" in card
     assert "| `engine` | Engine | Engine | no | no | 0.30 | AudioSet read-out, untested here |" in card
-    assert "The probability of beep, thump is the weighted mean, as log-odds, of the LSTM's and, with a weight of 0.5" in card
+    assert "The probability of beep, thump is the weighted mean, as log-odds, of the LSTM's and, with a weight of 0.3" in card
 
 
 def test_both_bundles_are_what_the_detector_runs(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:

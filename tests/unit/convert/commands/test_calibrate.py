@@ -109,7 +109,7 @@ def test_the_less_other_sounds_cost_the_lower_are_all_thresholds(labelled: Path,
     assert sum(dear > cheap for dear, cheap in zip(*on, strict=True)) >= len(HOPS) * len(LABELS)
 
 
-def test_clips_of_a_held_out_fold_are_given_to_the_bundle_that_has_not_met_it(
+def test_clips_of_a_held_out_fold_run_through_the_bundle_trained_without_it(
     labelled: Path, background: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: Counter[str] = Counter()
@@ -149,7 +149,7 @@ def test_clips_of_a_held_out_fold_are_given_to_the_bundle_that_has_not_met_it(
         (("1=nowhere",), "nowhere"),
     ],
 )
-def test_a_bundle_that_has_met_the_fold_or_has_other_classes_is_refused_before_anything_is_heard(
+def test_a_bundle_trained_on_the_fold_or_with_other_classes_is_refused_first(
     labelled: Path, told: tuple[str, ...], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundles = {
@@ -166,7 +166,7 @@ def test_a_bundle_that_has_met_the_fold_or_has_other_classes_is_refused_before_a
     assert not (tmp_path / "chosen.json").exists()
 
 
-def test_what_is_held_out_are_clips(labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_held_out_needs_clips(labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert calibrate(labelled / "bundle", tmp_path, tmp_path / "chosen.json", "--held-out", "1=anything") == 2
     assert "--held-out says which bundle is given which clips; give --clips DIR too" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ def damaged(tmp_path: Path) -> Path:
     return write_damaged(write_kitchen(tmp_path / "kitchen"))
 
 
-def test_sequences_are_composed_of_what_can_be_used(damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sequences_are_composed_of_usable_recordings(damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ("compose", damaged, "--set", "mixtures.sequences=2", "mixtures.context_frames=2", "-o", tmp_path / "out.tfrecord")
     assert convert(*command) == 1
     assert convert(*command, "--skip-damaged") == 0
@@ -77,7 +77,7 @@ def compose(doubtful: Path, classes: Path, output: Path) -> int:
     return convert("compose", doubtful / "clips", *background, *embedder, "--classes", classes, "-o", output)
 
 
-def test_of_a_class_that_may_sound_in_unlabelled_sound_nothing_is_known_there(doubtful: Path, tmp_path: Path) -> None:
+def test_a_class_that_may_sound_in_unlabelled_sound_has_no_target_there(doubtful: Path, tmp_path: Path) -> None:
     assert compose(doubtful, doubtful / "classes.json", tmp_path / "out.tfrecord") == 0
     own = [CLASSES[slug].get("audioset", []) for slug in LABELS]
     doubts, readout = Doubts.of(NAMES, own), made_readout()

@@ -21,7 +21,7 @@ def kitchen(tmp_path: Path) -> Path:
     return write_kitchen(tmp_path / "kitchen")
 
 
-def test_a_persons_recordings_become_labelled_records(kitchen: Path, tmp_path: Path) -> None:
+def test_recordings_in_folders_become_labelled_records(kitchen: Path, tmp_path: Path) -> None:
     assert embed(kitchen, "-o", tmp_path / "out.tfrecord") == 0
     found = list(read_dataset(tmp_path / "out.tfrecord"))
     assert [(each.video_id, each.labels, len(each.codes)) for each in found[2:5]] == [
@@ -36,7 +36,7 @@ def test_a_persons_recordings_become_labelled_records(kitchen: Path, tmp_path: P
     ]
 
 
-def test_what_is_embedded_is_what_the_detector_hears(kitchen: Path, tmp_path: Path) -> None:
+def test_embeddings_equal_the_detector_s(kitchen: Path, tmp_path: Path) -> None:
     path = record(kitchen / "door" / "long.wav", seconds=7.0, rate_hz=44_100)
     assert np.array_equal(np.concatenate([block.samples for block in blocks_16khz(path)]), read_16khz(path))
     assert embed(kitchen, "-o", tmp_path / "out.tfrecord") == 0
@@ -44,7 +44,7 @@ def test_what_is_embedded_is_what_the_detector_hears(kitchen: Path, tmp_path: Pa
     assert codes(tmp_path / "out.tfrecord")["door/long"] == wanted.tobytes()
 
 
-def test_recordings_without_labels_are_taken_by_name_or_from_folders_of_any_depth(tmp_path: Path) -> None:
+def test_unlabelled_recordings_are_found_by_name_and_in_folders_of_any_depth(tmp_path: Path) -> None:
     record(tmp_path / "corpus" / "a.wav")
     record(tmp_path / "corpus" / "2026" / "11" / "b.flac")
     (tmp_path / "corpus" / "._a.wav").write_bytes(b"what a Mac leaves")
@@ -85,7 +85,9 @@ def test_a_recording_that_cannot_be_used_is_named(
     assert not (tmp_path / "out.tfrecord").exists()
 
 
-def test_by_choice_they_are_passed_over_and_counted(damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_recordings_are_skipped_and_counted_with_skip_damaged(
+    damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert embed(damaged, "--skip-damaged", "--shards", 2, "-o", tmp_path / "out", "--json") == 0
     said = capsys.readouterr()
     result = json.loads(said.out)
@@ -129,16 +131,14 @@ def test_clips_in_folds_keep_their_names(tmp_path: Path) -> None:
         (("nowhere",), "give one folder with a folder of recordings for each label, or --unlabelled"),
     ],
 )
-def test_what_does_not_go_together_is_said(
+def test_options_that_exclude_each_other_are_refused(
     kitchen: Path, tmp_path: Path, options: tuple[object, ...], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert embed(kitchen, *options, "-o", tmp_path / "out.tfrecord") == 2
     assert what in capsys.readouterr().err
 
 
-def test_a_recording_that_is_not_there_is_said_before_anything_is_embedded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_recording_is_reported_before_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert embed(record(tmp_path / "a.wav"), tmp_path / "b.wav", "-o", tmp_path / "out.tfrecord") == 2
     assert capsys.readouterr().err.endswith(
         "b.wav cannot be read: No such file or directory; leave it out, or see where it went\n"

@@ -146,7 +146,7 @@ def test_a_model_of_unknown_records_becomes_one_of_the_read_out_s_embedder(folde
     assert made_of == CodeEmbedder.load(folder / "embedder" / EMBEDDER).made_of
 
 
-def test_what_has_no_log_odds_to_weigh_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_without_log_odds_to_fuse_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_lstm(folder, options("lstm", layers=1, cells=6, head="moe"))
     assert fuse(folder) == 2
     assert "logistic head" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from convert.commands import infer as command
 from convert.records import protobuf, tfrecord
 from convert.records.files import write_dataset
 from edge_detector.errors import EdgeDetectorError
-from tests.support.stub_model import StubModel, says, write_model, write_three
+from tests.support.stub_model import CLASSES, StubModel, says, write_model, write_three
 
 
-def inferred(tmp_path: Path, records: Path, *more: object, classes: int = 3, **facts: object) -> tuple[dict[str, Any], list[str]]:
+def inferred(
+    tmp_path: Path, records: Path, *more: object, classes: int = 3, labels: Sequence[str] = CLASSES
+) -> tuple[dict[str, Any], list[str]]:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     output = tmp_path / "out.csv"
-    arguments = (write_model(tmp_path / "model", **facts), records, "-o", output, *more)
+    arguments = (write_model(tmp_path / "model", labels=labels), records, "-o", output, *more)
     result = command.run(parser.parse_args([str(argument) for argument in arguments]), lambda _: StubModel(classes))
     return result, output.read_bytes().decode().split("\n")
 

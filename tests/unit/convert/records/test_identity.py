@@ -69,8 +69,8 @@ def test_records_from_before_there_were_names_are_told_by_their_digest() -> None
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("train one/whole.tfrecord other/whole.tfrecord --epochs 1 -o out", (ONE, OTHER)),
-        ("train one/whole.tfrecord --validation other/whole.tfrecord --epochs 1 -o out", (ONE, OTHER)),
+        ("train one/whole.tfrecord other/whole.tfrecord --set training.epochs=1 -o out", (ONE, OTHER)),
+        ("train one/whole.tfrecord --validation other/whole.tfrecord --set training.epochs=1 -o out", (ONE, OTHER)),
         ("eval one/lstm other/whole.tfrecord", (ONE, OTHER)),
         ("eval one/fused other/whole.tfrecord", (ONE, OTHER)),
         ("infer other/lstm one/whole.tfrecord -o out", (OTHER, ONE)),

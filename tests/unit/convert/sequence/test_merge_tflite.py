@@ -31,7 +31,7 @@ FIRST = step(classes=4, seed=1)
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic"])
 @pytest.mark.parametrize("kind", ["lstm", "dbof", "frame-logistic"])
-def test_every_kind_and_precision_says_beside_another_what_it_says_alone(kind: str, precision: Precision) -> None:
+def test_merged_steps_of_every_kind_and_precision_give_what_each_gives_alone(kind: str, precision: Precision) -> None:
     second = step(kind, precision=precision)
     both = merge_tflite.joined(FIRST, second, (0, 1, 2, 3), ROWS, CODES)
     found = both.in_a_bank(ROWS, CODES)
@@ -45,7 +45,7 @@ def test_classes_can_be_left_out() -> None:
     assert np.array_equal(both.in_a_bank(ROWS, CODES)[:, :2], FIRST.in_a_bank(ROWS, CODES)[:, [3, 1]])
 
 
-def test_what_was_joined_can_be_joined_again() -> None:
+def test_a_merged_step_can_be_merged_again() -> None:
     third = step(seed=7)
     both = merge_tflite.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
     three = merge_tflite.joined(both, third, tuple(range(7)), ROWS, CODES)
@@ -53,21 +53,21 @@ def test_what_was_joined_can_be_joined_again() -> None:
     assert np.array_equal(three.in_a_bank(ROWS, CODES)[:, 7:], third.in_a_bank(ROWS, CODES))
 
 
-def test_the_shipped_bundle_can_be_joined() -> None:
+def test_the_default_bundle_can_be_merged() -> None:
     shipped = Step.of_bundle(load_bundle(DEFAULT_BUNDLE))
     both = merge_tflite.joined(shipped, step(), tuple(range(shipped.classes)), 10, CODES)
     assert both.classes == shipped.classes + 3
 
 
-def test_a_join_that_changes_what_a_part_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_that_changes_an_output_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     join = merge_tflite._join_files  # noqa: SLF001 - to give it other weights than were asked for
     other = step(seed=9)
     monkeypatch.setattr(merge_tflite, "_join_files", lambda first, _, names, kept: join(first, other.content, names, kept))
-    with pytest.raises(EdgeDetectorError, match="do not give what each gives by itself"):
+    with pytest.raises(EdgeDetectorError, match="differs from its two parts"):
         merge_tflite.joined(FIRST, step(), (0, 1, 2, 3), ROWS, CODES)
 
 
-def test_a_file_that_is_no_step_is_refused() -> None:
+def test_a_file_without_a_step_is_refused() -> None:
     embedder = load_bundle(DEFAULT_BUNDLE).embedder
-    with pytest.raises(EdgeDetectorError, match="cannot stand beside another"):
+    with pytest.raises(EdgeDetectorError, match="cannot be merged with another"):
         merge_tflite.joined(FIRST, Step(embedder, {"h0": (6,)}, 3), (0,), ROWS, CODES)

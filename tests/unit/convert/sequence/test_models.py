@@ -91,7 +91,7 @@ def test_dbof_pools_every_frame_with_the_statistics_of_training(activation: str,
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_padding_is_never_heard(kind: str) -> None:
+def test_padding_changes_no_probability(kind: str) -> None:
     model = small(kind)
     noisy = CODES.copy()
     for row, length in enumerate(LENGTHS):
@@ -110,7 +110,7 @@ def test_an_example_without_frames_gets_probabilities_not_nan(kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_the_prefixes_are_predictions_of_their_own(kind: str) -> None:
+def test_prefixes_equal_separate_predictions(kind: str) -> None:
     model = small(kind)
     found = model.prefixes(CODES[:1])[0]
     for frames in (1, 4, 10):
@@ -118,13 +118,13 @@ def test_the_prefixes_are_predictions_of_their_own(kind: str) -> None:
         assert np.abs(found[frames - 1] - one).max() < 1e-6
 
 
-def test_many_examples_are_predicted_in_parts_that_change_nothing() -> None:
+def test_many_examples_in_parts_give_the_same_predictions() -> None:
     model = small("dbof")
     codes, lengths = np.tile(CODES, (300, 1, 1)), np.tile(LENGTHS, 300)
     assert np.abs(model.predict(codes, lengths) - np.tile(model.predict(CODES, LENGTHS), (300, 1))).max() < 1e-6
 
 
-def test_a_video_level_mean_is_a_frame_that_is_dequantised_already() -> None:
+def test_a_video_level_mean_is_a_dequantised_frame() -> None:
     model = small("moe")
     means = np.stack(
         [model_reference.dequantised(codes[:length]).mean(axis=0) for codes, length in zip(CODES, LENGTHS, strict=True)]
@@ -133,7 +133,7 @@ def test_a_video_level_mean_is_a_frame_that_is_dequantised_already() -> None:
     assert np.abs(found - model.predict(CODES, LENGTHS)).max() < 1e-6
 
 
-def test_a_mixture_never_says_more_than_its_gates_allow() -> None:
+def test_a_mixture_s_probability_is_bounded_by_its_gates() -> None:
     model = small("moe")
     model.weights["experts/bias"].assign(np.full(10, 50.0, np.float32))
     model.weights["gates/kernel"].assign(np.zeros((128, 15), np.float32))
@@ -166,7 +166,7 @@ def saved(model: SequenceModel, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_a_model_comes_back_from_its_folder(kind: str, tmp_path: Path) -> None:
+def test_a_model_is_loaded_from_its_folder(kind: str, tmp_path: Path) -> None:
     model = small(kind)
     found = load_model(saved(model, tmp_path / "model"))
     assert (found.kind, found.classes, found.parameters) == (kind, 5, model.parameters)

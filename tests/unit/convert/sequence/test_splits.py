@@ -34,7 +34,7 @@ def split(tmp_path: Path, records: Iterator[Record], its_plan: SplitPlan) -> lis
     return write_splits(source, its_plan, read_classes(source), tmp_path / "splits", Damage())
 
 
-def test_segments_are_parted_by_their_ids_and_nothing_is_in_two_parts(tmp_path: Path) -> None:
+def test_segments_are_split_by_their_ids_into_disjoint_parts(tmp_path: Path) -> None:
     (only,) = split(tmp_path, many(400), plan())
     parts = [names(path) for path in (only.train, only.validation, only.test)]
     assert sum(map(len, parts)) == 400
@@ -65,7 +65,7 @@ def test_only_clips_have_a_source_of_their_own(name: str, source: str) -> None:
     assert source_of(name) == source
 
 
-def test_records_of_their_own_to_measure_on_are_taken_whole(tmp_path: Path) -> None:
+def test_separate_test_records_are_used_whole(tmp_path: Path) -> None:
     own = written(tmp_path / "own.tfrecord", iter([says([1], (0,), "x"), says([2], (1,), "y")]))
     (only,) = split(tmp_path, many(60), plan(test=own))
     assert names(only.test) == {"x", "y"}
@@ -82,6 +82,6 @@ def test_records_of_their_own_to_measure_on_are_taken_whole(tmp_path: Path) -> N
         (list(clips()), plan(folds=(1,)), "are for --split folds"),
     ],
 )
-def test_what_cannot_be_parted_is_said(tmp_path: Path, records: list[Record], its_plan: SplitPlan, what: str) -> None:
+def test_records_that_cannot_be_split_are_refused(tmp_path: Path, records: list[Record], its_plan: SplitPlan, what: str) -> None:
     with pytest.raises(UsageError, match=what):
         split(tmp_path, iter(records), its_plan)

@@ -113,7 +113,7 @@ def test_one_row_gives_what_the_same_row_gives_among_ten(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_gap_makes_the_bank_forget(name: str) -> None:
+def test_a_gap_clears_the_bank(name: str) -> None:
     step = streaming.open_step(exported(name), model(name), ROWS)
     bank = StateBank.empty(ROWS, list(model(name).state_shapes.values())).with_due_row_zeroed()
     found, _ = step.step(CODES[50], bank.next_row, bank.states)

@@ -53,7 +53,7 @@ def curve(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
 
 
-def test_training_taken_up_in_the_middle_of_an_epoch_ends_where_it_would_have(data: Path, tmp_path: Path) -> None:
+def test_a_training_resumed_within_an_epoch_ends_with_the_same_weights(data: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path / "whole", "--set", "training.epochs=3", *DROPS) == 0
     assert train(data, tmp_path / "parts", "--set", "training.epochs=3", *DROPS, "--set", "training.max_steps=5") == 0
     assert train(data, tmp_path / "parts", "--set", "training.epochs=3", *DROPS, "--set", "training.max_steps=17") == 0
@@ -93,7 +93,7 @@ def test_every_tenth_step_is_logged_in_youtube_8ms_words(data: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("stop_by", ["loss", "gap"])
-def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(data: Path, tmp_path: Path, stop_by: str) -> None:
+def test_early_stopping_keeps_the_best_epoch(data: Path, tmp_path: Path, stop_by: str) -> None:
     more = (
         "--validation",
         data / "validation.tfrecord",
@@ -114,7 +114,7 @@ def test_training_stops_when_validation_gets_no_better_and_keeps_the_best(data: 
 
 
 @pytest.mark.parametrize("kind", ["lstm", "dbof", "frame-logistic", "moe", "logistic"])
-def test_each_model_learns_what_can_be_heard(kind: str, data: Path, tmp_path: Path) -> None:
+def test_each_model_learns_separable_classes(kind: str, data: Path, tmp_path: Path) -> None:
     sizes = {"lstm": ("--set", "lstm.cells=16"), "dbof": ("--set", "dbof.clusters=64", "dbof.hidden=16")}.get(kind, ())
     held_out = data / "validation.tfrecord"
     arguments = (
@@ -144,7 +144,7 @@ def test_each_model_learns_what_can_be_heard(kind: str, data: Path, tmp_path: Pa
     assert load_model(newest).kind == load_model(tmp_path).kind == kind
 
 
-def test_an_option_that_the_model_does_not_have_is_refused(
+def test_a_recipe_value_that_the_model_does_not_have_is_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(data, tmp_path / "x", "--set", "moe.cells=4") == 2
@@ -156,7 +156,7 @@ def test_an_option_that_the_model_does_not_have_is_refused(
     assert not (tmp_path / "x").exists()
 
 
-def test_a_training_that_diverges_says_so_and_leaves_no_weights(
+def test_a_training_that_diverges_is_an_error_and_leaves_no_weights(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train(data, tmp_path / "x", "--set", "lstm.learning_rate=1e38") == 1
@@ -174,7 +174,7 @@ def test_a_training_that_diverges_says_so_and_leaves_no_weights(
         ("train", "--validation validation.tfrecord", "validation records"),
     ],
 )
-def test_a_checkpoint_of_another_training_is_not_taken_up(
+def test_a_checkpoint_of_another_training_is_not_resumed(
     records: str, more: str, other: str, begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = weights(begun / "lstm")
@@ -221,9 +221,7 @@ def write_of_folds(path: Path) -> Path:
 
 @pytest.mark.parametrize("buffer", [100, 3])
 @pytest.mark.parametrize("without", [(), (1,), (3,), (1, 3), (1, 2, 3), (4,)])
-def test_what_was_composed_from_clips_of_a_fold_is_left_out_and_nothing_else(
-    without: tuple[int, ...], buffer: int, tmp_path: Path
-) -> None:
+def test_records_of_clips_of_a_fold_are_left_out_and_no_others(without: tuple[int, ...], buffer: int, tmp_path: Path) -> None:
     path = write_of_folds(tmp_path / "some.tfrecord")
     records = [record.codes.tobytes() for record in examples(2 * len(FOLDS), seed=3)]
     wanted = [codes for codes, folds in zip(records, [*FOLDS, *FOLDS], strict=True) if not set(folds) & set(without)]
@@ -234,7 +232,7 @@ def test_what_was_composed_from_clips_of_a_fold_is_left_out_and_nothing_else(
     assert sorted(codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(5, 1, 1))) == sorted(wanted)
 
 
-def test_a_model_that_learnt_without_a_fold_says_so(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_trained_without_a_fold_names_its_folds(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = write_of_folds(tmp_path / "some.tfrecord")
     few = ("train", records, "--set", "training.context_frames=6", "lstm.cells=4", "training.batch=8", "training.epochs=1")
     facts = {}

@@ -46,7 +46,7 @@ def drawn_frames(codes: Any, lengths: Any, seed: int) -> list[Any]:  # noqa: ANN
         ("logistic", {}),
     ],
 )
-def test_one_step_is_what_the_formulas_say(kind: str, sizes: dict[str, Any], tmp_path: Path) -> None:
+def test_one_training_step_equals_the_formulas(kind: str, sizes: dict[str, Any], tmp_path: Path) -> None:
     write_dataset(tmp_path / "few.tfrecord", examples(5, seed=2), EXAMPLE_LABELS)
     training = settings(batch=5, max_steps=1, l2=L2, clip_norm=CLIP, seed=7)
     learnt = TrainingSet([tmp_path / "few.tfrecord"], CLASSES, 6, "last")
@@ -88,7 +88,7 @@ def test_one_step_is_what_the_formulas_say(kind: str, sizes: dict[str, Any], tmp
             assert np.allclose(after[f"value/{name}"], 0.1 * start + 0.9 * moment, atol=1e-5), name
 
 
-def test_what_is_hidden_of_an_embedding_is_hidden_in_all_frames_of_an_example(tmp_path: Path) -> None:
+def test_dropped_components_are_dropped_in_all_frames_of_an_example(tmp_path: Path) -> None:
     write_dataset(tmp_path / "one.tfrecord", examples(1, seed=2), EXAMPLE_LABELS)
     learnt = TrainingSet([tmp_path / "one.tfrecord"], CLASSES, 6, "last")
     assert next(learnt.in_order(1)).lengths[0] > 1

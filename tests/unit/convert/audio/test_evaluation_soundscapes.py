@@ -10,7 +10,7 @@ import pytest
 from convert.audio.augment import gain_of_db, rms
 from convert.audio.clips import Clip, LoadedClip
 from convert.audio.evaluation_soundscapes import CLIPS_TOGETHER, FRAME_SAMPLES, SceneComposer
-from convert.evaluation.benchmark import Contender, found_at, on_scene
+from convert.evaluation.benchmark import BenchmarkDetector, found_at, on_scene
 from convert.metrics.events import SoundEvent
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
@@ -77,7 +77,7 @@ def test_what_is_far_below_the_clip_or_its_background_is_not_asked_for() -> None
     assert 2 in found[0.0], "before silence it is not"
 
 
-def knowing(events: Sequence[SoundEvent], rule: Rule) -> Contender:
+def knowing(events: Sequence[SoundEvent], rule: Rule) -> BenchmarkDetector:
     """A detector that knows what is true of every window."""
     step = FRONT_END.patch_step_samples
 
@@ -89,7 +89,7 @@ def knowing(events: Sequence[SoundEvent], rule: Rule) -> Contender:
                     row[LABELS.index(event.label)] = 1.0
         return found
 
-    return Contender("all-knowing", LABELS, hear, step, (rule,) * len(LABELS))
+    return BenchmarkDetector("all-knowing", LABELS, hear, step, (rule,) * len(LABELS))
 
 
 def test_a_detector_that_knows_everything_scores_full_marks_and_one_that_knows_nothing_none() -> None:

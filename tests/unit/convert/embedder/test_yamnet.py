@@ -19,7 +19,7 @@ from convert.embedder.yamnet import (
     windows,
 )
 from convert.embedder.yamnet_labels import LABELS, read_labels
-from convert.evaluation.benchmark import Contender, found_at
+from convert.evaluation.benchmark import BenchmarkDetector, found_at
 from convert.evaluation.scoring import accuracy
 from convert.records.classes import ClassName
 from edge_detector.detection.bundle import SoundClass, load_bundle
@@ -42,7 +42,7 @@ def in_frigate(scores: list[float]) -> list[tuple[float, float]]:
     def hear(_samples: Float32) -> Float32:
         return np.array(scores, np.float32)[:, np.newaxis]
 
-    found = Contender("Frigate", ("dog",), hear, FRIGATE_STEP_SAMPLES, (FRIGATE_RULE,)).events(np.zeros(0, np.float32))
+    found = BenchmarkDetector("Frigate", ("dog",), hear, FRIGATE_STEP_SAMPLES, (FRIGATE_RULE,)).events(np.zeros(0, np.float32))
     return [(event.onset_sample / FRIGATE_STEP_SAMPLES, event.offset_sample / FRIGATE_STEP_SAMPLES) for event in found]
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from convert.plain_data import to_plain
 from edge_detector.bounded_files import parse_json, read_npz, read_regular, require_regular
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 MAX_JSON_BYTES = 256_000_000
 MAX_ARRAYS_BYTES = 4_000_000_000
-"""Full-size VGGish in float32 has 0.3 GB."""
+"""VGGish in float32 has 0.3 GB."""
 
 
 @contextmanager
@@ -38,13 +40,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object, readable and without NaN."""
-    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+def write_json(path: Path, content: object) -> None:
+    """Write a dataclass or a mapping as an indented JSON object without NaN."""
+    write_bytes(path, (json.dumps(to_plain(content), indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
+    """Read a JSON object. Raises UsageError for a missing file, EdgeDetectorError for any other content."""
     try:
         content = parse_json(read_regular(path, MAX_JSON_BYTES))
     except FileNotFoundError as error:
@@ -59,14 +61,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an npz file."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Read an npz file of numbers."""
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an npz file, by name. Raises UsageError for a missing file, EdgeDetectorError for a damaged one."""
     try:
         require_regular(path)
         with path.open("rb") as file:

@@ -1,21 +1,20 @@
 """Fingerprint of a training run beside its checkpoint; only the same data and options may resume it."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from convert.files import read_json, write_json
+from convert.plain_data import to_plain
 from edge_detector.errors import UsageError
 
 FINGERPRINT = "begun.json"
 
 
-def check_resume(checkpoint: Path, key: Mapping[str, Any]) -> None:
-    """Write the fingerprint of a new run, or require that it matches the one beside an existing checkpoint.
+def check_resume(checkpoint: Path, key: Mapping[str, object]) -> None:
+    """Write the fingerprint of a new run, or compare it with the one beside an existing checkpoint.
 
-    Raises UsageError if it differs: the checkpoint's weights would pass for those of the new data and options.
+    Raises UsageError if it differs, because the checkpoint's weights belong to other data or options.
     """
     path = checkpoint.with_name(FINGERPRINT)
     if not checkpoint.exists():
@@ -40,8 +39,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def _differences(before: Mapping[str, Any], key: Mapping[str, Any]) -> str:
-    """Name the keys that differ; empty if none."""
-    # Round trip through JSON, which turns tuples into lists.
-    now = json.loads(json.dumps(key))
+def _differences(before: Mapping[str, object], key: Mapping[str, object]) -> str:
+    """Name the keys that differ; empty if all are equal."""
+    now = to_plain(key)
     return " and ".join(name.replace("_", " ") for name in now if before.get(name) != now[name])

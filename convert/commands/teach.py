@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from convert.arguments import positive_float
@@ -22,7 +22,7 @@ from convert.few_shot.extended_bundle import ExtendedBundle
 from convert.few_shot.learn import learn_classes
 from convert.few_shot.settings import FewShotData, FewShotSettings
 from convert.few_shot.sounds import halve_background, synthetic_negatives
-from convert.plain_data import to_plain
+from convert.plain_data import KEY, to_plain
 from convert.recipe import add_recipe_arguments, load_recipe
 from convert.records.files import find_embedder
 from convert.records.identity import identity_of, require_same
@@ -44,7 +44,7 @@ class TeachResult:
         bundle: its folder.
         bytes: its size.
         seconds: duration of the command.
-        taught: training facts of the new classes.
+        facts: training facts of the new classes.
         kept: slugs of the kept classes.
         replaced: slugs of the classes that new ones replace.
         calibration: rules of the new classes.
@@ -57,7 +57,7 @@ class TeachResult:
     bundle: Path
     bytes: int
     seconds: float
-    taught: FewShotFacts
+    facts: FewShotFacts = field(metadata={KEY: "taught"})
     kept: tuple[str, ...]
     replaced: tuple[str, ...]
     calibration: FewShotCalibration
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace) -> TeachResult:
         bundle=arguments.output,
         bytes=size,
         seconds=round(time.monotonic() - started, 1),
-        taught=facts,
+        facts=facts,
         kept=extended.kept_slugs,
         replaced=extended.replaced,
         calibration=result.calibration,
@@ -148,11 +148,11 @@ def run(arguments: argparse.Namespace) -> TeachResult:
 
 def describe(result: TeachResult) -> str:
     """Format the result as text."""
-    taught, evaluation = result.taught, result.evaluation
+    facts, evaluation = result.facts, result.evaluation
     hop = format_.hop_key(1)
-    width = max(*map(len, taught.recordings), len("class"))
+    width = max(*map(len, facts.recordings), len("class"))
     lines = [f"{'class':<{width}}  recordings  on top  give an event  threshold  false alarms"]
-    for slug, count in taught.recordings.items():
+    for slug, count in facts.recordings.items():
         chosen = result.calibration.classes[slug][hop]
         alarms = f"{chosen.false_alarms} in {chosen.hours:.1f} h"
         shares = f"{100 * evaluation.recall[slug]:4.0f} %  {100 * evaluation.events[hop].recall[slug]:11.0f} %"
@@ -166,14 +166,14 @@ def describe(result: TeachResult) -> str:
         lines.append("(the only class of a bundle is always on top; its events and false alarms show its quality)")
     for slug, others in (evaluation.also_detected or {}).items():
         also = ", ".join(f"{other} {count}" for other, count in others.items())
-        lines.append(f"recordings of {slug} also give events of kept classes: {also} of {taught.recordings[slug]}")
-    if few := [slug for slug, count in taught.recordings.items() if count < FEW]:
+        lines.append(f"recordings of {slug} also give events of kept classes: {also} of {facts.recordings[slug]}")
+    if few := [slug for slug, count in facts.recordings.items() if count < FEW]:
         lines.append(f"fewer than {FEW} recordings of {', '.join(few)}: record more if they are not detected")
-    if not taught.background_minutes:
+    if not facts.background_minutes:
         lines.append(RECORD_THE_ROOM)
-    parts = [f"new classes: {len(taught.recordings)}"]
+    parts = [f"new classes: {len(facts.recordings)}"]
     if result.kept:
-        parts.append(f"kept from {taught.base}, unchanged bit for bit: {len(result.kept)}")
+        parts.append(f"kept from {facts.base}, unchanged bit for bit: {len(result.kept)}")
         parts += [f"replaced: {', '.join(result.replaced)}"] if result.replaced else []
     parts.append("verified" if result.passed else "the detector DIFFERS from the bundle's files: do not use it")
     lines.append(f"{result.bundle}: {'; '.join(parts)}; {result.bytes / 1e6:.2f} MB, {result.seconds:.0f} s")

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from convert.embedder.projection import Agreement
 from convert.embedder.smoke_test import SmokeTest
 from convert.files import read_json, write_json
-from convert.plain_data import from_plain, to_plain
+from convert.plain_data import from_plain
 from convert.records.identity import UNNAMED
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
@@ -140,5 +140,5 @@ def require_own_folder(output: Path, name: str) -> None:
 
 def write_description(output: Path, facts: EmbedderFacts, errors: ExportEmbedderResult) -> None:
     """Write embedder.json and FILE.errors.json beside an exported embedder."""
-    write_json(output.with_name(EMBEDDER_FACTS), to_plain(facts))
-    write_json(output.with_name(f"{output.name}.errors.json"), to_plain(errors))
+    write_json(output.with_name(EMBEDDER_FACTS), facts)
+    write_json(output.with_name(f"{output.name}.errors.json"), errors)

@@ -1,1 +1,1 @@
-"""TensorFlow pieces that embedders and sequence models share: the optimiser, and TFLite files."""
+"""TensorFlow code shared by embedders and sequence models: the optimiser, and TFLite files."""

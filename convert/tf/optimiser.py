@@ -1,4 +1,4 @@
-"""Adam with decoupled weight decay and averaged weights, over plain variables, saved as numbers only."""
+"""Adam with decoupled weight decay and averaged weights, on plain variables; checkpoints hold numbers only."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -13,15 +13,21 @@ from edge_detector.errors import EdgeDetectorError
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
-Clip: TypeAlias = Literal["together", "each"]
-"""Whether all gradients are one vector to be clipped, or, as in YouTube-8M, each variable's is."""
+GradientClipping: TypeAlias = Literal["together", "each"]
+"""Clip the norm of all gradients together, or of each variable's gradient, as in YouTube-8M."""
 
 
 class Trainer:
-    """Trains named variables; `tracked` ones are averaged and saved but not trained (batch-norm statistics).
+    """Optimiser of named variables.
 
-    Averages use a decay that grows with the steps, so the first ones do not carry the random start; 0 averages nothing. A
-    clip norm of 0 clips nothing.
+    Args:
+        trained: variables by name.
+        tracked: variables that are averaged and saved but not trained, such as batch-norm statistics.
+        average_decay: decay of the averages, smaller in the first steps so that the random start is forgotten; 0 for none.
+        weight_decay: decoupled weight decay of matrices.
+        clip_norm: maximum norm of a gradient; 0 for no clipping.
+        clip: gradients whose norm is clipped.
+
     """
 
     def __init__(
@@ -32,7 +38,7 @@ class Trainer:
         average_decay: float = 0.999,
         weight_decay: float = 0.0,
         clip_norm: float = 1.0,
-        clip: Clip = "together",
+        clip: GradientClipping = "together",
     ) -> None:
         self.trained = dict(trained)
         self.variables = {**self.trained, **(tracked or {})}
@@ -45,11 +51,11 @@ class Trainer:
         self._clip_norm, self._clip = clip_norm, clip
 
     def trained_list(self) -> Sequence[Any]:
-        """Trained variables in the order that `apply` expects gradients."""
+        """Return the trained variables in the order in which `apply` expects gradients."""
         return list(self.trained.values())
 
     def apply(self, gradients: Sequence[Any], learning_rate: Any) -> None:  # noqa: ANN401 - a tensor, which has no type
-        """One step. Meant to be called inside a tf.function."""
+        """Apply one step; call it inside a tf.function."""
         if self._clip_norm > 0.0 and self._clip == "each":
             gradients = [tf.clip_by_norm(gradient, self._clip_norm) for gradient in gradients]
         elif self._clip_norm > 0.0:
@@ -59,7 +65,7 @@ class Trainer:
         for (name, variable), gradient in zip(self.trained.items(), gradients, strict=True):
             if self._weight_decay and len(variable.shape) > 1:
                 variable.assign_sub(learning_rate * self._weight_decay * variable)
-            # TensorFlow 1's Adam, in one pass over the memory.
+            # TensorFlow 1's Adam as one operation, in one pass over the memory.
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=self._first[name].handle,
@@ -77,11 +83,11 @@ class Trainer:
             mean.assign(keep * mean + (1.0 - keep) * self.variables[name])
 
     def averages(self) -> dict[str, np.ndarray[Any, Any]]:
-        """The averaged weights; the newest ones where nothing is averaged."""
+        """Return the averaged weights, or the newest ones without averages."""
         return {name: variable.numpy() for name, variable in (self._mean or self.variables).items()}
 
     def save(self, path: Path, **numbers: float) -> None:
-        """Write everything needed to go on, whole or not at all."""
+        """Write a checkpoint of all variables, and these numbers, atomically."""
         arrays = {"step": self.step.numpy(), **{f"number/{key}": np.asarray(value) for key, value in numbers.items()}}
         for group, variables in self._groups():
             arrays |= {f"{group}/{name}": variable.numpy() for name, variable in variables.items()}
@@ -89,9 +95,9 @@ class Trainer:
             np.savez(file, allow_pickle=False, **arrays)
 
     def restore(self, path: Path) -> dict[str, float]:
-        """Take up a checkpoint; gives back the numbers saved with it."""
+        """Restore a checkpoint and return the numbers saved with it. Raises EdgeDetectorError if it does not match."""
         message = f"{path} is not a checkpoint of this model; remove it, or give --no-resume to start anew"
-        wanted = {f"{group}/{name}": variable for group, held in self._groups() for name, variable in held.items()}
+        wanted = {f"{group}/{name}": variable for group, variables in self._groups() for name, variable in variables.items()}
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 numbers = {key.removeprefix("number/"): float(arrays[key]) for key in arrays.files if key.startswith("number/")}

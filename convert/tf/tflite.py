@@ -1,4 +1,4 @@
-"""From a TensorFlow function to a TFLite file with a named signature."""
+"""Conversion of a TensorFlow function to a TFLite file with a named signature."""
 
 import tempfile
 import warnings
@@ -25,10 +25,12 @@ def to_tflite(
 
     Args:
         module: owner of the variables.
-        function: concrete function; returns a dict of named tensors.
-        signature: the signature's name in the file.
-        precision: of the weights; int8 also of the activations, for which it needs `samples`.
+        function: concrete function that returns named tensors.
+        signature: name of the signature in the file.
+        precision: of the weights; int8 also of the activations, whose ranges need `samples`.
         samples: representative inputs by name.
+
+    Raises EdgeDetectorError if TensorFlow cannot convert the graph.
 
     """
     with tempfile.TemporaryDirectory(prefix="convert-") as folder:
@@ -40,14 +42,13 @@ def to_tflite(
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
             if samples is None:
-                message = "int8 needs sound to find the ranges of activations; give --clips"
-                raise EdgeDetectorError(message)
+                raise EdgeDetectorError("int8 needs recordings for the ranges of its activations; give some with --clips")
             converter.representative_dataset = lambda: ((signature, sample) for sample in samples())
             # Operators without an int8 kernel stay in float instead of failing the export.
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
             with warnings.catch_warnings():
-                # The converter calibrates with an interpreter of its own and warns us of having used it.
+                # The converter warns of its own use of a deprecated interpreter.
                 warnings.filterwarnings(
                     "ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated", category=UserWarning
                 )

@@ -1,6 +1,6 @@
-"""TFLite files taken apart and put together again: tensors and operators added by hand, everything else to the byte as it was."""
+"""Editing of TFLite files as objects: tensors and operators are added, everything else stays unchanged to the byte."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,21 +9,21 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 LEFT_OUT = -1
-"""An optional input of an operator that it does without."""
+"""Index of an optional input that an operator does not use."""
 
 
 def parsed(content: bytes) -> Any:  # noqa: ANN401 - the objects of a TFLite file have no types
-    """The objects of a file."""
+    """Parse a file into objects."""
     return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
 
 
 def packed(model: Any) -> bytes:  # noqa: ANN401 - as above
-    """The file of such objects."""
+    """Serialise objects into a file."""
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def add_tensor(model: Any, name: str, shape: tuple[int, ...], values: NDArray[Any] | None = None) -> int:  # noqa: ANN401 - as above
-    """Add a float32 tensor, or a constant of these values, float32 or int32; returns its index."""
+    """Add a float32 tensor, or a constant of float32 or int32 values, and return its index."""
     data = None if values is None else np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
     whole = values is not None and values.dtype == np.int32
     model.buffers.append(schema.BufferT(data=data))
@@ -39,7 +39,7 @@ def add_tensor(model: Any, name: str, shape: tuple[int, ...], values: NDArray[An
 
 
 def add_operator(model: Any, name: str, options: Any, inputs: Sequence[int], output: int) -> None:  # noqa: ANN401 - as above
-    """Add an operator behind the others, such as GATHER with schema.GatherOptionsT; LEFT_OUT is an input that it does without."""
+    """Add an operator after the others, such as GATHER with schema.GatherOptionsT; LEFT_OUT stands for an unused input."""
     code = getattr(schema.BuiltinOperator, name)
     model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=code, builtinCode=code))
     operator = schema.OperatorT(
@@ -52,12 +52,12 @@ def add_operator(model: Any, name: str, options: Any, inputs: Sequence[int], out
     model.subgraphs[0].operators.append(operator)
 
 
-def set_interface(model: Any, signature: Any, inputs: dict[str, int], outputs: dict[str, int]) -> None:  # noqa: ANN401 - as above
-    """Make these tensors, by name, the inputs and outputs of the graph and of its signature."""
+def set_interface(model: Any, signature: Any, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:  # noqa: ANN401 - as above
+    """Set the inputs and outputs of the graph and of its signature, by name."""
     graph = model.subgraphs[0]
     graph.inputs, graph.outputs = (np.array(list(tensors.values()), np.int32) for tensors in (inputs, outputs))
     signature.inputs, signature.outputs = _named(inputs), _named(outputs)
 
 
-def _named(tensors: dict[str, int]) -> list[Any]:
+def _named(tensors: Mapping[str, int]) -> list[Any]:
     return [schema.TensorMapT(name=name.encode(), tensorIndex=index) for name, index in tensors.items()]

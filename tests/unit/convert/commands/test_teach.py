@@ -45,17 +45,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_new_classes_follow_the_kept_ones(made: Path) -> None:
-    shipped, taught = load_bundle(DEFAULT_BUNDLE).manifest, load_bundle(made / "my.bundle").manifest
-    assert taught.classes[: len(shipped.classes)] == shipped.classes
-    assert tuple(each.slug for each in taught.classes[len(shipped.classes) :]) == SLUGS
-    assert taught.classes[-1].label == "Thump of the oven"
-    assert taught.name == "my.bundle"
+    shipped, extended = load_bundle(DEFAULT_BUNDLE).manifest, load_bundle(made / "my.bundle").manifest
+    assert extended.classes[: len(shipped.classes)] == shipped.classes
+    assert tuple(each.slug for each in extended.classes[len(shipped.classes) :]) == SLUGS
+    assert extended.classes[-1].label == "Thump of the oven"
+    assert extended.name == "my.bundle"
 
 
 def test_the_probabilities_of_kept_classes_are_equal_to_the_bit(made: Path) -> None:
-    shipped, taught = (Step.of_bundle(load_bundle(folder)) for folder in (DEFAULT_BUNDLE, made / "my.bundle"))
+    shipped, extended = (Step.of_bundle(load_bundle(folder)) for folder in (DEFAULT_BUNDLE, made / "my.bundle"))
     codes = stream_codes(40, 1)
-    assert np.array_equal(taught.in_a_bank(10, codes)[:, : shipped.classes], shipped.in_a_bank(10, codes))
+    assert np.array_equal(extended.in_a_bank(10, codes)[:, : shipped.classes], shipped.in_a_bank(10, codes))
 
 
 def test_the_detector_runs_the_bundle(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

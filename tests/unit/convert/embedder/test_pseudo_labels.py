@@ -1,4 +1,4 @@
-"""Where a class may sound in recordings that nobody labelled, and which of them are most easily taken for a class."""
+"""Uncertain classes of unlabelled recordings, and the recordings most easily confused with a class."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from edge_detector.types import Float32
 LABELS = ("Cough", "Sneeze", "Dog", "Bark", "Rain", "Noise")
 SNEEZE, BARK, KETTLE = range(3)
 DOUBTS = Doubts.of(LABELS, [("Sneeze",), ("Dog", "Bark"), ()])
-"""Of a sneeze, of barks, which are two labels, and of a kettle, which is none."""
+"""A class of one label (sneeze), of two (barks), and of none (kettle)."""
 
 HOPS = arrays(np.float32, (3, len(LABELS)), elements=st.sampled_from([0.0, 0.05, 0.09, 0.1, 0.3, 0.5, 0.6, 0.8, 1.0]))
 
@@ -63,7 +63,7 @@ def test_a_higher_class_probability_never_removes_uncertainty_and_a_rival_s_neve
     before, after = DOUBTS.doubtful(hops), DOUBTS.doubtful(changed)
     for index, own in enumerate(DOUBTS.own):
         assert (after[:, index] >= before[:, index] if label in own else after[:, index] <= before[:, index]).all()
-    assert not after[:, KETTLE].any(), "of a class without labels nothing can be said"
+    assert not after[:, KETTLE].any(), "a class without labels is never uncertain"
 
 
 def test_classes_besides_the_labels_are_unknown_only_in_frames_with_unlabelled_sound() -> None:

@@ -41,7 +41,7 @@ def write_pca(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which somebody went from the checkpoint to a bundle."""
+    """A folder with all steps from the checkpoint to a bundle."""
     folder = tmp_path_factory.mktemp("vggish")
     checkpoint = write_checkpoint(folder / "vggish_model.ckpt", random_weights(VGGISH.shapes()))
     pca, embedder = write_pca(folder / "parameters.npz"), folder / "embedder" / EMBEDDER

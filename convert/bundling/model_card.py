@@ -206,8 +206,8 @@ def _criteria(calibration: Calibration, background: str) -> str:
         )
     return (
         f"Chosen for the lowest cost, where missing all clips of a class costs 1, an event in every recording of other sound "
-        f"(mean over kinds) {costs.recordings:g}, and one in each hour of speech and of music {costs.hour:g}, on {background} (at "
-        f"levels {levels} dB). In brackets the recall"
+        f"(mean over kinds) {costs.recordings:g}, and one in each hour of speech and of music {costs.hour:g}, on {background} "
+        f"(at levels {levels} dB). In brackets the recall"
     )
 
 

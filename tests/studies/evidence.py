@@ -64,7 +64,7 @@ def detector(bundle: Bundle, hops: int) -> BenchmarkDetector:
     return BenchmarkDetector(
         title=bundle.manifest.name,
         slugs=tuple(sound.slug for sound in classes),
-        hear=partial(stream_probabilities, detector_model(bundle, classes), hops_per_patch=hops),
+        probabilities=partial(stream_probabilities, detector_model(bundle, classes), hops_per_patch=hops),
         step_samples=FRONT_END.patch_step_samples // hops,
         rules=tuple(replace(sound.rules[hops], enabled=True) for sound in classes),
     )

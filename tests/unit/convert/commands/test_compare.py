@@ -160,7 +160,7 @@ def test_the_table_equals_eval_and_infer_reads_the_models(tmp_path: Path, capsys
     measured = json.loads(capsys.readouterr().out)
     assert measured["gap"] == pytest.approx(gap.mean, abs=1e-12), "eval says what the table says"
     history = tmp_path / "history.jsonl"
-    watching = ["--idle-seconds", "0.01", "--poll-seconds", "0.01", "--history", str(history)]
+    watching = ["--idle-seconds", "0.01", "--history", str(history)]
     assert main(["eval", str(folder), str(test), "--watch", *watching, "--json"]) == 0
     watched = json.loads(capsys.readouterr().out)
     assert (watched.pop("evaluations"), watched["step"] > 0) == (1, True)

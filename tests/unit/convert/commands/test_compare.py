@@ -140,7 +140,10 @@ def test_records_without_class_names_need_their_number(tmp_path: Path) -> None:
     assert compare(path, "--classes", 3, "--models", "logistic", "--seeds", "0").rows
 
 
-def test_the_table_equals_eval_and_infer_reads_the_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_equals_eval_and_infer_reads_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("convert.commands.eval.POLL_SECONDS", 0.01)
     path = written(tmp_path / "records.tfrecord", many(120))
     result = compare(path, "--models", "lstm", "logistic", "--seeds", "0")
     output = tmp_path / "compared"

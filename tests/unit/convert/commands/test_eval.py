@@ -15,6 +15,7 @@ from convert.__main__ import main
 from convert.commands import eval as command
 from convert.commands.eval import EvalResult
 from convert.evaluation.records import Measuring, evaluate_model
+from convert.records.damage import Damage
 from convert.records.files import write_dataset
 from convert.sequence.checkpoints import Checkpoint, newest_checkpoint, trained_model
 from edge_detector.errors import EdgeDetectorError, UsageError

@@ -244,6 +244,7 @@ def calibrated_like(folder: Path, change: dict[str, Any]) -> Path:
         "gains_db": [0.0, -15.0],
         "most_hours": 1.0,
         "hours": {NOISE: 0.01},
+        "clips": 8,
         "folds": [1, 2, 3, 4],
         "classes": {},
     }

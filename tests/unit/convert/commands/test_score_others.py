@@ -262,7 +262,7 @@ def test_yamnet_is_measured_on_the_same_recordings_with_two_sets_of_labels(
         curve = found.curves[key]
         assert list(curve.marks) == ["0.5", "0.2"]
         assert [*curve.points][0::17] == ["0.05", "0.9"]
-        assert curve.marks["0.2"].of_ten["cough"] == 2, "the made sneezes are sneezes to YAMNet as well"
+        assert curve.marks["0.2"].false_of_ten["cough"] == 2, "the made sneezes are sneezes to YAMNet as well"
     said = texts(ET.parse(tmp_path / "curve.svg").getroot())  # noqa: S314 - made a moment ago
     assert (said.count("0.5"), said.count("0.2")) == (2, 2)
     assert {"YAMNet, the bundle's labels", "YAMNet, labels by identifier"} <= set(said)

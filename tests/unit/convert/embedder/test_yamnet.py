@@ -111,6 +111,6 @@ def test_yamnet_is_wrong_on_8_of_320_clips_and_detects_72_percent_at_0_5(data: P
     asked = {clip.class_index for clip in clips}
     assert (len(clips), accuracy(found, clips, SLUGS, asked).errors) == (320, 8)
     assert accuracy(found, clips, SLUGS).errors > 8, "many clips also have speech and music"
-    shares = {threshold: figures["share"] for threshold, figures in found_at(found, clips).items()}
+    shares = {threshold: figures.share for threshold, figures in found_at(found, clips).items()}
     # On all 400 clips 70.5 and 83.5 %.
     assert shares == pytest.approx({"0.5": 0.72, "0.2": 0.835}, abs=0.015)

@@ -154,8 +154,8 @@ def _rule(on: float, minimum: float, lowest_on: float) -> Rule:
 
 def _measured(rule: Rule, quiet: Sequence[Stream], sounding: Sequence[Stream], class_index: int, hops_per_patch: int) -> Choice:
     alarms = sum(starts_in(stream, class_index, rule, hops_per_patch) for stream in quiet)
-    heard = [starts_in(stream, class_index, rule, hops_per_patch) > 0 for stream in sounding]
-    return Choice(rule, alarms, hours(quiet), sum(heard) / len(heard) if heard else None)
+    found = [starts_in(stream, class_index, rule, hops_per_patch) > 0 for stream in sounding]
+    return Choice(rule, alarms, hours(quiet), sum(found) / len(found) if found else None)
 
 
 def starts_in(stream: Stream, class_index: int, rule: Rule, hops_per_patch: int) -> int:

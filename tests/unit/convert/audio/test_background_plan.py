@@ -138,7 +138,9 @@ def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path
     assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one.files)
 
 
-@pytest.mark.parametrize(("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "--classes lacks beep")])
+@pytest.mark.parametrize(
+    ("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "classes.json: beep must be a table of keys and values")]
+)
 def test_a_wrong_name_leaves_the_bundle_that_was_there(
     label: object, what: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from convert.audio.augment import gain_of_db, reverberant, rms
 from convert.audio.clips import LoadedClip
-from convert.metrics.events import SoundEvent, joined
+from convert.metrics.events import SoundEvent, merge_close
 from edge_detector.demo.synthesis import band, noise, tilted
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
@@ -101,7 +101,7 @@ class SceneComposer:
         mix = background.copy()
         for each in placed:
             mix[each.first_sample : each.first_sample + len(each.samples)] += each.samples
-        true = joined(event for each in placed for event in _audible(each, mix))
+        true = merge_close(event for each in placed for event in _audible(each, mix))
         return ScoredScene(np.clip(mix * gain_of_db(level_dbfs), -1.0, 1.0), tuple(true), self._labels)
 
     def _background(self, rng: np.random.Generator, length: int) -> Float32:

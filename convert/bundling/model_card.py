@@ -1,33 +1,70 @@
 """MODEL_CARD.md: a bundle's contents, accuracy and limits."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+from convert.evaluation.chosen_thresholds import Calibration, ChosenRule, calibration_of
+from convert.evaluation.figures import Accuracy
+from convert.evaluation.score import ScoreResult
 from convert.evaluation.scoring import confusion_table
 from convert.evaluation.tables import card_sections, cross_validation_card
+from convert.plain_data import from_plain
 from edge_detector.detection.bundle import Manifest, SoundClass
 
-FLATTERED = "the clips that the networks learnt from, which flatters them"
+TRAINED_ON = "the clips that the networks were trained on, which overestimates it"
+
+
+@dataclass(frozen=True, slots=True)
+class EventShare:
+    """Clips that give an event of their class at one hop: number, share, and share by class."""
+
+    clips: int
+    found: int
+    share: float
+    recall: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutFigures(Accuracy):
+    """Accuracy of held-out clips, with a description of the measurement, and their events by hop in seconds."""
+
+    protocol: str
+    events: Mapping[str, EventShare] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Scores in the evaluation of a manifest."""
+
+    scores: tuple[ScoreResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Fusion:
+    """Classes that are fused with AudioSet labels, and the weight of the labels."""
+
+    fused: tuple[str, ...] = ()
+    label_share: float | None = None
 
 
 def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     """Format the card as Markdown; every figure comes from the manifest."""
     classes = "\n".join(_class_row(sound) for sound in manifest.classes)
-    thresholds = _thresholds(manifest.training.get("calibration"))
+    calibration = calibration_of(manifest)
     parts = [
         f"# {manifest.name} {manifest.version}",
-        f"A sound event detector for edge-detector, made {manifest.created}. Licence: {manifest.licence}.",
+        f"A sound event detector for edge-detector, created {manifest.created}. Licence: {manifest.licence}.",
         "## Classes",
         _about_classes(manifest),
         f"| slug | name | AudioSet labels | trained output | enabled | on, hop 0.96 s | evidence |\n{'|---' * 7}|\n{classes}",
-        "## How it is built",
+        "## Networks",
         _build(manifest, sizes),
-        "## What it learnt from",
+        "## Training",
         _training(manifest.training),
-        "## How good it is",
+        "## Accuracy",
         _evaluation(manifest.evaluation),
-        *(("## Thresholds", thresholds) if thresholds else ()),
-        *(("## What was tried", _list(tried)) if (tried := manifest.training.get("tried")) else ()),
+        *(("## Thresholds", _thresholds(calibration)) if calibration else ()),
+        *(("## Experiments", _list(tried)) if (tried := manifest.training.get("tried")) else ()),
         "## Exported files against their source graphs",
         _table(manifest.parity),
         "## Limits",
@@ -41,17 +78,17 @@ def _about_classes(manifest: Manifest) -> str:
     if not labels:
         return f"Each of the {len(manifest.classes)} classes is an output of the sequence model."
     return (
-        f"It computes {labels} AudioSet labels and {len(manifest.named_outputs.sequence)} outputs of a trained sequence model. A "
-        "class is such an output, or the highest of some labels. Those that are not enabled are ready to be switched on in the "
-        'configuration, and any other can be made of the labels: `[class.kettle]` with `audioset = ["Whistle", "Steam"]`.'
+        f"It outputs {labels} AudioSet labels and {len(manifest.named_outputs.sequence)} outputs of a trained sequence model. A "
+        "class is such an output, or the maximum of some labels. The configuration can enable the others, and can add classes "
+        'made of labels: `[class.kettle]` with `audioset = ["Whistle", "Steam"]`.'
     )
 
 
 def _class_row(sound: SoundClass) -> str:
     evidence = sound.evidence
-    said = "AudioSet read-out, untested here" if sound.sequence_output is None else "see below"
+    results = "AudioSet read-out, not tested" if sound.sequence_output is None else "see below"
     if evidence is not None:
-        said = (
+        results = (
             f"found {evidence.found} of {evidence.clips} clips of {evidence.originals} originals; "
             f"false in {evidence.false} of {evidence.others} other recordings"
         )
@@ -62,7 +99,7 @@ def _class_row(sound: SoundClass) -> str:
         "no" if sound.sequence_output is None else "yes",
         "yes" if sound.enabled else "no",
         f"{sound.rules[1].on:.2f}",
-        said,
+        results,
     )
     return f"| {' | '.join(cells)} |"
 
@@ -73,9 +110,9 @@ def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     states = ", ".join(f"{state.name} {list(state.shape)}" for state in sequence.states)
     return (
         f"Log-mel patches of 0.975 s (offset {manifest.log_offset:g}), the embedder {_embedder_name(manifest)} to 128 numbers, "
-        "PCA and bytes in AudioSet's form, then the "
-        f"sequence model ({sequence.kind}; state {states}), read through a sliding bank of {sequence.context_frames} states. "
-        f"{_opinions(manifest.training)}Files: {files}."
+        "PCA and 8-bit quantisation as in AudioSet, then the "
+        f"sequence model ({sequence.kind}; state {states}) in a sliding bank of {sequence.context_frames} states. "
+        f"{_fusion(manifest.training)}Files: {files}."
     )
 
 
@@ -83,13 +120,13 @@ def _embedder_name(manifest: Manifest) -> str:
     return str(manifest.embedder) if manifest.embedder else "of VGGish's shape"
 
 
-def _opinions(training: Mapping[str, Any]) -> str:
-    facts = training.get("sequence", {})
-    if not facts.get("fused"):
+def _fusion(training: Mapping[str, object]) -> str:
+    facts = from_plain(_Fusion, training.get("sequence", {}), "the manifest's training", ignore_unknown=True)
+    if not facts.fused:
         return ""
     return (
-        f"The probability of {', '.join(facts['fused'])} is the weighted mean, as log-odds, of the LSTM's and, with a weight of "
-        f"{facts['label_share']}, of the highest of the class's AudioSet labels. "
+        f"The probability of {', '.join(facts.fused)} is the weighted mean in log-odds of the LSTM's and, with weight "
+        f"{facts.label_share}, of the maximum of the class's AudioSet labels. "
     )
 
 
@@ -102,44 +139,43 @@ def _list(items: object) -> str:
     return "\n".join(f"- {item}" for item in items) if isinstance(items, (list, tuple)) else ""
 
 
-def _evaluation(evaluation: Mapping[str, Any]) -> str:
+def _evaluation(evaluation: Mapping[str, object]) -> str:
     parts = []
     if "clips" in evaluation:
-        parts.append(_accuracy(evaluation))
-    if "events" in evaluation:
-        parts.append(_events(evaluation["events"]))
-    if "false_alarms" in evaluation:
-        parts.append(_alarms(evaluation["false_alarms"]))
-    parts += [_score(score) for score in evaluation.get("scores", ())]
-    if "kept" in evaluation:
-        kept = evaluation["kept"]
+        figures = from_plain(HeldOutFigures, evaluation, "the manifest's evaluation", ignore_unknown=True)
+        parts.append(_accuracy(figures))
+        parts += [_events(figures.events)] if figures.events else []
+    scores = from_plain(_Scores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
+    parts += [_score(score) for score in scores]
+    kept = evaluation.get("kept")
+    if isinstance(kept, Mapping):
         parts.append(f"### The classes kept from {kept['of']}")
-        parts.append("Their probabilities, bit for bit, and their thresholds are what they were there.")
+        parts.append("Their probabilities, bit for bit, and their thresholds are those of that bundle.")
         parts.append(_evaluation(kept))
     return "\n\n".join(parts) or "Not measured."
 
 
-def _score(score: Mapping[str, Any]) -> str:
-    if "parts" not in score:
+def _score(score: ScoreResult) -> str:
+    if score.parts is None:
         return card_sections(score)
     head = "Bundles of the same recipe, each made without one part of the recordings and measured on that part."
     return f"### Cross-validation\n\n{head}\n\n{cross_validation_card(score)}"
 
 
-def _accuracy(evaluation: Mapping[str, Any]) -> str:
+def _accuracy(figures: HeldOutFigures) -> str:
     return (
-        f"{evaluation['right']} of {evaluation['clips']} clips ({100 * evaluation['accuracy']:.1f} %) have their class on top by "
-        f"mean probability. {evaluation['protocol']}\n\nRows are what it was, columns what was heard:\n\n"
-        f"```\n{confusion_table(dict(evaluation))}\n```"
+        f"{figures.right} of {figures.clips} clips ({100 * figures.accuracy:.1f} %) have their class on top by mean "
+        f"probability. {figures.protocol}\n\nRows are true classes, columns classes on top:\n\n"
+        f"```\n{confusion_table(figures)}\n```"
     )
 
 
-def _events(events: Mapping[str, Any]) -> str:
+def _events(events: Mapping[str, EventShare]) -> str:
     rows = [
-        f"| {hop} s | {found['found']} of {found['clips']} ({100 * found['share']:.1f} %) | {_missed(found['recall'])} |"
+        f"| {hop} s | {found.found} of {found.clips} ({100 * found.share:.1f} %) | {_missed(found.recall)} |"
         for hop, found in events.items()
     ]
-    head = "As a detector, the same clips: those that give an event of their class at the thresholds of this bundle.\n"
+    head = "The same clips as events: those that give an event of their class at the thresholds of this bundle.\n"
     return "\n".join([head, "| hop | found | classes below 100 % |", "|---|---|---|", *rows])
 
 
@@ -147,59 +183,42 @@ def _missed(recall: Mapping[str, float]) -> str:
     return ", ".join(f"{slug} {100 * share:.0f} %" for slug, share in recall.items() if share < 1.0) or "none"
 
 
-def _alarms(kinds: Mapping[str, Any]) -> str:
+def _thresholds(calibration: Calibration) -> str:
+    background = ", ".join(f"{label} {length:.2f} h" for label, length in calibration.hours.items())
     rows = []
-    for label, kind in kinds.items():
-        for hop, found in kind.items():
-            if hop == "hours":
-                continue
-            heard = ", ".join(f"{slug} {count}" for slug, count in found["classes"].items()) or "-"
-            bound = f"{found['per_hour']:.1f} (at most {found['at_most_per_hour']:.1f})"
-            rows.append(f"| {label} | {kind['hours']:.2f} | {hop} s | {found['events']} | {bound} | {heard} |")
-    head = (
-        "False alarms on sound that was used neither for training nor for choosing thresholds; in brackets the 95 % upper "
-        "bound. The class `speech` is no false alarm in speech, nor `music` in music.\n"
-    )
-    return "\n".join([head, "| sound | hours | hop | events | per hour | which |", "|---|---|---|---|---|---|", *rows])
-
-
-def _thresholds(calibration: object) -> str:
-    if not isinstance(calibration, Mapping):
-        return ""
-    heard = ", ".join(f"{label} {length:.2f} h" for label, length in calibration["hours"].items())
-    rows = []
-    for slug, hops in calibration["classes"].items():
-        cells = [f"{found['rule']['on']:.2f}{_lasting(found['rule'])} ({_percent(found['recall'])})" for found in hops.values()]
+    for slug, hops in calibration.classes.items():
+        cells = [f"{found.rule.on:.2f}{_duration(found.rule)} ({_percent(found.recall)})" for found in hops.values()]
         rows.append(f"| `{slug}` | {' | '.join(cells)} |")
-    hops_named = list(next(iter(calibration["classes"].values())))
-    titles = " | ".join(f"on, hop {hop} s" for hop in hops_named)
-    head = f"{_chosen_by(calibration, heard)} they leave on {_recall_on(calibration)}. With a time: so long must it last.\n"
-    return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(hops_named), *rows])
+    names = list(next(iter(calibration.classes.values())))
+    titles = " | ".join(f"on, hop {hop} s" for hop in names)
+    head = f"{_criteria(calibration, background)} on {_recall_on(calibration)}. A time is the minimum duration of an event.\n"
+    return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(names), *rows])
 
 
-def _chosen_by(calibration: Mapping[str, Any], heard: str) -> str:
-    costs, levels = calibration.get("costs"), _text(calibration["gains_db"])
+def _criteria(calibration: Calibration, background: str) -> str:
+    costs, levels = calibration.costs, _text(calibration.gains_db)
     if costs is None:
-        lowest = f", none below {calibration['lowest_on']:g}" if "lowest_on" in calibration else ""
+        lowest = "" if calibration.lowest_on is None else f", none below {calibration.lowest_on:g}"
         return (
-            f"Chosen for at most {calibration['false_alarms_per_hour']:g} false alarms per hour and class on {heard} (each sound "
-            f"at levels {levels} dB), plus a margin of {calibration['margin']:g} log odds{lowest}. In brackets the recall"
+            f"Chosen for at most {calibration.false_alarms_per_hour or 0.0:g} false alarms per hour and class on {background} "
+            f"(each sound at levels {levels} dB), plus a margin of {calibration.margin or 0.0:g} in log-odds{lowest}. In "
+            "brackets the recall"
         )
     return (
-        f"Chosen to cost least, where missing all clips of a class costs 1, an event in every recording of other sound (the mean "
-        f"over kinds) {costs['recordings']:g}, and one in each hour of speech and of music {costs['hour']:g}, on {heard} (at "
-        f"levels {levels} dB). In brackets the recall"
+        f"Chosen for the lowest cost, where missing all clips of a class costs 1, an event in every recording of other sound "
+        f"(mean over kinds) {costs.recordings:g}, and one in each hour of speech and of music {costs.hour:g}, on {background} "
+        f"(at levels {levels} dB). In brackets the recall"
     )
 
 
-def _recall_on(calibration: Mapping[str, Any]) -> str:
-    if calibration.get("held_out"):
-        return "the clips, each given to a sequence model of the same recipe that has not met its fold"
-    return str(calibration.get("recall_on", FLATTERED))
+def _recall_on(calibration: Calibration) -> str:
+    if calibration.held_out:
+        return "the clips, each with a sequence model of the same recipe that was trained without its fold"
+    return calibration.recall_on or TRAINED_ON
 
 
-def _lasting(rule: Mapping[str, float]) -> str:
-    return f", {rule['min_seconds']:g} s" if rule["min_seconds"] else ""
+def _duration(rule: ChosenRule) -> str:
+    return f", {rule.min_seconds:g} s" if rule.min_seconds else ""
 
 
 def _percent(share: float | None) -> str:
@@ -211,7 +230,7 @@ def _table(facts: Mapping[str, object]) -> str:
     for name, value in facts.items():
         nested = value.items() if isinstance(value, Mapping) else [("", value)]
         rows += [f"| {f'{name} {key}'.strip().replace('_', ' ')} | {_text(item)} |" for key, item in nested]
-    return "\n".join(["| what | value |", "|---|---|", *rows])
+    return "\n".join(["| fact | value |", "|---|---|", *rows])
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Bundle writer: writes card and manifest, replaces the folder as a whole, and loads it again."""
+"""Bundle writer: write card and manifest, replace the folder as a whole, and load it again."""
 
 import os
 import shutil
@@ -13,10 +13,10 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 
 
 def require_bundle_place(folder: Path) -> None:
-    """Reject an existing path that is not a bundle, which would be replaced."""
+    """Raise UsageError for an existing path that is neither a bundle nor empty: a bundle replaces the whole folder."""
     taken = folder.exists() and not (folder / format_.MANIFEST).is_file()
     if taken and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and is no bundle; a bundle would replace all of it, so choose another name")
+        raise UsageError(f"{folder} exists and is no bundle, and a bundle would replace all of it; choose another name")
 
 
 def created() -> str:
@@ -41,7 +41,7 @@ def write_bundle(folder: Path, manifest: format_.Manifest, networks: Mapping[str
 
 
 def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write a temporary folder beside the target, then swap; the old one stays until the new one is complete."""
+    """Write a temporary folder beside the target, then swap both; after a failure the old folder is in place."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -52,7 +52,12 @@ def _replace_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             old = fresh.with_name(f"{fresh.name}.old")
             if folder.exists():
                 folder.rename(old)
-            fresh.rename(folder)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                if old.exists():
+                    old.rename(folder)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

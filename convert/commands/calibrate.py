@@ -4,15 +4,16 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from convert.arguments import folds
 from convert.audio.clips import find_clips, load_clips
 from convert.embedder.runtime import detector_model
 from convert.evaluation.calibration import Stream, hours
-from convert.evaluation.score_streams import Levels, calibration_set, doubts_of, ear_of, hear_clips, labelled_by
-from convert.evaluation.thresholds import Costs, Threshold, cheapest
+from convert.evaluation.chosen_thresholds import Calibration, ChosenThreshold, CostWeights
+from convert.evaluation.score_streams import Levels, calibration_set, clip_streams, doubts_of, finest_probabilities, labelled_by
+from convert.evaluation.thresholds import Costs, lowest_cost
 from convert.files import write_json
+from convert.plain_data import to_plain
 from convert.progress import Progress
 from convert.recipe import add_recipe_arguments, load_recipe, require_not_negative, require_positive
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key, load_bundle
@@ -84,7 +85,7 @@ def held_out(text: str) -> tuple[int, Path]:
     return int(fold), Path(folder)
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> Calibration:
     """Run the networks once at the finest hop, choose thresholds for every class and hop, and write them."""
     recipe = load_recipe(arguments.recipe, arguments.replaced, tables=("calibration",))
     settings = recipe.section("calibration", CalibrationSettings)
@@ -93,27 +94,27 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     classes = bundle.manifest.classes
     slugs = [sound.slug for sound in classes]
     levels = Levels(settings.hours, settings.gains_db, settings.noise_minutes, settings.seed)
-    clips, learnt = _clips(arguments, classes)
+    clips, clip_folds = _clips(arguments, classes)
     given = calibration_set(labelled_by(bundle, classes), doubts_of(bundle, classes), arguments.background, slugs, levels)
     material = replace(given, clips=[*clips, *given.clips])
     costs = Costs(settings.recordings_cost, settings.hour_cost)
     progress = Progress("calibrate: class", len(slugs))
-    chosen: dict[str, dict[str, Any]] = {}
+    chosen: dict[str, dict[str, ChosenThreshold]] = {}
     for index, slug in enumerate(slugs):
-        chosen[slug] = {hop_key(hops): as_json(cheapest(material, index, hops, costs)) for hops in HOPS_PER_PATCH}
+        chosen[slug] = {hop_key(hops): lowest_cost(material, index, hops, costs).chosen for hops in HOPS_PER_PATCH}
         progress.update(index + 1)
     progress.close()
-    result = {
-        "costs": {"recordings": costs.recordings, "hour": costs.hour},
-        "gains_db": list(settings.gains_db),
-        "most_hours": settings.hours,
-        "hours": {name: round(hours(found), 3) for name, found in {**material.continuous, **material.recordings}.items()},
-        "clips": len(clips),
-        "folds": learnt,
-        "held_out": bool(arguments.held_out),
-        "classes": chosen,
-    }
-    write_json(arguments.output, result)
+    result = Calibration(
+        classes=chosen,
+        costs=CostWeights(costs.recordings, costs.hour),
+        gains_db=settings.gains_db,
+        most_hours=settings.hours,
+        hours={name: round(hours(found), 3) for name, found in {**material.continuous, **material.recordings}.items()},
+        clips=len(clips),
+        folds=tuple(clip_folds),
+        held_out=bool(arguments.held_out),
+    )
+    write_json(arguments.output, to_plain(result))
     return result
 
 
@@ -126,12 +127,12 @@ def _clips(arguments: argparse.Namespace, classes: Sequence[SoundClass]) -> tupl
     slugs = [sound.slug for sound in classes]
     if not arguments.held_out:
         labelled = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
-        ear = ear_of(detector_model(load_bundle(arguments.bundle), classes))
-        return hear_clips(ear, labelled), sorted({clip.clip.fold for clip in labelled})
+        probabilities = finest_probabilities(detector_model(load_bundle(arguments.bundle), classes))
+        return clip_streams(probabilities, labelled), sorted({clip.clip.fold for clip in labelled})
     streams = []
     for fold, other in [(fold, _not_met(fold, folder, arguments.bundle, slugs)) for fold, folder in arguments.held_out]:
-        ear = ear_of(detector_model(other, other.manifest.classes))
-        streams += hear_clips(ear, load_clips(find_clips(arguments.clips, [fold]), slugs))
+        probabilities = finest_probabilities(detector_model(other, other.manifest.classes))
+        streams += clip_streams(probabilities, load_clips(find_clips(arguments.clips, [fold]), slugs))
     return streams, sorted(fold for fold, _ in arguments.held_out)
 
 
@@ -146,28 +147,15 @@ def _not_met(fold: int, folder: Path, calibrated: Path, slugs: Sequence[str]) ->
     return other
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(result: Calibration) -> str:
     """Format the thresholds as text."""
-    width = max(map(len, result["classes"]))
+    width = max(map(len, result.classes))
     lines = [f"{'class':<{width}}  hop    on    off   found      false recordings  an hour"]
-    for slug, hops in result["classes"].items():
+    for slug, hops in result.classes.items():
         for hop, found in hops.items():
-            rule = found["rule"]
-            share = f"{found['found']}/{found['clips']}" if found["clips"] else "-"
-            false = f"{100.0 * found['false_share']:.1f} %"
-            an_hour = ", ".join(f"{name} {rate:.1f}" for name, rate in found["false_per_hour"].items() if rate) or "-"
-            lines.append(f"{slug:<{width}}  {hop}  {rule['on']:.3f} {rule['off']:.3f}  {share:<9}  {false:<16}  {an_hour}")
+            rule = found.rule
+            share = f"{found.found}/{found.clips}" if found.clips else "-"
+            false = f"{100.0 * (found.false_share or 0.0):.1f} %"
+            an_hour = ", ".join(f"{name} {rate:.1f}" for name, rate in (found.false_per_hour or {}).items() if rate) or "-"
+            lines.append(f"{slug:<{width}}  {hop}  {rule.on:.3f} {rule.off:.3f}  {share:<9}  {false:<16}  {an_hour}")
     return "\n".join(lines)
-
-
-def as_json(chosen: Threshold) -> dict[str, Any]:
-    """Convert a threshold to its form in the calibration file."""
-    rule = chosen.rule
-    return {
-        "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},
-        "found": chosen.found,
-        "clips": chosen.clips,
-        "recall": chosen.found / chosen.clips if chosen.clips else None,
-        "false_share": chosen.false_share,
-        "false_per_hour": {name: round(rate, 2) for name, rate in chosen.false_per_hour.items()},
-    }

@@ -2,28 +2,38 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from convert.arguments import positive_int
-from convert.evaluation.records import Predictor, log, open_model, predicted, require_embedder
-from convert.files import atomic_path, read_json
+from convert.evaluation.records import BATCH_EXAMPLES, Predictor, log, open_model, predicted, require_embedder
+from convert.files import atomic_path
 from convert.metrics.multilabel import TOP_K
 from convert.metrics.rows import ranked_classes
 from convert.progress import Progress
-from convert.records.batches import MAX_FRAMES, batches
+from convert.records.batches import batches
 from convert.records.damage import Damage
 from convert.records.files import Form, read_dataset
 from convert.sequence.checkpoints import trained_model
-from convert.sequence.facts import FACTS
+from convert.sequence.facts import read_facts
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.types import Float32
 
 HEADER = "VideoId,LabelConfidencePairs"
+
+
+@dataclass(frozen=True, slots=True)
+class InferResult:
+    """Number of examples, classes of each, damaged records that were skipped (in all and by kind), and the CSV file."""
+
+    examples: int
+    top_k: int
+    skipped: int
+    skipped_kinds: Mapping[str, int]
+    output: str
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,27 +43,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them; labels are not needed"
     )
     parser.add_argument(
-        "--top-k", type=positive_int, default=TOP_K, help="classes of each record (20, or all where there are fewer)"
+        "--top-k", type=positive_int, default=TOP_K, help="number of classes of each record (20, or all if there are fewer)"
     )
-    parser.add_argument("--names", action="store_true", help="write classes by name, such as dog_bark, in place of numbers")
-    parser.add_argument("--batch", type=positive_int, default=512, help="examples of a batch (512)")
-    parser.add_argument("--max-frames", type=positive_int, default=MAX_FRAMES, help="frames of an example that count (300)")
-    parser.add_argument("--skip-damaged", action="store_true", help="pass over damaged records and count them")
+    parser.add_argument("--names", action="store_true", help="write the names of classes, such as dog_bark, in place of numbers")
+    parser.add_argument("--skip-damaged", action="store_true", help="skip damaged records and count them")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the CSV file")
 
 
-def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_model) -> dict[str, Any]:
+def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_model) -> InferResult:
     """Predict all records and write the file atomically."""
     started = time.monotonic()
     damage = Damage(skip=arguments.skip_damaged)
     folder = trained_model(arguments.model).folder
     require_embedder(folder, arguments.records)
     model = load(folder)
-    classes = read_json(folder / FACTS)["labels"] if arguments.names else range(model.classes)
+    classes = read_facts(folder).labels if arguments.names else range(model.classes)
     # Labels are ignored, so they may come from any set of classes.
     records = read_dataset(arguments.records, Form(labelled=False, min_frames=1), damage)
     unlabelled = (replace(record, labels=()) for record in records)
-    source = batches(unlabelled, model.classes, arguments.batch, arguments.max_frames)
+    source = batches(unlabelled, model.classes, BATCH_EXAMPLES)
     progress = Progress("infer: record")
     count = 0
     with atomic_path(arguments.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
@@ -66,14 +74,14 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     progress.close()
     elapsed = time.monotonic() - started
     log(f"num examples processed: {count} elapsed seconds: {elapsed:.2f} examples/sec: {count / max(elapsed, 1e-9):.2f}")
-    kinds = {"skipped": damage.skipped, "skipped_kinds": damage.kinds}
-    return {"examples": count, "top_k": min(arguments.top_k, model.classes), **kinds, "output": str(arguments.output)}
+    top_k = min(arguments.top_k, model.classes)
+    return InferResult(count, top_k, damage.skipped, damage.kinds, str(arguments.output))
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(result: InferResult) -> str:
     """Format the result as text."""
-    skipped = f"; {result['skipped']} damaged records were passed over" if result["skipped"] else ""
-    return f"{result['output']}: the top {result['top_k']} classes of {result['examples']} records{skipped}"
+    skipped = f"; {result.skipped} damaged records were skipped" if result.skipped else ""
+    return f"{result.output}: the top {result.top_k} classes of {result.examples} records{skipped}"
 
 
 def lines(names: tuple[str, ...], probabilities: Float32, top_k: int, classes: Sequence[object]) -> Iterator[str]:

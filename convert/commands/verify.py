@@ -1,41 +1,73 @@
 """verify: compare a bundle's files, their training graphs and the detector's path."""
 
 import argparse
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from convert.arguments import positive_float
 from convert.audio.probe_signals import probe_stream
-from convert.embedder.checks import embedder_checks
-from convert.evaluation.detector_checks import detector_checks, precision_of
+from convert.embedder.checks import BodyCheck, EmbedderChecks, embedder_checks
+from convert.embedder.facts import ExportErrors
+from convert.embedder.smoke_test import SmokeTest
+from convert.evaluation.detector_checks import DetectorCheck, detector_checks, precision_of
 from convert.files import read_json
 from convert.plain_data import to_plain
+from convert.sequence.exported_step import StepErrors
 from convert.sequence.probe_codes import spread_of, stream_codes
 from edge_detector.detection.bundle import Bundle, load_bundle
-from edge_detector.detection.embedding import Pca
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceCheck(StepErrors):
+    """Differences between the sequence step and its training graph, their limit, and whether they are within it."""
+
+    allowed: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """Checks of a bundle, or of an embedder alone; None for those not run.
+
+    Attributes:
+        bundle: its folder.
+        embedder_source: of an embedder alone.
+        detector: the detector's path against single windows.
+        embedder, published, published_source: as in EmbedderChecks.
+        sequence: the sequence step against its training graph.
+        passed: every check passed.
+
+    """
+
+    bundle: str | None = None
+    embedder_source: str | None = None
+    detector: DetectorCheck | None = None
+    embedder: ExportErrors | BodyCheck | None = None
+    sequence: SequenceCheck | None = None
+    published: SmokeTest | None = None
+    published_source: SmokeTest | None = None
+    passed: bool
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument(
-        "bundle", type=Path, nargs="?", help="bundle folder; without one, only the embedder's source is looked at"
-    )
+    parser.add_argument("bundle", type=Path, nargs="?", help="bundle folder; without one, only an embedder is verified")
     parser.add_argument(
         "--embedder-source",
         type=Path,
-        help="VGGish's checkpoint, YAMNet's .tflite file, or a folder that fetch filled: compare with that graph. Google's own "
+        help="compare the embedder with VGGish's checkpoint, YAMNet's .tflite file, or a folder that fetch filled; Google's own "
         "VGGish also takes the published smoke test",
     )
-    parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) of a checkpoint; those beside it if not given")
-    parser.add_argument("--embedder", type=Path, help="without a bundle: a .tflite embedder to compare, its errors beside it")
-    parser.add_argument("--sequence-source", type=Path, help="folder that train made: compare with the training graph")
-    parser.add_argument("--seconds", type=positive_float, default=40.0, help="length of the sound to compare on (40)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) of a checkpoint (those beside it)")
+    parser.add_argument("--embedder", type=Path, help="without a bundle: .tflite embedder to verify, its errors beside it")
+    parser.add_argument("--sequence-source", type=Path, help="compare the sequence step with the model that train wrote here")
+    parser.add_argument("--seconds", type=positive_float, default=40.0, help="length of the sound compared (40)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sound (0)")
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> VerifyResult:
     """Measure all errors, then report whether they pass."""
     if arguments.bundle is None:
         return _run_without_bundle(arguments)
@@ -45,18 +77,32 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     samples = probe_stream(arguments.seconds, arguments.seed)
     if len(samples) < FRONT_END.patch_samples:
         raise UsageError(f"--seconds {arguments.seconds:g} is shorter than a window; give 1 or more")
-    checks: dict[str, Any] = {"detector": detector_checks(bundle, samples)}
+    detector, found, sequence = detector_checks(bundle, samples), EmbedderChecks(), None
     if arguments.embedder_source:
-        precision = precision_of(bundle, "embedder")
-        checks |= _embedder_checks(arguments, bundle.embedder, precision, bundle.pca)
+        found = embedder_checks(
+            arguments.embedder_source,
+            bundle.embedder,
+            precision_of(bundle, "embedder"),
+            bundle_pca=bundle.pca,
+            source_pca=arguments.pca,
+            seed=arguments.seed,
+        )
     if arguments.sequence_source:
-        checks["sequence"] = _sequence_checks(bundle, arguments.sequence_source, arguments.seed)
-    return {"bundle": str(arguments.bundle), **checks, "passed": all(check["passed"] for check in checks.values())}
+        sequence = _sequence_check(bundle, arguments.sequence_source, arguments.seed)
+    return VerifyResult(
+        bundle=str(arguments.bundle),
+        detector=detector,
+        embedder=found.embedder,
+        sequence=sequence,
+        published=found.published,
+        published_source=found.published_source,
+        passed=detector.passed and _passed(found) and (sequence is None or sequence.passed),
+    )
 
 
-def _run_without_bundle(arguments: argparse.Namespace) -> dict[str, Any]:
+def _run_without_bundle(arguments: argparse.Namespace) -> VerifyResult:
     if arguments.embedder_source is None or arguments.sequence_source:
-        raise UsageError("give a bundle folder, or --embedder-source alone to look at an embedder")
+        raise UsageError("there is no bundle; give a bundle folder, or --embedder-source alone to verify an embedder")
     content, precision = None, ""
     if arguments.embedder:
         try:
@@ -64,30 +110,44 @@ def _run_without_bundle(arguments: argparse.Namespace) -> dict[str, Any]:
         except OSError as error:
             message = f"{arguments.embedder} cannot be read: {error.strerror}; make it with export-embedder"
             raise UsageError(message) from error
-        precision = str(
-            read_json(arguments.embedder.with_name(f"{arguments.embedder.name}.errors.json")).get("precision", "float32")
-        )
-    checks = _embedder_checks(arguments, content, precision, None)
-    if not checks:
+        errors = read_json(arguments.embedder.with_name(f"{arguments.embedder.name}.errors.json"))
+        precision = str(errors.get("precision", "float32"))
+    found = embedder_checks(
+        arguments.embedder_source, content, precision, bundle_pca=None, source_pca=arguments.pca, seed=arguments.seed
+    )
+    if found == EmbedderChecks():
         message = f"{arguments.embedder_source} is not Google's, so it has no published smoke test; give a bundle, or --embedder"
         raise UsageError(message)
-    passed = all(check["passed"] for check in checks.values())
-    return {"embedder_source": str(arguments.embedder_source), **checks, "passed": passed}
+    return VerifyResult(
+        embedder_source=str(arguments.embedder_source),
+        embedder=found.embedder,
+        published=found.published,
+        published_source=found.published_source,
+        passed=_passed(found),
+    )
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(result: VerifyResult) -> str:
     """Format the result as text."""
-    words = {"published": "as published", "published_source": "as published"}
     lines = []
-    for name in ("detector", "embedder", "sequence", "published", "published_source"):
-        if name in result:
-            facts = ", ".join(f"{key} {value}" for key, value in result[name].items() if key != "passed")
-            lines.append(f"{name}: {words.get(name, 'equal') if result[name]['passed'] else 'DIFFERENT'} ({facts})")
-    what = result.get("bundle") or result["embedder_source"]
-    return "\n".join([*lines, f"{what}: {'passed' if result['passed'] else 'failed'}"])
+    for name, words, check in (
+        ("detector", "equal", result.detector),
+        ("embedder", "equal", result.embedder),
+        ("sequence", "equal", result.sequence),
+        ("published", "as published", result.published),
+        ("published_source", "as published", result.published_source),
+    ):
+        if check is not None:
+            facts = ", ".join(f"{key} {value}" for key, value in to_plain(check).items() if key != "passed")
+            lines.append(f"{name}: {words if check.passed else 'DIFFERENT'} ({facts})")
+    return "\n".join([*lines, f"{result.bundle or result.embedder_source}: {'passed' if result.passed else 'failed'}"])
 
 
-def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
+def _passed(found: EmbedderChecks) -> bool:
+    return all(check.passed for check in (found.embedder, found.published, found.published_source) if check is not None)
+
+
+def _sequence_check(bundle: Bundle, source: Path, seed: int) -> SequenceCheck:
     from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.sequence.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
 
@@ -97,10 +157,4 @@ def _sequence_checks(bundle: Bundle, source: Path, seed: int) -> dict[str, Any]:
     errors = streaming.step_errors(bundle.sequence, model, precision, bundle.manifest.sequence.context_frames, codes)
     allowed = streaming.allowed_difference(precision, model.readout_labels)
     difference = errors.largest_difference_bank
-    return {**to_plain(errors), "allowed": allowed, "passed": difference is not None and difference <= allowed}
-
-
-def _embedder_checks(arguments: argparse.Namespace, content: bytes | None, precision: str, pca: Pca | None) -> dict[str, Any]:
-    source, seed = arguments.embedder_source, arguments.seed
-    found = embedder_checks(source, content, precision, bundle_pca=pca, source_pca=arguments.pca, seed=seed)
-    return cast("dict[str, Any]", to_plain(found))
+    return SequenceCheck(**asdict(errors), allowed=allowed, passed=difference is not None and difference <= allowed)

@@ -1,35 +1,35 @@
 """Detectors of the benchmark: a bundle at its own thresholds, and YAMNet under two policies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from convert.audio.clips import LoadedClip
 from convert.embedder.runtime import detector_model, enabled_classes, stream_probabilities
 from convert.embedder.yamnet import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, YamnetBaseline
-from convert.evaluation.benchmark import Contender
+from convert.evaluation.benchmark import BenchmarkDetector
 from convert.evaluation.calibration import FINEST
-from convert.evaluation.score_streams import NOISE, Labelled, Levels, calibration_set, hear_clips
-from convert.evaluation.thresholds import Costs, cheapest
+from convert.evaluation.chosen_thresholds import calibration_of
+from convert.evaluation.score_streams import NOISE, Labelled, Levels, calibration_set, clip_streams
+from convert.evaluation.thresholds import Costs, lowest_cost
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
-OURS, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibrated"
+BUNDLE, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibrated"
 
 
-def ours(bundle: Bundle, hops: Sequence[int]) -> dict[str, Contender]:
-    """Build the bundle's detector at each of some hops per patch."""
+def bundle_detectors(bundle: Bundle, hops: Sequence[int]) -> dict[str, BenchmarkDetector]:
+    """Build the bundle's detector at each number of hops per patch."""
     classes = enabled_classes(bundle)
     model = detector_model(bundle, classes)
     return {
-        f"{OURS}_{hop_key(hop)}": Contender(
+        f"{BUNDLE}_{hop_key(hop)}": BenchmarkDetector(
             title=f"this bundle, hop {hop_key(hop)} s",
             slugs=_slugs(classes),
-            hear=partial(stream_probabilities, model, hops_per_patch=hop),
+            probabilities=partial(stream_probabilities, model, hops_per_patch=hop),
             step_samples=FRONT_END.patch_step_samples // hop,
             rules=tuple(sound.rules[hop] for sound in classes),
         )
@@ -37,55 +37,54 @@ def ours(bundle: Bundle, hops: Sequence[int]) -> dict[str, Contender]:
     }
 
 
-def in_frigate(peer: YamnetBaseline, classes: Sequence[SoundClass]) -> Contender:
+def yamnet_in_frigate(peer: YamnetBaseline, classes: Sequence[SoundClass]) -> BenchmarkDetector:
     """Build YAMNet as Frigate runs it."""
-    return Contender(
+    return BenchmarkDetector(
         title="YAMNet as in Frigate",
         slugs=_slugs(classes),
-        hear=peer.probabilities_in_frigate,
+        probabilities=peer.probabilities_in_frigate,
         step_samples=FRIGATE_STEP_SAMPLES,
         rules=(FRIGATE_RULE,) * len(classes),
     )
 
 
-def calibrated(
-    peer: YamnetBaseline,
-    classes: Sequence[SoundClass],
-    hop: int,
-    material: tuple[Path, Sequence[LoadedClip]],
-    like: Mapping[str, Any],
-) -> Contender:
-    """Build YAMNet with thresholds calibrated as the bundle's, and the same decider.
+def calibrated_yamnet(
+    peer: YamnetBaseline, bundle: Bundle, hop: int, background: Path, clips: Sequence[LoadedClip]
+) -> BenchmarkDetector:
+    """Build YAMNet with thresholds calibrated by the criteria of the bundle's, and with the same decider.
 
     Args:
         peer: YAMNet.
-        classes: ours.
+        bundle: its manifest has the criteria.
         hop: hops per patch.
-        material: a folder of background, and clips.
-        like: what `calibrate` wrote when it chose the bundle's: costs, levels, and made noise.
+        background: folder for the calibration.
+        clips: labelled clips for the calibration.
 
+    Raises UsageError if the bundle was not calibrated by costs.
     """
-    folder, labelled = material
-    try:
-        costs = Costs(like["costs"]["recordings"], like["costs"]["hour"])
-        levels = Levels(like["most_hours"], tuple(like["gains_db"]), 60.0 * like["hours"].get(NOISE, 0.0))
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"the bundle does not say how it was calibrated ({error}); calibrate it first") from error
+    like = calibration_of(bundle.manifest)
+    if like is None or like.costs is None:
+        name = bundle.manifest.name
+        raise UsageError(f"the thresholds of {name} are not calibrated by costs; calibrate it, or drop --calibrate-background")
+    classes = enabled_classes(bundle)
+    costs = Costs(like.costs.recordings, like.costs.hour)
+    levels = Levels(like.most_hours, like.gains_db, 60.0 * like.hours.get(NOISE, 0.0))
     finest = FRONT_END.patch_step_samples // FINEST
 
-    def give(samples: Float32) -> Labelled:
+    def label(samples: Float32) -> Labelled:
         scores = peer.scores(samples, finest)
         return Labelled(peer.doubts.likeliest(scores), scores)
 
-    given = calibration_set(give, peer.doubts, folder, _slugs(classes), levels)
-    clips = hear_clips(partial(peer.probabilities, step_samples=finest), labelled)
-    chosen = replace(given, clips=[*clips, *given.clips])
-    return Contender(
-        title=f"YAMNet, thresholds chosen like ours, hop {hop_key(hop)} s",
+    of_background = calibration_set(label, peer.doubts, background, _slugs(classes), levels)
+    streams = clip_streams(partial(peer.probabilities, step_samples=finest), clips)
+    material = replace(of_background, clips=[*streams, *of_background.clips])
+    step_samples = FRONT_END.patch_step_samples // hop
+    return BenchmarkDetector(
+        title=f"YAMNet, thresholds calibrated like the bundle's, hop {hop_key(hop)} s",
         slugs=_slugs(classes),
-        hear=partial(peer.probabilities, step_samples=FRONT_END.patch_step_samples // hop),
-        step_samples=FRONT_END.patch_step_samples // hop,
-        rules=tuple(cheapest(chosen, index, hop, costs).rule for index in range(len(classes))),
+        probabilities=partial(peer.probabilities, step_samples=step_samples),
+        step_samples=step_samples,
+        rules=tuple(lowest_cost(material, index, hop, costs).rule for index in range(len(classes))),
     )
 
 

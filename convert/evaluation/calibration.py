@@ -1,9 +1,8 @@
-"""Thresholds for each class and hop, from what a detector says of sound in which the class is not."""
+"""Thresholds within a limit of false alarms on background, and the detector's decider on stored probabilities."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,25 +14,22 @@ FINEST = max(HOPS_PER_PATCH)
 LOWEST_ON, HIGHEST_ON = 0.35, 0.98
 OFF_SHARE = 0.6
 HIGH_ON = 0.5
-"""Above it, a class whose sounds last is better told from a short mistake by its duration than by a higher threshold."""
-
-MARGIN = 0.5
-"""Log odds that a class taught with few recordings is given above what its background allows."""
+"""Above it, a minimum duration separates lasting sounds from short mistakes better than a higher threshold."""
 
 LASTING_SECONDS = 0.9
 PIECE_SECONDS = 10.0
 PIECE_HOPS = round(PIECE_SECONDS * FRONT_END.sample_rate_hz / FRONT_END.patch_step_samples * FINEST)
 CANDIDATES = tuple(1.0 / (1.0 + math.exp(-step / 4.0)) for step in range(-16, 16))
-"""From 0.02 to 0.98, evenly spaced as log odds."""
+"""From 0.02 to 0.98, evenly spaced in log-odds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a detector said of one stretch of sound.
+    """Probabilities of one stretch of sound.
 
     Attributes:
         probabilities: float32 (hops, classes) at the finest hop.
-        true: indices of the classes that may sound in it; whatever else is heard is a false alarm.
+        true: indices of the classes that may be in it; an event of any other class is a false alarm.
         seconds: its length.
 
     """
@@ -45,12 +41,12 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What thresholds are chosen by.
+    """Criteria of thresholds.
 
     Attributes:
         per_hour: false alarms allowed in an hour of background; less than one in all of it means none.
-        margin: log odds added to the threshold, for sound that is not in the background.
-        lowest_on: no threshold is lower.
+        margin: log-odds added to the threshold, for sound that is not in the background.
+        lowest_on: lowest threshold.
 
     """
 
@@ -61,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A rule and what it does: false alarms on the background, the share of the class's clips that give an event."""
+    """A rule, its false alarms in hours of background, and the share of the class's clips that give an event."""
 
     rule: Rule
     false_alarms: int
@@ -69,19 +65,8 @@ class Choice:
     recall: float | None
 
 
-def choice_as_json(choice: Choice) -> dict[str, Any]:
-    """A choice as the file of a calibration holds it."""
-    rule = choice.rule
-    return {
-        "rule": {"on": rule.on, "off": rule.off, "min_seconds": rule.min_seconds},
-        "false_alarms": choice.false_alarms,
-        "hours": round(choice.hours, 3),
-        "recall": choice.recall,
-    }
-
-
 def pieces_of(streams: Iterable[Stream]) -> list[Stream]:
-    """Streams in pieces of ten seconds; what is left at the end of one is in none."""
+    """Cut streams into pieces of ten seconds; a shorter rest is dropped."""
     return [
         Stream(stream.probabilities[start : start + PIECE_HOPS], stream.true, PIECE_SECONDS)
         for stream in streams
@@ -90,24 +75,24 @@ def pieces_of(streams: Iterable[Stream]) -> list[Stream]:
 
 
 def at_hop(probabilities: Float32, hops_per_patch: int) -> Float32:
-    """The hops that a detector at a coarser hop would have had: its phases are some of the finer one's."""
+    """Return the probabilities at a coarser hop, which are a subset of the finest ones."""
     return probabilities[:: FINEST // hops_per_patch]
 
 
 def event_starts(probabilities: Float32, rule: Rule, hops_per_patch: int) -> int:
-    """How many events the detector's own decider starts on probabilities (hops,) of one class at this hop."""
+    """Count the events that the detector's own decider starts on probabilities (hops,) of one class at this hop."""
     if not len(probabilities) or float(probabilities.max()) < rule.on:
         return 0
     decider, step_samples = Decider((rule,)), FRONT_END.patch_step_samples // hops_per_patch
-    # Below off and past the hold nothing is open or pending, so that most windows of a background need no decision.
+    # Below `off` and past the hold nothing is open or pending, so most windows of a background need no decision.
     lasting = math.ceil((rule.hold_seconds * FRONT_END.sample_rate_hz + FRONT_END.patch_samples) / step_samples) + 1
     matter = np.convolve(probabilities >= rule.off, np.ones(lasting + 1))[: len(probabilities)] > 0.0
-    heard = as_scores(probabilities[:, np.newaxis], step_samples, np.flatnonzero(matter).tolist())
-    return sum(isinstance(found, EventStart) for scores in heard for found in decider.decide(scores))
+    windows = as_scores(probabilities[:, np.newaxis], step_samples, np.flatnonzero(matter).tolist())
+    return sum(isinstance(found, EventStart) for scores in windows for found in decider.decide(scores))
 
 
 def as_scores(probabilities: Float32, step_samples: int, numbers: Iterable[int] | None = None) -> Iterator[Scores]:
-    """Probabilities (windows, classes) of one stream as its decider gets them: all windows, or those of these numbers."""
+    """Yield the probabilities (windows, classes) of a stream as input of a decider: all windows, or those of some numbers."""
     for number in range(len(probabilities)) if numbers is None else numbers:
         first = number * step_samples
         yield Scores(
@@ -124,14 +109,14 @@ def as_scores(probabilities: Float32, step_samples: int, numbers: Iterable[int] 
 def choose(
     background: Sequence[Stream], clips: Sequence[Stream], class_index: int, hops_per_patch: int, limits: Limits
 ) -> Choice:
-    """The lowest threshold that the background allows.
+    """Return the lowest threshold within the limits.
 
     Args:
-        background: sound that nothing was trained on.
-        clips: labelled clips, for the recall that is left; may be empty.
+        background: sound that is not used in training.
+        clips: labelled clips, for the recall; may be empty.
         class_index: the class.
         hops_per_patch: the hop.
-        limits: what is allowed.
+        limits: limit of false alarms, and margin.
 
     """
     quiet = [stream for stream in background if class_index not in stream.true]
@@ -169,22 +154,22 @@ def _rule(on: float, minimum: float, lowest_on: float) -> Rule:
 
 def _measured(rule: Rule, quiet: Sequence[Stream], sounding: Sequence[Stream], class_index: int, hops_per_patch: int) -> Choice:
     alarms = sum(starts_in(stream, class_index, rule, hops_per_patch) for stream in quiet)
-    heard = [starts_in(stream, class_index, rule, hops_per_patch) > 0 for stream in sounding]
-    return Choice(rule, alarms, hours(quiet), sum(heard) / len(heard) if heard else None)
+    found = [starts_in(stream, class_index, rule, hops_per_patch) > 0 for stream in sounding]
+    return Choice(rule, alarms, hours(quiet), sum(found) / len(found) if found else None)
 
 
 def starts_in(stream: Stream, class_index: int, rule: Rule, hops_per_patch: int) -> int:
-    """Events of one class in a stream."""
+    """Count the events of one class in a stream."""
     return event_starts(at_hop(stream.probabilities, hops_per_patch)[:, class_index], rule, hops_per_patch)
 
 
 def hours(streams: Sequence[Stream]) -> float:
-    """Their length together."""
+    """Return the length of all streams in hours."""
     return sum(stream.seconds for stream in streams) / 3600.0
 
 
 def false_alarms(streams: Sequence[Stream], rules: Mapping[int, Rule], hops_per_patch: int) -> dict[int, int]:
-    """Events, by class index, of classes that do not sound in the streams."""
+    """Count events by class index, of classes that are not in the stream."""
     return {
         index: sum(starts_in(stream, index, rule, hops_per_patch) for stream in streams if index not in stream.true)
         for index, rule in rules.items()
@@ -192,7 +177,7 @@ def false_alarms(streams: Sequence[Stream], rules: Mapping[int, Rule], hops_per_
 
 
 def poisson_upper(count: int, confidence: float = 0.95) -> float:
-    """The largest mean of which so few events would be seen with a probability of at least 1 - confidence."""
+    """Return the upper confidence bound of the mean of a Poisson distribution, from one count."""
     numbers = np.arange(count + 1)
     log_factorials = np.cumsum(np.log(np.maximum(numbers, 1)))
     low, high = 0.0, 10.0 + 5.0 * count

@@ -1,4 +1,4 @@
-"""Clips as they sound from far away, in noise, in rooms and over a telephone: what of them is still found."""
+"""Degraded copies of clips: from far away, in noise, in rooms and over a telephone."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,13 +18,13 @@ ROOMS: Mapping[str, tuple[float, float]] = {
     "kitchen": (0.7, -1.0),
     "staircase": (1.5, -4.0),
 }
-"""Seconds until an echo has fallen by 60 dB, and by how many dB the direct sound is louder than all of it."""
+"""Reverberation time (60 dB) in seconds, and level of the direct sound above the reverberation in dB."""
 
 SILENT_RMS = 1e-6
 
 
 def conditions(seed: int) -> dict[str, Callable[[Float32], Float32]]:
-    """By name, what makes a clip sound so: float32 (n,) at 16 kHz to the same length."""
+    """Return by name the functions that degrade a clip: float32 (n,) at 16 kHz to the same length."""
     return {
         f"{QUIET_DB:g} dB": lambda samples: np.asarray(samples * gain_of_db(QUIET_DB), np.float32),
         f"pink noise at {NOISE_SNR_DB:g} dB": partial(_in_pink_noise, seed=seed),
@@ -34,7 +34,7 @@ def conditions(seed: int) -> dict[str, Callable[[Float32], Float32]]:
 
 
 def _in_pink_noise(samples: Float32, seed: int) -> Float32:
-    """Noise so far below the clip's RMS where it sounds: clips are padded with silence."""
+    """Add noise NOISE_SNR_DB below the RMS of the clip's samples that are not silent: clips are padded with silence."""
     random = np.random.default_rng(seed)
     pink = np.asarray(noise(random, len(samples), tilted(band(20.0, FRONT_END.sample_rate_hz / 2), -3.0)), np.float32)
     sounding = samples[np.abs(samples) > SILENT_RMS]

@@ -1,6 +1,7 @@
-"""The path of the detector against the files of its bundle, run window by window."""
+"""Comparison of the detector's streaming path with the files of its bundle, run window by window."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,17 +16,39 @@ from edge_detector.types import Codes, Float32
 LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
 """Between the detector's sliding bank and one fresh state per window, through the same file.
 
-In dynamic precision a row's activations are quantised by the file at run time, alone or among ten."""
+In dynamic precision the file quantises a row's activations at run time, alone or among ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorCheck:
+    """Result of the comparison.
+
+    Attributes:
+        frames: number of windows.
+        finite: every probability is a number.
+        same_for_any_block_size: the stream gives the same probabilities in blocks of 1,000 samples and in one block.
+        largest_difference: between stream and single windows; None unless finite.
+        allowed: its limit.
+        passed: all of this holds.
+
+    """
+
+    frames: int
+    finite: bool
+    same_for_any_block_size: bool
+    largest_difference: float | None
+    allowed: float
+    passed: bool
 
 
 def precision_of(bundle: Bundle, part: str) -> str:
-    """Precision that the manifest names for a part, "float32" where it names none."""
+    """Return the precision of a part by the manifest, by default "float32"."""
     facts = bundle.manifest.parity.get(part)
-    return str(facts.get("precision", "float32")) if isinstance(facts, dict) else "float32"
+    return str(facts.get("precision", "float32")) if isinstance(facts, Mapping) else "float32"
 
 
-def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
-    """The detector's path against the same files run window by window, each from a fresh state."""
+def detector_checks(bundle: Bundle, samples: Float32) -> DetectorCheck:
+    """Compare the detector's path with the same files run window by window, each from a fresh state."""
     model = detector_model(bundle)
     streamed = stream_probabilities(model, samples, block_samples=1_000)
     whole = stream_probabilities(model, samples)
@@ -37,14 +60,14 @@ def detector_checks(bundle: Bundle, samples: Float32) -> dict[str, Any]:
     difference = float(np.abs(streamed - windowed).max()) if finite else None
     allowed = LARGEST_STREAM_DIFFERENCE[precision_of(bundle, "sequence")]
     same = bool(np.array_equal(streamed, whole))
-    return {
-        "frames": len(codes),
-        "finite": finite,
-        "same_for_any_block_size": same,
-        "largest_difference": difference,
-        "allowed": allowed,
-        "passed": finite and same and difference is not None and difference <= allowed,
-    }
+    return DetectorCheck(
+        frames=len(codes),
+        finite=finite,
+        same_for_any_block_size=same,
+        largest_difference=difference,
+        allowed=allowed,
+        passed=same and difference is not None and difference <= allowed,
+    )
 
 
 def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:

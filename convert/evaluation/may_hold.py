@@ -1,21 +1,21 @@
-"""Which classes may be in a recording by its label: a table that a person wrote, with the reason for each row.
+"""Table of the classes that may be in a recording by its label, written by hand, with the reason for each row.
 
-A class may be in a recording if the label is the class, implies it or commonly comes with it. Where that is uncertain the table
-leaves the class out, and an event of it counts as false.
+A class may be in a recording if the label is the class, implies it or commonly comes with it. A class for which this is uncertain
+is not in the table, and an event of it counts as false.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import convert
 from convert.audio.kinds import KINDS
 from convert.embedder.yamnet import NAMES_BY_MID
 from convert.files import read_json
+from convert.plain_data import from_plain
+from convert.recipe import RECIPES
 from convert.records.classes import from_json, slug_of
 from edge_detector.errors import UsageError
 
-RECIPES = Path(convert.__file__).parent / "recipes"
 MAY_HOLD = RECIPES / "other_sounds.json"
 DEFAULT_CLASSES = RECIPES / "default_classes.json"
 
@@ -27,7 +27,7 @@ class MayHold:
     Attributes:
         rows: classes by label; a label without a row has the class of its own name alone.
         anything: labels of recordings that may hold any sound.
-        sorted_by: classes by the AudioSet label, as a slug, that YAMNet may have sorted a recording by: KIND_LABEL.
+        sorted_by: classes by AudioSet label, as a slug; recordings sorted by YAMNet are called KIND_LABEL.
 
     """
 
@@ -36,10 +36,26 @@ class MayHold:
     sorted_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def classes(self, label: str) -> frozenset[str]:
-        """Classes that may be in a recording of this label, its own among them."""
+        """Return the classes that may be in a recording of this label, its own included."""
         kind, _, name = label.partition("_")
         by_sorting = self.sorted_by.get(name, frozenset()) if kind in KINDS else frozenset()
         return self.rows.get(label, frozenset()) | by_sorting | {label}
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Classes that may be in recordings of a label, and the reason."""
+
+    classes: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The file: reasons by label for recordings of any sound, and rows by label."""
+
+    anything: Mapping[str, str]
+    may_hold: Mapping[str, _Row]
 
 
 def read_may_hold(path: Path, slugs: Collection[str]) -> MayHold:
@@ -53,27 +69,20 @@ def read_may_hold(path: Path, slugs: Collection[str]) -> MayHold:
         UsageError: it has another form, or names a class that does not exist.
 
     """
-    content = read_json(path)
-    anything, rows = content.get("anything"), content.get("may_hold")
-    if set(content) != {"anything", "may_hold"} or not isinstance(anything, dict) or not isinstance(rows, dict):
-        raise UsageError(f'{path} must have an object "anything" and an object "may_hold", and no other key')
+    content = from_plain(_Table, read_json(path), str(path))
     default = read_json(DEFAULT_CLASSES)
     known = {*slugs, *default}
-    table = {label: _classes(path, label, row) for label, row in rows.items()}
-    for label, classes in table.items():
-        if unknown := sorted(classes - known):
-            raise UsageError(f"{path}: {label} may hold {unknown[0]!r}, which is no class; see to its spelling")
-    if both := sorted(set(anything) & set(table)):
+    for label, row in content.may_hold.items():
+        if unknown := sorted(set(row.classes) - known):
+            raise UsageError(f"{path}: {label} may hold {unknown[0]!r}, which is no class; check its spelling")
+    if both := sorted(set(content.anything) & set(content.may_hold)):
         raise UsageError(f'{path} has {both[0]} both under "anything" and under "may_hold"; keep one')
     sorted_by: dict[str, set[str]] = {}
     for sound in from_json(list(default), default):
         for name in {*sound.audioset, *NAMES_BY_MID.get(sound.mid or "", ())}:
             sorted_by.setdefault(slug_of(name), set()).add(sound.slug)
-    return MayHold(table, frozenset(anything), {name: frozenset(found) for name, found in sorted_by.items()})
-
-
-def _classes(path: Path, label: str, row: object) -> frozenset[str]:
-    classes = row.get("classes") if isinstance(row, dict) and set(row) == {"classes", "because"} else None
-    if not isinstance(classes, list) or not all(isinstance(slug, str) for slug in classes):
-        raise UsageError(f'{path}: {label} must have "classes", a list of slugs, and "because", the reason')
-    return frozenset(classes)
+    return MayHold(
+        {label: frozenset(row.classes) for label, row in content.may_hold.items()},
+        frozenset(content.anything),
+        {name: frozenset(found) for name, found in sorted_by.items()},
+    )

@@ -1,245 +1,252 @@
-"""What a detector finds of its classes, and what it detects falsely in other sounds, at every strictness: counts that add up."""
+"""Clips found, and other recordings with false events, at every strictness: figures by the keys of a score's JSON.
 
+Fields that follow from others are not arguments: JSON holds them, and they are computed again when it is read.
+"""
+
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from convert.metrics.intervals import wilson_interval
 
-Json = Mapping[str, Any]
 FALSE_SHARES = (0.07, 0.10, 0.16)
-"""Shares of false recordings at which found is reported."""
+"""Shares of false recordings at which the share found is reported."""
 
 LARGE_LABEL_RECORDINGS = 20
-"""Labels with fewer are no part of the mean over labels."""
+"""Labels with fewer recordings are left out of the mean over labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A count of so many.
-
-    Attributes:
-        count: how many.
-        total: of how many.
-        repeats: how often each of them is counted. What is counted again is no new evidence, and leaves the interval as it is.
-
-    """
+    """A count, the share that it is, and the share's 95 % interval (Wilson)."""
 
     count: int
-    total: int
-    repeats: int = 1
-
-    @property
-    def value(self) -> float:
-        """In [0, 1]; 0 of nothing."""
-        return self.count / max(self.total, 1)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's, 95 %."""
-        return wilson_interval(self.count / self.repeats, self.total / self.repeats)
-
-    def as_json(self) -> dict[str, Any]:
-        """Count and figures."""
-        return {"count": self.count, "share": self.value, "share_95": list(self.interval)}
+    share: float
+    share_95: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What was measured on.
+class FalseShare(Share):
+    """Recordings of other sounds with a false event.
 
     Attributes:
-        clips: how many clips, by class.
-        others: how many recordings of other sounds, by label.
-        may_hold: which of the classes that are measured may be in them, by label.
-        anything: labels whose recordings may hold any sound; they are no part of a share.
-        bundles: how many bundles were measured on all of `others`; each on clips of its own.
+        mean_over_labels: mean of the share over the labels with enough recordings; None if there are none.
 
     """
 
-    clips: Mapping[str, int]
-    others: Mapping[str, int]
-    may_hold: Mapping[str, tuple[str, ...]]
-    anything: tuple[str, ...]
-    bundles: int = 1
-
-    def found(self, count: int) -> Share:
-        """Of all clips."""
-        return Share(count, sum(self.clips.values()))
-
-    def false(self, count: int) -> Share:
-        """Of all recordings whose label excludes something, as often as they were measured on."""
-        recordings = sum(count for label, count in self.others.items() if label not in self.anything)
-        return Share(count, self.bundles * recordings, self.bundles)
-
-    def of_label(self, label: str, count: int) -> float:
-        """Of the recordings of one label."""
-        return count / (self.bundles * self.others[label])
-
-    def mean_over_labels(self, by_label: Mapping[str, int]) -> float | None:
-        """The mean over the labels with enough recordings, each with the same weight; None where there is none."""
-        large = [label for label, count in self.others.items() if count >= LARGE_LABEL_RECORDINGS and label not in self.anything]
-        return sum(self.of_label(label, by_label.get(label, 0)) for label in large) / len(large) if large else None
-
-
-@dataclass(frozen=True, slots=True)
-class FalseCount:
-    """Recordings of other sounds with a false event of some classes, and the mean of their share over the larger labels."""
-
-    recordings: int
     mean_over_labels: float | None
+
+
+def share_of(count: int, total: int, repeats: int = 1) -> Share:
+    """Return a share; 0 of 0.
+
+    Args:
+        count: number counted.
+        total: number that could be counted.
+        repeats: number of times that each item is counted. A repetition is no new evidence and does not narrow the interval.
+
+    """
+    return Share(count, count / max(total, 1), wilson_interval(count / repeats, total / repeats))
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one strictness gives.
+    """Figures at one strictness.
 
     Attributes:
         found: clips with an event of their class.
-        of_ten: false events of ESC-10's ten classes.
-        of_enabled: false events of all enabled classes.
+        false_of_ten: other recordings with a false event of ESC-10's ten classes.
+        false_of_enabled: other recordings with a false event of an enabled class.
 
     """
 
-    found: int
-    of_ten: FalseCount
-    of_enabled: FalseCount
+    found: Share
+    false_of_ten: FalseShare
+    false_of_enabled: FalseShare
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A strictness that people use, in detail.
+    """A strictness with a name, in detail.
 
     Attributes:
-        strictness: the key of its point.
+        strictness: key of its point.
         found: clips with an event of their class, by class.
-        of_ten: recordings with a false event of ESC-10's ten classes, by label; those that may hold anything too.
-        of_enabled: the same of all enabled classes.
-        of_class: recordings with a false event of a class, by class, without those that may hold anything.
+        false_of_ten: recordings with a false event of ESC-10's ten classes, by label; labels of any sound included.
+        false_of_enabled: the same for all enabled classes.
+        false_of_class: recordings with a false event of a class, by class; labels of any sound excluded.
 
     """
 
     strictness: str
     found: Mapping[str, int]
-    of_ten: Mapping[str, int]
-    of_enabled: Mapping[str, int]
-    of_class: Mapping[str, int]
+    false_of_ten: Mapping[str, int]
+    false_of_enabled: Mapping[str, int]
+    false_of_class: Mapping[str, int]
+
+    def __add__(self, other: "Mark") -> "Mark":
+        """Add up two folds."""
+        return Mark(
+            self.strictness,
+            _sum(self.found, other.found),
+            _sum(self.false_of_ten, other.false_of_ten),
+            _sum(self.false_of_enabled, other.false_of_enabled),
+            _sum(self.false_of_class, other.false_of_class),
+        )
+
+
+AXES: Mapping[str, Callable[[Point], float | None]] = {
+    "ten": lambda point: point.false_of_ten.share,
+    "enabled": lambda point: point.false_of_enabled.share,
+    "ten_mean_over_labels": lambda point: point.false_of_ten.mean_over_labels,
+}
+"""Shares of false recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One detector: its points by strictness, from sensitive to strict, and those that have a name."""
+    """One detector at every strictness.
+
+    Attributes:
+        title: for tables.
+        points: by strictness, from sensitive to strict.
+        marks: strictnesses with a name.
+        found_where_false: share found by one of AXES and share of false recordings, between points; None beyond the curve.
+
+    """
 
     title: str
     points: Mapping[str, Point]
     marks: Mapping[str, Mark]
+    found_where_false: Mapping[str, Mapping[str, float | None]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Interpolate. Raises ValueError for a mark without a point."""
+        if missing := [mark.strictness for mark in self.marks.values() if mark.strictness not in self.points]:
+            raise ValueError(f"marks names the strictness {missing[0]!r}, which has no point")
+        found = {axis: {f"{share:g}": self._found_where(axis, share) for share in FALSE_SHARES} for axis in AXES}
+        object.__setattr__(self, "found_where_false", found)
 
     def marked(self, name: str) -> Point:
-        """The point of a mark."""
+        """Return the point of a mark."""
         return self.points[self.marks[name].strictness]
+
+    def _found_where(self, axis: str, share: float) -> float | None:
+        points = [(AXES[axis](point), point.found.share) for point in self.points.values()]
+        return found_where_false([(false, found) for false, found in points if false is not None], share)
 
 
 @dataclass(frozen=True, slots=True)
-class OtherSounds:
+class OtherLabel:
+    """Recordings of other sounds with one label: their number, and the measured classes that may be in them."""
+
+    recordings: int
+    may_hold: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Clips and recordings of other sounds.
+
+    Attributes:
+        clips: number of clips by class.
+        others: recordings of other sounds by label.
+        anything: labels whose recordings may hold any sound; they are excluded from shares.
+        bundles: number of bundles, each measured on clips of its own and on all of `others`.
+
+    """
+
+    clips: Mapping[str, int]
+    others: Mapping[str, OtherLabel]
+    anything: tuple[str, ...]
+    bundles: int = 1
+
+    @property
+    def clip_count(self) -> int:
+        """Number of clips."""
+        return sum(self.clips.values())
+
+    @property
+    def counted(self) -> int:
+        """Number of recordings that shares are of."""
+        return sum(each.recordings for label, each in self.others.items() if label not in self.anything)
+
+    def found(self, count: int) -> Share:
+        """Return the share of all clips."""
+        return share_of(count, self.clip_count)
+
+    def false(self, count: int) -> Share:
+        """Return the share of the counted recordings, each counted once for each bundle."""
+        return share_of(count, self.bundles * self.counted, self.bundles)
+
+    def false_share(self, by_label: Mapping[str, int]) -> FalseShare:
+        """Return the share of recordings with a false event, from their number by label."""
+        count = sum(count for label, count in by_label.items() if label not in self.anything)
+        return self.with_mean(count, self.mean_over_labels(by_label))
+
+    def with_mean(self, count: int, mean: float | None) -> FalseShare:
+        """Return the share of a number of recordings, with the mean over labels."""
+        false = self.false(count)
+        return FalseShare(false.count, false.share, false.share_95, mean)
+
+    def of_label(self, label: str, count: int) -> float:
+        """Return the share of the recordings of one label."""
+        return count / (self.bundles * self.others[label].recordings)
+
+    def mean_over_labels(self, by_label: Mapping[str, int]) -> float | None:
+        """Return the mean share over the labels with enough recordings, with equal weights; None if there are none."""
+        large = [
+            label
+            for label, each in self.others.items()
+            if each.recordings >= LARGE_LABEL_RECORDINGS and label not in self.anything
+        ]
+        return sum(self.of_label(label, by_label.get(label, 0)) for label in large) / len(large) if large else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherSounds(Material):
     """Detectors on the same clips and the same recordings of other sounds.
 
     Attributes:
-        hop_seconds: from one decision to the next.
-        enabled: classes that the bundle detects unless a configuration says otherwise.
-        material: what it is measured on.
+        hop_seconds: time between two decisions.
+        enabled: classes that the bundle detects without a configuration.
         curves: by detector.
 
     """
 
     hop_seconds: float
     enabled: tuple[str, ...]
-    material: Material
     curves: Mapping[str, Curve]
 
-    def found_where(self, curve: Curve, axis: str, share: float) -> float | None:
-        """The share of clips found where this share of the other recordings is false, by one of AXES; None beyond the curve."""
-        value = AXES[axis]
-        points = [(value(self.material, point), self.material.found(point.found).value) for point in curve.points.values()]
-        return found_where_false([(false, found) for false, found in points if false is not None], share)
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, with the figures that follow."""
-        material = self.material
-        return {
-            "hop_seconds": self.hop_seconds,
-            "bundles": material.bundles,
-            "enabled": list(self.enabled),
-            "clips": dict(material.clips),
-            "others": {
-                label: {"recordings": count, "may_hold": list(material.may_hold[label])}
-                for label, count in material.others.items()
-            },
-            "anything": list(material.anything),
-            "curves": {key: self._curve_json(curve) for key, curve in self.curves.items()},
-        }
-
-    @classmethod
-    def from_json(cls, content: Json) -> "OtherSounds":
-        """What `as_json` gave. Raises KeyError or TypeError for anything else."""
-        others = content["others"]
-        material = Material(
-            content["clips"],
-            {label: each["recordings"] for label, each in others.items()},
-            {label: tuple(each["may_hold"]) for label, each in others.items()},
-            tuple(content["anything"]),
-            content["bundles"],
-        )
-        curves = {key: _curve_of(each) for key, each in content["curves"].items()}
-        return cls(content["hop_seconds"], tuple(content["enabled"]), material, curves)
-
     def shape(self) -> tuple[object, ...]:
-        """What two of them must share to be added up."""
-        material = self.material
+        """Return the settings that two results must share to be added up."""
         keys = {key: (list(curve.points), list(curve.marks)) for key, curve in self.curves.items()}
-        return self.hop_seconds, self.enabled, material.others, material.may_hold, material.anything, keys
+        return self.hop_seconds, self.enabled, self.others, self.anything, keys
 
-    def _curve_json(self, curve: Curve) -> dict[str, Any]:
-        return {
-            "title": curve.title,
-            "points": {
-                strictness: {
-                    "found": self.material.found(point.found).as_json(),
-                    "false_of_ten": self._false_json(point.of_ten),
-                    "false_of_enabled": self._false_json(point.of_enabled),
-                }
-                for strictness, point in curve.points.items()
-            },
-            "marks": {
-                name: {
-                    "strictness": mark.strictness,
-                    "found": dict(mark.found),
-                    "false_of_ten": dict(mark.of_ten),
-                    "false_of_enabled": dict(mark.of_enabled),
-                    "false_of_class": dict(mark.of_class),
-                }
-                for name, mark in curve.marks.items()
-            },
-            "found_where_false": {
-                axis: {f"{share:g}": self.found_where(curve, axis, share) for share in FALSE_SHARES} for axis in AXES
-            },
-        }
-
-    def _false_json(self, false: FalseCount) -> dict[str, Any]:
-        return {**self.material.false(false.recordings).as_json(), "mean_over_labels": false.mean_over_labels}
-
-
-AXES: Mapping[str, Callable[[Material, Point], float | None]] = {
-    "ten": lambda material, point: material.false(point.of_ten.recordings).value,
-    "enabled": lambda material, point: material.false(point.of_enabled.recordings).value,
-    "ten_mean_over_labels": lambda _material, point: point.of_ten.mean_over_labels,
-}
-"""Ways to say how many of the other recordings are false."""
+    def __add__(self, other: "OtherSounds") -> "OtherSounds":
+        """Add up two folds of one shape: clips add up, and both bundles are measured on all other recordings."""
+        material = Material(
+            clips=_sum(self.clips, other.clips),
+            others=self.others,
+            anything=self.anything,
+            bundles=self.bundles + other.bundles,
+        )
+        bundles = (self.bundles, other.bundles)
+        return OtherSounds(
+            clips=material.clips,
+            others=material.others,
+            anything=material.anything,
+            bundles=material.bundles,
+            hop_seconds=self.hop_seconds,
+            enabled=self.enabled,
+            curves={key: _added_curve(material, bundles, curve, other.curves[key]) for key, curve in self.curves.items()},
+        )
 
 
 def found_where_false(points: Sequence[tuple[float, float]], share: float) -> float | None:
-    """What is found where this share is false, between two points (false, found) of a curve; None beyond them."""
+    """Interpolate the share found at a share of false recordings, from points (false, found); None beyond them."""
     best: dict[float, float] = {}
     for false, found in points:
         best[false] = max(found, best.get(false, 0.0))
@@ -249,72 +256,27 @@ def found_where_false(points: Sequence[tuple[float, float]], share: float) -> fl
     return float(np.interp(share, shares, [best[each] for each in shares]))
 
 
-def added_other_sounds(parts: Sequence[OtherSounds]) -> OtherSounds:
-    """Of several folds together, of one shape: clips add up, and each part's bundle was measured on all the other recordings."""
-    first = parts[0]
-    bundles = [part.material.bundles for part in parts]
-    material = Material(
-        _sum([part.material.clips for part in parts]),
-        first.material.others,
-        first.material.may_hold,
-        first.material.anything,
-        sum(bundles),
-    )
-    curves = {key: _added([part.curves[key] for part in parts], bundles) for key in first.curves}
-    return OtherSounds(first.hop_seconds, first.enabled, material, curves)
-
-
-def _added(curves: Sequence[Curve], bundles: Sequence[int]) -> Curve:
-    first = curves[0]
+def _added_curve(material: Material, bundles: tuple[int, int], one: Curve, other: Curve) -> Curve:
     points = {
         strictness: Point(
-            sum(point.found for point in points),
-            _added_false([point.of_ten for point in points], bundles),
-            _added_false([point.of_enabled for point in points], bundles),
+            material.found(point.found.count + again.found.count),
+            _added_false(material, bundles, point.false_of_ten, again.false_of_ten),
+            _added_false(material, bundles, point.false_of_enabled, again.false_of_enabled),
         )
-        for strictness in first.points
-        for points in [[curve.points[strictness] for curve in curves]]
+        for strictness, point in one.points.items()
+        for again in (other.points[strictness],)
     }
-    marks = {
-        name: Mark(
-            mark.strictness,
-            _sum([each.found for each in marks]),
-            _sum([each.of_ten for each in marks]),
-            _sum([each.of_enabled for each in marks]),
-            _sum([each.of_class for each in marks]),
-        )
-        for name, mark in first.marks.items()
-        for marks in [[curve.marks[name] for curve in curves]]
-    }
-    return Curve(first.title, points, marks)
+    return Curve(one.title, points, {name: mark + other.marks[name] for name, mark in one.marks.items()})
 
 
-def _added_false(counts: Sequence[FalseCount], bundles: Sequence[int]) -> FalseCount:
-    means = [count.mean_over_labels for count in counts]
-    # The recordings are the same for all, so that the mean over labels of the sum is the mean of the means.
-    known = [mean * times for mean, times in zip(means, bundles, strict=True) if mean is not None]
-    return FalseCount(sum(count.recordings for count in counts), sum(known) / sum(bundles) if known else None)
+def _added_false(material: Material, bundles: tuple[int, int], one: FalseShare, other: FalseShare) -> FalseShare:
+    means = one.mean_over_labels, other.mean_over_labels
+    # The recordings are the same for both, so the mean over labels of the sum is the mean of the means.
+    known = [mean * count for mean, count in zip(means, bundles, strict=True) if mean is not None]
+    return material.with_mean(one.count + other.count, sum(known) / sum(bundles) if known else None)
 
 
-def _sum(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for each in counts:
-        for name, count in each.items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
-def _curve_of(content: Json) -> Curve:
-    points = {
-        strictness: Point(each["found"]["count"], _false_of(each["false_of_ten"]), _false_of(each["false_of_enabled"]))
-        for strictness, each in content["points"].items()
-    }
-    marks = {
-        name: Mark(each["strictness"], each["found"], each["false_of_ten"], each["false_of_enabled"], each["false_of_class"])
-        for name, each in content["marks"].items()
-    }
-    return Curve(content["title"], points, marks)
-
-
-def _false_of(content: Json) -> FalseCount:
-    return FalseCount(content["count"], content["mean_over_labels"])
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    total = Counter(one)
+    total.update(other)
+    return dict(total)

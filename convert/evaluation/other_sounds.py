@@ -1,9 +1,9 @@
-"""A bundle, and YAMNet's labels, on clips and on recordings of other sounds: what is found and what is false at every strictness.
+"""A bundle and YAMNet on clips and on recordings of other sounds: clips found and false events at every strictness.
 
 **Found** is the share of clips that give an event of their class. **False of the ten** is the share of other recordings that give
-an event of one of ESC-10's ten classes which may not be in them, **false of all enabled** the same for every enabled class.
+an event of one of ESC-10's ten classes that cannot be in them, **false of all enabled** the same for every enabled class.
 
-Each recording goes through each network once. Its probabilities are kept, and the detector's own decider is replayed on them by
+Each recording is run through each network once. Its probabilities are kept, and the detector's own decider is run on them with
 the rules of every strictness.
 """
 
@@ -21,7 +21,7 @@ from convert.embedder.runtime import detector_model, enabled_classes, stream_pro
 from convert.embedder.yamnet import EXAMPLE_STEP_SAMPLES, YamnetBaseline, by_identifier, names_of
 from convert.evaluation.calibration import OFF_SHARE, as_scores
 from convert.evaluation.may_hold import MayHold
-from convert.evaluation.other_figures import Curve, FalseCount, Mark, Material, OtherSounds, Point
+from convert.evaluation.other_figures import Curve, Mark, Material, OtherLabel, OtherSounds, Point
 from convert.evaluation.scoring import clip_probabilities
 from convert.progress import Progress
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
@@ -38,11 +38,11 @@ TEN = (
 """ESC-10's classes."""
 
 SHIFTS = tuple(sorted({*(step / 4.0 for step in range(-12, 13)), *STRICTNESS_LOG_ODDS.values()}))
-"""What is added to the log-odds of all of a bundle's thresholds."""
+"""Shifts of all thresholds of a bundle, in log-odds."""
 
 THRESHOLDS = tuple(step / 20.0 for step in range(1, 19))
 MARKED_THRESHOLDS = (0.5, 0.2)
-"""YAMNet's: one for all classes."""
+"""Thresholds of YAMNet, one for all classes."""
 
 BUNDLE, PEER_LABELS, PEER_IDENTIFIERS = "bundle", "yamnet_labels", "yamnet_identifiers"
 
@@ -51,13 +51,13 @@ Rules = tuple[Rule, ...]
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """What is made of a network's probabilities.
+    """Rules on some columns of a network's probabilities.
 
     Attributes:
-        title: for people.
-        first_column: of its classes, which are columns beside each other.
+        title: for tables.
+        first_column: first of the adjacent columns of its classes.
         rules: of its classes, by strictness, from sensitive to strict.
-        marks: strictnesses that people use, by name.
+        marks: strictnesses with a name, by name.
 
     """
 
@@ -69,11 +69,11 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is run once on each recording.
+    """Network that is run once on each recording.
 
     Attributes:
-        probabilities: samples float32 (n,) at 16 kHz, and samples from one window to the next, to float32 (windows, columns).
-        detectors: by their key in the result; all have the same classes.
+        probabilities: from samples float32 (n,) at 16 kHz, and samples between two windows, to float32 (windows, columns).
+        detectors: by key of the result; all have the same classes.
 
     """
 
@@ -81,13 +81,13 @@ class Network:
     detectors: Mapping[str, Detector]
 
     def every(self, step_samples: int) -> Callable[[Float32], Float32]:
-        """The same with a window every so many samples."""
+        """Return the function from samples to probabilities at this step."""
         return lambda samples: self.probabilities(samples, step_samples)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The probabilities of one recording: float32 (windows, columns)."""
+    """Probabilities of one recording: float32 (windows, columns)."""
 
     label: str
     probabilities: Float32
@@ -95,7 +95,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """The classes that gave an event in one recording."""
+    """Classes with an event in one recording."""
 
     label: str
     classes: frozenset[str]
@@ -103,13 +103,13 @@ class Detected:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one strictness gives.
+    """Counts at one strictness.
 
     Attributes:
         found: clips with an event of their class, by class.
         of_ten: recordings of other sounds with a false event of ESC-10's ten classes, by label.
-        of_enabled: the same of the enabled classes.
-        of_class: the same of each class, by class, without recordings that may hold anything; one may count for several.
+        of_enabled: the same for the enabled classes.
+        of_class: the same for each class, by class, without recordings that may hold any sound.
 
     """
 
@@ -120,19 +120,19 @@ class Counts:
 
 
 def measured_classes(bundle: Bundle) -> tuple[SoundClass, ...]:
-    """The enabled classes, and after them those of ESC-10's ten that are off."""
+    """Return the enabled classes, then the disabled ones of ESC-10's ten."""
     enabled = enabled_classes(bundle)
     return (*enabled, *(sound for sound in bundle.manifest.classes if sound.slug in TEN and sound not in enabled))
 
 
 def require_ten(bundle: Bundle, folder: Path) -> None:
-    """Refuse a bundle that lacks one of ESC-10's ten classes: its share of false recordings would compare with no other's."""
+    """Raise UsageError for a bundle without one of ESC-10's ten classes, whose share of false recordings is not comparable."""
     if missing := sorted(set(TEN) - {sound.slug for sound in bundle.manifest.classes}):
         raise UsageError(f"{folder} has no class {', '.join(missing)}; --others is for bundles with ESC-10's ten classes")
 
 
 def of_bundle(bundle: Bundle, hops_per_patch: int) -> Network:
-    """A bundle as the detector runs it, at its own thresholds and all of them shifted."""
+    """Build a bundle's network as the detector runs it, with its thresholds and all of them shifted."""
     classes = measured_classes(bundle)
     shipped = [sound.rules[hops_per_patch] for sound in classes]
     detector = Detector(
@@ -145,7 +145,7 @@ def of_bundle(bundle: Bundle, hops_per_patch: int) -> Network:
 
 
 def of_peer(path: Path, bundle: Bundle) -> Network:
-    """YAMNet's labels as the same classes: those that the bundle's classes name, and those of the table by identifier."""
+    """Build YAMNet with the same classes, made of the labels that the bundle names, and of those by identifier."""
     classes = measured_classes(bundle)
     variants = {PEER_LABELS: ("YAMNet, the bundle's labels", classes)}
     by_table = tuple(map(by_identifier, classes))
@@ -161,23 +161,23 @@ def of_peer(path: Path, bundle: Bundle) -> Network:
 
 
 def kept_clips(clips: Sequence[LoadedClip], probabilities: Sequence[Float32]) -> list[Kept]:
-    """The probabilities of clips with their labels."""
+    """Return the probabilities of clips with their labels."""
     return [Kept(clip.clip.label, each) for clip, each in zip(clips, probabilities, strict=True)]
 
 
 def peer_clips(
     network: Network, clips: Sequence[LoadedClip], enabled: int, step_samples: int
 ) -> tuple[list[Float32], list[Kept]]:
-    """YAMNet's probabilities of clips, from one run over them.
+    """Run YAMNet once on each clip.
 
     Args:
         network: YAMNet.
         clips: the clips.
-        enabled: how many of its columns are of enabled classes; they come first.
-        step_samples: from one window to the next, where other sounds are measured.
+        enabled: number of enabled classes, whose columns come first.
+        step_samples: samples between two windows for other sounds.
 
     Returns:
-        Those of the enabled classes with the windows of Google's example code, and those of all columns with a window every step.
+        Probabilities of the enabled classes at the windows of Google's example code, and those of all columns at `step_samples`.
 
     """
     finest = min(step_samples, EXAMPLE_STEP_SAMPLES)
@@ -187,16 +187,16 @@ def peer_clips(
 
 
 def detected(probabilities: Float32, rules: Rules, step_samples: int) -> frozenset[int]:
-    """Indices of the classes that give an event in a recording, by the detector's own decider.
+    """Return the indices of the classes that give an event in a recording, by the detector's own decider.
 
     Args:
         probabilities: (windows, classes).
         rules: of the classes.
-        step_samples: from one window to the next.
+        step_samples: samples between two windows.
 
     """
     on = np.array([rule.on for rule in rules])
-    # A class that is nowhere at `on` gives no event. Most are not: the decider, which takes classes one by one, is spared them.
+    # A class that never reaches `on` gives no event; leaving these out saves most of the decider's time.
     columns = np.flatnonzero(probabilities.max(axis=0).astype(np.float64) >= on)
     decider = Decider([rules[column] for column in columns])
     return frozenset(
@@ -208,7 +208,7 @@ def detected(probabilities: Float32, rules: Rules, step_samples: int) -> frozens
 
 
 def counted(clips: Sequence[Detected], others: Sequence[Detected], may_hold: MayHold, enabled: Collection[str]) -> Counts:
-    """What is found in clips, and what is false in recordings of other sounds."""
+    """Count the clips found, and the false events in recordings of other sounds."""
     counts = Counts(Counter(), Counter(), Counter(), Counter())
     for each in clips:
         counts.found[each.label] += each.label in each.classes
@@ -228,14 +228,14 @@ def measure(
     others: Sequence[Clip],
     may_hold: MayHold,
 ) -> OtherSounds:
-    """Every detector at every strictness.
+    """Return the figures of every detector at every strictness.
 
     Args:
-        bundle: whose classes they are.
+        bundle: of the classes.
         hops_per_patch: the hop.
-        runs: networks, each with what it gave of the clips, a window every hop.
+        runs: networks, each with its probabilities of the clips at every hop.
         others: recordings of other sounds.
-        may_hold: which classes may be in them.
+        may_hold: classes that may be in them.
 
     """
     slugs = tuple(sound.slug for sound in measured_classes(bundle))
@@ -244,8 +244,10 @@ def measure(
     labels = Counter(each.label for each in others)
     material = Material(
         clips=Counter(each.label for each in runs[0][1]),
-        others=labels,
-        may_hold={label: tuple(slug for slug in slugs if slug in may_hold.classes(label)) for label in labels},
+        others={
+            label: OtherLabel(count, tuple(slug for slug in slugs if slug in may_hold.classes(label)))
+            for label, count in labels.items()
+        },
         anything=tuple(sorted(may_hold.anything & set(labels))),
     )
     kept_others = keep([network for network, _ in runs], others, step_samples)
@@ -262,11 +264,18 @@ def measure(
                 for strictness, rules in detector.rules.items()
             }
             curves[key] = _curve(detector, by_strictness, material)
-    return OtherSounds(float(hop_key(hops_per_patch)), enabled, material, curves)
+    return OtherSounds(
+        clips=material.clips,
+        others=material.others,
+        anything=material.anything,
+        hop_seconds=float(hop_key(hops_per_patch)),
+        enabled=enabled,
+        curves=curves,
+    )
 
 
 def keep(networks: Sequence[Network], recordings: Sequence[Clip], step_samples: int) -> list[list[Kept]]:
-    """The probabilities of recordings by network, each recording read once."""
+    """Return the probabilities of recordings by network; each recording is read once."""
     kept: list[list[Kept]] = [[] for _ in networks]
     progress = Progress("score: other sound", len(recordings))
     for number, recording in enumerate(recordings, 1):
@@ -288,7 +297,9 @@ def _detected(kept: Sequence[Kept], detector: Detector, rules: Rules, slugs: Seq
 
 def _curve(detector: Detector, by_strictness: Mapping[str, Counts], material: Material) -> Curve:
     points = {
-        strictness: Point(counts.found.total(), _false(counts.of_ten, material), _false(counts.of_enabled, material))
+        strictness: Point(
+            material.found(counts.found.total()), material.false_share(counts.of_ten), material.false_share(counts.of_enabled)
+        )
         for strictness, counts in by_strictness.items()
     }
     marks = {
@@ -297,11 +308,6 @@ def _curve(detector: Detector, by_strictness: Mapping[str, Counts], material: Ma
         for counts in [by_strictness[strictness]]
     }
     return Curve(detector.title, points, marks)
-
-
-def _false(by_label: Mapping[str, int], material: Material) -> FalseCount:
-    recordings = sum(count for label, count in by_label.items() if label not in material.anything)
-    return FalseCount(recordings, material.mean_over_labels(by_label))
 
 
 def _streamed(model: Networks, samples: Float32, step_samples: int) -> Float32:

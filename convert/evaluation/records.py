@@ -3,24 +3,24 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.files import read_json
 from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, MetricAccumulator
 from convert.records.batches import MAX_FRAMES, Batch, batches
 from convert.records.damage import Damage
 from convert.records.files import Form, find_embedder, read_dataset
 from convert.records.identity import identity_of, require_same
-from convert.sequence.facts import FACTS
+from convert.sequence.facts import read_facts
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
 
 Log = Callable[[str], None]
+BATCH_EXAMPLES = 1_024
 
 
 class Predictor(Protocol):
@@ -28,18 +28,18 @@ class Predictor(Protocol):
 
     @property
     def classes(self) -> int:
-        """V."""
+        """Number of classes V."""
 
     @property
     def parameters(self) -> int:
-        """Trained numbers."""
+        """Number of trained numbers."""
 
     @property
     def macs_per_frame(self) -> int:
-        """Multiplications of one streaming step."""
+        """Multiply-accumulates of one streaming step."""
 
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
-        """Probabilities float32 (n, V) of a batch's codes (n, T, 128) with `frames` frames each."""
+        """Return probabilities float32 (n, V) of a batch's codes (n, T, 128) with `frames` frames each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +49,21 @@ class Measuring:
     Attributes:
         top_k: predictions of each example that enter GAP and MAP.
         map_over: classes that MAP averages over.
-        batch: examples of a batch.
-        max_frames: frames of an example that count.
+        batch: number of examples in a batch.
+        max_frames: maximum frames of an example.
 
     """
 
     top_k: int = TOP_K
     map_over: MapOver = "labelled"
-    batch: int = 1_024
+    batch: int = BATCH_EXAMPLES
     max_frames: int = MAX_FRAMES
 
 
 def require_embedder(folder: Path, records: Path) -> None:
     """Reject records of a different embedder. Raises UsageError with both names."""
     require_same(
-        identity_of(read_json(folder / FACTS).get("made_of", {})),
+        identity_of(read_facts(folder).made_of),
         f"the model in {folder}",
         identity_of(find_embedder(records) or {}),
         str(records),
@@ -73,33 +73,33 @@ def require_embedder(folder: Path, records: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OwnClasses:
-    """A fused model's own classes, which the records' labels are numbered by, without the AudioSet labels before them."""
+    """Own classes of a fused model, which number the records' labels, without the AudioSet labels before them."""
 
     model: Predictor
     audioset_labels: int
 
     @property
     def classes(self) -> int:
-        """V."""
+        """Number of classes V."""
         return self.model.classes - self.audioset_labels
 
     @property
     def parameters(self) -> int:
-        """Trained numbers."""
+        """Number of trained numbers."""
         return self.model.parameters
 
     @property
     def macs_per_frame(self) -> int:
-        """Multiplications of one streaming step, those of the labels among them."""
+        """Multiply-accumulates of one streaming step, those of the labels included."""
         return self.model.macs_per_frame
 
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
-        """Probabilities float32 (n, V)."""
+        """Return probabilities float32 (n, V)."""
         return self.model.predict(codes, frames)[:, self.audioset_labels :]
 
 
 def open_model(folder: Path) -> Predictor:
-    """The model that train or fuse left in a folder, without AudioSet's labels. Raises UsageError if it has nothing else."""
+    """Load the model of a folder without its AudioSet labels. Raises UsageError if it has no other class."""
     from convert.sequence.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     model = load_model(folder)
@@ -110,7 +110,7 @@ def open_model(folder: Path) -> Predictor:
 
 
 def log(line: str) -> None:
-    """To stderr, so that stdout stays the result."""
+    """Write a line to stderr; stdout is for the result."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
@@ -125,15 +125,15 @@ def evaluate(
     predictions: Iterable[tuple[NDArray[Any], NDArray[Any]]], measuring: Measuring, step: int = 0, say: Log = log
 ) -> Figures:
     """Compute all figures over batches of probabilities and labels, both (n, V); logs each batch and the total."""
-    tally = MetricAccumulator(measuring.top_k)
+    metrics = MetricAccumulator(measuring.top_k)
     started = time.monotonic()
     for probabilities, labels in predictions:
-        figures = tally.add(probabilities, labels)
+        figures = metrics.add(probabilities, labels)
         elapsed = max(time.monotonic() - started, 1e-9)
-        say(batch_line(tally.examples, step, figures, len(labels) / elapsed))
+        say(batch_line(metrics.examples, step, figures, len(labels) / elapsed))
         started = time.monotonic()
     say("Done with batched inference. Now calculating global performance metrics.")
-    result = tally.figures(measuring.map_over)
+    result = metrics.figures(measuring.map_over)
     say(end_line(step, result, measuring.map_over))
     return result
 
@@ -148,7 +148,7 @@ def evaluate_model(
 
 
 def batch_line(examples: int, step: int, figures: BatchFigures, examples_per_second: float) -> str:
-    """YouTube-8M's line after each batch."""
+    """Format YouTube-8M's line after a batch."""
     return (
         f"examples_processed: {examples} | global_step {step} | Batch Hit@1: {figures.hit_at_1:.3f} | "
         f"Batch PERR: {figures.perr:.3f} | Batch Loss: {figures.loss:.3f} | Examples_per_sec: {examples_per_second:.3f}"
@@ -156,14 +156,9 @@ def batch_line(examples: int, step: int, figures: BatchFigures, examples_per_sec
 
 
 def end_line(step: int, figures: Figures, map_over: MapOver) -> str:
-    """YouTube-8M's line at the end. Its version that averages over labelled classes adds how many there were."""
+    """Format YouTube-8M's last line, with the number of labelled classes if MAP averages over these."""
     line = (
         f"epoch/eval number {step} | Avg_Hit@1: {figures.hit_at_1:.3f} | Avg_PERR: {figures.perr:.3f} | "
         f"MAP: {figures.map:.3f} | GAP: {figures.gap:.3f} | Avg_Loss: {figures.loss:3f}"
     )
     return line if map_over == "all" else f"{line} | num_classes: {figures.labelled_classes}"
-
-
-def as_json(figures: Figures, measuring: Measuring) -> dict[str, Any]:
-    """Figures at full precision, and how they were measured."""
-    return {**asdict(figures), "top_k": measuring.top_k, "map_over": measuring.map_over}

@@ -1,12 +1,12 @@
-"""Thresholds for each class and hop that cost least: what they miss of its sounds, and what else they take for it.
+"""Thresholds of the lowest cost for each class and hop.
 
-Which costs are weighed against each other:
+The cost is the sum of
 
 - the share of the class's recordings without an event,
-- of recordings of other sounds, the share with one: the mean over kinds of sound, so that no kind outweighs the others by length,
-- in sound that goes on for hours (speech, music), the events of an hour.
+- the share of recordings of other sounds with an event, as the mean over kinds of sound, so that each kind has equal weight,
+- the events in an hour of continuous sound (speech, music).
 
-Each is smoothed over the threshold: a few recordings do not say where between two of them it should lie.
+Each term is smoothed over the threshold, because a few recordings do not determine the threshold between two of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.evaluation.calibration import FINEST, OFF_SHARE, PIECE_HOPS, Stream, at_hop, hours, starts_in
+from convert.evaluation.chosen_thresholds import ChosenRule, ChosenThreshold
 from edge_detector.detection.hysteresis import Rule
 
 SMOOTHING = 0.4
-"""Log-odds: the width of the logistic function that each recording counts with, in place of a step."""
+"""Width in log-odds of the logistic function that replaces the step of each recording."""
 
 LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS, STEP = -3.0, 4.0, 0.05
 SURE = 1e-6
@@ -27,13 +28,13 @@ SURE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What errors cost, in shares of a class's recordings missed.
+    """Costs of errors; missing all recordings of a class costs 1.
 
     Attributes:
-        recordings: an event in every recording of other sound.
-        hour: an event in each hour of speech or of music.
-        untried: no threshold of a class without recordings of its own is lower.
-        tolerated: cost of other sounds that such a class may have at it.
+        recordings: cost of an event in every recording of other sound.
+        hour: cost of an event in each hour of speech or of music.
+        untried: lowest threshold of a class without recordings.
+        tolerated: highest cost of other sounds for such a class.
 
     """
 
@@ -45,12 +46,12 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSet:
-    """What a detector gives for sound of which it is known what sounds in it.
+    """Probabilities of labelled sound.
 
     Attributes:
-        recordings: by kind, each a stream; whatever class is not in `true` does not sound in it.
+        recordings: by kind, each a stream; a class that is not in `true` is not in it.
         continuous: hours of speech and music, by name.
-        clips: recordings of the classes; those of a class are the ones that have it in `true`.
+        clips: recordings of the classes; those of a class have it in `true`.
 
     """
 
@@ -61,12 +62,12 @@ class CalibrationSet:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A rule and what it does on the material, by the detector's own decider.
+    """A rule and its events in the material, by the detector's own decider.
 
     Attributes:
         rule: the thresholds.
-        found, clips: recordings of the class with an event, and all of them.
-        false_recordings: by kind, other recordings with an event, and all of them.
+        found, clips: number of recordings of the class with an event, and of all of them.
+        false_recordings: by kind, number of other recordings with an event, and of all of them.
         false_per_hour: by name of continuous sound.
 
     """
@@ -79,13 +80,25 @@ class Threshold:
 
     @property
     def false_share(self) -> float:
-        """The mean over kinds of the share of recordings with an event."""
+        """Mean over kinds of the share of recordings with an event."""
         shares = [count / every for count, every in self.false_recordings.values() if every]
         return sum(shares) / len(shares) if shares else 0.0
 
+    @property
+    def chosen(self) -> ChosenThreshold:
+        """The threshold as the calibration file holds it."""
+        return ChosenThreshold(
+            rule=ChosenRule(self.rule.on, self.rule.off, self.rule.min_seconds),
+            recall=self.found / self.clips if self.clips else None,
+            found=self.found,
+            clips=self.clips,
+            false_share=self.false_share,
+            false_per_hour={name: round(rate, 2) for name, rate in self.false_per_hour.items()},
+        )
 
-def cheapest(material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs) -> Threshold:
-    """The threshold that costs least; of a class without recordings, the lowest that other sounds allow."""
+
+def lowest_cost(material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs) -> Threshold:
+    """Return the threshold of the lowest cost; without recordings of the class, the lowest that other sounds allow."""
     sounding = np.array(
         [_highest(stream, class_index, hops_per_patch) for stream in material.clips if class_index in stream.true]
     )
@@ -118,7 +131,7 @@ def _cost_of_others(
 
 
 def _share_above(highest: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of recordings with these highest log-odds (n,), the share above each candidate (m,), smoothed."""
+    """Return the smoothed share of recordings above each candidate (m,), from their highest log-odds (n,)."""
     return np.asarray((1.0 / (1.0 + np.exp((candidates - highest[:, np.newaxis]) / SMOOTHING))).mean(axis=0), np.float64)
 
 
@@ -127,7 +140,7 @@ def _highest(stream: Stream, class_index: int, hops_per_patch: int) -> float:
 
 
 def _segments(stream: Stream, class_index: int, hops_per_patch: int) -> NDArray[np.float64]:
-    """The highest log-odds of each ten seconds of a stream: they count as one event, if there is any in them."""
+    """Return the highest log-odds of each ten seconds of a stream; ten seconds count as one event at most."""
     column = at_hop(stream.probabilities, hops_per_patch)[:, class_index]
     starts = np.arange(0, len(column), max(PIECE_HOPS * hops_per_patch // FINEST, 1))
     return _log_odds(np.maximum.reduceat(column, starts))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from convert.audio.augment import gain_of_db
 from convert.evaluation.calibration import Choice, Limits, Stream, choose, hours
-from convert.evaluation.score_streams import NOISE, Ear, hear, hear_noise
+from convert.evaluation.score_streams import NOISE, Probabilities, noise_streams, stream_of
 from convert.few_shot.extended_bundle import ExtendedBundle, Rules
 from convert.few_shot.settings import FewShotSettings
 from edge_detector.detection.bundle import hop_key
@@ -79,12 +79,14 @@ class FewShotCalibration:
         }
 
 
-def background_streams(ear: Ear, background: Sequence[Float32], settings: FewShotSettings) -> dict[str, list[Stream]]:
+def background_streams(
+    probabilities: Probabilities, background: Sequence[Float32], settings: FewShotSettings
+) -> dict[str, list[Stream]]:
     """Return streams without the new classes: synthetic noise, and the user's background at each level."""
-    found = {NOISE: hear_noise(ear, settings.noise_minutes, settings.seed)}
+    found = {NOISE: noise_streams(probabilities, settings.noise_minutes, settings.seed)}
     if background:
         levels = [(samples, gain_of_db(gain)) for samples in background for gain in settings.gains_db]
-        found[BACKGROUND] = [hear(ear, samples * gain, frozenset()) for samples, gain in levels]
+        found[BACKGROUND] = [stream_of(probabilities, samples * gain, frozenset()) for samples, gain in levels]
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.embedder.runtime import CodeEmbedder
-from convert.evaluation.score_streams import ear_of, hear
+from convert.evaluation.score_streams import finest_probabilities, stream_of
 from convert.few_shot.calibration import FewShotCalibration, background_streams, calibrate
 from convert.few_shot.evaluation import FewShotEvaluation, HeldOut, evaluate
 from convert.few_shot.extended_bundle import ExtendedBundle
@@ -55,7 +55,7 @@ def learn_classes(
         model = trainer.train()
         held_out = _cross_validate(extended, trainer)
     merged = extended.merge(model.step)
-    background = background_streams(ear_of(extended.networks(merged, model.kind)), data.background, settings)
+    background = background_streams(finest_probabilities(extended.networks(merged, model.kind)), data.background, settings)
     streams = [each.stream for each in held_out]
     calibration = calibrate(extended, background, streams, settings, false_alarms_per_hour)
     evaluation = evaluate(extended, held_out, len(trainer.parts), calibration.rules)
@@ -68,9 +68,11 @@ def _cross_validate(extended: ExtendedBundle, trainer: FewShotTrainer) -> list[H
     progress = Progress("teach: left out", len(trainer.parts))
     for number, part in enumerate(trainer.parts, 1):
         model = trainer.train(part)
-        ear = ear_of(extended.networks(extended.merge(model.step), model.kind))
+        probabilities = finest_probabilities(extended.networks(extended.merge(model.step), model.kind))
         first = len(extended.kept)
-        held_out += [HeldOut(clip, hear(ear, clip.samples, frozenset({first + clip.class_index}))) for clip in part.clips]
+        held_out += [
+            HeldOut(clip, stream_of(probabilities, clip.samples, frozenset({first + clip.class_index}))) for clip in part.clips
+        ]
         progress.update(number)
     progress.close()
     return held_out

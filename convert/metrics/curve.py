@@ -1,4 +1,4 @@
-"""AudioSet's figures: average precision and area under the ROC curve per class, and d′. They rank every example's score.
+"""AudioSet's figures: average precision and area under the ROC curve per class, and d′. All scores are ranked.
 
 Scores are probabilities in any float dtype (n, V), labels bool (n, V).
 """
@@ -15,13 +15,13 @@ from convert.metrics.rows import Labels, Scores
 
 
 def class_precisions(scores: NDArray[Any], labels: Labels) -> Scores:
-    """Average precision of each class (V,) over all examples, equal scores by row; 0 for a class without positives."""
+    """Return the average precision of each class (V,) over all examples, equal scores by row; 0 for a class without positives."""
     columns = zip(scores.T, labels.T, strict=True)
     return np.array([precision_sum(truth[np.argsort(-column, kind="stable")]) / max(truth.sum(), 1) for column, truth in columns])
 
 
 def class_areas(scores: NDArray[Any], labels: Labels) -> Scores:
-    """Area under the ROC curve of each class (V,); NaN for a class that is in all examples (n, V) or in none.
+    """Return the area under the ROC curve of each class (V,); NaN for a class that is in all examples (n, V) or in none.
 
     It is the chance that an example with the class is scored above one without it; equal scores count half.
     """
@@ -41,5 +41,5 @@ def _area(scores: NDArray[Any], labels: Labels) -> float:
 
 
 def d_prime(area: float) -> float | None:
-    """How far apart two normal distributions of equal width lie that give this area; None where that is infinite."""
+    """Return the distance between two normal distributions of unit width with this area; None if it is infinite."""
     return math.sqrt(2.0) * NormalDist().inv_cdf(area) if 0.0 < area < 1.0 else None

@@ -1,18 +1,17 @@
-"""Sound events, true and heard: which of them belong together, and event-based precision, recall and F1.
+"""Sound events, true and detected: their pairs, and event-based F1.
 
-An event that was heard belongs to a true one of its class when their onsets are at most a tolerance apart, each to one at most,
-and as many pairs as possible are made: sed_eval's event-based metrics with `evaluate_offset=False` and optimal matching
-(A. Mesaros, T. Heittola, T. Virtanen 2016, "Metrics for polyphonic sound event detection"). Offsets play no part.
+A detected event is paired with a true one of its class if their onsets differ by the tolerance at most. Each event is in one pair
+at most, and the number of pairs is the largest possible: sed_eval's event-based metrics with `evaluate_offset=False` and optimal
+matching (A. Mesaros, T. Heittola, T. Virtanen 2016, "Metrics for polyphonic sound event detection"). Offsets are ignored.
 
-Before that, stretches of one class that are close are one event, in what was true as in what was heard: nobody counts a
-dog's barks one by one, and no detector shall gain or lose by where it draws that line.
+Before that, stretches of one class with a short gap are merged, true ones as well as detected ones: a dog's barks are one event,
+and the gap at which a detector splits them changes no figure.
 
 Times are samples at 16 kHz.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from edge_detector.params import FRONT_END
 
 ONSET_TOLERANCE_SECONDS = 1.0
 JOINED_SECONDS = 2.0
-"""Stretches of one class that are less than this apart are one event."""
+"""Stretches of one class with a shorter gap are merged."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,8 +28,8 @@ class SoundEvent:
 
     Attributes:
         onset_sample: its first sample.
-        offset_sample: one past its last.
-        known_sample: one past the last sample that had been heard when it was announced; of a true event, its onset.
+        offset_sample: one past its last sample.
+        known_sample: one past the last sample processed when it was announced; of a true event, its onset.
         label: its class.
 
     """
@@ -43,61 +42,45 @@ class SoundEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """What became of the events of one class, or of all.
+    """Counts of the events of one class, or of all.
 
     Attributes:
-        true: events there were.
-        heard: events announced.
-        matched: pairs of the two.
-        touched: true events that overlap something heard, whenever it began.
-        false_alarms: events heard that overlap nothing true; one that is only late or early is none.
-        latencies_seconds: of each pair, from the true onset to the moment of the announcement.
+        true: number of true events.
+        detected: number of detected events.
+        matched: number of pairs.
+        overlapped: true events that overlap a detected one, whatever its onset.
+        false_alarms: detected events that overlap no true one; a late or early event is no false alarm.
+        latencies_seconds: of each pair, from the true onset to the announcement.
 
     """
 
     true: int = 0
-    heard: int = 0
+    detected: int = 0
     matched: int = 0
-    touched: int = 0
+    overlapped: int = 0
     false_alarms: int = 0
     latencies_seconds: tuple[float, ...] = ()
 
     def __add__(self, other: "EventCounts") -> "EventCounts":
-        """Both together."""
+        """Add up two classes or recordings."""
         return EventCounts(
             self.true + other.true,
-            self.heard + other.heard,
+            self.detected + other.detected,
             self.matched + other.matched,
-            self.touched + other.touched,
+            self.overlapped + other.overlapped,
             self.false_alarms + other.false_alarms,
             self.latencies_seconds + other.latencies_seconds,
         )
 
     @property
     def f1(self) -> float | None:
-        """2 TP / (2 TP + FP + FN); None where nothing was true and nothing heard."""
-        total = self.true + self.heard
+        """2 TP / (2 TP + FP + FN); None without events."""
+        total = self.true + self.detected
         return 2.0 * self.matched / total if total else None
-
-    def as_json(self) -> dict[str, Any]:
-        """Counts and figures. A share of nothing and the latency of nothing are None."""
-        median, late = latency_figures(self.latencies_seconds)
-        return {
-            "true": self.true,
-            "heard": self.heard,
-            "matched": self.matched,
-            "touched": self.touched,
-            "false_alarms": self.false_alarms,
-            "f1": self.f1,
-            "precision": self.matched / self.heard if self.heard else None,
-            "recall": self.matched / self.true if self.true else None,
-            "latency_median_seconds": median,
-            "latency_p90_seconds": late,
-        }
 
 
 def latency_figures(latencies_seconds: Sequence[float]) -> tuple[float | None, float | None]:
-    """Median and 90th percentile."""
+    """Return the median and the 90th percentile, rounded to ms; None without latencies."""
     if not latencies_seconds:
         return None, None
     median, late = np.percentile(latencies_seconds, (50.0, 90.0))
@@ -105,13 +88,13 @@ def latency_figures(latencies_seconds: Sequence[float]) -> tuple[float | None, f
 
 
 def mean_f1(counts: Iterable[EventCounts]) -> float | None:
-    """Mean over the classes that there were true events of. One that was never heard counts as 0; sed_eval leaves it out."""
+    """Return the mean over the classes with true events; 0 for a class that is never detected, which sed_eval leaves out."""
     found = [each.f1 or 0.0 for each in counts if each.true]
     return sum(found) / len(found) if found else None
 
 
-def joined(events: Iterable[SoundEvent], gap_seconds: float = JOINED_SECONDS) -> list[SoundEvent]:
-    """Events in the order of their onsets, those of one class that are closer than the gap made one, known when its first was."""
+def merge_close(events: Iterable[SoundEvent], gap_seconds: float = JOINED_SECONDS) -> list[SoundEvent]:
+    """Merge events of one class with a shorter gap, in order of onset; a merged event is announced with its first part."""
     gap = gap_seconds * FRONT_END.sample_rate_hz
     latest: dict[str, SoundEvent] = {}
     done = []
@@ -127,44 +110,44 @@ def joined(events: Iterable[SoundEvent], gap_seconds: float = JOINED_SECONDS) ->
 
 
 def count_events(
-    true: Iterable[SoundEvent], heard: Iterable[SoundEvent], tolerance_seconds: float = ONSET_TOLERANCE_SECONDS
+    true: Iterable[SoundEvent], detected: Iterable[SoundEvent], tolerance_seconds: float = ONSET_TOLERANCE_SECONDS
 ) -> dict[str, EventCounts]:
-    """Counts of every class that was true or heard. The tolerance is also how far a false alarm must be from what is true."""
+    """Return the counts of every class with events. A false alarm is at least the tolerance away from every true event."""
     by_class: dict[str, tuple[list[SoundEvent], list[SoundEvent]]] = {}
-    for side, events in enumerate((true, heard)):
+    for side, events in enumerate((true, detected)):
         for event in sorted(events):
             by_class.setdefault(event.label, ([], []))[side].append(event)
     tolerance = round(tolerance_seconds * FRONT_END.sample_rate_hz)
     return {label: _counts(*both, tolerance) for label, both in sorted(by_class.items())}
 
 
-def _counts(true: Sequence[SoundEvent], heard: Sequence[SoundEvent], tolerance: int) -> EventCounts:
-    pairs = matches(true, heard, tolerance)
+def _counts(true: Sequence[SoundEvent], detected: Sequence[SoundEvent], tolerance: int) -> EventCounts:
+    pairs = matches(true, detected, tolerance)
     return EventCounts(
         true=len(true),
-        heard=len(heard),
+        detected=len(detected),
         matched=len(pairs),
-        touched=sum(any(_overlap(event, other, 0) for other in heard) for event in true),
-        false_alarms=sum(not any(_overlap(event, other, tolerance) for other in true) for event in heard),
+        overlapped=sum(any(_overlap(event, other, 0) for other in detected) for event in true),
+        false_alarms=sum(not any(_overlap(event, other, tolerance) for other in true) for event in detected),
         latencies_seconds=tuple((late.known_sample - event.onset_sample) / FRONT_END.sample_rate_hz for event, late in pairs),
     )
 
 
 def matches(
-    true: Sequence[SoundEvent], heard: Sequence[SoundEvent], tolerance_samples: int
+    true: Sequence[SoundEvent], detected: Sequence[SoundEvent], tolerance_samples: int
 ) -> list[tuple[SoundEvent, SoundEvent]]:
-    """The largest set of pairs whose onsets are at most the tolerance apart. Both are of one class, in order of onset.
+    """Return the largest set of pairs (true, detected) whose onsets differ by the tolerance at most.
 
-    Pairing the earliest with the earliest that is close enough is optimal here: whatever else the two could be paired with,
-    later ones could take as well.
+    Both are of one class, in order of onset. Pairing the earliest with the earliest that is close enough is optimal: an event
+    that could be paired with either of the two is as close to a later one.
     """
     pairs = []
     number = 0
     for event in true:
-        while number < len(heard) and heard[number].onset_sample < event.onset_sample - tolerance_samples:
+        while number < len(detected) and detected[number].onset_sample < event.onset_sample - tolerance_samples:
             number += 1
-        if number < len(heard) and heard[number].onset_sample <= event.onset_sample + tolerance_samples:
-            pairs.append((event, heard[number]))
+        if number < len(detected) and detected[number].onset_sample <= event.onset_sample + tolerance_samples:
+            pairs.append((event, detected[number]))
             number += 1
     return pairs
 

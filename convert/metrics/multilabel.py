@@ -1,4 +1,4 @@
-"""All figures of an evaluation, gathered batch by batch."""
+"""Figures of an evaluation, accumulated over batches."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +15,7 @@ TOP_K = 20
 """Predictions of each example that enter GAP and MAP, as in YouTube-8M."""
 
 MapOver = Literal["labelled", "all"]
-"""Classes that MAP averages over: those with an example (YouTube-8M since 2019), or all, the others giving 0 (before)."""
+"""Classes that MAP averages over: those with an example (YouTube-8M since 2019), or all, with 0 for the others (before)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class BatchFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """An evaluation's result.
+    """Figures of an evaluation.
 
     Attributes:
         hit_at_1, perr, loss: means over examples.
         gap, map: from each example's best `top_k` predictions, by class for `map`.
         map_all_scores: mean over labelled classes of the average precision with every score ranked, as AudioSet's papers have it.
-        auc: mean over classes that are in some examples and not in others; None where there is no such class.
-        d_prime: of that mean; None where it is infinite or there is none.
+        auc: mean over classes that are in some examples and not in others; None without such a class.
+        d_prime: of that mean; None if it is infinite or there is no such mean.
         examples, classes, labelled_classes: how many.
 
     """
@@ -56,12 +56,12 @@ class Figures:
 
 
 class MetricAccumulator:
-    """Takes batches, gives their figures at once and those of all at the end; how they were cut into batches is all the same.
+    """Accumulator of batches; the figures of all examples do not depend on the batches.
 
-    It keeps every score in the precision it came in, because AUC needs them all: 46 MB for AudioSet's 22,000 segments in float32.
+    All scores are kept in their precision, because AUC needs them: 46 MB for AudioSet's 22,000 segments in float32.
 
     Args:
-        top_k: predictions of each example that enter GAP and MAP; more than there are classes means all.
+        top_k: predictions of each example that enter GAP and MAP; all classes if there are fewer.
 
     """
 
@@ -74,7 +74,7 @@ class MetricAccumulator:
         self.examples = 0
 
     def add(self, predictions: NDArray[Any], labels: NDArray[Any]) -> BatchFigures:
-        """Count a batch: probabilities (n, V), labels 0 or 1 (n, V). Raises EdgeDetectorError for anything else."""
+        """Add a batch of probabilities (n, V) and labels 0 or 1 (n, V). Raises EdgeDetectorError for other values."""
         scores, truth = checked(predictions, labels)
         if not len(scores):
             raise UsageError("there is no example to measure; give records or arrays that hold some")
@@ -94,7 +94,7 @@ class MetricAccumulator:
         return BatchFigures(float(rows.hit_at_1.mean()), float(rows.perr.mean()), gap, float(rows.loss.mean()))
 
     def figures(self, map_over: MapOver = "labelled") -> Figures:
-        """Everything over all batches so far. Raises UsageError when there was none."""
+        """Return the figures of all examples so far. Raises UsageError without examples."""
         if not self.examples:
             raise UsageError("there is no example to measure; give records or arrays that hold some")
         hit_at_1, perr, loss = np.concatenate(self._rows, axis=1).mean(axis=1)

@@ -16,12 +16,12 @@ from convert.metrics.rows import Labels, Scores
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Predictions taken from each example, in the order of examples: all arrays (m,).
+    """Best predictions of each example, in the order of examples; all arrays have the shape (m,).
 
     Attributes:
         scores: float64.
-        classes: which class each is of.
-        hits: whether the class sounds in that example.
+        classes: index of the class.
+        hits: whether the example has the class.
 
     """
 
@@ -31,7 +31,7 @@ class Pool:
 
     @classmethod
     def best(cls, scores: Scores, labels: Labels, ranking: NDArray[np.int64], top_k: int) -> "Pool":
-        """The `top_k` best predictions of each example, of examples (n, V)."""
+        """Return the `top_k` best predictions of each example (n, V)."""
         kept = ranking[:, :top_k]
         return cls(
             np.take_along_axis(scores, kept, axis=1).ravel(),
@@ -41,7 +41,7 @@ class Pool:
 
     @classmethod
     def joined(cls, pools: Sequence["Pool"]) -> "Pool":
-        """Several batches' pools as one, in their order."""
+        """Concatenate the pools of batches."""
         return cls(
             np.concatenate([pool.scores for pool in pools]),
             np.concatenate([pool.classes for pool in pools]),
@@ -50,22 +50,22 @@ class Pool:
 
 
 def precision_sum(hits: Labels) -> float:
-    """Sum over the hits of a ranked list of the precision at each."""
+    """Return the sum of the precisions at the hits of a ranked list."""
     places = np.flatnonzero(hits)
     return float(np.sum(np.arange(1, len(places) + 1) / (places + 1.0)))
 
 
 def global_average_precision(pool: Pool, positives: int) -> float:
-    """GAP: one ranking over all examples and classes; `positives` counts those outside the pool too. 0 without positives."""
+    """Return GAP over all examples and classes; `positives` counts those outside the pool too. 0 without positives."""
     if not positives:
         return 0.0
-    # lexsort is stable, so what is still equal stays in the order of examples.
+    # lexsort is stable, so equal scores of a class stay in the order of examples.
     order = np.lexsort((pool.classes, -pool.scores))
     return precision_sum(pool.hits[order]) / positives
 
 
 def class_average_precisions(pool: Pool, positives: NDArray[np.int64]) -> Scores:
-    """Average precision of each class (V,) over the examples that have it in the pool; 0 for a class without positives."""
+    """Return the average precision of each class (V,) over its pooled predictions; 0 for a class without positives."""
     order = np.lexsort((-pool.scores, pool.classes))
     classes, hits = pool.classes[order], pool.hits[order]
     edges = np.searchsorted(classes, np.arange(len(positives) + 1))

@@ -1,4 +1,4 @@
-"""Figures that every example has for itself: Hit@1, PERR, cross-entropy, and its best-scored classes.
+"""Figures of single examples: Hit@1, PERR, cross-entropy, and the ranking of classes.
 
 Predictions are probabilities float (n, V), labels bool (n, V). Equal scores are decided by the lower class index.
 """
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from edge_detector.errors import EdgeDetectorError
 
 LOSS_FLOOR = 1e-5
-"""Inside both logarithms of the cross-entropy."""
+"""Added inside both logarithms of the cross-entropy."""
 
 ROUNDING = 1e-6
-"""A float32 softmax may leave [0, 1] by this much; it is brought back."""
+"""A float32 softmax may exceed [0, 1] by this much; it is clipped."""
 
 Scores = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -23,7 +23,7 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class RowFigures:
-    """One value for each example: float64 (n,)."""
+    """Values of each example: float64 (n,)."""
 
     hit_at_1: Scores
     perr: Scores
@@ -31,7 +31,7 @@ class RowFigures:
 
 
 def checked(predictions: NDArray[Any], labels: NDArray[Any]) -> tuple[Scores, Labels]:
-    """Both as this package takes them: float64 in [0, 1] and bool, of one shape (n, V) with at least one class."""
+    """Return predictions as float64 in [0, 1] and labels as bool, of one shape (n, V). Raises EdgeDetectorError for others."""
     if predictions.ndim != 2 or predictions.shape != labels.shape or not predictions.shape[1]:  # noqa: PLR2004 - (n, V)
         raise EdgeDetectorError(
             f"predictions {predictions.shape} and labels {labels.shape} must both be (examples, classes), with a class at least"
@@ -48,21 +48,21 @@ def checked(predictions: NDArray[Any], labels: NDArray[Any]) -> tuple[Scores, La
 
 
 def ranked_classes(scores: Scores) -> NDArray[np.int64]:
-    """Class indices (n, V) of each example, best score first; of equal scores the lower index."""
+    """Return the class indices (n, V) of each example, best score first; of equal scores the lower index."""
     return np.argsort(-scores, axis=1, kind="stable")
 
 
 def row_figures(scores: Scores, labels: Labels, ranking: NDArray[np.int64]) -> RowFigures:
-    """Hit@1, PERR and cross-entropy of each example. An example without labels has 0 for the first two, and is counted.
+    """Return Hit@1, PERR and cross-entropy of each example; the first two are 0 for an example without labels.
 
     Args:
         scores: probabilities (n, V).
-        labels: what sounds, (n, V).
+        labels: bool (n, V).
         ranking: `ranked_classes(scores)`.
 
     """
     ordered = np.take_along_axis(labels, ranking, axis=1)
-    # As many classes as the example has labels; a score of exactly 0 was never a prediction.
+    # PERR takes as many classes as the example has labels; a score of exactly 0 is no prediction.
     wanted = labels.sum(axis=1)
     taken = np.arange(labels.shape[1]) < wanted[:, np.newaxis]
     found = (ordered & taken & (np.take_along_axis(scores, ranking, axis=1) > 0.0)).sum(axis=1)

@@ -21,7 +21,7 @@ import convert
 from convert.audio.clips import find_clips
 from convert.audio.samples import read_16khz
 from convert.embedder.runtime import detector_model, stream_probabilities
-from convert.evaluation.benchmark import Contender
+from convert.evaluation.benchmark import BenchmarkDetector
 from convert.files import read_json
 from convert.progress import Progress
 from edge_detector.detection.bundle import Bundle, hop_key, load_bundle
@@ -58,13 +58,13 @@ def named_recordings(said: Mapping[str, Mapping[str, object]], others: Path, mat
             yield each
 
 
-def detector(bundle: Bundle, hops: int) -> Contender:
+def detector(bundle: Bundle, hops: int) -> BenchmarkDetector:
     """All of a bundle's classes, those that are off too."""
     classes = bundle.manifest.classes
-    return Contender(
+    return BenchmarkDetector(
         title=bundle.manifest.name,
         slugs=tuple(sound.slug for sound in classes),
-        hear=partial(stream_probabilities, detector_model(bundle, classes), hops_per_patch=hops),
+        probabilities=partial(stream_probabilities, detector_model(bundle, classes), hops_per_patch=hops),
         step_samples=FRONT_END.patch_step_samples // hops,
         rules=tuple(replace(sound.rules[hops], enabled=True) for sound in classes),
     )

@@ -24,7 +24,14 @@ import numpy as np
 from convert.audio.clips import LoadedClip, find_clips, load_clips
 from convert.embedder.runtime import detector_model
 from convert.evaluation.calibration import at_hop, starts_in
-from convert.evaluation.score_streams import Levels, alarms_by_hop, continuous_streams, ear_of, hear_clips, sounds_by_label
+from convert.evaluation.score_streams import (
+    Levels,
+    alarms_by_hop,
+    clip_streams,
+    continuous_streams,
+    finest_probabilities,
+    sounds_by_label,
+)
 from edge_detector.detection.bundle import load_bundle
 
 TAUGHT_CLIPS = 10
@@ -103,7 +110,7 @@ def heard(bundle: Path, clips: list[LoadedClip], slugs: list[str]) -> list[dict[
     """For each class, clips with their class on top by mean probability, and clips that give an event of their class."""
     classes = load_bundle(bundle).manifest.classes
     places = {sound.slug: index for index, sound in enumerate(classes)}
-    streams = hear_clips(ear_of(detector_model(load_bundle(bundle), classes)), clips)
+    streams = clip_streams(finest_probabilities(detector_model(load_bundle(bundle), classes)), clips)
     found = []
     for slug in slugs:
         own = [stream for stream, clip in zip(streams, clips, strict=True) if clip.clip.label == slug]
@@ -125,12 +132,12 @@ def report(name: str, bundle: Path, clips: list[LoadedClip], slugs: list[str], b
         shares = [f"{row[key]} ({100 * row[key] / row['clips']:.1f} %)" for key in ("top", "top_of_taught", "events")]
         say(f"| {row['slug']} | {row['clips']} | {' | '.join(shares)} |")
     classes = load_bundle(bundle).manifest.classes
-    ear = ear_of(detector_model(load_bundle(bundle), classes))
-    quiet = continuous_streams(ear, sounds_by_label(background / "test"), [sound.slug for sound in classes], Levels())
+    probabilities = finest_probabilities(detector_model(load_bundle(bundle), classes))
+    quiet = continuous_streams(probabilities, sounds_by_label(background / "test"), [sound.slug for sound in classes], Levels())
     for label, found in alarms_by_hop(quiet, classes).items():
-        at_096: Any = found["0.96"]
-        new = {slug: count for slug, count in at_096["classes"].items() if slug in slugs}
-        say(f"false alarms in {found['hours']:.2f} h of {label}: taught {new or 'none'}; all classes {at_096['events']}")
+        figures = found["0.96"]
+        new = {slug: count for slug, count in figures.classes.items() if slug in slugs}
+        say(f"false alarms in {figures.hours:.2f} h of {label}: taught {new or 'none'}; all classes {figures.events}")
     return float(rows[-1]["top"] / rows[-1]["clips"])
 
 

@@ -12,11 +12,10 @@ def convert(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
-def bundle_command(folder: Path, output: Path, evaluate_folds: str = "3") -> Sequence[object]:
+def bundle_command(folder: Path, output: Path) -> Sequence[object]:
     parts = ("--embedder", folder / "embedder.tflite")
     more = ("--sequence", folder / "sequence.tflite", "--sequence-source", folder / "lstm")
-    measured = ("--evaluate", folder / "clips", "--evaluate-folds", evaluate_folds)
-    return ("bundle", "--name", "tiny", *parts, *more, *measured, "-o", output)
+    return ("bundle", "--name", "tiny", *parts, *more, "-o", output)
 
 
 def follow_recipe(folder: Path) -> None:

@@ -26,9 +26,8 @@ def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
     bundle = load_bundle(work / "bundle")
     assert [sound.slug for sound in bundle.manifest.classes] == list(LABELS)
     assert bundle.manifest.sequence.context_frames == 4
-    assert bundle.manifest.evaluation["clips"] == 6
-    card = (work / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "Fold 3: no clip of it was used" in card
+    assert bundle.manifest.evaluation == {}
+    assert "Not measured." in (work / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert not [path.name for path in work.iterdir() if path.name.startswith(".")], "something half-made was left behind"
 
 
@@ -49,25 +48,20 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     )
     assert convert("calibrate", work / "bundle", *quiet, "-o", chosen) == 0
     assert "0.24" in capsys.readouterr().out
-    measured = ("--calibration", chosen, "--evaluate-background", work / "background")
     about = work / "about.json"
     about.write_text(json.dumps({"tried": ["Twice the clips: half the errors."]}), encoding="utf-8")
-    assert convert(*bundle_command(work, work / "calibrated"), *measured, "--about", about) == 0
+    assert convert(*bundle_command(work, work / "calibrated"), "--calibration", chosen, "--about", about) == 0
     manifest = load_bundle(work / "calibrated").manifest
     wanted = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
     for each in manifest.classes:
         assert [each.rules[hops].on for hops in (1, 2, 4)] == [found["rule"]["on"] for found in wanted[each.slug].values()]
-    evaluation = json.loads((work / "calibrated" / "manifest.json").read_text(encoding="utf-8"))["evaluation"]
-    assert evaluation["events"]["0.96"]["clips"] == 6
-    assert set(evaluation["false_alarms"]) == {"speech"}, "a recording of a cat is no hour of anything"
     card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Thresholds are not calibrated" not in card
-    assert "Chosen to cost least" in card
-    assert "## What was tried\n\n- Twice the clips: half the errors.\n" in card
-    assert "As a detector, the same clips" in card
+    assert "Chosen for the lowest cost" in card
+    assert "## Experiments\n\n- Twice the clips: half the errors.\n" in card
 
 
-def test_verify_passes_and_says_what_it_compared(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_passes_and_reports_each_comparison(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = ("--embedder-source", work / "vggish", "--sequence-source", work / "lstm")
     with taken_for_vggish():
         assert convert("verify", work / "bundle", *sources, "--seconds", 8, "--json") == 0
@@ -104,13 +98,12 @@ def test_score_counts_every_clip_of_the_fold(work: Path, capsys: pytest.CaptureF
     assert result["right"] == sum(result["confusion"][index][index] for index in range(3))
 
 
-def test_what_score_prints_goes_into_the_card(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tables_of_a_score_go_into_the_card(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("score", work / "bundle", work / "clips", "--folds", 3, "--soundscapes", "--json") == 0
     (tmp_path / "score.json").write_text(capsys.readouterr().out, encoding="utf-8")
     assert convert(*bundle_command(work, tmp_path / "scored"), "--scores", tmp_path / "score.json") == 0
     evaluation = load_bundle(tmp_path / "scored").manifest.evaluation
-    assert evaluation["clips"] == 6
-    assert "scores" in evaluation
+    assert list(evaluation) == ["scores"]
     assert "Events on soundscapes" in (tmp_path / "scored" / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
@@ -145,48 +138,8 @@ def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path
     assert all(np.allclose(one[name], other[name], atol=1e-5) for name in one.files)
 
 
-def test_a_fold_that_the_embedder_has_met_cannot_be_evaluated_on(
-    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("embedder.tflite", "embedder.tflite.errors.json", "embedder.json", "pca.npz"):
-        shutil.copy(work / name, tmp_path / name)
-    facts = json.loads((tmp_path / "embedder.json").read_text(encoding="utf-8"))
-    (tmp_path / "embedder.json").write_text(json.dumps(facts | {"folds": [2, 3]}), encoding="utf-8")
-    command = (*bundle_command(work, tmp_path / "leaky"), "--embedder", tmp_path / "embedder.tflite")
-    assert convert(*command) == 2
-    assert "the embedder has met fold 3, which cannot be evaluated on" in capsys.readouterr().err
-    assert not (tmp_path / "leaky").exists()
-
-
-def test_nor_one_that_the_sequence_model_or_the_thresholds_have_met(
-    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    parts = ("--folds", "2,3", "--embedder", work / "embedder.tflite")
-    assert convert("embed", work / "clips", *parts, "-o", tmp_path / "whole.tfrecord") == 0
-    assert (
-        convert("train", tmp_path / "whole.tfrecord", "--set", "training.epochs=1", "lstm.cells=4", "-o", tmp_path / "lstm") == 0
-    )
-    assert json.loads((tmp_path / "lstm" / "sequence.json").read_text(encoding="utf-8"))["folds"] == [2, 3]
-    assert convert(*bundle_command(work, tmp_path / "leaky"), "--sequence-source", tmp_path / "lstm") == 2
-    assert "the sequence model has met fold 3" in capsys.readouterr().err
-    (tmp_path / "calibration.json").write_text(json.dumps({"folds": [3]}), encoding="utf-8")
-    assert convert(*bundle_command(work, tmp_path / "leaky"), "--calibration", tmp_path / "calibration.json") == 2
-    assert "the calibration has met fold 3" in capsys.readouterr().err
-    assert not (tmp_path / "leaky").exists()
-
-
-def test_where_it_is_not_known_what_was_learnt_from_the_card_says_so(work: Path, tmp_path: Path) -> None:
-    for name in ("sequence.json", "weights.npz"):
-        (tmp_path / "lstm").mkdir(exist_ok=True)
-        (tmp_path / "lstm" / name).write_bytes((work / "lstm" / name).read_bytes())
-    facts = json.loads((work / "lstm" / "sequence.json").read_text(encoding="utf-8"))
-    (tmp_path / "lstm" / "sequence.json").write_text(json.dumps(facts | {"folds": None}), encoding="utf-8")
-    assert convert(*bundle_command(work, tmp_path / "bundle"), "--sequence-source", tmp_path / "lstm") == 0
-    assert "Fold 3: held out, says who made this bundle" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(
-    ("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "--classes says nothing about beep")]
+    ("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "classes.json: beep must be a table of keys and values")]
 )
 def test_a_wrong_name_leaves_the_bundle_that_was_there(
     label: object, what: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -231,7 +184,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("score", "/nowhere", "/nowhere"), 1, "no bundle folder"),
     ],
 )
-def test_what_is_missing_is_one_sentence(
+def test_a_missing_input_is_one_sentence(
     arguments: Sequence[str], code: int, what: str, capsys: pytest.CaptureFixture[str], elsewhere: Path
 ) -> None:
     assert convert(*arguments) == code
@@ -242,16 +195,16 @@ def test_what_is_missing_is_one_sentence(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_help_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         convert(command, "--help")
     assert exited.value.code == 0
     assert "--json" in capsys.readouterr().out
 
 
-def test_the_shipped_card_is_what_its_manifest_makes_today() -> None:
+def test_the_default_bundle_s_card_is_the_one_of_its_manifest() -> None:
     shipped = load_bundle(DEFAULT_BUNDLE)
     sizes = {name: (DEFAULT_BUNDLE / name).stat().st_size for name in (EMBEDDER, SEQUENCE, PCA)}
     card = (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert card == model_card(shipped.manifest, sizes)
-    assert "is the weighted mean, as log-odds, of the LSTM's" in card
+    assert "is the weighted mean in log-odds of the LSTM's" in card

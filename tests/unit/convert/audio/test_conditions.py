@@ -7,7 +7,7 @@ import pytest
 
 from convert.audio.augment import rms
 from convert.audio.clips import Clip, LoadedClip
-from convert.evaluation.benchmark import Contender, found_in_conditions
+from convert.evaluation.benchmark import BenchmarkDetector, found_in_conditions
 from convert.evaluation.conditions import NOISE_SNR_DB, QUIET_DB, ROOMS, conditions
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
@@ -60,12 +60,12 @@ def test_a_room_rings_on_after_a_sound_the_longer_the_more_bare_it_is() -> None:
 
 
 def test_found_is_counted_in_each_condition() -> None:
-    def hear(samples: Float32) -> Float32:
+    def probabilities(samples: Float32) -> Float32:
         return np.full((4, 1), min(rms(samples) * 20.0, 1.0), np.float32)
 
     clip = LoadedClip(Clip(Path("hiss/1-1-A.wav"), "hiss", 1, "1-1"), 0, HISS)
-    contender = Contender("by level", ("hiss",), hear, FRONT_END.patch_step_samples, (Rule(0.5, 0.3),))
-    found = found_in_conditions(contender, [clip, clip], MADE)
-    assert {name: each["counts"] for name, each in found.items()} == {
-        name: {"hiss": [0 if name == "-30 dB" else 2, 2]} for name in MADE
+    detector = BenchmarkDetector("by level", ("hiss",), probabilities, FRONT_END.patch_step_samples, (Rule(0.5, 0.3),))
+    found = found_in_conditions(detector, [clip, clip], MADE)
+    assert {name: each.counts for name, each in found.items()} == {
+        name: {"hiss": (0 if name == "-30 dB" else 2, 2)} for name in MADE
     }

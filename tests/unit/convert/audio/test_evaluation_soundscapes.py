@@ -10,7 +10,7 @@ import pytest
 from convert.audio.augment import gain_of_db, rms
 from convert.audio.clips import Clip, LoadedClip
 from convert.audio.evaluation_soundscapes import CLIPS_TOGETHER, FRAME_SAMPLES, SceneComposer
-from convert.evaluation.benchmark import Contender, found_at, on_scene
+from convert.evaluation.benchmark import BenchmarkDetector, found_at, on_scene
 from convert.metrics.events import SoundEvent
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
@@ -77,11 +77,11 @@ def test_what_is_far_below_the_clip_or_its_background_is_not_asked_for() -> None
     assert 2 in found[0.0], "before silence it is not"
 
 
-def knowing(events: Sequence[SoundEvent], rule: Rule) -> Contender:
+def knowing(events: Sequence[SoundEvent], rule: Rule) -> BenchmarkDetector:
     """A detector that knows what is true of every window."""
     step = FRONT_END.patch_step_samples
 
-    def hear(samples: Float32) -> Float32:
+    def probabilities(samples: Float32) -> Float32:
         found = np.zeros(((len(samples) - FRONT_END.patch_samples) // step + 1, len(LABELS)), np.float32)
         for number, row in enumerate(found):
             for event in events:
@@ -89,7 +89,7 @@ def knowing(events: Sequence[SoundEvent], rule: Rule) -> Contender:
                     row[LABELS.index(event.label)] = 1.0
         return found
 
-    return Contender("all-knowing", LABELS, hear, step, (rule,) * len(LABELS))
+    return BenchmarkDetector("all-knowing", LABELS, probabilities, step, (rule,) * len(LABELS))
 
 
 def test_a_detector_that_knows_everything_scores_full_marks_and_one_that_knows_nothing_none() -> None:
@@ -97,23 +97,25 @@ def test_a_detector_that_knows_everything_scores_full_marks_and_one_that_knows_n
     for number in range(2):
         scene = composer().compose(number, 10.0)
         figures = on_scene(knowing(scene.events, rule), scene)
-        assert figures["f1"] == 1.0
-        assert figures["false_alarms"] == 0
-        assert 0.0 < figures["latency_median_seconds"] <= 0.975
-        assert on_scene(knowing((), rule), scene)["f1"] == 0.0
+        assert figures.f1 == 1.0
+        assert figures.false_alarms == 0
+        assert figures.latency_median_seconds is not None
+        assert 0.0 < figures.latency_median_seconds <= 0.975
+        assert on_scene(knowing((), rule), scene).f1 == 0.0
 
 
 def test_a_minimum_duration_makes_the_announcement_later() -> None:
     scene = composer().compose(0, 10.0)
     late = on_scene(knowing(scene.events, Rule(on=0.5, off=0.5, hold_seconds=0.0, min_seconds=0.9)), scene)
     prompt = on_scene(knowing(scene.events, Rule(on=0.5, off=0.5, hold_seconds=0.0)), scene)
-    assert late["latency_median_seconds"] == pytest.approx(prompt["latency_median_seconds"] + 0.96, abs=0.1)
+    assert prompt.latency_median_seconds is not None
+    assert late.latency_median_seconds == pytest.approx(prompt.latency_median_seconds + 0.96, abs=0.1)
 
 
 def test_a_bare_threshold_looks_for_one_window_of_the_clip_s_own_class() -> None:
     clips = [loaded("beep", 0), loaded("hiss", 0), loaded("hiss", 1)]
     said = [np.array(rows, np.float32) for rows in ([[0.1, 0.9, 0.0], [0.5, 0.0, 0.0]], [[0.9, 0.3, 0.0]], np.zeros((0, 3)))]
     found = found_at(said, clips)
-    assert found["0.5"]["counts"] == {"beep": [1, 1], "hiss": [0, 2]}
-    assert found["0.2"]["counts"] == {"beep": [1, 1], "hiss": [1, 2]}
-    assert found["0.2"]["share"] == pytest.approx(2 / 3)
+    assert found["0.5"].counts == {"beep": (1, 1), "hiss": (0, 2)}
+    assert found["0.2"].counts == {"beep": (1, 1), "hiss": (1, 2)}
+    assert found["0.2"].share == pytest.approx(2 / 3)

@@ -42,7 +42,7 @@ def test_the_outputs_are_the_labels_and_then_the_trained_classes(labelled: Path)
     assert load_bundle(labelled / "labels-bundle").manifest.outputs == Outputs(AUDIOSET, ())
 
 
-def test_a_class_is_made_of_its_trained_output_where_there_is_one_and_of_labels_elsewhere(labelled: Path) -> None:
+def test_a_class_is_made_of_its_trained_output_or_else_of_labels(labelled: Path) -> None:
     classes = {sound.slug: sound for sound in load_bundle(labelled / "bundle").manifest.classes}
     assert {slug: (each.output, each.audioset) for slug, each in classes.items()} == {
         "beep": ("beep", ("Beep, bleep",)),
@@ -83,10 +83,10 @@ def test_the_bundle_names_its_embedder_and_that_of_its_sequence_model(labelled: 
 
 def test_the_card_lists_every_class_with_what_it_is_made_of(labelled: Path) -> None:
     card = (labelled / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "It computes 6 AudioSet labels and 3 outputs of a trained sequence model." in card
+    assert "It outputs 6 AudioSet labels and 3 outputs of a trained sequence model." in card
     assert "| `thump` | Thump | Thump, thud; Knock | yes | yes |" in card
-    assert "| `engine` | Engine | Engine | no | no | 0.30 | AudioSet read-out, untested here |" in card
-    assert "The probability of beep, thump is the weighted mean, as log-odds, of the LSTM's and, with a weight of 0.3" in card
+    assert "| `engine` | Engine | Engine | no | no | 0.30 | AudioSet read-out, not tested |" in card
+    assert "The probability of beep, thump is the weighted mean in log-odds of the LSTM's and, with weight 0.3" in card
 
 
 def test_both_bundles_are_what_the_detector_runs(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,18 +125,18 @@ def test_evidence_in_the_file_of_classes_goes_into_the_manifest_and_the_card(lab
     [
         (
             ("whistle", {"audioset": ["Whistling"]}),
-            "whistle is made of 'Whistling', which is no AudioSet label; see to its spelling",
+            "whistle is made of 'Whistling', which is no AudioSet label; check its spelling",
         ),
         (("whistle", {"audioset": []}), 'whistle has neither an output of the sequence model nor labels; give it "audioset"'),
-        (("whistle", {"audioset": "Whistle"}), 'the class whistle has an "audioset" that is not a list of names'),
-        (("engine", {"class_list": "two"}), 'engine has a "class_list" that is no whole number; give 1, 2 or a higher one'),
+        (("whistle", {"audioset": "Whistle"}), "whistle: audioset must be a list, not 'Whistle'"),
+        (("engine", {"class_list": "two"}), "engine: class_list must be a whole number, not 'two'"),
         (
             ("engine", {"evidence": {"clips": 3}}),
-            'engine has an "evidence" of another form; give the numbers originals, clips, found',
+            "engine: evidence: the key 'originals' is missing",
         ),
     ],
 )
-def test_what_is_wrong_with_a_class_is_one_sentence(
+def test_a_wrong_class_entry_is_one_sentence(
     labelled: Path, tmp_path: Path, change: tuple[str, dict[str, Any]], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert with_classes(labelled, tmp_path / "bundle", dict([change])) == 2
@@ -159,11 +159,11 @@ def test_score_counts_enabled_classes_only(labelled: Path, tmp_path: Path, capsy
     assert convert("score", labelled / "bundle", tmp_path / "clips", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["labels"] == ["beep", "thump", "whistle"]
-    assert result["learnt_from_folds"] == [1, 2, 3], "those of the sequence model, whatever the embedder has met"
+    assert result["learnt_from_folds"] == [1, 2, 3], "those of the sequence model"
     assert result["clips"] == 12
 
 
-def test_eval_and_infer_look_at_the_trained_classes_of_a_fused_model(
+def test_eval_and_infer_use_the_trained_classes_of_a_fused_model(
     labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     records = labelled / "whole.tfrecord"

@@ -58,7 +58,7 @@ def test_a_model_that_was_trained_again_must_be_exported_again(
     monkeypatch.chdir(tmp_path)
     assert convert(f"{STEPS[2]} --no-resume --set training.seed=7") == 0
     assert convert(STEPS[4]) == 2
-    assert "was not exported from what work/lstm holds now; run export again" in capsys.readouterr().err
+    assert "was not exported from the weights in work/lstm; run export again" in capsys.readouterr().err
 
 
 def test_its_classes_are_called_as_the_folders_are(made: Path) -> None:

@@ -140,7 +140,10 @@ def test_records_without_class_names_need_their_number(tmp_path: Path) -> None:
     assert compare(path, "--classes", 3, "--models", "logistic", "--seeds", "0").rows
 
 
-def test_the_table_equals_eval_and_infer_reads_the_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_equals_eval_and_infer_reads_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("convert.commands.eval.POLL_SECONDS", 0.01)
     path = written(tmp_path / "records.tfrecord", many(120))
     result = compare(path, "--models", "lstm", "logistic", "--seeds", "0")
     output = tmp_path / "compared"
@@ -160,7 +163,7 @@ def test_the_table_equals_eval_and_infer_reads_the_models(tmp_path: Path, capsys
     measured = json.loads(capsys.readouterr().out)
     assert measured["gap"] == pytest.approx(gap.mean, abs=1e-12), "eval says what the table says"
     history = tmp_path / "history.jsonl"
-    watching = ["--idle-seconds", "0.01", "--poll-seconds", "0.01", "--history", str(history)]
+    watching = ["--idle-seconds", "0.01", "--history", str(history)]
     assert main(["eval", str(folder), str(test), "--watch", *watching, "--json"]) == 0
     watched = json.loads(capsys.readouterr().out)
     assert (watched.pop("evaluations"), watched["step"] > 0) == (1, True)

@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 
 from convert.__main__ import main
 from convert.commands import eval as command
+from convert.commands.eval import EvalResult
+from convert.evaluation.records import Measuring, evaluate_model
+from convert.records.damage import Damage
 from convert.records.files import write_dataset
 from convert.sequence.checkpoints import Checkpoint, newest_checkpoint, trained_model
 from edge_detector.errors import EdgeDetectorError, UsageError
@@ -34,7 +38,7 @@ def options(*arguments: object) -> argparse.Namespace:
     return parser.parse_args([str(argument) for argument in arguments])
 
 
-def measured(records: Path, *more: object, model: StubModel | None = None) -> tuple[dict[str, Any], list[str]]:
+def measured(records: Path, *more: object, model: StubModel | None = None) -> tuple[EvalResult, list[str]]:
     said: list[str] = []
     stub = model or StubModel()
     folder = write_model(records.parent / "somewhere")
@@ -88,48 +92,47 @@ def test_arrays_that_cannot_be_measured_are_one_sentence(
 
 
 @pytest.mark.parametrize("arguments", [[], ["folder"], ["folder", "records", "--scores", "x.npz"], ["--scores", "none.npz"]])
-def test_wrong_usage_is_said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_an_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", *arguments]) == 2
     assert capsys.readouterr().err.startswith("convert eval: ")
 
 
 def test_a_model_is_measured_on_records_with_youtube_8ms_lines(tmp_path: Path) -> None:
-    result, said = measured(write_three(tmp_path / "three.tfrecord"), "--batch", 2)
-    assert result["hit_at_1"] == pytest.approx(2 / 3)
-    assert result["perr"] == pytest.approx(2 / 3)
+    result, said = measured(write_three(tmp_path / "three.tfrecord"))
+    assert result.hit_at_1 == pytest.approx(2 / 3)
+    assert result.perr == pytest.approx(2 / 3)
     # Ranked: hits 1 and 1, a miss of 0.8, then 0.4 of class 1 hits; 0.2 of class 1 misses, 0.2 of class 2 hits.
-    assert result["gap"] == pytest.approx((1 + 1 + 3 / 4 + 4 / 6) / 4)
-    assert (result["examples"], result["step"], result["skipped"]) == (3, 120, 0)
+    assert result.gap == pytest.approx((1 + 1 + 3 / 4 + 4 / 6) / 4)
+    assert (result.examples, result.step, result.skipped) == (3, 120, 0)
     assert said[0] == f"Loading checkpoint for eval: {tmp_path / 'somewhere'}"
     assert said[1] == "enter eval_once loop global_step_val = 120. "
-    assert [bool(re.fullmatch(BATCH_LINE, line)) for line in said[2:4]] == [True, True]
-    assert [line.partition(" | ")[0] for line in said[2:4]] == ["examples_processed: 2", "examples_processed: 3"]
-    assert said[4] == "Done with batched inference. Now calculating global performance metrics."
-    assert re.fullmatch(END_LINE + r" \| num_classes: 3", said[5])
-    assert "Avg_Hit@1: 0.667 | Avg_PERR: 0.667 |" in said[5]
+    assert re.fullmatch(BATCH_LINE, said[2])
+    assert said[2].startswith("examples_processed: 3 | ")
+    assert said[3] == "Done with batched inference. Now calculating global performance metrics."
+    assert re.fullmatch(END_LINE + r" \| num_classes: 3", said[4])
+    assert "Avg_Hit@1: 0.667 | Avg_PERR: 0.667 |" in said[4]
 
 
 def test_map_over_all_classes_is_the_line_of_2018(tmp_path: Path) -> None:
     result, said = measured(write_three(tmp_path / "three.tfrecord"), "--map-over", "all", model=StubModel(5))
     assert re.fullmatch(END_LINE, said[-1])
     other, _ = measured(write_three(tmp_path / "three.tfrecord"), model=StubModel(5))
-    assert result["map"] == pytest.approx(other["map"] * 3 / 5)
+    assert result.map == pytest.approx(other.map * 3 / 5)
 
 
 def test_the_size_of_batches_changes_no_figure(tmp_path: Path) -> None:
     path = tmp_path / "many.tfrecord"
     write_dataset(path, many(50), ("a", "b", "c"))
-    first, second = (measured(path, "--batch", size)[0] for size in (7, 50))
+    first, second = (asdict(evaluate_model(StubModel(), path, Measuring(batch=size), Damage())) for size in (7, 50))
     assert {key: pytest.approx(value) if isinstance(value, float) else value for key, value in first.items()} == second
 
 
-def test_the_model_is_given_what_is_there_up_to_the_most_frames(tmp_path: Path) -> None:
+def test_frames_beyond_the_maximum_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     write_dataset(path, [says([1], (0,), frames=3), says([2], (0,), frames=400)], ())
     model = StubModel()
     measured(path, model=model)
-    measured(path, "--max-frames", 8, model=model)
-    assert model.asked == [((2, 300, 128), [3, 300]), ((2, 8, 128), [3, 8])]
+    assert model.asked == [((2, 300, 128), [3, 300])]
 
 
 def test_a_damaged_record_is_an_error_or_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,10 +141,10 @@ def test_a_damaged_record_is_an_error_or_counted(tmp_path: Path, capsys: pytest.
     with pytest.raises(EdgeDetectorError, match=r"byte \d+: it has the label 527, but there are 3 classes"):
         measured(path)
     result, _ = measured(path, "--skip-damaged")
-    assert (result["examples"], result["skipped"]) == (2, 2)
-    assert result["skipped_kinds"] == {"label out of range": 1, "too few frames": 1}
+    assert (result.examples, result.skipped) == (2, 2)
+    assert result.skipped_kinds == {"label out of range": 1, "too few frames": 1}
     assert capsys.readouterr().err.count("skipped: ") == 2
-    assert "2 damaged records were passed over: 1 label out of range, 1 too few frames" in command.describe(result)
+    assert "2 damaged records were skipped: 1 label out of range, 1 too few frames" in command.describe(result)
 
 
 def test_the_newest_checkpoint_is_the_one_with_the_most_steps(tmp_path: Path) -> None:
@@ -163,8 +166,25 @@ def test_the_newest_checkpoint_is_the_one_with_the_most_steps(tmp_path: Path) ->
     assert again.step == 1000
 
 
+RESULT = EvalResult(
+    hit_at_1=1.0,
+    perr=1.0,
+    gap=1.0,
+    map=1.0,
+    loss=0.0,
+    map_all_scores=1.0,
+    auc=None,
+    d_prime=None,
+    examples=1,
+    classes=1,
+    labelled_classes=1,
+    top_k=20,
+    map_over="labelled",
+)
+
+
 class Turns:
-    """What --watch meets: at each look, the next checkpoint, then the last one for ever."""
+    """Checkpoints for --watch: the next one at each look, then the last one again."""
 
     def __init__(self, *steps: int | None) -> None:
         self._steps = list(steps)
@@ -176,35 +196,35 @@ class Turns:
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         return None if step is None else Checkpoint(step, Path(f"step-{step}"), step)
 
-    def measure(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def measure(self, checkpoint: Checkpoint) -> EvalResult:
         self.measured.append(checkpoint.step)
-        return {"step": checkpoint.step}
+        return replace(RESULT, step=checkpoint.step)
 
     def sleep(self, seconds: float) -> None:
         self.slept += seconds
 
-    def watch(self, idle_seconds: float | None, sleep: Callable[[float], None] | None = None) -> dict[str, Any]:
+    def watch(self, idle_seconds: float | None, sleep: Callable[[float], None] | None = None) -> EvalResult:
         wait = sleep or self.sleep
         find, measure, say = self.find, self.measure, self.said.append
-        return command.watch(find, measure, poll_seconds=10.0, idle_seconds=idle_seconds, sleep=wait, say=say)
+        return command.watch(find, measure, idle_seconds=idle_seconds, sleep=wait, say=say)
 
 
-def test_watching_measures_each_new_checkpoint_once_and_says_why_it_waits() -> None:
+def test_watching_measures_each_new_checkpoint_once_and_logs_why_it_waits() -> None:
     turns = Turns(None, None, 10, 10, 10, 30, 30, 20, 20)
-    assert turns.watch(40.0) == {"step": 20, "evaluations": 3}
+    assert turns.watch(40.0) == replace(RESULT, step=20, evaluations=3)
     assert turns.measured == [10, 30, 20]
     same = "skip this checkpoint global_step_val={} (same as the previous one)."
     assert turns.said == ["No checkpoint file found.", *(same.format(step) for step in (10, 30, 20))]
 
 
-def test_watching_in_vain_is_an_error() -> None:
+def test_watching_without_a_checkpoint_is_an_error() -> None:
     turns = Turns(None)
     with pytest.raises(EdgeDetectorError, match="no checkpoint came within 30 s"):
         turns.watch(30.0)
     assert turns.slept == 30.0
 
 
-def test_watching_goes_on_until_it_is_interrupted() -> None:
+def test_watching_continues_until_it_is_interrupted() -> None:
     turns = Turns(5)
 
     def interrupt(seconds: float) -> None:

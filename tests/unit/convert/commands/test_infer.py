@@ -4,12 +4,12 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from convert.commands import infer as command
+from convert.commands.infer import InferResult
 from convert.records import protobuf, tfrecord
 from convert.records.files import write_dataset
 from edge_detector.errors import EdgeDetectorError
@@ -18,7 +18,7 @@ from tests.support.stub_model import CLASSES, StubModel, says, write_model, writ
 
 def inferred(
     tmp_path: Path, records: Path, *more: object, classes: int = 3, labels: Sequence[str] = CLASSES
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[InferResult, list[str]]:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     output = tmp_path / "out.csv"
@@ -28,9 +28,9 @@ def inferred(
 
 
 def test_the_file_is_youtube_8ms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result, lines = inferred(tmp_path, write_three(tmp_path / "three.tfrecord"), "--batch", 2)
+    result, lines = inferred(tmp_path, write_three(tmp_path / "three.tfrecord"))
     assert lines == ["VideoId,LabelConfidencePairs", "right,0 1 1 0.2 2 0", "both,2 1 1 0.4 0 0", "wrong,0 0.8 2 0.2 1 0", ""]
-    assert (result["examples"], result["top_k"]) == (3, 3), "20 classes were asked for, there are 3"
+    assert (result.examples, result.top_k) == (3, 3), "20 classes were asked for, there are 3"
     logged = r"num examples processed: 3 elapsed seconds: \d+\.\d\d examples/sec: \d+\.\d\d"
     assert re.search(logged, capsys.readouterr().err)
 
@@ -72,10 +72,10 @@ def test_nothing_is_written_when_a_record_is_damaged_unless_it_is_passed_over(tm
     path = write_three(tmp_path / "three.tfrecord")
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(EdgeDetectorError, match="ends inside a record"):
-        inferred(tmp_path, path, "--batch", 1)
+        inferred(tmp_path, path)
     assert [item.name for item in tmp_path.iterdir() if "csv" in item.name] == []
     result, lines = inferred(tmp_path, path, "--skip-damaged")
-    assert (result["examples"], result["skipped_kinds"]) == (2, {"cut short": 1})
+    assert (result.examples, result.skipped_kinds) == (2, {"cut short": 1})
     assert len(lines) == 4
 
 

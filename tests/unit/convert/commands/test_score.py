@@ -16,18 +16,22 @@ from convert.audio.clips import Clip, LoadedClip
 from convert.bundling.model_card import model_card
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.evaluation.conditions import conditions
-from convert.evaluation.figures import added_alarms, added_events, added_found, alarms_json, events_json
+from convert.evaluation.figures import AlarmFigures, FoundClips, SoundscapeFigures
+from convert.evaluation.score import PartScore, PeerScore, ScoreResult, read_score
 from convert.evaluation.score_streams import NOISE
 from convert.evaluation.scoring import accuracy
-from convert.evaluation.tables import AMONG, accuracy_text, for_manifest, parts_table
+from convert.evaluation.tables import accuracy_text, parts_table
 from convert.files import read_json, write_json
 from convert.metrics.events import EventCounts
+from convert.plain_data import from_plain, to_plain
+from convert.recipe import RECIPES
 from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from tests.support.synthetic import sound
 
 RATE_HZ = 16_000
 SLUGS = ("dog_bark", "rain")
+AMONG = "among_classes_of_clips"
 CLIPS_KEYS = {"clips", "right", "accuracy", "errors", "error_share_95", "recall", "labels", "confusion"}
 FOUND_KEYS = {"clips", "found", "share", "share_95", "recall", "counts"}
 ALARM_KEYS = {"hours", "events", "per_hour", "at_most_per_hour", "classes"}
@@ -93,7 +97,7 @@ def cross_validate(*paths: Path, more: tuple[str, ...] = ()) -> int:
     return main(["cross-validate", *map(str, paths), *more])
 
 
-def test_the_keys_of_the_result_are_those_that_are_written_down(results: Mapping[int, Any]) -> None:
+def test_the_result_has_the_documented_keys(results: Mapping[int, Any]) -> None:
     result = results[5]
     top = {"bundle", "version", "folds", "learnt_from_folds", "seed", "detectors"}
     assert set(result) == top | CLIPS_KEYS | {AMONG}
@@ -125,19 +129,31 @@ def test_figures_add_up(results: Mapping[int, Any]) -> None:
         assert detector["background"]["music"]["hours"] == pytest.approx(20 / 3_600, abs=1e-5)
 
 
-def test_a_clip_that_music_hides_is_right_among_its_own_kind_as_a_peer_is_counted() -> None:
+def test_a_clip_with_music_on_top_is_right_among_the_classes_of_the_clips() -> None:
     labels = ("dog_bark", "music", "rain")
     clips = [LoadedClip(Clip(Path("dog.wav"), "dog_bark", 1, "1-a"), 0, np.zeros(0, np.float32))]
-    heard = [np.array([[0.4, 0.6, 0.1], [0.3, 0.5, 0.2]], np.float32)]
-    of_all, of_two = accuracy(heard, clips, labels), accuracy(heard, clips, labels, (0, 2))
-    assert (of_all["errors"], of_two["errors"]) == (1, 0)
-    said = accuracy_text({**of_all, AMONG: of_two, "peer": of_two})
-    assert "Among the classes of the clips alone: 1 of 1 clips" in said
-    part = {"bundle": "default", "version": "1", "folds": [1], "clips": 1, "errors": 1, AMONG: 0, "peer_errors": 0}
+    probabilities = [np.array([[0.4, 0.6, 0.1], [0.3, 0.5, 0.2]], np.float32)]
+    of_all, of_two = accuracy(probabilities, clips, labels), accuracy(probabilities, clips, labels, (0, 2))
+    assert (of_all.errors, of_two.errors) == (1, 0)
+    result = ScoreResult(
+        labels=of_all.labels,
+        confusion=of_all.confusion,
+        bundle="default",
+        folds=(1,),
+        training_folds=(),
+        seed=0,
+        detectors={},
+        among_classes_of_clips=of_two,
+        peer=PeerScore(
+            labels=of_two.labels, confusion=of_two.confusion, file="yamnet.tflite", found_at={}, classes_without_labels=()
+        ),
+    )
+    assert "Among the classes of the clips alone: 1 of 1 clips" in accuracy_text(result)
+    part = PartScore(bundle="default", version="1", folds=(1,), clips=1, errors=1, among_classes_of_clips=0, peer_errors=0)
     assert "| 1 of 1 | 0 of 1" in " ".join(parts_table([part]).split())
 
 
-def test_the_detector_hears_the_made_sounds(results: Mapping[int, Any]) -> None:
+def test_the_detector_finds_synthetic_sounds(results: Mapping[int, Any]) -> None:
     for result in results.values():
         detector = result["detectors"]["edge_detector_0.96"]
         assert detector["found"]["found"] >= 3
@@ -156,7 +172,7 @@ def test_the_same_seed_gives_the_same_soundscapes(
     assert said[1] != said[0]
 
 
-def test_people_get_tables(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_has_a_table_for_each_part(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert score(material / "clips", "--folds", 5) == 0
     plain = capsys.readouterr().out
     assert "of 4 clips have their class on top" in plain
@@ -191,14 +207,15 @@ def test_scores_of_folds_are_added_up(results: Mapping[int, Any], tmp_path: Path
     ("change", "what"),
     [
         ({"folds": [5]}, "are both of fold 5"),
-        ({"folds": [2]}, "which it learnt from"),
+        ({"folds": [2]}, "on which it was trained"),
         ({"folds": None}, "is a score of all clips"),
-        ({"seed": 9}, "was scored by other classes or options"),
-        ({"detectors": {}}, "was scored by other classes or options"),
-        ({"confusion": None}, "are what score --json prints"),
+        ({"seed": 9}, "was scored with other classes or options"),
+        ({"detectors": {}}, "was scored with other classes or options"),
+        ({"version": None}, "is a cross-validation; give the scores that it adds up"),
+        ({"confusion": None}, "is no result of score --json"),
     ],
 )
-def test_scores_that_do_not_belong_together_are_refused(
+def test_scores_of_different_settings_are_refused(
     change: dict[str, Any], what: str, results: Mapping[int, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = write_scores(tmp_path, {5: results[5], 6: results[6] | change})
@@ -208,10 +225,10 @@ def test_scores_that_do_not_belong_together_are_refused(
     assert message.count("\n") == 1
 
 
-def test_a_file_that_is_no_score_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_of_another_command_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (path,) = write_scores(tmp_path, {1: {"passed": True}})
     assert cross_validate(path) == 2
-    assert "is not what score --json prints" in capsys.readouterr().err
+    assert "is no result of score --json, so score again" in capsys.readouterr().err
 
 
 def test_yamnet_s_thresholds_need_yamnet(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,6 +244,7 @@ def calibrated_like(folder: Path, change: dict[str, Any]) -> Path:
         "gains_db": [0.0, -15.0],
         "most_hours": 1.0,
         "hours": {NOISE: 0.01},
+        "clips": 8,
         "folds": [1, 2, 3, 4],
         "classes": {},
     }
@@ -236,7 +254,9 @@ def calibrated_like(folder: Path, change: dict[str, Any]) -> Path:
     return folder
 
 
-def test_yamnet_stands_beside_us(material: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_yamnet_is_scored_on_the_same_sound(
+    material: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     bundle = calibrated_like(tmp_path / "bundle", {})
     peer = ("--peer", data / "peers" / "yamnet.tflite", "--calibrate-background", material / "background")
     told = ("score", bundle, material / "clips", "--folds", 5, "--soundscapes", *peer, "--json")
@@ -247,23 +267,23 @@ def test_yamnet_stands_beside_us(material: Path, data: Path, tmp_path: Path, cap
     assert set(result["peer"]["found_at"]) == {"0.5", "0.2"}
     hours = {detector["soundscapes"]["all"]["hours"] for detector in result["detectors"].values()}
     true = {detector["soundscapes"]["all"]["true"] for detector in result["detectors"].values()}
-    assert len(hours) == len(true) == 1, "everybody hears the same"
+    assert len(hours) == len(true) == 1, "all detectors run on the same soundscapes"
     on = result["detectors"]["yamnet_calibrated"]["on"]
     assert 0.04 < min(on.values()) < max(on.values()) < 0.99
     assert 0.04 < on["dog_bark"] < 0.5, "it is found in the clips of the other fold, and in nothing else"
 
 
-def test_nothing_is_calibrated_like_a_bundle_that_does_not_say_how_it_was(
+def test_yamnet_is_not_calibrated_like_a_bundle_without_costs(
     material: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = calibrated_like(tmp_path / "bundle", {"costs": None})
     peer = ("--peer", data / "peers" / "yamnet.tflite", "--calibrate-background", material / "background")
     assert main([str(word) for word in ("score", bundle, material / "clips", "--folds", 5, *peer)]) == 2
     *_, message = capsys.readouterr().err.splitlines()
-    assert "does not say how it was calibrated ('costs'); calibrate it first" in message
+    assert "are not calibrated by costs; calibrate it" in message
 
 
-def test_clips_are_found_again_in_each_condition_and_the_counts_are_added_up(
+def test_clips_are_scored_in_each_condition_and_the_counts_add_up(
     material: Path, results: Mapping[int, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert score(material / "clips", "--folds", 5, "--conditions", "--json") == 0
@@ -288,24 +308,40 @@ def test_clips_are_found_again_in_each_condition_and_the_counts_are_added_up(
 
 def test_the_card_shows_scores_and_the_manifest_carries_no_single_latency(results: Mapping[int, Any]) -> None:
     manifest = load_bundle(DEFAULT_BUNDLE).manifest
-    lean = for_manifest(results[5])
+    result = from_plain(ScoreResult, results[5], "score", ignore_unknown=True)
+    lean = to_plain(result.for_manifest())
     assert "latencies_seconds" not in json.dumps(lean)
-    assert "latencies_seconds" in json.dumps(results[5]), "what was given is left as it was"
+    assert "latencies_seconds" in json.dumps(to_plain(result)), "the result itself is unchanged"
     evaluation = {**manifest.evaluation, "scores": [lean]}
     card = model_card(replace(manifest, evaluation=evaluation), {"embedder.tflite": 1})
     assert "Events on soundscapes" in card
     assert "### Cross-validation" not in card
 
 
-def test_what_is_added_up_is_what_would_have_been_counted_at_once() -> None:
+def test_a_result_read_from_its_json_is_the_same_result(results: Mapping[int, Any], tmp_path: Path) -> None:
+    (path,) = write_scores(tmp_path, {5: results[5]})
+    assert to_plain(read_score(path)) == results[5]
+
+
+def test_the_scores_of_the_default_bundle_are_read_and_carried_as_they_are() -> None:
+    shipped = load_bundle(DEFAULT_BUNDLE).manifest.evaluation["scores"]
+    lean = to_plain(read_score(RECIPES / "default_scores.json").for_manifest())
+    assert isinstance(shipped, list)
+    assert keys_of([lean]) == keys_of(shipped)
+
+
+def keys_of(value: object) -> object:
+    """The keys of dicts at every depth."""
+    if isinstance(value, dict):
+        return {key: keys_of(item) for key, item in value.items()}
+    return [keys_of(item) for item in value] if isinstance(value, list) else None
+
+
+def test_sums_of_folds_are_the_figures_of_all_counts() -> None:
     one, other = EventCounts(3, 2, 1, 2, 1, (0.5,)), EventCounts(1, 1, 1, 1, 0, (1.5,))
-    apart = [events_json(0.5, {"dog": one}), events_json(0.25, {"dog": other, "cat": other})]
-    assert added_events(apart) == events_json(0.75, {"dog": one + other, "cat": other})
-    assert added_alarms([alarms_json(1.0, {"dog": 2}), alarms_json(0.5, {"dog": 1, "cat": 1})]) == alarms_json(
-        1.5, {"cat": 1, "dog": 3}
-    )
-    assert added_found([{"counts": {"dog": [1, 2]}}, {"counts": {"dog": [2, 2], "cat": [0, 1]}}])["counts"] == {
-        "dog": [3, 4],
-        "cat": [0, 1],
-    }
-    assert np.isclose(alarms_json(0.5, {"dog": 3})["at_most_per_hour"], 7.754 / 0.5, atol=1e-2)
+    total = SoundscapeFigures.of_classes(0.5, {"dog": one}) + SoundscapeFigures.of_classes(0.25, {"dog": other, "cat": other})
+    assert total == SoundscapeFigures.of_classes(0.75, {"dog": one + other, "cat": other})
+    assert AlarmFigures(1.0, {"dog": 2}) + AlarmFigures(0.5, {"dog": 1, "cat": 1}) == AlarmFigures(1.5, {"cat": 1, "dog": 3})
+    found = FoundClips({"dog": (1, 2)}) + FoundClips({"dog": (2, 2), "cat": (0, 1)})
+    assert found == FoundClips({"dog": (3, 4), "cat": (0, 1)})
+    assert np.isclose(AlarmFigures(0.5, {"dog": 3}).at_most_per_hour or 0.0, 7.754 / 0.5, atol=1e-2)

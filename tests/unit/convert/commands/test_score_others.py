@@ -14,9 +14,11 @@ import soundfile
 from convert.bundling.model_card import model_card
 from convert.embedder.runtime import DEFAULT_BUNDLE, stream_probabilities
 from convert.evaluation import other_sounds
-from convert.evaluation.other_figures import OtherSounds, added_other_sounds
+from convert.evaluation.other_figures import OtherSounds
 from convert.evaluation.other_sounds import BUNDLE, PEER_IDENTIFIERS, PEER_LABELS, SHIFTS
-from convert.evaluation.tables import OTHER_SOUNDS, card_sections, cross_validation_card, for_manifest, score_text
+from convert.evaluation.score import ScoreResult
+from convert.evaluation.tables import card_sections, cross_validation_card, score_text
+from convert.plain_data import from_plain, to_plain
 from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.types import Float32
@@ -25,6 +27,7 @@ from tests.unit.convert.commands.test_score import RATE_HZ, cross_validate, scor
 OTHERS = {"cough": "person_sneeze", "rain": "rain", "various": "baby_cry"}
 """Labels of other recordings, and what is really in them."""
 
+OTHER_SOUNDS = "other_sounds"
 NAMES = ["sensitive", "balanced", "strict"]
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -65,46 +68,43 @@ def results(material: Path) -> dict[int, dict[str, Any]]:
 
 
 def of_fold(results: Mapping[int, Any], fold: int) -> OtherSounds:
-    return OtherSounds.from_json(results[fold][OTHER_SOUNDS])
+    return other_sounds_in(results[fold])
+
+
+def other_sounds_in(result: object) -> OtherSounds:
+    found = as_result(result).other_sounds
+    assert found is not None
+    return found
+
+
+def as_result(result: object) -> ScoreResult:
+    return from_plain(ScoreResult, result, "score", ignore_unknown=True)
 
 
 def test_a_sneeze_under_the_label_of_a_cough_is_false_and_rain_under_its_own_is_not(results: Mapping[int, Any]) -> None:
     found = of_fold(results, 5)
-    assert found.material.others == {"cough": 2, "rain": 2, "various": 2}
+    assert {label: each.recordings for label, each in found.others.items()} == {"cough": 2, "rain": 2, "various": 2}
     balanced = found.curves[BUNDLE].marks["balanced"]
-    assert balanced.of_class["person_sneeze"] == balanced.of_ten["cough"] == balanced.of_enabled["cough"] == 2
-    assert "rain" not in balanced.of_class
-    assert balanced.of_ten["various"] == 2
-    assert "baby_cry" not in balanced.of_class, "what may hold anything is counted apart"
-    false = found.material.false(found.curves[BUNDLE].marked("balanced").of_ten.recordings)
-    assert (false.count, false.total) == (2 + balanced.of_ten["rain"], 4)
+    assert balanced.false_of_class["person_sneeze"] == balanced.false_of_ten["cough"] == balanced.false_of_enabled["cough"] == 2
+    assert "rain" not in balanced.false_of_class
+    assert balanced.false_of_ten["various"] == 2
+    assert "baby_cry" not in balanced.false_of_class, "what may hold anything is counted apart"
+    false = found.curves[BUNDLE].marked("balanced").false_of_ten
+    assert (false.count, found.counted) == (2 + balanced.false_of_ten["rain"], 4)
 
 
-def test_another_table_makes_other_events_false(material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = {"anything": {}, "may_hold": {"cough": {"classes": ["person_sneeze"], "because": "they are sneezes"}}}
-    (tmp_path / "table.json").write_text(json.dumps(table), encoding="utf-8")
-    others = ("--others", material / "others", "--may-hold", tmp_path / "table.json")
-    assert score(material / "clips", "--folds", 5, *others, "--json") == 0
-    found = OtherSounds.from_json(json.loads(capsys.readouterr().out)[OTHER_SOUNDS])
-    assert found.material.may_hold["cough"] == ("person_sneeze", "cough"), "a class is in the recordings that are called after it"
-    assert found.material.anything == ()
-    balanced = found.curves[BUNDLE].marks["balanced"]
-    assert "person_sneeze" not in balanced.of_class
-    assert balanced.of_class["baby_cry"] == 2
-
-
-def test_found_is_what_the_detector_finds_at_its_own_thresholds(results: Mapping[int, Any]) -> None:
+def test_the_balanced_mark_is_the_detector_at_its_own_thresholds(results: Mapping[int, Any]) -> None:
     for fold, result in results.items():
         found = of_fold(results, fold)
         counts = result["detectors"]["edge_detector_0.96"]["found"]["counts"]
         assert {slug: [found.curves[BUNDLE].marks["balanced"].found[slug], 2] for slug in counts} == counts
-        assert found.material.clips == {slug: total for slug, (_, total) in counts.items()}
+        assert found.clips == {slug: total for slug, (_, total) in counts.items()}
 
 
-def test_the_stricter_the_less_is_found_and_false(results: Mapping[int, Any]) -> None:
+def test_a_stricter_setting_never_finds_more_clips_or_false_events(results: Mapping[int, Any]) -> None:
     points = of_fold(results, 5).curves[BUNDLE].points.values()
-    found, of_ten = [point.found for point in points], [point.of_ten.recordings for point in points]
-    of_enabled = [point.of_enabled.recordings for point in points]
+    found, of_ten = [point.found.count for point in points], [point.false_of_ten.count for point in points]
+    of_enabled = [point.false_of_enabled.count for point in points]
     for counts in (found, of_ten, of_enabled):
         assert counts == sorted(counts, reverse=True)
     assert of_ten[0] > of_ten[-1] > 0, "from something to less"
@@ -125,7 +125,7 @@ def test_accuracy_and_false_events_come_from_one_run_over_each_recording(
     assert len(runs) == result["clips"] + 6 == 14
 
 
-def test_the_keys_of_the_result_are_those_that_are_written_down(results: Mapping[int, Any]) -> None:
+def test_the_result_has_the_documented_keys(results: Mapping[int, Any]) -> None:
     found = results[5][OTHER_SOUNDS]
     assert set(found) == {"hop_seconds", "bundles", "enabled", "clips", "others", "anything", "curves"}
     assert (found["hop_seconds"], found["bundles"], found["anything"]) == (0.96, 1, ["various"])
@@ -145,26 +145,26 @@ def test_the_keys_of_the_result_are_those_that_are_written_down(results: Mapping
     assert all(list(shares) == ["0.07", "0.1", "0.16"] for shares in curve["found_where_false"].values())
 
 
-def test_figures_that_were_printed_are_read_back_as_they_were(results: Mapping[int, Any]) -> None:
-    assert of_fold(results, 5).as_json() == results[5][OTHER_SOUNDS]
+def test_figures_read_from_json_are_the_same(results: Mapping[int, Any]) -> None:
+    assert to_plain(of_fold(results, 5)) == results[5][OTHER_SOUNDS]
 
 
-def test_people_get_every_point_and_the_marked_ones_by_label_and_class(results: Mapping[int, Any]) -> None:
-    text = score_text(results[5])
+def test_the_text_has_every_point_and_the_marks_by_label_and_class(results: Mapping[int, Any]) -> None:
+    text = score_text(as_result(results[5]))
     for wanted in ("| this bundle, hop 0.96 s | sensitive", "| -0.25 ", "| 0 balanced ", "| various (2) ", "| `person_sneeze` "):
         assert wanted in text
-    assert "2 more (various) may hold any sound" in text
+    assert "2 more (various) may hold any sound and are excluded." in text
 
 
-def test_the_card_shows_what_is_found_and_false_and_where_the_figures_end(results: Mapping[int, Any]) -> None:
-    evaluation = {"scores": [for_manifest(results[5])]}
+def test_the_card_shows_the_marks_and_the_limits_of_the_figures(results: Mapping[int, Any]) -> None:
+    evaluation = {"scores": [to_plain(as_result(results[5]).for_manifest())]}
     card = model_card(replace(load_bundle(DEFAULT_BUNDLE).manifest, evaluation=evaluation), {"embedder.tflite": 1})
     for wanted in (
         *NAMES,
         "false of all enabled",
         "7 % of the ten",
         "16 % of all enabled",
-        "Limits: the other recordings are of 2",
+        "Limits: the other recordings have 2 labels",
     ):
         assert wanted in card
     assert "| 0 balanced" not in card, "every point is in the manifest, and too much for a card"
@@ -174,37 +174,38 @@ def test_found_and_false_of_folds_add_up(results: Mapping[int, Any], tmp_path: P
     paths = write_scores(tmp_path, results)
     assert cross_validate(*paths, more=("--picture", str(tmp_path / "curve.svg"), "--json")) == 0
     result = json.loads(capsys.readouterr().out)
-    total, parts = OtherSounds.from_json(result[OTHER_SOUNDS]), [of_fold(results, fold) for fold in results]
-    assert total.material.clips == {"dog_bark": 4, "rain": 4}
-    assert (total.material.bundles, total.material.others) == (2, parts[0].material.others)
+    total, parts = other_sounds_in(result), [of_fold(results, fold) for fold in results]
+    assert total.clips == {"dog_bark": 4, "rain": 4}
+    assert (total.bundles, total.others) == (2, parts[0].others)
     for strictness, point in total.curves[BUNDLE].points.items():
         own = [part.curves[BUNDLE].points[strictness] for part in parts]
-        assert point.found == sum(each.found for each in own)
-        assert point.of_ten.recordings == sum(each.of_ten.recordings for each in own)
-        assert point.of_enabled.recordings == sum(each.of_enabled.recordings for each in own)
-    false = total.material.false(total.curves[BUNDLE].marked("balanced").of_ten.recordings)
-    assert false.total == 2 * 4, "each bundle was measured on all of them"
+        assert point.found.count == sum(each.found.count for each in own)
+        assert point.false_of_ten.count == sum(each.false_of_ten.count for each in own)
+        assert point.false_of_enabled.count == sum(each.false_of_enabled.count for each in own)
+    false = total.curves[BUNDLE].marked("balanced").false_of_ten
+    assert false.share == pytest.approx(false.count / (2 * 4)), "each bundle was measured on all of them"
     for name in NAMES:
         mark, own_marks = total.curves[BUNDLE].marks[name], [part.curves[BUNDLE].marks[name] for part in parts]
-        for counts in ("found", "of_ten", "of_enabled", "of_class"):
+        for counts in ("found", "false_of_ten", "false_of_enabled", "false_of_class"):
             added: Counter[str] = sum((Counter(getattr(each, counts)) for each in own_marks), Counter())
             assert +Counter(getattr(mark, counts)) == added
     assert (tmp_path / "curve.svg").read_text(encoding="utf-8").startswith("<svg")
-    card = cross_validation_card(result)
+    card = cross_validation_card(as_result(result))
     assert "which makes 8 trials" in card
     assert "| 0 balanced" not in card
-    assert "| 0 balanced" in score_text(result)
+    assert "| 0 balanced" in score_text(as_result(result))
 
 
-def test_what_was_added_up_can_be_added_to(results: Mapping[int, Any]) -> None:
+def test_a_sum_can_be_added_to(results: Mapping[int, Any]) -> None:
     parts = [of_fold(results, fold) for fold in (5, 6)]
-    three = added_other_sounds([added_other_sounds(parts), parts[0]])
-    assert three.material.bundles == 3
-    assert three == added_other_sounds([*parts, parts[0]])
+    both = parts[0] + parts[1]
+    three = both + parts[0]
+    assert three.bundles == 3
+    assert three.clips == dict.fromkeys(three.clips, 6)
 
 
 @pytest.mark.parametrize("change", ["others", "enabled", "none"])
-def test_other_sounds_that_were_measured_otherwise_are_not_added_up(
+def test_other_sounds_of_different_settings_are_not_added_up(
     change: str, results: Mapping[int, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = json.loads(json.dumps(results[6]))
@@ -215,13 +216,12 @@ def test_other_sounds_that_were_measured_otherwise_are_not_added_up(
     else:
         other[OTHER_SOUNDS]["others"]["rain"]["recordings"] = 3
     assert cross_validate(*write_scores(tmp_path, {5: results[5], 6: other})) == 2
-    assert "was scored by other classes or options" in capsys.readouterr().err
+    assert "was scored with other classes or options" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--may-hold", "--picture"])
-def test_options_of_other_sounds_need_other_sounds(option: str, material: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert score(material / "clips", option, material / "file") == 2
-    assert f"{option} is of what is false on other sounds; give --others too" in capsys.readouterr().err
+def test_a_picture_needs_other_sounds(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert score(material / "clips", "--picture", material / "file") == 2
+    assert "--picture draws false events in other sounds; give --others too" in capsys.readouterr().err
 
 
 def test_a_picture_of_folds_needs_other_sounds(
@@ -231,7 +231,7 @@ def test_a_picture_of_folds_needs_other_sounds(
     assert cross_validate(*write_scores(tmp_path, without), more=("--picture", str(tmp_path / "curve.svg"))) == 2
     assert "score with --others, or leave it out" in capsys.readouterr().err
     assert not (tmp_path / "curve.svg").exists()
-    assert card_sections(without[5]).startswith("| as a detector"), "and without it nothing is said of it"
+    assert card_sections(as_result(without[5])).startswith("| as a detector"), "and without it nothing is said of it"
 
 
 def texts(picture: ET.Element) -> list[str]:
@@ -255,14 +255,14 @@ def test_yamnet_is_measured_on_the_same_recordings_with_two_sets_of_labels(
     others = ("--others", material / "others", "--picture", tmp_path / "curve.svg", "--hops", 4, 1)
     assert score(material / "clips", "--folds", 5, *others, "--peer", data / "peers" / "yamnet.tflite", "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    found = OtherSounds.from_json(result[OTHER_SOUNDS])
+    found = other_sounds_in(result)
     assert list(found.curves) == [BUNDLE, PEER_LABELS, PEER_IDENTIFIERS]
     assert found.hop_seconds == 0.24
     for key in (PEER_LABELS, PEER_IDENTIFIERS):
         curve = found.curves[key]
         assert list(curve.marks) == ["0.5", "0.2"]
         assert [*curve.points][0::17] == ["0.05", "0.9"]
-        assert curve.marks["0.2"].of_ten["cough"] == 2, "the made sneezes are sneezes to YAMNet as well"
+        assert curve.marks["0.2"].false_of_ten["cough"] == 2, "the made sneezes are sneezes to YAMNet as well"
     said = texts(ET.parse(tmp_path / "curve.svg").getroot())  # noqa: S314 - made a moment ago
     assert (said.count("0.5"), said.count("0.2")) == (2, 2)
     assert {"YAMNet, the bundle's labels", "YAMNet, labels by identifier"} <= set(said)

@@ -19,7 +19,7 @@ from convert.embedder.yamnet import (
     windows,
 )
 from convert.embedder.yamnet_labels import LABELS, read_labels
-from convert.evaluation.benchmark import Contender, found_at
+from convert.evaluation.benchmark import BenchmarkDetector, found_at
 from convert.evaluation.scoring import accuracy
 from convert.records.classes import ClassName
 from edge_detector.detection.bundle import SoundClass, load_bundle
@@ -42,7 +42,7 @@ def in_frigate(scores: list[float]) -> list[tuple[float, float]]:
     def hear(_samples: Float32) -> Float32:
         return np.array(scores, np.float32)[:, np.newaxis]
 
-    found = Contender("Frigate", ("dog",), hear, FRIGATE_STEP_SAMPLES, (FRIGATE_RULE,)).events(np.zeros(0, np.float32))
+    found = BenchmarkDetector("Frigate", ("dog",), hear, FRIGATE_STEP_SAMPLES, (FRIGATE_RULE,)).events(np.zeros(0, np.float32))
     return [(event.onset_sample / FRIGATE_STEP_SAMPLES, event.offset_sample / FRIGATE_STEP_SAMPLES) for event in found]
 
 
@@ -109,8 +109,8 @@ def test_yamnet_is_wrong_on_8_of_320_clips_and_detects_72_percent_at_0_5(data: P
     clips = load_clips(find_clips(data / "esc10"), SLUGS)
     found = [peer.probabilities(clip.samples, EXAMPLE_STEP_SAMPLES) for clip in clips]
     asked = {clip.class_index for clip in clips}
-    assert (len(clips), accuracy(found, clips, SLUGS, asked)["errors"]) == (320, 8)
-    assert accuracy(found, clips, SLUGS)["errors"] > 8, "many clips also have speech and music"
-    shares = {threshold: figures["share"] for threshold, figures in found_at(found, clips).items()}
+    assert (len(clips), accuracy(found, clips, SLUGS, asked).errors) == (320, 8)
+    assert accuracy(found, clips, SLUGS).errors > 8, "many clips also have speech and music"
+    shares = {threshold: figures.share for threshold, figures in found_at(found, clips).items()}
     # On all 400 clips 70.5 and 83.5 %.
     assert shares == pytest.approx({"0.5": 0.72, "0.2": 0.835}, abs=0.015)

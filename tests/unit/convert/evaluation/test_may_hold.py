@@ -38,7 +38,7 @@ def test_a_label_without_a_row_may_hold_the_class_of_its_name_alone() -> None:
     assert MayHold({"thunder": frozenset({"rain"})}).classes("thunder") == {"rain", "thunder"}
 
 
-def test_a_recording_that_yamnet_sorted_by_a_label_may_hold_the_classes_that_are_made_of_it() -> None:
+def test_a_recording_sorted_by_a_label_of_yamnet_may_hold_the_classes_made_of_it() -> None:
     table = read_may_hold(MAY_HOLD, ())
     assert {"dog_bark"} == table.classes("animal_bark") & set(TEN) == table.classes("animal_dog") & set(TEN)
     assert "rooster" in table.classes("animal_crowing_cock_a_doodle_doo")
@@ -48,11 +48,11 @@ def test_a_recording_that_yamnet_sorted_by_a_label_may_hold_the_classes_that_are
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ({"may_hold": {}}, 'must have an object "anything"'),
-        ({"anything": [], "may_hold": {}}, 'must have an object "anything"'),
-        ({"anything": {}, "may_hold": {}, "more": 1}, "no other key"),
-        ({"anything": {}, "may_hold": {"thunder": ["rain"]}}, 'thunder must have "classes"'),
-        ({"anything": {}, "may_hold": {"thunder": {"classes": ["rain"]}}}, '"because", the reason'),
+        ({"may_hold": {}}, "the key 'anything' is missing"),
+        ({"anything": [], "may_hold": {}}, "anything must be a table of keys and values"),
+        ({"anything": {}, "may_hold": {}, "more": 1}, "has an unknown key 'more'"),
+        ({"anything": {}, "may_hold": {"thunder": ["rain"]}}, "thunder must be a table of keys and values"),
+        ({"anything": {}, "may_hold": {"thunder": {"classes": ["rain"]}}}, "thunder: the key 'because' is missing"),
         ({"anything": {}, "may_hold": {"thunder": {"classes": ["rian"], "because": "."}}}, "may hold 'rian', which is no class"),
         ({"anything": {"x": "."}, "may_hold": {"x": {"classes": [], "because": "."}}}, "has x both under"),
     ],

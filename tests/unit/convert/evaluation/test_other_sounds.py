@@ -1,7 +1,10 @@
-"""What is found and false at every strictness is counted as score --others claims, by the detector's own decider."""
+"""Clips found and false events at every strictness are counted by the detector's own decider."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,12 @@ from convert.evaluation.calibration import as_scores
 from convert.evaluation.may_hold import MayHold
 from convert.evaluation.other_figures import (
     Curve,
-    FalseCount,
     Material,
+    OtherLabel,
     OtherSounds,
     Point,
-    Share,
-    added_other_sounds,
     found_where_false,
+    share_of,
 )
 from convert.evaluation.other_sounds import (
     BUNDLE,
@@ -90,7 +92,7 @@ def streams(draw: st.DrawFn) -> tuple[Float32, tuple[Rule, ...]]:
 
 
 @given(streams())
-def test_what_is_detected_is_what_the_decider_starts(stream: tuple[Float32, tuple[Rule, ...]]) -> None:
+def test_a_detected_class_is_one_whose_event_the_decider_starts(stream: tuple[Float32, tuple[Rule, ...]]) -> None:
     probabilities, rules = stream
     decider = Decider(rules)
     found = [each for scores in as_scores(probabilities, STEP_SAMPLES) for each in decider.decide(scores)]
@@ -106,7 +108,7 @@ def test_a_stricter_shift_detects_nothing_new(stream: tuple[Float32, tuple[Rule,
     assert strict <= sensitive
 
 
-def test_the_curve_of_a_bundle_passes_through_what_the_detector_can_be_set_to(shipped: Bundle) -> None:
+def test_the_curve_of_a_bundle_has_the_strictness_settings_of_the_detector(shipped: Bundle) -> None:
     detector = of_bundle(shipped, 2).detectors[BUNDLE]
     own = tuple(sound.rules[2] for sound in enabled_classes(shipped))
     for name, shift in STRICTNESS_LOG_ODDS.items():
@@ -134,30 +136,32 @@ def test_a_bundle_without_one_of_the_ten_is_refused(shipped: Bundle) -> None:
     require_ten(shipped, DEFAULT_BUNDLE)
 
 
+def material(others: Mapping[str, int], anything: tuple[str, ...] = (), bundles: int = 1) -> Material:
+    labels = {label: OtherLabel(count, ()) for label, count in others.items()}
+    return Material(clips={}, others=labels, anything=anything, bundles=bundles)
+
+
 def test_the_mean_over_labels_gives_each_large_label_the_same_weight() -> None:
-    others = {"bird": 180, "cough": 20, "siren": 1, "various": 50}
-    found = Material({}, others, {}, ("various",))
+    found = material({"bird": 180, "cough": 20, "siren": 1, "various": 50}, ("various",))
     assert found.mean_over_labels({"cough": 10, "siren": 1, "various": 50}) == pytest.approx(0.25)
-    assert found.false(11).value == pytest.approx(11 / 201)
-    assert Material({}, {"siren": 1}, {}, ()).mean_over_labels({"siren": 1}) is None
+    assert found.false(11).share == pytest.approx(11 / 201)
+    assert material({"siren": 1}).mean_over_labels({"siren": 1}) is None
 
 
 def test_the_mean_over_labels_of_folds_is_that_of_their_counts() -> None:
     counts = [{"bird": 4}, {"bird": 10, "cough": 20}, {"cough": 1}]
-    whole = Material({}, {"bird": 40, "cough": 20}, {}, (), bundles=3)
-    each = replace(whole, bundles=1)
-    base = OtherSounds(0.96, (), each, {})
+    whole, each = (material({"bird": 40, "cough": 20}, bundles=bundles) for bundles in (3, 1))
     parts = []
     for by_label in counts:
-        false = FalseCount(sum(by_label.values()), each.mean_over_labels(by_label))
-        curve = Curve("one", {"0": Point(0, false, false)}, {})
-        parts.append(replace(base, curves={BUNDLE: curve}))
-    added = added_other_sounds(parts).curves[BUNDLE].points["0"].of_ten
-    assert added.recordings == 35
+        false = each.false_share(by_label)
+        curve = Curve("one", {"0": Point(each.found(0), false, false)}, {})
+        parts.append(OtherSounds(clips={}, others=each.others, anything=(), hop_seconds=0.96, enabled=(), curves={BUNDLE: curve}))
+    added = reduce(add, parts).curves[BUNDLE].points["0"].false_of_ten
+    assert added.count == 35
     assert added.mean_over_labels == pytest.approx(whole.mean_over_labels({"bird": 14, "cough": 21}))
 
 
-def test_found_is_read_between_points_and_never_beyond_them() -> None:
+def test_the_share_found_is_interpolated_between_points_and_never_beyond_them() -> None:
     points = [(0.2, 0.9), (0.1, 0.7), (0.1, 0.8), (0.05, 0.6)]
     assert found_where_false(points, 0.15) == pytest.approx(0.85)
     assert found_where_false(points, 0.1) == pytest.approx(0.8)
@@ -165,9 +169,9 @@ def test_found_is_read_between_points_and_never_beyond_them() -> None:
     assert found_where_false(points, 0.21) is None
 
 
-def test_recordings_that_are_counted_again_make_no_interval_narrower() -> None:
-    assert Share(30, 300, repeats=3).interval == Share(10, 100).interval == wilson_interval(10, 100)
-    assert Share(30, 300, repeats=3).value == Share(30, 300).value
+def test_repeated_recordings_do_not_narrow_the_interval() -> None:
+    assert share_of(30, 300, repeats=3).share_95 == share_of(10, 100).share_95 == wilson_interval(10, 100)
+    assert share_of(30, 300, repeats=3).share == share_of(30, 300).share
 
 
 @pytest.mark.parametrize("step_samples", [3_840, 7_680, 15_360])
@@ -183,7 +187,7 @@ def test_one_run_over_clips_gives_the_windows_of_yamnets_example_and_those_of_th
     assert kept.probabilities[:, 0].tolist() == list(range(0, 40_000, step_samples))
 
 
-def test_each_yamnet_reads_the_labels_that_it_is_called_after(shipped: Bundle, data: Path) -> None:
+def test_each_yamnet_has_the_labels_of_its_name(shipped: Bundle, data: Path) -> None:
     path, samples = data / "peers" / "yamnet.tflite", make_soundscape().block.samples[: 10 * STEP_SAMPLES].astype(np.float32)
     network, classes = of_peer(path, shipped), measured_classes(shipped)
     probabilities = network.probabilities(samples, STEP_SAMPLES)

@@ -1,16 +1,26 @@
 """Tables of other sounds show each figure in its place, with its interval."""
 
-from convert.evaluation.other_figures import Curve, FalseCount, Mark, Material, OtherSounds, Point
+from convert.evaluation.other_figures import Curve, Mark, Material, OtherLabel, OtherSounds, Point
 from convert.evaluation.other_sounds_tables import other_sounds_section, other_sounds_text
 
+OTHERS = {"cough": OtherLabel(20, ()), "siren": OtherLabel(80, ()), "various": OtherLabel(5, ())}
+MATERIAL = Material(clips={"rain": 10}, others=OTHERS, anything=("various",))
+
+
+def point(found: int, ten: tuple[int, float], enabled: tuple[int, float]) -> Point:
+    return Point(MATERIAL.found(found), MATERIAL.with_mean(*ten), MATERIAL.with_mean(*enabled))
+
+
 FOUND = OtherSounds(
+    clips=MATERIAL.clips,
+    others=MATERIAL.others,
+    anything=MATERIAL.anything,
     hop_seconds=0.96,
     enabled=("rain", "speech"),
-    material=Material({"rain": 10}, {"cough": 20, "siren": 80, "various": 5}, {"cough": (), "siren": ()}, ("various",)),
     curves={
         "bundle": Curve(
             "one",
-            {"-1": Point(10, FalseCount(20, 0.4), FalseCount(30, 0.5)), "0": Point(8, FalseCount(4, 0.1), FalseCount(10, 0.2))},
+            {"-1": point(10, (20, 0.4), (30, 0.5)), "0": point(8, (4, 0.1), (10, 0.2))},
             {
                 "balanced": Mark(
                     "0", {"rain": 8}, {"cough": 3, "siren": 1, "various": 1}, {"cough": 5, "siren": 5}, {"rain": 4, "speech": 9}

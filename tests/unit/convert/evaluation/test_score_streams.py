@@ -1,4 +1,4 @@
-"""Folders of sound as calibrate gives them to a detector: hours of speech and music, and recordings of everything else."""
+"""Folders of sound as input of a calibration: hours of speech and music, and recordings of other sounds."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from convert.evaluation.score_streams import (
     Levels,
     continuous_streams,
     doubts_of,
-    hear_noise,
     labelled_by,
+    noise_streams,
     recording_streams,
     sounds_by_label,
 )
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_speech_and_music_are_one_stream_at_each_level_and_speech_is_what_it_is(folder: Path) -> None:
+def test_speech_and_music_are_one_stream_at_each_level_with_their_own_class(folder: Path) -> None:
     found = continuous_streams(level_of, sounds_by_label(folder), SLUGS, Levels(gains_db=(0.0, -20.0)))
     assert {name: [stream.seconds for stream in streams] for name, streams in found.items()} == {
         "speech": [4.0, 2.0],
@@ -79,18 +79,18 @@ def test_other_sounds_are_recordings_by_kind_each_at_the_next_level(folder: Path
     assert all(stream.seconds == 2.0 for streams in found.values() for stream in streams)
 
 
-def test_of_a_class_that_may_sound_in_a_recording_nothing_is_asked_there(folder: Path) -> None:
+def test_a_class_that_may_be_in_a_recording_is_not_counted_there(folder: Path) -> None:
     found = recording_streams(labelled, DOUBTS, sounds_by_label(folder), Levels(gains_db=(0.0, -20.0)))
     true = {kind: [set(stream.true) for stream in streams] for kind, streams in found.items()}
     assert true == {"nature": [{0}, set(), {0}], "animal": [set()] * 3, "other": [set()] * 3}, "at -20 dB the bird is likelier"
 
 
-def test_where_no_labels_are_given_nothing_is_in_doubt(folder: Path) -> None:
+def test_without_label_scores_every_class_is_counted(folder: Path) -> None:
     found = recording_streams(lambda samples: Labelled(level_of(samples), None), DOUBTS, sounds_by_label(folder), Levels())
     assert not any(stream.true for streams in found.values() for stream in streams)
 
 
-def test_of_much_sound_pieces_from_all_of_it_are_taken(tmp_path: Path) -> None:
+def test_long_background_is_thinned_evenly(tmp_path: Path) -> None:
     (tmp_path / "speech").mkdir()
     for number in range(10):
         samples = np.full(2 * RATE_HZ, (number + 1) / 20.0)
@@ -100,7 +100,7 @@ def test_of_much_sound_pieces_from_all_of_it_are_taken(tmp_path: Path) -> None:
         assert (20.0 * stream.probabilities[::2, 0]).round().astype(int).tolist() == levels
 
 
-def test_a_bundle_gives_its_classes_as_the_detector_does_and_its_labels_beside_them() -> None:
+def test_a_bundle_returns_the_detector_s_probabilities_of_classes_and_labels() -> None:
     bundle = load_bundle(DEFAULT_BUNDLE)
     classes, outputs = bundle.manifest.classes, bundle.manifest.named_outputs
     samples = sound("hiss", 1)
@@ -115,20 +115,20 @@ def test_a_bundle_gives_its_classes_as_the_detector_does_and_its_labels_beside_t
     assert own == [each.audioset for each in classes]
 
 
-def test_made_noise_is_new_every_ten_seconds_and_the_same_for_a_seed() -> None:
-    heard: list[Float32] = []
+def test_synthetic_noise_is_drawn_every_ten_seconds_and_is_the_same_for_a_seed() -> None:
+    given: list[Float32] = []
 
     def keep(samples: Float32) -> Float32:
-        heard.append(samples)
+        given.append(samples)
         return level_of(samples)
 
     tone = np.ones(3_201, np.float32)
-    streams = [hear_noise(keep, 1.0, seed, tones) for seed, tones in ((1, ()), (1, ()), (2, ()), (1, (tone,)))]
+    streams = [noise_streams(keep, 1.0, seed, tones) for seed, tones in ((1, ()), (1, ()), (2, ()), (1, (tone,)))]
     assert [[stream.seconds for stream in each] for each in streams] == [[60.0]] * 4
-    one, again, other, with_tones = heard
+    one, again, other, with_tones = given
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
     assert not np.array_equal(one, with_tones)
     levels = [rms(part) for part in one.reshape(6, -1)]
     assert max(levels) / min(levels) > 10.0, "from a quiet room to a loud one"
-    assert hear_noise(keep, 0.0, 1) == []
+    assert noise_streams(keep, 0.0, 1) == []

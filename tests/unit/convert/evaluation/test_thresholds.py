@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.evaluation.calibration import Stream, at_hop, event_starts
-from convert.evaluation.thresholds import CalibrationSet, Costs, Threshold, cheapest
+from convert.evaluation.thresholds import CalibrationSet, Costs, Threshold, lowest_cost
 from edge_detector.params import HOPS_PER_PATCH
 
 COSTS = Costs()
@@ -38,11 +38,11 @@ def material(clips: Sequence[float] = (), speech: float = QUIET, **recordings: S
 
 
 def on(of: CalibrationSet, hops: int = 4, costs: Costs = COSTS) -> float:
-    return cheapest(of, 0, hops, costs).rule.on
+    return lowest_cost(of, 0, hops, costs).rule.on
 
 
 def test_a_class_that_nothing_else_is_taken_for_is_found_at_a_threshold_between_the_two() -> None:
-    found = cheapest(material([0.8, 0.9, 0.95], animal=[0.05, 0.1], machine=[0.02]), 0, 4, COSTS)
+    found = lowest_cost(material([0.8, 0.9, 0.95], animal=[0.05, 0.1], machine=[0.02]), 0, 4, COSTS)
     assert 0.1 < found.rule.on < 0.8
     assert found.rule.off < found.rule.on
     assert (found.found, found.clips, found.false_share) == (3, 3, 0.0)
@@ -69,7 +69,7 @@ def test_a_class_without_recordings_has_none_below_the_lowest_for_such_and_none_
     animal: list[float], speech: float, untried: float
 ) -> None:
     costs = Costs(untried=untried)
-    found = cheapest(material((), speech, animal=animal), 0, 4, costs)
+    found = lowest_cost(material((), speech, animal=animal), 0, 4, costs)
     assert untried - 5e-4 <= found.rule.on <= max(0.982, untried)
     assert (found.found, found.clips) == (0, 0)
     if found.rule.on < 0.982:
@@ -87,7 +87,7 @@ def test_sound_in_which_the_class_may_sound_is_no_error() -> None:
     clips = [stream(0.6, 0)]
     loud = CalibrationSet({"animal": [stream(0.9, 0), stream(QUIET)]}, {"speech": [stream(0.9, 0, hops=1_000)]}, clips)
     quiet = CalibrationSet({"animal": [stream(QUIET)]}, {}, clips)
-    one, other = cheapest(loud, 0, 4, COSTS), cheapest(quiet, 0, 4, COSTS)
+    one, other = lowest_cost(loud, 0, 4, COSTS), lowest_cost(quiet, 0, 4, COSTS)
     assert one == other
     assert one.false_recordings == {"animal": (0, 1)}
 
@@ -96,7 +96,7 @@ def test_no_kind_outweighs_another_by_how_many_recordings_it_has() -> None:
     few = material([0.4, 0.6], animal=[0.5, 0.1], machine=[0.2])
     many = material([0.4, 0.6], animal=[0.5, 0.1] * 50, machine=[0.2])
     assert on(few) == on(many)
-    assert cheapest(few, 0, 4, COSTS).false_share == cheapest(many, 0, 4, COSTS).false_share
+    assert lowest_cost(few, 0, 4, COSTS).false_share == lowest_cost(many, 0, 4, COSTS).false_share
     more = material([0.4, 0.6], animal=[0.5, 0.1], machine=[0.2], nature=[QUIET], household=[QUIET])
     assert on(more) < on(few), "the mean is over kinds"
 
@@ -114,7 +114,7 @@ def test_in_an_hour_a_sound_that_stays_counts_in_every_ten_seconds_of_it() -> No
 def test_what_is_found_and_false_are_the_deciders_events_at_that_hop(hops: int) -> None:
     peaks = {"found": [0.3, 0.7, 0.9], "animal": [0.6, 0.4], "machine": [0.95]}
     heard = material(peaks["found"], 0.75, animal=peaks["animal"], machine=peaks["machine"])
-    chosen = cheapest(heard, 0, hops, COSTS)
+    chosen = lowest_cost(heard, 0, hops, COSTS)
 
     def events(each: Stream) -> int:
         return event_starts(at_hop(each.probabilities, hops)[:, 0], chosen.rule, hops)
@@ -135,7 +135,7 @@ def test_a_coarser_hop_is_judged_by_the_windows_that_it_has() -> None:
 
 def test_the_share_of_false_recordings_is_the_mean_over_kinds_that_have_some() -> None:
     counts: dict[str, tuple[int, int]] = {"animal": (1, 2), "machine": (0, 8), "nature": (0, 0)}
-    rule = cheapest(material([0.9]), 0, 4, COSTS).rule
+    rule = lowest_cost(material([0.9]), 0, 4, COSTS).rule
     assert Threshold(rule, 1, 1, counts, {}).false_share == pytest.approx(0.25)
     assert Threshold(rule, 1, 1, {}, {}).false_share == 0.0
 
@@ -143,7 +143,7 @@ def test_the_share_of_false_recordings_is_the_mean_over_kinds_that_have_some() -
 @given(st.floats(0.05, 0.9))
 def test_of_two_clips_that_one_threshold_could_part_the_cost_decides_whether_both_are_found(lower: float) -> None:
     heard = material([lower, 0.97], animal=[lower])
-    cheap, dear = (cheapest(heard, 0, 4, Costs(recordings=cost, hour=0.0)) for cost in (1e-6, 1e3))
+    cheap, dear = (lowest_cost(heard, 0, 4, Costs(recordings=cost, hour=0.0)) for cost in (1e-6, 1e3))
     assert (cheap.found, cheap.false_share) == (2, 1.0)
     assert dear.found < 2
     assert dear.false_share == 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from convert.bundling.embedder import BundledEmbedder, export_errors, file_content
 from convert.bundling.writer import created, write_bundle
-from convert.embedder.runtime import DEFAULT_BUNDLE
+from convert.embedder.arguments import add_embedder_argument
 from convert.evaluation.chosen_thresholds import Calibration, read_calibration
 from convert.evaluation.score import read_score
 from convert.files import read_json
@@ -53,8 +53,9 @@ class ClassEntry:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Sentences for the model card: attributions, limits, and experiments."""
+    """Licence of the bundle, and sentences for the model card: attributions, limits, and experiments."""
 
+    licence: str = "Apache-2.0"
     credits: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     tried: tuple[str, ...] = ()
@@ -70,18 +71,8 @@ class BundleResult:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument(
-        "--embedder-of",
-        type=Path,
-        default=DEFAULT_BUNDLE,
-        metavar="BUNDLE",
-        help="bundle to copy the embedder and PCA from (the default bundle)",
-    )
-    parser.add_argument("--embedder", type=Path, help="or the .tflite file of export-embedder, VGGish or YAMNet's body")
-    parser.add_argument("--sequence-source", type=Path, required=True, help="folder of train or fuse")
-    parser.add_argument(
-        "--sequence", type=Path, help="the .tflite step, with FILE.errors.json beside it (sequence.tflite in that folder)"
-    )
+    parser.add_argument("source", type=Path, metavar="FOLDER", help="folder of train or fuse, with the step that export wrote")
+    add_embedder_argument(parser)
     parser.add_argument(
         "--classes",
         type=Path,
@@ -89,7 +80,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "every key is optional (as named by the records)",
     )
     parser.add_argument(
-        "--about", type=Path, help='JSON: {"credits": ["…"], "limits": ["…"], "tried": ["…"]}, sentences for the model card'
+        "--about",
+        type=Path,
+        help='JSON: {"licence": "…", "credits": ["…"], "limits": ["…"], "tried": ["…"]}, for the model card',
     )
     parser.add_argument(
         "--scores",
@@ -102,29 +95,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", type=Path, help="thresholds, the output of calibrate")
     parser.add_argument("--name", help="name of the bundle (that of its folder)")
     parser.add_argument("--release", default="1.0.0", help="version of the bundle (1.0.0)")
-    parser.add_argument("--licence", default="Apache-2.0", help="licence of the bundle (Apache-2.0)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="bundle folder, replaced as a whole")
 
 
 def run(arguments: argparse.Namespace) -> BundleResult:
     """Assemble and write the bundle, then load it as the detector does."""
-    embedder = (
-        BundledEmbedder.of_bundle(arguments.embedder_of)
-        if arguments.embedder is None
-        else BundledEmbedder.of_file(arguments.embedder)
-    )
-    facts = read_facts(arguments.sequence_source)
+    is_bundle = arguments.embedder.is_dir()
+    embedder = BundledEmbedder.of_bundle(arguments.embedder) if is_bundle else BundledEmbedder.of_file(arguments.embedder)
+    facts = read_facts(arguments.source)
     require_same(
         identity_of(facts.made_of),
-        f"the sequence model in {arguments.sequence_source}",
+        f"the sequence model in {arguments.source}",
         embedder.identity,
-        str(arguments.embedder or arguments.embedder_of),
+        str(arguments.embedder),
         "embed the recordings with this embedder and train on them, or name the other embedder",
     )
-    sequence = arguments.sequence or arguments.sequence_source / format_.SEQUENCE
+    sequence = arguments.source / format_.SEQUENCE
     exported = export_errors(sequence)
-    if exported.weights_sha256 not in (None, digest_of_files([arguments.sequence_source / WEIGHTS])):
-        raise UsageError(f"{sequence} was not exported from the weights in {arguments.sequence_source}; run export again")
+    if exported.weights_sha256 not in (None, digest_of_files([arguments.source / WEIGHTS])):
+        raise UsageError(f"{sequence} was not exported from the weights in {arguments.source}; run export again")
     calibration = read_calibration(arguments.calibration) if arguments.calibration else None
     about = from_plain(About, read_json(arguments.about), str(arguments.about)) if arguments.about else About()
     outputs = format_.Outputs(tuple(format_.AudioSetLabel(name, mid) for name, mid in facts.audioset), facts.labels)
@@ -133,7 +122,7 @@ def run(arguments: argparse.Namespace) -> BundleResult:
         name=arguments.name or arguments.output.resolve().name,
         version=arguments.release,
         created=created(),
-        licence=arguments.licence,
+        licence=about.licence,
         sequence=_sequence(facts),
         classes=_classes(_entries(arguments.classes, facts), calibration, outputs),
         training=_training(embedder, facts, about, calibration),

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.arguments import folds, positive_int, seeds
+from convert.arguments import folds, seeds
 from convert.evaluation.comparison import (
     BASELINE,
     PRECISION,
@@ -47,16 +47,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
     add_recipe_arguments(parser, "youtube8m")
     parser.add_argument(
-        "--split",
-        choices=("segments", "folds"),
-        default="segments",
-        help="test on a share of the recordings, or on each fold of clips called FOLD-SOURCE-TAKE in turn (segments)",
+        "--folds",
+        type=folds,
+        default=(),
+        help="test on each of these folds of clips called FOLD-SOURCE-TAKE in turn (a share of the recordings)",
     )
-    parser.add_argument("--folds", type=folds, default=(), help="with --split folds: folds to test on (all)")
     parser.add_argument("--test", type=Path, metavar="RECORDS", help="test on these records instead of a part of RECORDS")
-    parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
     parser.add_argument(
-        "--class-names", type=Path, metavar="FILE.csv", help="class names in the form of AudioSet's class_labels_indices.csv"
+        "--classes",
+        metavar="N|FILE.csv",
+        help="number of classes, or their names in the form of AudioSet's class_labels_indices.csv, for records without names",
     )
     parser.add_argument("--skip-damaged", action="store_true", help="skip damaged records and count them")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the splits, models, table.md and table.json")
@@ -73,8 +73,8 @@ def run(arguments: argparse.Namespace) -> Comparison:
     }
     settings = {key: ModelSettings.of(recipe) for key, recipe in recipes.items()}
     shares = next(iter(recipes.values())).section("splits", SplitSettings)
-    classes = choose_classes([arguments.records], arguments.classes, arguments.class_names)
-    plan = SplitPlan(arguments.split, arguments.folds, arguments.test, shares)
+    classes = choose_classes([arguments.records], arguments.classes)
+    plan = SplitPlan(arguments.folds, arguments.test, shares)
     damage = Damage(skip=arguments.skip_damaged)
     splits = write_splits(arguments.records, plan, classes, arguments.output / "splits", damage)
     runs = [baseline(split, len(classes)) for split in splits]

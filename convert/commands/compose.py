@@ -10,7 +10,7 @@ import numpy as np
 from convert.arguments import folds
 from convert.audio.clips import NO_CLASS, Clip, LoadedClip
 from convert.audio.training_mixtures import Composer, MixtureSettings, split_by_source
-from convert.embedder.arguments import add_embedder_arguments, load_embedder
+from convert.embedder.arguments import add_embedder_argument, load_embedder
 from convert.embedder.corpus import FRAME_SECONDS, labelled, loaded
 from convert.embedder.provenance import provenance
 from convert.embedder.pseudo_labels import Doubts
@@ -47,12 +47,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="AudioSet labels of each class, in the form bundle reads: a class has no target where YAMNet may detect it in other "
-        "sound (needs --embedder, with its read-out)",
+        "sound (needs --embedder FILE, with its read-out)",
     )
     parser.add_argument(
         "--part", choices=("all", "train", "validation"), default="all", help="part of the original recordings (all)"
     )
-    add_embedder_arguments(parser)
+    add_embedder_argument(parser)
     add_recipe_arguments(parser, "default")
     parser.add_argument("--skip-damaged", action="store_true", help="skip recordings that cannot be used and count them")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".tfrecord file; class names go to FILE.json")
@@ -62,10 +62,10 @@ def run(arguments: argparse.Namespace) -> RecordSet:
     """Compose the sequences and write their records."""
     recipe = load_recipe(arguments.recipe, arguments.replaced, tables=("mixtures",))
     settings = recipe.section("mixtures", MixtureSettings)
-    if arguments.classes is not None and arguments.embedder is None:
-        raise UsageError("--classes needs an embedder with a read-out; give --embedder too")
+    if arguments.classes is not None and arguments.embedder.is_dir():
+        raise UsageError("--classes needs an embedder with a read-out beside it; give --embedder FILE")
     damage = Damage(skip=arguments.skip_damaged)
-    work = _work(arguments, settings, load_embedder(arguments), damage)
+    work = _work(arguments, settings, load_embedder(arguments.embedder), damage)
     return write_record_set(work, arguments.output, None, damage)
 
 

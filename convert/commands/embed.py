@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from convert.arguments import folds, positive_int
-from convert.embedder.arguments import add_embedder_arguments, load_embedder
+from convert.embedder.arguments import add_embedder_argument, load_embedder
 from convert.embedder.corpus import embedded, labelled, recordings_of, unlabelled
 from convert.embedder.provenance import provenance
 from convert.embedder.runtime import CodeEmbedder
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--unlabelled", action="store_true", help="every recording in folders and folders below, without label")
     parser.add_argument("--folds", type=folds, help="folds to use (all)")
-    add_embedder_arguments(parser)
+    add_embedder_argument(parser)
     parser.add_argument(
         "--shards", type=positive_int, metavar="N", help="write N files to the folder OUTPUT; finished files are kept"
     )
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> RecordSet:
         raise UsageError("recordings without labels have no folds; leave out --folds")
     if not plain and len(arguments.inputs) > 1:
         raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
-    work = _work(arguments, load_embedder(arguments), plain=plain)
+    work = _work(arguments, load_embedder(arguments.embedder), plain=plain)
     return write_record_set(work, arguments.output, arguments.shards, Damage(skip=arguments.skip_damaged))
 
 

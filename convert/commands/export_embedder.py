@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from convert.arguments import folds
 from convert.audio.probe_signals import probe_patches
 from convert.embedder.checks import yamnet_file
 from convert.embedder.facts import BodyErrors, ExportEmbedderResult, ExportErrors, require_own_folder, write_description
@@ -25,7 +24,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("float32", "float16", "dynamic", "int8"), help="of VGGish (dynamic); YAMNet's body is int8"
     )
-    parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) of a checkpoint (those beside it)")
     parser.add_argument(
         "--fit",
         type=Path,
@@ -35,7 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="recordings of any kind for the projection of YAMNet's body, equally many windows of each folder",
     )
     parser.add_argument("--clips", type=Path, help="labelled clips to measure VGGish on; required for the ranges of int8")
-    parser.add_argument("--folds", type=folds, help="folds of the clips to use (all)")
     add_recipe_arguments(parser, "default")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".tflite file; its errors go to FILE.errors.json")
 
@@ -57,13 +54,13 @@ def _export_vggish(settings: EmbedderSettings, arguments: argparse.Namespace) ->
     from convert.embedder import source as sources  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.embedder import vggish_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    source = sources.load_source(arguments.source, arguments.pca)
+    source = sources.load_source(arguments.source)
     require_own_folder(arguments.output, source.facts.name)
     # Measured on windows not used for int8 calibration.
-    patches = probe_patches(settings.measured_windows, settings.seed, arguments.clips, arguments.folds)
+    patches = probe_patches(settings.measured_windows, settings.seed, arguments.clips)
     calibration = patches[:0]
     if precision == "int8":
-        calibration = probe_patches(export.CALIBRATION_WINDOWS, settings.seed + 1, arguments.clips, arguments.folds)
+        calibration = probe_patches(export.CALIBRATION_WINDOWS, settings.seed + 1, arguments.clips)
     content = export.export_embedder(source.model, precision, calibration)
     errors = export.embedder_errors(content, source.model, source.pca, patches, precision)
     export.require_equal(errors)
@@ -81,7 +78,7 @@ def _export_vggish(settings: EmbedderSettings, arguments: argparse.Namespace) ->
 
 def _export_body(yamnet: Path, settings: EmbedderSettings, arguments: argparse.Namespace) -> BodyErrors:
     """Extract YAMNet's body, fit its projection and read-out, measure and write them."""
-    given = (("--precision", arguments.precision not in (None, "int8")), ("--pca", arguments.pca), ("--clips", arguments.clips))
+    given = (("--precision", arguments.precision not in (None, "int8")), ("--clips", arguments.clips))
     if wrong := [name for name, value in given if value]:
         raise UsageError(f"{wrong[0]} is not for YAMNet's body, which is int8 with a projection of its own; leave it out")
     if not arguments.fit:

@@ -32,6 +32,9 @@ from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.types import Float32
 
+SEED = 0
+"""Seed of everything synthetic and composed."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -77,7 +80,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="count clips found, and false events in recordings of other sounds, LABEL/anything.ogg, at the first of --hops",
     )
     parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw found over false at every strictness")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything synthetic and composed (0)")
 
 
 def run(arguments: argparse.Namespace) -> ScoreResult:
@@ -102,7 +104,7 @@ def run(arguments: argparse.Namespace) -> ScoreResult:
         version=bundle.manifest.version,
         folds=arguments.folds,
         training_folds=_training_folds(bundle),
-        seed=arguments.seed,
+        seed=SEED,
         detectors={},
         among_classes_of_clips=accuracy(of_enabled, clips, slugs, {clip.class_index for clip in clips}),
     )
@@ -186,20 +188,20 @@ def _detector_scores(
         for key, detector in detectors.items()
     }
     if arguments.conditions:
-        made = conditions(arguments.seed)
+        made = conditions(SEED)
         scores = {
             key: replace(score, conditions=found_in_conditions(detectors[key], clips, made)) for key, score in scores.items()
         }
     background = _background(arguments.background)
     if arguments.soundscapes:
-        scenes = on_scenes(detectors, SceneComposer(clips, background, arguments.soundscapes, arguments.seed))
+        scenes = on_scenes(detectors, SceneComposer(clips, background, arguments.soundscapes, SEED))
         scores = {key: replace(score, soundscapes=scenes[key]) for key, score in scores.items()}
     if background:
         sounds = {label: _constant(samples) for label, samples in background.items()}
         in_background = alarms(detectors, sounds, "background")
         scores = {key: replace(score, background=in_background[key]) for key, score in scores.items()}
     if arguments.signals:
-        in_signals = alarms(detectors, signals(arguments.signals, arguments.seed), "signal")
+        in_signals = alarms(detectors, signals(arguments.signals, SEED), "signal")
         scores = {key: replace(score, signals=in_signals[key]) for key, score in scores.items()}
     return scores
 

@@ -34,6 +34,7 @@ from edge_detector.types import Float32
 DEFAULT_NEGATIVES = Path(__file__).parent.parent / "recipes" / "default_negatives.tfrecord"
 FEWEST = 3
 CHECKED_SECONDS = 20.0
+RELEASE = "1.0.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="limit for each new class (0.1)")
     add_recipe_arguments(parser, "few_shot")
-    parser.add_argument("--name", help="name of the new bundle (that of its folder)")
-    parser.add_argument("--release", default="1.0.0", help="version of the new bundle (1.0.0)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="bundle folder, replaced as a whole")
 
 
@@ -127,8 +126,8 @@ def run(arguments: argparse.Namespace) -> TeachResult:
         epochs=settings.epochs,
         seed=settings.seed,
     )
-    name = arguments.name or arguments.output.resolve().name
-    bundle = extended_bundle(extended, result, embedder, facts, name=name, release=arguments.release)
+    name = arguments.output.resolve().name
+    bundle = extended_bundle(extended, result, embedder, facts, name=name, release=RELEASE)
     networks = {format_.EMBEDDER: bundle.embedder, format_.SEQUENCE: bundle.sequence, format_.PCA: embedder.pca_file}
     size = write_bundle(arguments.output, bundle.manifest, networks)
     verified = to_plain(detector_checks(format_.load_bundle(arguments.output), probe_stream(CHECKED_SECONDS, settings.seed)))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from convert.arguments import folds, positive_int
+from convert.arguments import folds
 from convert.recipe import add_recipe_arguments, load_recipe
 from convert.sequence.facts import SequenceFacts
 from convert.sequence.training_job import TABLES, ModelSettings, TrainingJob, choose_classes, train_model
@@ -14,9 +14,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("records", type=Path, nargs="+", metavar="TFRECORD", help="training files, or folders of them")
     parser.add_argument("--validation", type=Path, nargs="+", default=[], help="records of other recordings, for early stopping")
     add_recipe_arguments(parser, "youtube8m")
-    parser.add_argument("--classes", type=positive_int, help="number of classes, for records without a file of class names")
     parser.add_argument(
-        "--class-names", type=Path, metavar="FILE.csv", help="class names in the form of AudioSet's class_labels_indices.csv"
+        "--classes",
+        metavar="N|FILE.csv",
+        help="number of classes, or their names in the form of AudioSet's class_labels_indices.csv, for records without names",
     )
     parser.add_argument(
         "--without-folds",
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> SequenceFacts:
     recipe = load_recipe(arguments.recipe, arguments.replaced, tables=TABLES)
     settings = ModelSettings.of(recipe)
     recipe.require_read(("model", "training", settings.model))
-    classes = choose_classes(arguments.records, arguments.classes, arguments.class_names)
+    classes = choose_classes(arguments.records, arguments.classes)
     return train_model(
         TrainingJob(
             records=arguments.records,

@@ -4,7 +4,6 @@ import argparse
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from convert.arguments import positive_float
 from convert.audio.probe_signals import probe_stream
 from convert.embedder.checks import BodyCheck, EmbedderChecks, embedder_checks
 from convert.embedder.facts import ExportErrors
@@ -16,7 +15,8 @@ from convert.sequence.exported_step import StepErrors
 from convert.sequence.probe_codes import spread_of, stream_codes
 from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
-from edge_detector.params import FRONT_END
+
+PROBE_SECONDS, PROBE_FRAMES, PROBE_SEED = 40.0, 300, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="compare the embedder with VGGish's checkpoint, YAMNet's .tflite file, or a folder that fetch filled; Google's own "
         "VGGish also takes the published smoke test",
     )
-    parser.add_argument("--pca", type=Path, help="PCA parameters (.npz) of a checkpoint (those beside it)")
     parser.add_argument("--embedder", type=Path, help="without a bundle: .tflite embedder to verify, its errors beside it")
     parser.add_argument("--sequence-source", type=Path, help="compare the sequence step with the model that train wrote here")
-    parser.add_argument("--seconds", type=positive_float, default=40.0, help="length of the sound compared (40)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the sound (0)")
 
 
 def run(arguments: argparse.Namespace) -> VerifyResult:
@@ -74,9 +71,7 @@ def run(arguments: argparse.Namespace) -> VerifyResult:
     if arguments.embedder:
         raise UsageError("a bundle has its own embedder; give either a bundle or --embedder")
     bundle = load_bundle(arguments.bundle)
-    samples = probe_stream(arguments.seconds, arguments.seed)
-    if len(samples) < FRONT_END.patch_samples:
-        raise UsageError(f"--seconds {arguments.seconds:g} is shorter than a window; give 1 or more")
+    samples = probe_stream(PROBE_SECONDS, PROBE_SEED)
     detector, found, sequence = detector_checks(bundle, samples), EmbedderChecks(), None
     if arguments.embedder_source:
         found = embedder_checks(
@@ -84,11 +79,10 @@ def run(arguments: argparse.Namespace) -> VerifyResult:
             bundle.embedder,
             precision_of(bundle, "embedder"),
             bundle_pca=bundle.pca,
-            source_pca=arguments.pca,
-            seed=arguments.seed,
+            seed=PROBE_SEED,
         )
     if arguments.sequence_source:
-        sequence = _sequence_check(bundle, arguments.sequence_source, arguments.seed)
+        sequence = _sequence_check(bundle, arguments.sequence_source)
     return VerifyResult(
         bundle=str(arguments.bundle),
         detector=detector,
@@ -112,9 +106,7 @@ def _run_without_bundle(arguments: argparse.Namespace) -> VerifyResult:
             raise UsageError(message) from error
         errors = read_json(arguments.embedder.with_name(f"{arguments.embedder.name}.errors.json"))
         precision = str(errors.get("precision", "float32"))
-    found = embedder_checks(
-        arguments.embedder_source, content, precision, bundle_pca=None, source_pca=arguments.pca, seed=arguments.seed
-    )
+    found = embedder_checks(arguments.embedder_source, content, precision, bundle_pca=None, seed=PROBE_SEED)
     if found == EmbedderChecks():
         message = f"{arguments.embedder_source} is not Google's, so it has no published smoke test; give a bundle, or --embedder"
         raise UsageError(message)
@@ -147,13 +139,13 @@ def _passed(found: EmbedderChecks) -> bool:
     return all(check.passed for check in (found.embedder, found.published, found.published_source) if check is not None)
 
 
-def _sequence_check(bundle: Bundle, source: Path, seed: int) -> SequenceCheck:
+def _sequence_check(bundle: Bundle, source: Path) -> SequenceCheck:
     from convert.sequence import streaming  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.sequence.models import load_model  # noqa: PLC0415 - TensorFlow takes seconds to load
 
     model = load_model(source)
     precision = precision_of(bundle, "sequence")
-    codes = stream_codes(300, seed, spread=spread_of(model.readout_labels))
+    codes = stream_codes(PROBE_FRAMES, PROBE_SEED, spread=spread_of(model.readout_labels))
     errors = streaming.step_errors(bundle.sequence, model, precision, bundle.manifest.sequence.context_frames, codes)
     allowed = streaming.allowed_difference(precision, model.readout_labels)
     difference = errors.largest_difference_bank

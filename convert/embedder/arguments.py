@@ -1,4 +1,4 @@
-"""Options that choose an embedder."""
+"""Option that chooses an embedder."""
 
 import argparse
 from pathlib import Path
@@ -7,18 +7,17 @@ from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from edge_detector.detection.bundle import load_bundle
 
 
-def add_embedder_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --bundle and --embedder."""
+def add_embedder_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --embedder."""
     parser.add_argument(
-        "--bundle", type=Path, default=DEFAULT_BUNDLE, metavar="DIR", help="bundle whose embedder is used (the default bundle)"
-    )
-    parser.add_argument(
-        "--embedder", type=Path, metavar="FILE", help="or this .tflite file that export-embedder wrote, its PCA beside it"
+        "--embedder",
+        type=Path,
+        default=DEFAULT_BUNDLE,
+        metavar="PATH",
+        help=".tflite file that export-embedder wrote, or a bundle whose embedder is used (the default bundle)",
     )
 
 
-def load_embedder(arguments: argparse.Namespace) -> CodeEmbedder:
-    """Load the embedder that these options name."""
-    if arguments.embedder is not None:
-        return CodeEmbedder.load(arguments.embedder)
-    return CodeEmbedder.of_bundle(load_bundle(arguments.bundle))
+def load_embedder(path: Path) -> CodeEmbedder:
+    """Load the embedder of a bundle folder, or a file with its PCA beside it."""
+    return CodeEmbedder.of_bundle(load_bundle(path)) if path.is_dir() else CodeEmbedder.load(path)

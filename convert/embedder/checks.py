@@ -48,9 +48,7 @@ def yamnet_file(source: Path) -> Path | None:
     return source if source.suffix == ".tflite" else None
 
 
-def embedder_checks(
-    source: Path, content: bytes | None, precision: str, *, bundle_pca: Pca | None, source_pca: Path | None, seed: int
-) -> EmbedderChecks:
+def embedder_checks(source: Path, content: bytes | None, precision: str, *, bundle_pca: Pca | None, seed: int) -> EmbedderChecks:
     """Run the checks that apply.
 
     Args:
@@ -58,7 +56,6 @@ def embedder_checks(
         content: the .tflite file, if any.
         precision: of the file.
         bundle_pca: the bundle's PCA, which must equal the source's.
-        source_pca: PCA file of the checkpoint, if not the one beside it.
         seed: of the windows compared.
 
     """
@@ -67,7 +64,7 @@ def embedder_checks(
     from convert.embedder import vggish_export as export  # noqa: PLC0415 - TensorFlow takes seconds to load
     from convert.embedder.source import load_source  # noqa: PLC0415 - TensorFlow takes seconds to load
 
-    vggish = load_source(source, source_pca)
+    vggish = load_source(source)
     if bundle_pca is not None and vggish.pca is not None and not _same(bundle_pca, vggish.pca):
         raise EdgeDetectorError(f"the bundle's pca.npz is not the one in {source}; give the folder it was made from")
     errors = published_source = published = None

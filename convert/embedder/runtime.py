@@ -43,7 +43,7 @@ def pca_beside(embedder: Path) -> Path:
     path = embedder.with_name(PCA)
     if not path.exists():
         raise UsageError(
-            f"{embedder} has no {PCA} beside it, and its codes need PCA parameters; export the embedder again with --pca FILE"
+            f"{embedder} has no {PCA} beside it, and its codes need PCA parameters; export it again with VGGish's beside"
         )
     return path
 
@@ -66,7 +66,7 @@ class CodeEmbedder:
         self.made_of = made_by(content, pca, name)
 
     @classmethod
-    def load(cls, embedder: Path, pca: Path | None = None) -> "CodeEmbedder":
+    def load(cls, embedder: Path) -> "CodeEmbedder":
         """Load the file that export-embedder wrote, with its facts beside it, and its PCA beside it or in another file."""
         facts = read_embedder_facts(embedder)
         try:
@@ -76,7 +76,7 @@ class CodeEmbedder:
             raise UsageError(message) from error
         return cls(
             content,
-            read_pca(pca or pca_beside(embedder)),
+            read_pca(pca_beside(embedder)),
             name=facts.name,
             log_offset=facts.log_offset,
         )

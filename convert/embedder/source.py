@@ -34,19 +34,18 @@ class EmbedderSource:
     released_pca: bool
 
 
-def load_source(path: Path, pca: Path | None = None, layout: Layout = VGGISH) -> EmbedderSource:
+def load_source(path: Path, layout: Layout = VGGISH) -> EmbedderSource:
     """Load a checkpoint file, or the one in a folder that fetch filled.
 
     Args:
         path: file or folder.
-        pca: PCA parameters; the file of the released name beside the checkpoint, if any, is read otherwise.
         layout: sizes of the checkpoint's layers.
 
     """
     checkpoint = path / released.CHECKPOINT.name if path.is_dir() else path
     weights = read_checkpoint(checkpoint, layout)
     beside = checkpoint.with_name(released.PCA_PARAMETERS.name)
-    pca = pca or (beside if beside.exists() else None)
+    pca = beside if beside.exists() else None
     checksum = sha256_of(checkpoint) if checkpoint.is_file() else None
     return EmbedderSource(
         Vggish(weights),

@@ -50,13 +50,13 @@ $(WORK)/%/lstm/sequence.json: $(WORK)/train.tfrecord
 $(WORK)/%/fused/sequence.json: $(WORK)/%/lstm/sequence.json $(CLASSES)
 	$(CONVERT) fuse $(WORK)/$*/lstm --embedder $(EMBEDDER) --classes $(CLASSES) --recipe $(RECIPE) -o $(@D)
 
-$(WORK)/%/sequence.tflite: $(WORK)/%/fused/sequence.json
-	$(CONVERT) export $(WORK)/$*/fused --precision float16 --records $(WORK)/train-1.tfrecord -o $@
+$(WORK)/%/fused/sequence.tflite: $(WORK)/%/fused/sequence.json
+	$(CONVERT) export $(WORK)/$*/fused --precision float16 --records $(WORK)/train-1.tfrecord
 
-BUNDLE = $(CONVERT) bundle --name default --release 2.1.0 --embedder $(EMBEDDER) --sequence $(WORK)/$(1)/sequence.tflite \
-	--sequence-source $(WORK)/$(1)/fused --classes $(CLASSES) --about $(RECIPES)/default_about.json
+BUNDLE = $(CONVERT) bundle $(WORK)/$(1)/fused --name default --release 2.1.0 --embedder $(EMBEDDER) --classes $(CLASSES) \
+	--about $(RECIPES)/default_about.json
 
-$(WORK)/%/draft/manifest.json: $(WORK)/%/sequence.tflite $(RECIPES)/default_about.json
+$(WORK)/%/draft/manifest.json: $(WORK)/%/fused/sequence.tflite $(RECIPES)/default_about.json
 	$(call BUNDLE,$*) -o $(@D)
 
 # Folds of the clips that each bundle learns from, and which model has not met each of them.
@@ -83,7 +83,7 @@ $(OUTPUT)/manifest.json: $(WORK)/all/calibration.json
 # What teach tells new sounds from: embeddings, so that the recordings are not needed. They belong to this very embedder. Babies'
 # cries under the ODbL are not in them.
 $(NEGATIVES): $(WORK)/all/draft/manifest.json
-	$(CONVERT) compose $(CLIPS) --background $(BACKGROUND)/train --bundle $(WORK)/all/draft --skip-damaged \
+	$(CONVERT) compose $(CLIPS) --background $(BACKGROUND)/train --embedder $(WORK)/all/draft --skip-damaged \
 		--set mixtures.sequences=600 mixtures.seed=7 -o $@
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json $(NEGATIVES)

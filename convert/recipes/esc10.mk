@@ -18,7 +18,7 @@ CONVERT = $(PYTHON) -m convert
 .DELETE_ON_ERROR:
 .PHONY: table
 table: $(WORK)/esc10.tfrecord
-	$(CONVERT) compare $< --split folds --folds $(FOLDS) --seeds $(SEEDS) --recipe esc10 -o $(WORK)/compared
+	$(CONVERT) compare $< --folds $(FOLDS) --seeds $(SEEDS) --recipe esc10 -o $(WORK)/compared
 
 $(WORK)/esc10.tfrecord: $(EMBEDDER)
 	$(CONVERT) embed $(DATA)/esc10 $(if $(EMBEDDER),--embedder $(EMBEDDER)) -o $@

@@ -52,14 +52,12 @@ class SplitPlan:
     """Split of records into training, validation and test.
 
     Attributes:
-        by: "segments": test on a share of the recordings. "folds": test on each fold of clips called FOLD-SOURCE-TAKE in turn.
-        folds: folds to test on; empty for all.
-        test: separate records to test on; `records` are then split into training and validation only.
+        folds: test on each of these folds of clips called FOLD-SOURCE-TAKE in turn; empty: on a share of the recordings.
+        test: separate records to test on; the others are then split into training and validation only.
         shares: of test and validation.
 
     """
 
-    by: Literal["segments", "folds"]
     folds: tuple[int, ...]
     test: Path | None
     shares: SplitSettings
@@ -99,14 +97,13 @@ def write_splits(records: Path, plan: SplitPlan, classes: Sequence[ClassName], f
 
 def _names(records: Path, plan: SplitPlan, form: Form, damage: Damage) -> list[str]:
     """Names of the splits. Reads all records once, so that damage is reported before training."""
-    if plan.by == "folds" and plan.test is None:
-        there = _folds(records, form, damage)
-        folds = plan.folds or sorted(there)
-        if missing := [fold for fold in folds if fold not in there]:
-            raise UsageError(f"{records} has no fold {missing[0]}; it has {sorted(there)}")
-        return [f"fold-{fold}" for fold in folds]
+    if plan.folds and plan.test is not None:
+        raise UsageError("--folds and --test both choose the test records; leave one out")
     if plan.folds:
-        raise UsageError("--folds are for --split folds")
+        there = _folds(records, form, damage)
+        if missing := [fold for fold in plan.folds if fold not in there]:
+            raise UsageError(f"{records} has no fold {missing[0]}; it has {sorted(there)}")
+        return [f"fold-{fold}" for fold in plan.folds]
     for _ in read_dataset(records, form, damage):
         pass
     return ["all"]
@@ -117,10 +114,10 @@ def _folds(source: Path, form: Form, damage: Damage) -> set[int]:
     for record in read_dataset(source, form, damage):
         fold = fold_and_source(record.video_id)[0]
         if fold == NO_FOLD:
-            raise UsageError(f"{source}: {record.video_id!r} is not FOLD-SOURCE-TAKE; give --split segments")
+            raise UsageError(f"{source}: {record.video_id!r} is not FOLD-SOURCE-TAKE; leave out --folds")
         found.add(fold)
     if len(found) == 1:
-        raise UsageError(f"{source} has only fold {next(iter(found))}; give --split segments, or records of more folds")
+        raise UsageError(f"{source} has only fold {next(iter(found))}; leave out --folds, or give records of more folds")
     return found
 
 
@@ -129,7 +126,7 @@ def _rule(plan: SplitPlan, name: str) -> Callable[[str], Part]:
         source = source_of(video_id)
         if plan.test is None:
             in_fold = f"fold-{fold_and_source(source)[0]}" == name
-            if in_fold if plan.by == "folds" else share_of(source) < plan.shares.test_share:
+            if in_fold if plan.folds else share_of(source) < plan.shares.test_share:
                 return "test"
         return "validation" if share_of(f"validation {source}") < plan.shares.validation_share else "train"
 

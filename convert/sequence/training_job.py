@@ -71,23 +71,28 @@ class TrainingJob:
     resume: bool = True
 
 
-def choose_classes(records: Sequence[Path], count: int | None, names: Path | None) -> tuple[ClassName, ...]:
-    """Return the records' class names, else those of a CSV file, else only their number."""
+def choose_classes(records: Sequence[Path], given: str | None) -> tuple[ClassName, ...]:
+    """Return the records' class names, else those given: the path of a CSV file, or only their number."""
     found = {find_classes(path) for path in records if record_files(path)}
     if len(found) > 1:
         raise UsageError("the records are of different classes; give records of one set of classes")
-    given = read_class_names(names) if names else None
-    classes = next(iter(found)) or given or numbered(count or 0)
-    if not classes:
+    own = next(iter(found))
+    if own is None and given is None:
         raise UsageError(
-            f"{records[0]} has no file of class names beside it; give --class-names FILE.csv, or their number with --classes "
+            f"{records[0]} has no file of class names beside it; give --classes with a CSV file of names, or their number "
             "(AudioSet: 527)"
         )
-    if given and given != classes:
-        raise UsageError(f"{records[0]} has class names of its own; leave out --class-names")
-    if count not in (None, len(classes)):
-        raise UsageError(f"--classes {count}, but there are names of {len(classes)}; leave the option out")
-    return classes
+    if given is None:
+        return own or ()
+    if given.isdigit():
+        count = int(given)
+        if not count or (own and count != len(own)):
+            raise UsageError(f"--classes {given}, but there are names of {len(own or ())}; leave the option out")
+        return own or numbered(count)
+    names = read_class_names(Path(given))
+    if own and names != own:
+        raise UsageError(f"{records[0]} has class names of its own; leave out --classes")
+    return names
 
 
 def train_model(job: TrainingJob) -> SequenceFacts:

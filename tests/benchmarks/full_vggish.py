@@ -51,7 +51,7 @@ def make_bundle(work: Path) -> Path:
     lstm = work / "lstm"
     _run("train", work / "train.tfrecord", "--set", "lstm.head=logistic", "training.max_steps=1", "training.batch=16", "-o", lstm)
     _run("export", lstm, "--precision", "dynamic")
-    _run("bundle", "--embedder", embedder, "--sequence-source", lstm, "-o", work / "bundle")
+    _run("bundle", lstm, "--embedder", embedder, "-o", work / "bundle")
     return work / "bundle"
 
 

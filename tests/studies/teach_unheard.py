@@ -75,11 +75,11 @@ def sizes(sequences: int, seed: int) -> tuple[str, ...]:
 def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[Path, Path]:
     """A bundle that knows these clips only, and negatives by its embedder."""
     bundle, negatives, tflite = work / "known.bundle", work / "negatives.tfrecord", work / "embedder" / "embedder.tflite"
-    sequence, lstm, fused = work / "sequence.tflite", work / "lstm", work / "fused"
+    lstm, fused = work / "lstm", work / "fused"
     fit = (*sorted(path for path in (background / "train").iterdir() if path.is_dir()), data / "world")
     compose = ("compose", clips, "--folds", FOLDS, "--background", background / "train", "--embedder", tflite, "--skip-damaged")
     records = [work / f"{name}.tfrecord" for name in ("train", "validation")]
-    parts = ("bundle", "--embedder", tflite, "--sequence", sequence, "--sequence-source", fused)
+    parts = ("bundle", fused, "--embedder", tflite)
     calibration = work / "calibration.json"
     quiet = ("--background", background / "calibrate", "--clips", clips)
     learn = ("train", records[0], "--validation", records[1], "--recipe", "default", "--set", f"training.epochs={EPOCHS}")
@@ -93,13 +93,13 @@ def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[P
         (negatives, (*compose, "--set", f"mixtures.sequences={NEGATIVES}", "mixtures.seed=7")),
         (lstm, learn),
         (fused, ("fuse", lstm, "--embedder", tflite, "--classes", RECIPES / "default_classes.json")),
-        (sequence, ("export", fused, "--records", records[1])),
+        (fused / "sequence.tflite", ("export", fused, "--records", records[1])),
         (work / "draft", parts),
         (calibration, ("calibrate", work / "draft", *quiet)),
         (bundle, (*parts, "--calibration", calibration)),
     ]
     for output, command in plan:
-        finished = {lstm: output / "sequence.json"}.get(output, output)
+        finished = output / "sequence.json" if output in (lstm, fused) else output
         if not finished.exists():
             say(f"{command[0]} …")
             convert(*command, "-o", output)

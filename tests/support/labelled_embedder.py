@@ -65,7 +65,7 @@ def write_classes(folder: Path) -> Path:
 
 
 def bundle_command(folder: Path, sequence: str, output: Path, *more: object) -> tuple[object, ...]:
-    parts = ("--embedder", folder / "embedder" / EMBEDDER, "--sequence-source", folder / sequence)
+    parts = (folder / sequence, "--embedder", folder / "embedder" / EMBEDDER)
     return ("bundle", *parts, "--classes", folder / "classes.json", *more, "-o", output)
 
 

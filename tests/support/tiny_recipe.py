@@ -14,7 +14,7 @@ def convert(*arguments: object) -> int:
 
 def bundle_command(folder: Path, output: Path) -> Sequence[object]:
     parts = ("--embedder", folder / "embedder.tflite")
-    more = ("--sequence", folder / "sequence.tflite", "--sequence-source", folder / "lstm")
+    more = folder / "lstm"
     return ("bundle", "--name", "tiny", *parts, *more, "-o", output)
 
 
@@ -34,5 +34,5 @@ def follow_recipe(folder: Path) -> None:
     train = ("train", folder / "train.tfrecord", "--validation", folder / "validation.tfrecord", "--recipe", "default")
     sizes = ("training.context_frames=4", "lstm.cells=8", "training.epochs=3", "training.keep_inputs=1.0")
     assert convert(*train, "--set", *sizes, "-o", folder / "lstm") == 0
-    assert convert("export", folder / "lstm", "-o", folder / "sequence.tflite") == 0
+    assert convert("export", folder / "lstm") == 0
     assert convert(*bundle_command(folder, folder / "bundle")) == 0

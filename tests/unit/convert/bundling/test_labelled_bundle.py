@@ -91,21 +91,21 @@ def test_the_card_lists_every_class_with_what_it_is_made_of(labelled: Path) -> N
 
 def test_both_bundles_are_what_the_detector_runs(labelled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, sequence in (("bundle", "fused"), ("labels-bundle", "readout")):
-        assert convert("verify", labelled / name, "--sequence-source", labelled / sequence, "--seconds", 8, "--json") == 0
+        assert convert("verify", labelled / name, "--sequence-source", labelled / sequence, "--json") == 0
         result = json.loads(capsys.readouterr().out)
         assert result["detector"]["passed"]
         assert result["sequence"]["largest_difference_bank"] <= 1e-5
 
 
 def test_a_bundle_s_embedder_and_its_name_go_on_into_another(labelled: Path, tmp_path: Path) -> None:
-    lent = ("--embedder-of", labelled / "bundle", "--classes", labelled / "classes.json")
-    assert convert("bundle", *lent, "--sequence-source", labelled / "fused", "-o", tmp_path / "other") == 0
+    lent = ("--embedder", labelled / "bundle", "--classes", labelled / "classes.json")
+    assert convert("bundle", labelled / "fused", *lent, "-o", tmp_path / "other") == 0
     first, other = (load_bundle(folder).manifest for folder in (labelled / "bundle", tmp_path / "other"))
     assert (other.embedder, other.classes, other.outputs) == (first.embedder, first.classes, first.outputs)
 
 
 def test_the_embedder_of_a_bundle_with_names_makes_the_same_records_as_its_file(labelled: Path, tmp_path: Path) -> None:
-    assert convert("embed", labelled / "clips", "--bundle", labelled / "bundle", "-o", tmp_path / "whole.tfrecord") == 0
+    assert convert("embed", labelled / "clips", "--embedder", labelled / "bundle", "-o", tmp_path / "whole.tfrecord") == 0
     assert (tmp_path / "whole.tfrecord").read_bytes() == (labelled / "whole.tfrecord").read_bytes()
     one, other = (read_json(folder / "whole.tfrecord.json")["made_of"] for folder in (tmp_path, labelled))
     assert one == other
@@ -147,7 +147,7 @@ def test_a_wrong_class_entry_is_one_sentence(
 
 
 def test_a_read_out_alone_needs_classes(labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    parts = ("--embedder", labelled / "embedder" / EMBEDDER, "--sequence-source", labelled / "readout")
+    parts = (labelled / "readout", "--embedder", labelled / "embedder" / EMBEDDER)
     assert convert("bundle", *parts, "-o", tmp_path / "bundle") == 2
     said = "there is no class to detect; name some, with the AudioSet labels of each, in --classes FILE"
     assert said in capsys.readouterr().err
@@ -204,7 +204,7 @@ def test_teaching_keeps_every_output_bit_for_bit(taught: Path, name: str, new: t
     assert now.named_outputs == Outputs(AUDIOSET, (*old.named_outputs.sequence, *new))
     assert now.embedder == old.embedder
     assert [sound for sound in now.classes if sound.slug not in new] == [sound for sound in old.classes if sound.slug not in new]
-    assert convert("verify", taught / f"taught-{name}", "--seconds", 4) == 0
+    assert convert("verify", taught / f"taught-{name}") == 0
 
 
 def test_a_taught_class_takes_the_place_of_one_that_labels_made(taught: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_bundle_before_there_were_labels_goes_on_without_them(tmp_path: Path) 
     commands = (
         ("train", records, "--set", "model=frame-logistic", "training.epochs=1", "-o", tmp_path / "model"),
         ("export", tmp_path / "model"),
-        ("bundle", "--embedder-of", DEFAULT_BUNDLE, "--sequence-source", tmp_path / "model", "-o", tmp_path / "bundle"),
+        ("bundle", tmp_path / "model", "--embedder", DEFAULT_BUNDLE, "-o", tmp_path / "bundle"),
     )
     assert [convert(*command) for command in commands] == [0, 0, 0]
     manifest = load_bundle(tmp_path / "bundle").manifest

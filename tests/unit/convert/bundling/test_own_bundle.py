@@ -21,7 +21,7 @@ STEPS = (
     "compose sounds --part validation --set mixtures.sequences=300 -o work/validation.tfrecord",
     "train work/train.tfrecord --validation work/validation.tfrecord --recipe default -o work/lstm",
     "export work/lstm",
-    "bundle --sequence-source work/lstm -o my-sounds",
+    "bundle work/lstm -o my-sounds",
 )
 SHORTER = {"mixtures.sequences=2000": "mixtures.sequences=60", "mixtures.sequences=300": "mixtures.sequences=20"}
 
@@ -89,7 +89,7 @@ def test_audiosets_names_go_from_the_csv_into_model_predictions_and_bundle(tmp_p
     train = (
         "train",
         records,
-        "--class-names",
+        "--classes",
         names,
         "--set",
         "model=frame-logistic",
@@ -101,7 +101,7 @@ def test_audiosets_names_go_from_the_csv_into_model_predictions_and_bundle(tmp_p
         train,
         ("export", tmp_path / "model"),
         ("infer", tmp_path / "model", records, "--names", "--top-k", 1, "-o", tmp_path / "out.csv"),
-        ("bundle", "--sequence-source", tmp_path / "model", "-o", tmp_path / "bundle"),
+        ("bundle", tmp_path / "model", "-o", tmp_path / "bundle"),
     )
     assert [main([str(word) for word in command]) for command in commands] == [0] * len(commands)
     classes = load_bundle(tmp_path / "bundle").manifest.classes
@@ -124,7 +124,7 @@ def test_a_model_that_learnt_from_another_embedders_records_is_refused(
     facts = other / "sequence.json"
     embedder = read_json(facts)["made_of"]["embedder"]
     facts.write_text(facts.read_text(encoding="utf-8").replace(embedder, 64 * "0"), encoding="utf-8")
-    assert main(["bundle", "--sequence-source", str(other), "-o", str(tmp_path / "bundle")]) == 2
+    assert main(["bundle", str(other), "-o", str(tmp_path / "bundle")]) == 2
     message = capsys.readouterr().err
     assert "lstm is of the embedder " in message
     assert "embed the recordings with this embedder and train on them, or name the other embedder" in message

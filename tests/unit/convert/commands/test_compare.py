@@ -135,7 +135,7 @@ def test_records_without_class_names_need_their_number(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--classes 4, but"):
         compare(path, "--classes", 4)
     (tmp_path / "records.tfrecord.json").unlink()
-    with pytest.raises(UsageError, match="has no file of class names beside it; give --class-names"):
+    with pytest.raises(UsageError, match="has no file of class names beside it; give --classes with a CSV file"):
         compare(path)
     assert compare(path, "--classes", 3, "--models", "logistic", "--seeds", "0").rows
 

@@ -116,4 +116,4 @@ def test_a_file_of_classes_that_does_not_fit_is_refused(
 def test_classes_need_an_embedder_with_a_read_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = write_clips(tmp_path / "clips", folds=1, takes=1)
     assert convert("compose", clips, "--classes", "c.json", "-o", tmp_path / "out.tfrecord") == 2
-    assert "--classes needs an embedder with a read-out; give --embedder too" in capsys.readouterr().err
+    assert "--classes needs an embedder with a read-out beside it; give --embedder FILE" in capsys.readouterr().err

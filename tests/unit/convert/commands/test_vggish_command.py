@@ -76,10 +76,10 @@ def test_an_export_without_pca_parameters_is_rejected_by_embed_and_bundle(
         convert("export-embedder", checkpoint, "--precision", "float32", "--set", "embedder.measured_windows=5", "-o", output)
         == 0
     )
-    said = f"{output} has no pca.npz beside it, and its codes need PCA parameters; export the embedder again with --pca FILE\n"
+    said = f"{output} has no pca.npz beside it, and its codes need PCA parameters; export it again with VGGish's beside\n"
     capsys.readouterr()
     (tmp_path / "lstm").mkdir()
-    assert convert("bundle", "--embedder", output, "--sequence-source", tmp_path / "lstm", "-o", tmp_path / "bundle") == 2
+    assert convert("bundle", tmp_path / "lstm", "--embedder", output, "-o", tmp_path / "bundle") == 2
     assert capsys.readouterr().err == f"convert bundle: {said}"
     clips = write_clips(tmp_path / "clips", folds=1, takes=1)
     assert convert("embed", clips, "--embedder", output, "-o", tmp_path / "x.tfrecord") == 2
@@ -129,7 +129,6 @@ def test_another_embedders_folder_is_not_overwritten(fetched: Path, tmp_path: Pa
         (("verify", "--embedder-source", "{checkpoint}"), "is not Google's"),
         (("verify", "--embedder", "/nowhere.tflite", "--embedder-source", "{checkpoint}"), "cannot be read"),
         (("export-embedder", "{empty}", "-o", "x.tflite"), "does not exist"),
-        (("export-embedder", "{checkpoint}", "--pca", "/nowhere.npz", "-o", "x.tflite"), "does not exist"),
     ],
 )
 @pytest.mark.usefixtures("narrow")

@@ -44,15 +44,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all steps from the checkpoint to a bundle."""
     folder = tmp_path_factory.mktemp("vggish")
     checkpoint = write_checkpoint(folder / "vggish_model.ckpt", random_weights(VGGISH.shapes()))
-    pca, embedder = write_pca(folder / "parameters.npz"), folder / "embedder" / EMBEDDER
-    assert convert("export-embedder", checkpoint, "--pca", pca, "--set", "embedder.measured_windows=8", "-o", embedder) == 0
+    embedder = folder / "embedder" / EMBEDDER
+    write_pca(folder / "vggish_pca_params.npz")
+    assert convert("export-embedder", checkpoint, "--set", "embedder.measured_windows=8", "-o", embedder) == 0
     checkpoint.unlink()
     clips = write_clips(folder / "clips", folds=2, takes=1)
     assert convert("embed", clips, "--embedder", embedder, "-o", folder / "whole.tfrecord") == 0
     shape = ("--set", "lstm.cells=16", "lstm.layers=1", "training.context_frames=4", "training.epochs=4")
     assert convert("train", folder / "whole.tfrecord", *shape, "-o", folder / "lstm") == 0
     assert convert("export", folder / "lstm") == 0
-    assert convert("bundle", "--embedder", embedder, "--sequence-source", folder / "lstm", "-o", folder / "bundle") == 0
+    assert convert("bundle", folder / "lstm", "--embedder", embedder, "-o", folder / "bundle") == 0
     return folder
 
 
@@ -60,7 +61,7 @@ def test_the_bundle_holds_the_whole_network_and_the_pca_in_its_own_form(made: Pa
     assert read_json(made / "embedder" / "embedder.json")["parameters"] == PARAMETERS
     bundle = load_bundle(made / "bundle")
     assert len(bundle.embedder) > 72_000_000
-    with np.load(made / "parameters.npz") as given, np.load(made / "bundle" / PCA) as kept:
+    with np.load(made / "vggish_pca_params.npz") as given, np.load(made / "bundle" / PCA) as kept:
         assert np.array_equal(kept["pca_eigen_vectors"], given["pca_eigen_vectors"].astype(np.float32))
         assert np.array_equal(kept["pca_means"], given["pca_means"][:, 0].astype(np.float32))
     manifest = bundle.manifest
@@ -80,7 +81,7 @@ def test_its_codes_tell_sounds_apart(made: Path) -> None:
 
 
 def test_verify_passes_the_bundle(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert convert("verify", made / "bundle", "--sequence-source", made / "lstm", "--seconds", 3) == 0
+    assert convert("verify", made / "bundle", "--sequence-source", made / "lstm") == 0
     assert capsys.readouterr().out.endswith("bundle: passed\n")
 
 

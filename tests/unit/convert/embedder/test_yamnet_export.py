@@ -46,7 +46,7 @@ def made(data: Path, yamnet: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     assert convert("fuse", "--embedder", embedder, "-o", folder / "readout") == 0
     assert convert("export", folder / "readout") == 0
     (folder / "classes.json").write_text(json.dumps(CLASSES), encoding="utf-8")
-    parts = ("--embedder", embedder, "--sequence-source", folder / "readout", "--classes", folder / "classes.json")
+    parts = (folder / "readout", "--embedder", embedder, "--classes", folder / "classes.json")
     assert convert("bundle", *parts, "-o", folder / "bundle") == 0
     return folder
 
@@ -100,7 +100,7 @@ def test_the_detector_gives_the_measured_codes(made: Path, data: Path, yamnet: P
 
 def test_verify_compares_a_bundle_with_yamnet(made: Path, yamnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sources = ("--embedder-source", yamnet, "--sequence-source", made / "readout")
-    assert convert("verify", made / "bundle", *sources, "--seconds", 6, "--json") == 0
+    assert convert("verify", made / "bundle", *sources, "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["embedder"] == {"windows": 100, "largest_difference": 0.0, "passed": True}
     assert result["sequence"]["passed"]
@@ -136,7 +136,7 @@ def test_the_model_card_names_the_body(made: Path) -> None:
         (("--fit", "{few}"), "--fit has 9 different windows of sound, at least 2048 are needed; give more recordings"),
         (("--fit", "{none}"), "holds no recordings ("),
         (("--fit", "/nowhere"), "holds no recordings ("),
-        (("--fit", "{few}", "--pca", "{few}"), "--pca is not for YAMNet's body, which is int8 with a projection of its own"),
+        (("--fit", "{few}", "--clips", "{few}"), "--clips is not for YAMNet's body, which is int8 with a projection of its own"),
         (("--fit", "{few}", "--precision", "float32"), "--precision is not for YAMNet's body"),
         (("--fit", "{few}", "--clips", "{few}"), "--clips is not for YAMNet's body"),
     ],

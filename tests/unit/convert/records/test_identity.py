@@ -34,7 +34,7 @@ def place(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = ("--set", "lstm.cells=4", "lstm.layers=1", "lstm.head=logistic", "training.context_frames=4", "training.epochs=1")
     assert convert("train", other / "whole.tfrecord", *shape, "-o", other / "lstm") == 0
     assert convert("export", other / "lstm") == 0
-    assert convert("bundle", "--embedder", embedder, "--sequence-source", other / "lstm", "-o", other / "bundle") == 0
+    assert convert("bundle", other / "lstm", "--embedder", embedder, "-o", other / "bundle") == 0
     (folder / "one").symlink_to(labelled)
     return folder
 
@@ -75,10 +75,10 @@ def test_records_from_before_there_were_names_are_told_by_their_digest() -> None
         ("eval one/fused other/whole.tfrecord", (ONE, OTHER)),
         ("infer other/lstm one/whole.tfrecord -o out", (OTHER, ONE)),
         ("fuse one/lstm --embedder other/embedder/embedder.tflite -o out", (ONE, OTHER)),
-        ("bundle --embedder other/embedder/embedder.tflite --sequence-source one/lstm -o out",
+        ("bundle one/lstm --embedder other/embedder/embedder.tflite -o out",
          (ONE, OTHER)),
-        ("bundle --embedder-of other/bundle --sequence-source one/fused -o out", (ONE, OTHER)),
-        ("bundle --embedder-of other/bundle --sequence-source one/readout --classes one/labels.json -o out", (ONE, OTHER)),
+        ("bundle one/fused --embedder other/bundle -o out", (ONE, OTHER)),
+        ("bundle one/readout --embedder other/bundle --classes one/labels.json -o out", (ONE, OTHER)),
         ("teach clips --from one/bundle --negatives other/whole.tfrecord -o out", (OTHER, ONE)),
     ],
 )  # fmt: skip

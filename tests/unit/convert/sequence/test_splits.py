@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -21,8 +20,8 @@ def clips() -> Iterator[Record]:
                 yield says([255, source, 0], (source % 3,), f"{fold}-{1000 * fold + source}-{take}")
 
 
-def plan(by: Literal["segments", "folds"] = "segments", folds: tuple[int, ...] = (), test: Path | None = None) -> SplitPlan:
-    return SplitPlan(by, folds, test, SplitSettings(0.25, 0.15))
+def plan(folds: tuple[int, ...] = (), test: Path | None = None) -> SplitPlan:
+    return SplitPlan(folds, test, SplitSettings(0.25, 0.15))
 
 
 def names(path: Path) -> set[str]:
@@ -48,7 +47,7 @@ def test_a_name_has_the_same_share_everywhere() -> None:
 
 
 def test_each_fold_is_measured_once_and_takes_of_one_source_stay_together(tmp_path: Path) -> None:
-    splits = split(tmp_path, clips(), plan(by="folds"))
+    splits = split(tmp_path, clips(), plan((1, 2, 3)))
     assert [found.name for found in splits] == ["fold-1", "fold-2", "fold-3"]
     for number, found in enumerate(splits, 1):
         assert {name[0] for name in names(found.test)} == {str(number)}
@@ -75,11 +74,11 @@ def test_separate_test_records_are_used_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("records", "its_plan", "what"),
     [
-        (list(many(20)), plan(by="folds"), "'clip0' is not FOLD-SOURCE-TAKE"),
-        ([record for record in clips() if record.video_id[0] == "1"], plan(by="folds"), "only fold 1"),
+        (list(many(20)), plan((1, 2)), "'clip0' is not FOLD-SOURCE-TAKE"),
+        ([record for record in clips() if record.video_id[0] == "1"], plan((1, 2)), "only fold 1"),
         (list(many(1)), plan(), "leaves no record"),
-        (list(clips()), plan(by="folds", folds=(4, 1)), r"has no fold 4; it has \[1, 2, 3\]"),
-        (list(clips()), plan(folds=(1,)), "are for --split folds"),
+        (list(clips()), plan((4, 1)), r"has no fold 4; it has \[1, 2, 3\]"),
+        (list(clips()), plan((1,), Path("own.tfrecord")), "--folds and --test both choose"),
     ],
 )
 def test_records_that_cannot_be_split_are_refused(tmp_path: Path, records: list[Record], its_plan: SplitPlan, what: str) -> None:

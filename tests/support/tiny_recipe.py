@@ -13,9 +13,7 @@ def convert(*arguments: object) -> int:
 
 
 def bundle_command(folder: Path, output: Path) -> Sequence[object]:
-    parts = ("--embedder", folder / "embedder.tflite")
-    more = folder / "lstm"
-    return ("bundle", "--name", "tiny", *parts, *more, "-o", output)
+    return ("bundle", folder / "lstm", "--name", "tiny", "--embedder", folder / "embedder.tflite", "-o", output)
 
 
 def follow_recipe(folder: Path) -> None:

@@ -1,26 +1,27 @@
-"""tf.train.SequenceExample and Example on the wire: the few protobuf messages they consist of, written and read.
+"""tf.train.SequenceExample and Example as bytes, by protobuf's C parser and without TensorFlow, which takes seconds to load.
 
-Field numbers are those of tensorflow/core/example/{example,feature}.proto.
+Messages and field numbers are those of tensorflow/core/example/{example,feature}.proto.
 """
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 Feature: TypeAlias = tuple[bytes, ...] | tuple[float, ...] | tuple[int, ...]
-"""One kind of value throughout; an empty tuple is a feature without a kind."""
+"""Values of one kind; an empty tuple is a feature without a kind."""
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
+_Field = descriptor_pb2.FieldDescriptorProto
+_PACKAGE = ".tensorflow"
 
 
 class WireError(ValueError):
-    """Bytes that are no protobuf message of the expected kind, or one that says something impossible.
+    """Bytes that are no message of the expected kind, or values that are not allowed.
 
     Args:
-        message: what is wrong, for the user.
-        kind: a few words, the same for all errors of this kind.
+        message: problem, for the user.
+        kind: short name, the same for all errors of this kind.
 
     """
 
@@ -31,147 +32,93 @@ class WireError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SequenceExample:
-    """Features of the whole, and named lists of features, one per frame. Without lists, its bytes are a tf.train.Example."""
+    """Features of the whole example, and named lists with a feature per frame. Without lists, its bytes are a tf.train.Example."""
 
     context: Mapping[str, Feature] = field(default_factory=dict)
     feature_lists: Mapping[str, Sequence[Feature]] = field(default_factory=dict)
 
 
 def encode(example: SequenceExample) -> bytes:
-    """Serialise; keys in sorted order, so equal examples are equal bytes."""
-    context = b"".join(_entry(name, _feature(value)) for name, value in sorted(example.context.items()))
-    lists = b"".join(
-        _entry(name, b"".join(_field(1, _feature(value)) for value in values))
-        for name, values in sorted(example.feature_lists.items())
-    )
-    return _field(1, context) + (_field(2, lists) if lists else b"")
+    """Serialise with sorted keys, so that equal examples are equal bytes."""
+    content = _MESSAGE()
+    for name, values in example.context.items():
+        _fill(content.context.feature[name], values)
+    for name, rows in example.feature_lists.items():
+        features = content.feature_lists.feature_list[name].feature
+        for values in rows:
+            _fill(features.add(), values)
+    # A message that is read is present, even when it is empty: an Example always has its features.
+    content.context.SetInParent()
+    serialised: bytes = content.SerializeToString(deterministic=True)
+    return serialised
 
 
 def decode(content: bytes) -> SequenceExample:
-    """Parse; unknown fields are passed over. Raises WireError."""
+    """Parse; unknown fields are ignored. Raises WireError."""
     try:
-        context: dict[str, Feature] = {}
-        lists: dict[str, list[Feature]] = {}
-        for number, value in _fields(content):
-            for inner, entry in _fields(_as_bytes(value)):
-                if inner != 1:
-                    continue
-                name, body = _key_and_value(_as_bytes(entry))
-                if number == 1:
-                    context[name] = _read_feature(body)
-                elif number == 2:  # noqa: PLR2004 - field feature_lists
-                    lists[name] = [_read_feature(_as_bytes(item)) for tag, item in _fields(body) if tag == 1]
-    except (IndexError, struct.error, UnicodeDecodeError) as error:
-        message = "the record is neither a SequenceExample nor an Example"
-        raise WireError(message) from error
-    return SequenceExample(context, lists)
+        parsed = _MESSAGE.FromString(content)
+    except message.DecodeError as error:
+        text = "the record is neither a SequenceExample nor an Example"
+        raise WireError(text) from error
+    lists = parsed.feature_lists.feature_list
+    return SequenceExample(
+        {name: _values(feature) for name, feature in parsed.context.feature.items()},
+        {name: [_values(feature) for feature in lists[name].feature] for name in lists},
+    )
 
 
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
-
-
-def _entry(name: str, value: bytes) -> bytes:
-    return _field(1, _field(1, name.encode()) + _field(2, value))
-
-
-def _feature(values: Feature) -> bytes:
+def _fill(feature: Any, values: Feature) -> None:  # noqa: ANN401 - classes of messages are made at run time
     if not values:
-        return b""
-    if isinstance(values[0], bytes):
-        return _field(_BYTES_LIST, b"".join(_field(1, bytes(value)) for value in values))
-    if isinstance(values[0], float):
-        return _field(_FLOAT_LIST, _field(1, struct.pack(f"<{len(values)}f", *values)))
-    return _field(_INT64_LIST, _field(1, b"".join(_varint(int(value)) for value in values)))
-
-
-def _read_varint(content: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
-            return value & ((1 << 64) - 1), position
-        if shift > 63:  # noqa: PLR2004 - a varint has at most ten bytes
-            message = "a number in the record is too long"
-            raise WireError(message)
-
-
-def _fields(content: bytes) -> Iterator[tuple[int, bytes | int]]:
-    position = 0
-    while position < len(content):
-        tag, position = _read_varint(content, position)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, position = _read_varint(content, position)
-            yield tag >> 3, value
-            continue
-        if kind == _BYTES:
-            length, position = _read_varint(content, position)
-        elif kind in (_FIXED32, _FIXED64):
-            length = 4 if kind == _FIXED32 else 8
-        else:
-            message = f"the record has a field of unknown kind {kind}"
-            raise WireError(message)
-        if position + length > len(content):
-            message = "a field of the record reaches past its end"
-            raise WireError(message)
-        yield tag >> 3, content[position : position + length]
-        position += length
-
-
-def _as_bytes(value: bytes | int) -> bytes:
-    if isinstance(value, int):
-        message = "the record has a number where a message is expected"
-        raise WireError(message)
-    return value
-
-
-def _key_and_value(entry: bytes) -> tuple[str, bytes]:
-    name, body = "", b""
-    for number, value in _fields(entry):
-        if number == 1:
-            name = _as_bytes(value).decode()
-        elif number == 2:  # noqa: PLR2004 - a map entry's value
-            body = _as_bytes(value)
-    return name, body
-
-
-def _read_feature(content: bytes) -> Feature:
-    for kind, body in _fields(content):
-        values = [value for number, value in _fields(_as_bytes(body)) if number == 1]
-        if kind == _BYTES_LIST:
-            return tuple(_as_bytes(value) for value in values)
-        if kind == _FLOAT_LIST:
-            packed = b"".join(_as_bytes(value) for value in values)
-            return struct.unpack(f"<{len(packed) // 4}f", packed)
-        if kind == _INT64_LIST:
-            return tuple(number for value in values for number in _integers(value))
-    return ()
-
-
-def _integers(value: bytes | int) -> Iterator[int]:
-    """One unpacked number, or all of a packed run."""
-    if isinstance(value, int):
-        yield _signed(value)
         return
-    position = 0
-    while position < len(value):
-        number, position = _read_varint(value, position)
-        yield _signed(number)
+    if isinstance(values[0], bytes):
+        feature.bytes_list.value.extend(values)
+    elif isinstance(values[0], float):
+        feature.float_list.value.extend(values)
+    else:
+        feature.int64_list.value.extend(values)
 
 
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
+def _values(feature: Any) -> Feature:  # noqa: ANN401 - as above
+    kind = feature.WhichOneof("kind")
+    return () if kind is None else tuple(getattr(feature, kind).value)
+
+
+def _message_class() -> Any:  # noqa: ANN401 - as above
+    """Build the class of tf.train.SequenceExample in a pool of its own, so that TensorFlow may register the same messages."""
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package=_PACKAGE[1:], syntax="proto3")
+    for name, kind in (("BytesList", _Field.TYPE_BYTES), ("FloatList", _Field.TYPE_FLOAT), ("Int64List", _Field.TYPE_INT64)):
+        _add_field(file.message_type.add(name=name), "value", 1, kind, repeated=True)
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, name in enumerate(("BytesList", "FloatList", "Int64List"), 1):
+        added = _add_field(feature, f"{name.removesuffix('List').lower()}_list", number, name)
+        added.oneof_index = 0
+    _add_field(file.message_type.add(name="FeatureList"), "feature", 1, "Feature", repeated=True)
+    _add_map(file.message_type.add(name="Features"), "feature", "Feature")
+    _add_map(file.message_type.add(name="FeatureLists"), "feature_list", "FeatureList")
+    example = file.message_type.add(name="SequenceExample")
+    _add_field(example, "context", 1, "Features")
+    _add_field(example, "feature_lists", 2, "FeatureLists")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE[1:]}.SequenceExample"))
+
+
+def _add_field(owner: Any, name: str, number: int, kind: int | str, *, repeated: bool = False) -> Any:  # noqa: ANN401 - as above
+    label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
+    if isinstance(kind, int):
+        return owner.field.add(name=name, number=number, type=kind, label=label)
+    type_name = f"{_PACKAGE}.{kind}"
+    return owner.field.add(name=name, number=number, type=_Field.TYPE_MESSAGE, type_name=type_name, label=label)
+
+
+def _add_map(owner: Any, name: str, kind: str) -> None:  # noqa: ANN401 - as above
+    """Add map<string, kind> as the nested entry message that it is on the wire."""
+    entry = owner.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
+    entry.options.map_entry = True
+    _add_field(entry, "key", 1, _Field.TYPE_STRING)
+    _add_field(entry, "value", 2, kind)
+    _add_field(owner, name, 1, f"{owner.name}.{entry.name}", repeated=True)
+
+
+_MESSAGE = _message_class()

@@ -32,7 +32,7 @@ class WireError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SequenceExample:
-    """Features of the whole example, and named lists with a feature per frame. Without lists, its bytes are a tf.train.Example."""
+    """Features of the example, and named lists with a feature per frame. Without lists, its bytes are a tf.train.Example."""
 
     context: Mapping[str, Feature] = field(default_factory=dict)
     feature_lists: Mapping[str, Sequence[Feature]] = field(default_factory=dict)

@@ -86,8 +86,8 @@ def test_every_class_gets_thresholds_at_each_hop_whatever_it_is_made_of(
         assert [new.rules[hops].on for hops in (1, 2, 4)] == wanted
         assert new.enabled == old.enabled
     card = (tmp_path / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "Chosen to cost least, where missing all clips of a class costs 1" in card
-    assert "has not met its fold" not in card
+    assert "Chosen for the lowest cost, where missing all clips of a class costs 1" in card
+    assert "trained without its fold" not in card
 
 
 def test_a_bundle_of_labels_alone_is_calibrated_too_and_without_clips(labelled: Path, background: Path, tmp_path: Path) -> None:
@@ -114,16 +114,18 @@ def test_clips_of_a_held_out_fold_run_through_the_bundle_trained_without_it(
 ) -> None:
     given: Counter[str] = Counter()
 
-    def ear_of(bundle: Bundle) -> Callable[[Float32], Float32]:
-        def ear(_samples: Float32) -> Float32:
+    def finest_probabilities(bundle: Bundle) -> Callable[[Float32], Float32]:
+        def probabilities(_samples: Float32) -> Float32:
             given[bundle.manifest.name] += 1
             return np.full((42, len(CLASSES)), 0.2 if bundle.manifest.name == "bundle" else 0.9, np.float32)
 
-        return ear
+        return probabilities
 
     monkeypatch.setattr(command, "detector_model", lambda bundle, _classes: bundle)
-    monkeypatch.setattr(command, "ear_of", ear_of)
-    monkeypatch.setattr(command, "labelled_by", lambda bundle, _: lambda samples: Labelled(ear_of(bundle)(samples), None))
+    monkeypatch.setattr(command, "finest_probabilities", finest_probabilities)
+    monkeypatch.setattr(
+        command, "labelled_by", lambda bundle, _: lambda samples: Labelled(finest_probabilities(bundle)(samples), None)
+    )
     second, third = (of_folds(labelled / "bundle", tmp_path / f"without-{fold}", 1, 5 - fold) for fold in (2, 3))
     told = ("--clips", labelled / "clips", "--held-out", f"2={second}", f"3={third}")
     assert calibrate(labelled / "bundle", background, tmp_path / "chosen.json", *told) == 0
@@ -136,7 +138,7 @@ def test_clips_of_a_held_out_fold_run_through_the_bundle_trained_without_it(
     more = ("--calibration", tmp_path / "chosen.json")
     assert convert(*bundle_command(labelled, "fused", tmp_path / "calibrated", *more)) == 0
     card = (tmp_path / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "they leave on the clips, each given to a sequence model of the same recipe that has not met its fold" in card
+    assert "the clips, each with a sequence model of the same recipe that was trained without its fold" in card
 
 
 @pytest.mark.parametrize(

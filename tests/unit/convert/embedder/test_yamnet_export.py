@@ -126,7 +126,7 @@ def test_the_model_card_names_the_body(made: Path) -> None:
     assert manifest.embedder.name == "yamnet-body"
     card = (made / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Log-mel patches of 0.975 s (offset 0.001), the embedder yamnet-body (" in card
-    assert "It computes 521 AudioSet labels and 0 outputs of a trained sequence model." in card
+    assert "It outputs 521 AudioSet labels and 0 outputs of a trained sequence model." in card
 
 
 @pytest.mark.parametrize(

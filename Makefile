@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# Test processes: half of the tests wait for sound, a broker or a clock, so that more than one fits a core.
+WORKERS ?= 3
 DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 
 # What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, certificates, a URL's sound, a compiler
@@ -34,7 +36,7 @@ demo: $(VENV)/installed-demo
 	$(BIN)/edge-detector demo
 
 test: $(VENV)/installed-all
-	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/pytest $(PYTEST)
+	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 check: $(VENV)/installed-all
 	$(BIN)/ruff check .

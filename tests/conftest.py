@@ -8,6 +8,10 @@ import pytest
 from tests.support.broker import Broker
 from tests.support.fake_microphone import FakeMicrophone
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Set before TensorFlow and NumPy are loaded: several processes with all cores each would hold each other up.
+    for variable in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("patient")

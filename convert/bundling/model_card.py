@@ -60,7 +60,7 @@ def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         "## Networks",
         _build(manifest, sizes),
         "## Training",
-        _training(manifest.training),
+        _training(manifest),
         "## Accuracy",
         _evaluation(manifest.evaluation),
         *(("## Thresholds", _thresholds(calibration)) if calibration else ()),
@@ -112,7 +112,7 @@ def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         f"Log-mel patches of 0.975 s (offset {manifest.log_offset:g}), the embedder {_embedder_name(manifest)} to 128 numbers, "
         "PCA and 8-bit quantisation as in AudioSet, then the "
         f"sequence model ({sequence.kind}; state {states}) in a sliding bank of {sequence.context_frames} states. "
-        f"{_fusion(manifest.training)}Files: {files}."
+        f"{_fusion(manifest)}Files: {files}."
     )
 
 
@@ -120,8 +120,8 @@ def _embedder_name(manifest: Manifest) -> str:
     return str(manifest.embedder) if manifest.embedder else "of VGGish's shape"
 
 
-def _fusion(training: Mapping[str, object]) -> str:
-    facts = from_plain(_Fusion, training.get("sequence", {}), "the manifest's training", ignore_unknown=True)
+def _fusion(manifest: Manifest) -> str:
+    facts = from_plain(_Fusion, manifest.training.get("sequence", {}), "the manifest's training", ignore_unknown=True)
     if not facts.fused:
         return ""
     return (
@@ -130,7 +130,8 @@ def _fusion(training: Mapping[str, object]) -> str:
     )
 
 
-def _training(training: Mapping[str, object]) -> str:
+def _training(manifest: Manifest) -> str:
+    training = manifest.training
     facts = {key: value for key, value in training.items() if key not in ("credits", "tried", "limits", "calibration")}
     return f"{_list(training.get('credits'))}\n\n{_table(facts)}".strip()
 

@@ -15,7 +15,7 @@ from convert.fingerprint import digest_of_files
 from convert.plain_data import from_plain, to_plain
 from convert.records.classes import named
 from convert.records.identity import identity_of, require_same
-from convert.sequence.facts import WEIGHTS, SequenceFacts, TrainingFacts, read_facts
+from convert.sequence.facts import WEIGHTS, SequenceFacts, read_facts
 from edge_detector.detection import bundle as format_
 from edge_detector.detection.classes import UNTESTED_RULE
 from edge_detector.detection.hysteresis import Rule
@@ -27,6 +27,9 @@ NOT_CALIBRATED = "Thresholds are not calibrated: every class starts an event at 
 LIMITS = ("The absence of an event does not prove the absence of a sound. Do not rely on this for anyone's safety.",)
 SHAPE = ("layers", "cells", "head", "clusters", "hidden", "activation", "pooling")
 """Options of sequence models that the manifest lists."""
+
+TRAINING = ("target", "sequences", "best_epoch", "validation_loss", "seed")
+"""Facts of their training that it lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ def _training(
     embedder: BundledEmbedder, facts: SequenceFacts, about: About, calibration: Calibration | None
 ) -> Mapping[str, object]:
     """Return the manifest's training facts: credits, limits, experiments, networks and calibration."""
-    training = facts.training
+    training = to_plain(facts.training) if facts.training else {}
     sequence = {
         "model": facts.model,
         **{key: facts.options[key] for key in SHAPE if key in facts.options},
@@ -205,7 +208,7 @@ def _training(
         "fused": list(facts.fused),
         "label_share": facts.label_share,
         "folds": list(facts.folds or ()),
-        **(_training_figures(training) if training else {}),
+        **{key: value for key, value in training.items() if key in TRAINING},
     }
     return {
         "credits": [*about.credits, *embedder.credits],
@@ -214,14 +217,4 @@ def _training(
         "embedder": embedder.facts,
         "sequence": {key: value for key, value in sequence.items() if value not in (None, [])},
         **({"calibration": to_plain(calibration)} if calibration else {}),
-    }
-
-
-def _training_figures(training: TrainingFacts) -> Mapping[str, object]:
-    return {
-        "target": training.target,
-        "sequences": training.sequences,
-        "best_epoch": training.best_epoch,
-        "validation_loss": training.validation_loss,
-        "seed": training.seed,
     }

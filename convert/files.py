@@ -1,5 +1,6 @@
 """Atomic file writes (temporary file, then rename) and bounded reads."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise EdgeDetectorError(message) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hexadecimal digest of a file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}; give a file that can"
+        raise EdgeDetectorError(message) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from convert.evaluation.other_sounds_tables import draw_other_sounds
+from convert.evaluation.curve_picture import draw_other_sounds
 from convert.evaluation.score import ScoreResult, cross_validation, read_score
 from convert.evaluation.tables import score_text
 from convert.files import write_bytes
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> ScoreResult:
     if arguments.picture:
         if result.other_sounds is None:
             raise UsageError("--picture draws false events in other sounds; score with --others, or leave it out")
-        write_bytes(arguments.picture, draw_other_sounds(result.other_sounds).encode())
+        write_bytes(arguments.picture, draw_other_sounds(result.other_sounds))
     return result
 
 

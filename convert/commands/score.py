@@ -20,9 +20,9 @@ from convert.embedder.yamnet import YamnetBaseline
 from convert.evaluation.baselines import CALIBRATED, FRIGATE, bundle_detectors, calibrated_yamnet, yamnet_in_frigate
 from convert.evaluation.benchmark import BenchmarkDetector, alarms, found_at, found_clips, found_in_conditions, on_scenes
 from convert.evaluation.conditions import conditions
+from convert.evaluation.curve_picture import draw_other_sounds
 from convert.evaluation.may_hold import MAY_HOLD, read_may_hold
 from convert.evaluation.other_sounds import Kept, Network, kept_clips, measure, of_bundle, of_peer, peer_clips, require_ten
-from convert.evaluation.other_sounds_tables import draw_other_sounds
 from convert.evaluation.score import DetectorScore, PeerScore, ScoreResult
 from convert.evaluation.scoring import accuracy, clip_probabilities
 from convert.evaluation.tables import score_text
@@ -172,7 +172,7 @@ def _with_other_sounds(
     may_hold = read_may_hold(MAY_HOLD, [sound.slug for sound in bundle.manifest.classes])
     found = measure(bundle, arguments.hops[0], runs, find_clips(arguments.others), may_hold)
     if arguments.picture:
-        write_bytes(arguments.picture, draw_other_sounds(found).encode())
+        write_bytes(arguments.picture, draw_other_sounds(found))
     return replace(result, other_sounds=found)
 
 

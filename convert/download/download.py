@@ -1,94 +1,104 @@
-"""Released files, kept only if their checksum is right: downloaded, or copied from a disk."""
+"""Released files from the web or a folder, kept only if their checksum is right; pooch downloads, retries and checks."""
 
-import contextlib
-import fcntl
-import hashlib
-import os
 import shutil
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
 
-from convert.download.resume import Download, ReleasedFile, RetryPolicy, delete, say, unwritable
-from convert.files import atomic_path
+import pooch
+import requests
+
+from convert.download.released import ReleasedFile
+from convert.files import atomic_path, sha256_of
+from convert.progress import Progress
 from edge_detector.errors import EdgeDetectorError
 
+RETRIES = 5
+STALL_SECONDS = 30.0
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror or error}; give a file that can"
-        raise EdgeDetectorError(message) from error
+Origin: TypeAlias = Literal["already there", "downloaded", "copied"]
 
 
-def download(file: ReleasedFile, url: str, folder: Path, patience: RetryPolicy) -> str:
-    """Have `file` in `folder`, and say how: "already there", "downloaded" or "resumed".
+@dataclass(frozen=True, slots=True)
+class FetchedFile:
+    """A released file in its folder: path, origin, size and checksum."""
 
-    What came of an unfinished download stays as a hidden .part file, and the next call goes on from it. Whatever has the wrong
-    checksum is deleted.
-    """
-    with _only_one(folder):
-        target = folder / file.name
-        part = folder / f".{file.name}.{file.sha256[:8]}.part"
-        if target.is_file() and sha256_of(target) == file.sha256:
-            delete(part)
-            return "already there"
-        for again in (False, True):
-            resumed = Download(file, url, part, patience).complete()
-            found = sha256_of(part)
-            if found == file.sha256:
-                _move(part, target)
-                return "resumed" if resumed else "downloaded"
-            delete(part)
-            if not resumed or again:
-                break
-            # Its beginning may have been another file's; a download in one piece has no such excuse.
-            say(f"{file.name}: the resumed file has the wrong checksum; once more from the beginning")
-    message = f"{url} is not the released {file.name}: its sha256 is {found}, not {file.sha256}; nothing was kept"
-    raise EdgeDetectorError(message)
+    file: Path
+    how: Origin
+    bytes: int
+    sha256: str
 
 
-def copy_checked(source: Path, file: ReleasedFile, folder: Path) -> str:
-    """Have `file` in `folder` from a copy on disk, and say how: "already there" or "copied"."""
+def download(file: ReleasedFile, url: str, folder: Path) -> FetchedFile:
+    """Download a file into a folder unless it is there. Raises EdgeDetectorError; a file with another checksum is not kept."""
     target = folder / file.name
-    with _only_one(folder):
-        if target.is_file() and sha256_of(target) == file.sha256:
-            return "already there"
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
-            if (found := sha256_of(temporary)) != file.sha256:
-                message = f"{source} is not the released {file.name}: its sha256 is {found}, not {file.sha256}; nothing was kept"
-                raise EdgeDetectorError(message)
-    return "copied"
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Keep a second program from writing to the same part file; the lock is on the folder and leaves nothing behind."""
-    new = not folder.exists()
+    if target.is_file() and sha256_of(target) == file.sha256:
+        return _fetched(target, "already there", file)
+    registry = {file.name: f"sha256:{file.sha256}"}
+    store = pooch.create(folder, base_url="", registry=registry, urls={file.name: url}, retry_if_failed=RETRIES)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        store.fetch(file.name, downloader=lambda address, output, mirror: _bounded(address, output, mirror, file))
+    except requests.exceptions.RequestException as error:
+        message = f"{url} cannot be downloaded: {error}; without internet, give --mirror with a folder that holds the file"
+        raise EdgeDetectorError(message) from error
+    except ValueError as error:
+        message = f"{url} is not the released {file.name}: {_one_line(error)}; nothing was kept"
+        raise EdgeDetectorError(message) from error
     except OSError as error:
-        raise unwritable(folder, error) from error
-    try:
+        message = f"{target} cannot be written: {error.strerror or error}; make room there, or give another --output"
+        raise EdgeDetectorError(message) from error
+    return _fetched(target, "downloaded", file)
+
+
+def copy_checked(file: ReleasedFile, source: Path, folder: Path) -> FetchedFile:
+    """Copy a file from a folder, by its local or published name, unless it is there. Raises EdgeDetectorError."""
+    target = folder / file.name
+    if target.is_file() and sha256_of(target) == file.sha256:
+        return _fetched(target, "already there", file)
+    held = [source / name for name in (file.name, file.published_name) if (source / name).is_file()]
+    if not held:
+        raise EdgeDetectorError(f"{source} has no {file.name}; give a folder that holds it, or a web address")
+    if (found := sha256_of(held[0])) != file.sha256:
+        message = f"{held[0]} is not the released {file.name}: its sha256 is {found}, not {file.sha256}; nothing was kept"
+        raise EdgeDetectorError(message)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(held[0], temporary)
+    return _fetched(target, "copied", file)
+
+
+def _fetched(path: Path, how: Origin, file: ReleasedFile) -> FetchedFile:
+    return FetchedFile(path, how, path.stat().st_size, file.sha256)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class _BoundedFile:
+    """A file that refuses more than the largest size, and shows the progress in megabytes."""
+
+    def __init__(self, file: BinaryIO, released: ReleasedFile) -> None:
+        self._file, self._released, self._bytes = file, released, 0
+        self._progress = Progress(f"fetch {released.name}")
+
+    def write(self, chunk: bytes) -> int:
+        self._bytes += len(chunk)
+        if self._bytes > self._released.largest_bytes:
+            raise ValueError(f"it is longer than {self._released.largest_bytes / 1e6:.0f} MB")
+        self._progress.update(self._bytes // 1_000_000, "MB")
+        return self._file.write(chunk)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._progress.close()
+
+
+def _bounded(url: str, output: str, mirror: object, file: ReleasedFile) -> None:
+    with Path(output).open("wb") as content:
+        bounded = _BoundedFile(content, file)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"another fetch is writing to {folder}; wait for it, or give another --output"
-            raise EdgeDetectorError(message) from error
-        yield
-    finally:
-        os.close(handle)
-        if new:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def _move(part: Path, target: Path) -> None:
-    try:
-        part.replace(target)
-    except OSError as error:
-        raise unwritable(target, error) from error
+            pooch.HTTPDownloader(timeout=STALL_SECONDS)(url, bounded, mirror)
+        finally:
+            bounded.close()

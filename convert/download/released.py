@@ -1,22 +1,38 @@
-"""The files that Google released, by name and checksum: VGGish's and YAMNet's."""
+"""Files that Google released, by name and checksum: VGGish's and YAMNet's."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from convert.download.resume import ReleasedFile
+
+@dataclass(frozen=True, slots=True)
+class ReleasedFile:
+    """A file identified by its content.
+
+    Attributes:
+        name: local name.
+        sha256: hexadecimal digest of its bytes.
+        largest_bytes: limit of a download; a longer answer cannot be the file.
+        remote_name: name where it is published, if another.
+
+    """
+
+    name: str
+    sha256: str
+    largest_bytes: int
+    remote_name: str | None = None
+
+    @property
+    def published_name(self) -> str:
+        """Name where it is published."""
+        return self.remote_name or self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """The files of one model.
-
-    Attributes:
-        url: the folder on the web that holds them all.
-        files: by what they are called on the command line.
-
-    """
+    """The files of one model, and the web folder that holds them."""
 
     url: str
-    files: dict[str, ReleasedFile]
+    files: tuple[ReleasedFile, ...]
 
 
 CHECKPOINT = ReleasedFile(
@@ -25,7 +41,7 @@ CHECKPOINT = ReleasedFile(
 PCA_PARAMETERS = ReleasedFile(
     "vggish_pca_params.npz", "4d878af3e306defbfb37095365aa7e5a6cecb86bad13e859e626151c4e6a8b9d", largest_bytes=10_000_000
 )
-"""The checksums are those that unrelated projects agree on. Google publishes none, nor the sizes: the limits are generous."""
+"""Google publishes neither checksums nor sizes: the checksums are those in several unrelated projects, the limits generous."""
 
 YAMNET = ReleasedFile(
     "yamnet.tflite",
@@ -33,13 +49,11 @@ YAMNET = ReleasedFile(
     largest_bytes=4_126_810,
     remote_name="lite-model_yamnet_classification_tflite_1.tflite",
 )
-"""The classifier with its list of labels. The limit is its size."""
+"""Classifier with its list of labels. The limit is its size."""
 
-MODELS = {
-    "vggish": Release("https://storage.googleapis.com/audioset", {"checkpoint": CHECKPOINT, "pca": PCA_PARAMETERS}),
+MODELS: Mapping[str, Release] = {
+    "vggish": Release("https://storage.googleapis.com/audioset", (CHECKPOINT, PCA_PARAMETERS)),
     "yamnet": Release(
-        "https://storage.googleapis.com/download.tensorflow.org/models/tflite/task_library/audio_classification/rpi",
-        {"classifier": YAMNET},
+        "https://storage.googleapis.com/download.tensorflow.org/models/tflite/task_library/audio_classification/rpi", (YAMNET,)
     ),
 }
-DEFAULT_MODEL = "vggish"

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.download import released
-from convert.download.download import sha256_of
 from convert.embedder.facts import EmbedderFacts
 from convert.embedder.runtime import read_pca
 from convert.embedder.vggish import VGGISH, Layout, Vggish
 from convert.embedder.vggish_checkpoint import read_checkpoint
+from convert.files import sha256_of
 from edge_detector.detection.embedding import Pca
 
 MODEL = "vggish"

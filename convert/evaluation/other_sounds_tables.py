@@ -1,10 +1,9 @@
-"""Clips found and false events in other sounds: tables of a score and of a model card, and the picture of the curves."""
+"""Clips found and false events in other sounds: tables of a score and of a model card."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from convert.evaluation.markdown import table
 from convert.evaluation.other_figures import AXES, FALSE_SHARES, Curve, Mark, OtherSounds, Point, Share, share_of
-from convert.svg_curve import MarkedLine, draw_marked_lines
 
 AXIS_NAMES = {
     "ten": "of the ten",
@@ -47,25 +46,6 @@ def other_sounds_text(found: OtherSounds) -> str:
         _by(found, classes, "class", lambda mark, slug: found.false(mark.false_of_class.get(slug, 0)).share),
     ]
     return "\n\n".join(parts)
-
-
-def draw_other_sounds(found: OtherSounds) -> str:
-    """Draw the curves as SVG: clips found over false events of ESC-10's ten classes, with the marks."""
-
-    def place(point: Point) -> tuple[float, float]:
-        return point.false_of_ten.share, point.found.share
-
-    lines = [
-        MarkedLine(
-            curve.title,
-            tuple(place(point) for point in curve.points.values()),
-            {name: place(curve.marked(name)) for name in curve.marks},
-        )
-        for curve in found.curves.values()
-    ]
-    return draw_marked_lines(
-        lines, "other recordings with a false event of ESC-10's ten classes", "clips with an event of their class"
-    )
 
 
 def _about(found: OtherSounds) -> str:

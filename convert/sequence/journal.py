@@ -1,4 +1,4 @@
-"""What a training says while it runs, in YouTube-8M's words, and what it leaves behind: a log, a CSV and a picture."""
+"""Log of a training in the words of YouTube-8M's code, as lines and as CSV."""
 
 import csv
 import io
@@ -9,15 +9,14 @@ from typing import TextIO
 
 from convert.files import write_bytes
 from convert.progress import Progress
-from convert.svg_curve import draw_curves
 from edge_detector.errors import EdgeDetectorError
 
-LOG, CSV, PICTURE = "training.log", "curve.csv", "curve.svg"
+LOG, CSV = "training.log", "curve.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One line of the curve: a tenth training step, or, with the validation's figures, the end of an epoch."""
+    """One line of the curve: every tenth training step, or the end of an epoch, with the validation's figures."""
 
     step: int
     epoch: int
@@ -31,7 +30,7 @@ class Point:
     validation_gap: float | None = None
 
     def line(self) -> str:
-        """The mission document's log line, or what stands at the end of an epoch."""
+        """Format the line of a step as YouTube-8M's train.py does, or the line of an epoch's end."""
         if self.validation_loss is not None:
             gap = "" if self.validation_gap is None else f" GAP: {self.validation_gap:.3f}"
             return f"epoch {self.epoch} | step {self.step} | Validation Loss: {self.validation_loss:.4f}{gap}"
@@ -42,9 +41,9 @@ class Point:
 
 
 class Journal:
-    """Keeps a training's points in its folder; taken up again, it goes on after the checkpoint's step.
+    """Keeps a training's points in its folder; a resumed training continues after the checkpoint's step.
 
-    On a terminal the newest line moves, elsewhere each is printed. All are in training.log.
+    A terminal shows the newest line, other streams every line. All lines are in training.log.
     """
 
     def __init__(self, folder: Path, step: int, stream: TextIO | None = None) -> None:
@@ -53,7 +52,7 @@ class Journal:
         self._progress = Progress("train", stream=self._stream)
 
     def add(self, point: Point) -> None:
-        """Say and keep a point."""
+        """Show and keep a point."""
         self._points.append(point)
         line = point.line()
         if self._stream.isatty():
@@ -62,7 +61,7 @@ class Journal:
             print(line, file=self._stream, flush=True)
 
     def save(self) -> None:
-        """Write all three files, each whole."""
+        """Write both files atomically."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in fields(Point)], lineterminator="\n")
         writer.writeheader()
@@ -71,22 +70,9 @@ class Journal:
         )
         write_bytes(self._folder / CSV, text.getvalue().encode())
         write_bytes(self._folder / LOG, "".join(f"{point.line()}\n" for point in self._points).encode())
-        panels = {
-            "Loss": {
-                "training": [(point.step, point.loss) for point in self._points if point.loss is not None],
-                "validation": [
-                    (point.step, point.validation_loss) for point in self._points if point.validation_loss is not None
-                ],
-            },
-            "GAP": {
-                "training": [(point.step, point.gap) for point in self._points if point.gap is not None],
-                "validation": [(point.step, point.validation_gap) for point in self._points if point.validation_gap is not None],
-            },
-        }
-        write_bytes(self._folder / PICTURE, draw_curves(panels).encode())
 
     def close(self) -> None:
-        """End the moving line."""
+        """End the updating line."""
         self._progress.close()
 
 

@@ -1,164 +1,149 @@
-"""fetch on the command line: what it takes, says and leaves."""
+"""fetch: released files arrive whole and with the right checksum, or not at all."""
 
 import hashlib
 import json
-from dataclasses import replace
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Self
 
+import numpy as np
+import pooch
 import pytest
 
 from convert.__main__ import main
-from convert.download import released, resume
-from convert.download.resume import ReleasedFile
-from convert.embedder.yamnet_labels import read_labels
-from tests.support.bad_web import BadWeb
-from tests.unit.convert.download.test_resume import CONTENT, FILE, OTHER, names
+from convert.download import download, released
+from convert.download.released import Release, ReleasedFile
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+FILE = ReleasedFile("yamnet.tflite", hashlib.sha256(CONTENT).hexdigest(), 400_000, remote_name="long_name.tflite")
 
 
-@pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small files in place of the released ones, and no sleep between tries."""
-    checkpoint = ReleasedFile("vggish_model.ckpt", hashlib.sha256(CONTENT).hexdigest(), 400_000)
-    pca = ReleasedFile("vggish_pca_params.npz", hashlib.sha256(OTHER).hexdigest(), 400_000)
-    yamnet = replace(checkpoint, name="yamnet.tflite", remote_name=released.YAMNET.published_name)
-    models = {
-        "vggish": replace(released.MODELS["vggish"], files={"checkpoint": checkpoint, "pca": pca}),
-        "yamnet": replace(released.MODELS["yamnet"], files={"classifier": yamnet}),
-    }
-    monkeypatch.setattr(released, "MODELS", models)
-    monkeypatch.setattr(resume, "LONGEST_WAIT_SECONDS", 0.0)
+class Web:
+    """Serves the next of `answers` under every path, the last one again and again; bytes, or a status."""
+
+    def __init__(self, *answers: bytes | int) -> None:
+        self.answers, self.paths = list(answers), list[str]()
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                web.paths.append(self.path)
+                answer = web.answers.pop(0) if len(web.answers) > 1 else web.answers[0]
+                self.send_response(answer if isinstance(answer, int) else 200)
+                content = b"" if isinstance(answer, int) else answer
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
-@pytest.mark.usefixtures("made_up")
-def test_the_command_reports_in_json_what_it_got(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["fetch", "--only", "checkpoint", "-o", str(tmp_path), "--json"]
-    with BadWeb(CONTENT, "cut", "whole") as web:
-        assert main([*arguments, "--mirror", web.url + "/"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    expected = {"file": str(tmp_path / "vggish_model.ckpt"), "how": "resumed", "bytes": 300_000, "sha256": FILE.sha256}
-    assert result == {"folder": str(tmp_path), "files": [expected], "missing": []}
+@pytest.fixture(autouse=True)
+def small_release(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A small file in place of the released one; the waits between tries are noted, not slept."""
+    waits: list[float] = []
+    monkeypatch.setattr(released, "MODELS", {"yamnet": Release("http://127.0.0.1:9", (FILE,))})
+    monkeypatch.setattr("convert.commands.fetch.MODELS", released.MODELS)
+    monkeypatch.setattr(pooch.core.time, "sleep", waits.append)
+    return waits
 
 
-@pytest.mark.usefixtures("made_up")
-def test_progress_shows_a_bar_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with BadWeb(CONTENT, "whole") as web:
-        assert main(["fetch", "--only", "checkpoint", "-o", str(tmp_path), "--mirror", web.url]) == 0
-    captured = capsys.readouterr()
-    assert f"[{'#' * 24}] 100 %" in captured.err
-    assert captured.out == f"{tmp_path / 'vggish_model.ckpt'}: downloaded, 0.3 MB, checksum right\n"
+def fetch(folder: Path, mirror: object) -> int:
+    return main(["fetch", "yamnet", "--mirror", str(mirror), "-o", str(folder), "--json"])
 
 
-@pytest.mark.usefixtures("made_up")
-def test_files_from_a_stick_are_known_by_content_not_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "download(1)").write_bytes(CONTENT)
-    (tmp_path / "download(2)").write_bytes(OTHER)
-    sticks = [str(tmp_path / "download(2)"), str(tmp_path / "download(1)")]
-    assert main(["fetch", "--from-file", *sticks, "-o", str(tmp_path / "out")]) == 0
-    assert names(tmp_path / "out") == ["vggish_model.ckpt", "vggish_pca_params.npz"]
-    assert (tmp_path / "out" / "vggish_pca_params.npz").read_bytes() == OTHER
-    assert capsys.readouterr().out.count("copied") == 2
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-@pytest.mark.usefixtures("made_up")
-def test_a_folder_from_a_stick_may_hold_one_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "stick").mkdir()
-    (tmp_path / "stick" / "vggish_model.ckpt").write_bytes(CONTENT)
-    assert main(["fetch", "--from-file", str(tmp_path / "stick"), "-o", str(tmp_path / "out"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["missing"] == ["vggish_pca_params.npz"]
+def test_a_file_is_downloaded_once_under_its_local_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Web(CONTENT) as web:
+        assert fetch(tmp_path / "out", f"{web.url}/rpi/") == 0
+        first = json.loads(capsys.readouterr().out)
+        assert fetch(tmp_path / "out", web.url) == 0
+        second = json.loads(capsys.readouterr().out)
+    assert web.paths == ["/rpi/long_name.tflite"]
+    assert names(tmp_path / "out") == ["yamnet.tflite"]
+    assert (tmp_path / "out" / "yamnet.tflite").read_bytes() == CONTENT
+    expected = {"file": str(tmp_path / "out" / "yamnet.tflite"), "how": "downloaded", "bytes": 300_000, "sha256": FILE.sha256}
+    assert first == {"folder": str(tmp_path / "out"), "files": [expected]}
+    assert second["files"][0]["how"] == "already there"
+
+
+def test_a_server_that_fails_is_asked_again(tmp_path: Path, small_release: list[float]) -> None:
+    with Web(503, CONTENT[:1_000], CONTENT) as web:
+        assert fetch(tmp_path / "out", web.url) == 0
+    assert len(web.paths) == 3
+    assert len(small_release) == 2
 
 
 @pytest.mark.parametrize(
-    ("make", "code", "what"), [(b"other", 1, "is not the released"), (None, 1, "No such file"), ("folder", 2, "holds neither")]
+    ("answer", "what"),
+    [
+        (CONTENT[:-1] + b"x", "is not the released yamnet.tflite: SHA256 hash of downloaded file"),
+        (bytes(400_001), "is not the released yamnet.tflite: it is longer than 0 MB"),
+        (404, "cannot be downloaded: 404 Client Error"),
+    ],
 )
-@pytest.mark.usefixtures("made_up")
-def test_what_is_not_the_released_file_is_refused(
-    make: bytes | str | None, code: int, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_is_not_the_released_file_is_refused_and_not_kept(
+    answer: bytes | int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stick = tmp_path / "stick"
-    if isinstance(make, bytes):
-        stick.write_bytes(make)
-    elif make:
-        stick.mkdir()
-    assert main(["fetch", "--from-file", str(stick), "-o", str(tmp_path / "out")]) == code
-    message = capsys.readouterr().err
+    monkeypatch.setattr(download, "RETRIES", 1)
+    with Web(answer) as web:
+        assert fetch(tmp_path / "out", web.url) == 1
+    *_, message = capsys.readouterr().err.splitlines()
     assert what in message
-    assert message.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    assert names(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize("address", ["ftp://example.org", "file:///etc/passwd", "example.org", "http://", "http://a b"])
-@pytest.mark.usefixtures("made_up")
-def test_an_address_that_is_not_of_the_web_is_wrong_usage(address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exited:
-        main(["fetch", "--mirror", address])
-    assert exited.value.code == 2
-    assert "is not a web address" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "name"), [([], "vggish_model.ckpt"), (["vggish"], "vggish_model.ckpt"), (["yamnet"], "yamnet.tflite")]
-)
-@pytest.mark.usefixtures("made_up")
-def test_vggish_is_the_default_and_each_model_has_its_own_folder(
-    arguments: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_server_that_is_away_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "stick").write_bytes(CONTENT)
-    assert main(["fetch", *arguments, "--from-file", "stick", "--json"]) == 0
-    folder = Path("build") / (arguments[0] if arguments else "vggish")
-    assert json.loads(capsys.readouterr().out)["folder"] == str(folder)
-    assert names(tmp_path / folder) == [name]
+    monkeypatch.setattr(download, "RETRIES", 1)
+    assert fetch(tmp_path / "out", "http://127.0.0.1:9") == 1
+    message = capsys.readouterr().err
+    assert "cannot be downloaded" in message
+    assert "give --mirror with a folder that holds the file" in message
 
 
-@pytest.mark.usefixtures("made_up")
-def test_yamnet_is_fetched_by_its_long_name_and_kept_by_its_short_one(tmp_path: Path) -> None:
-    with BadWeb(CONTENT, "cut", "whole") as web:
-        assert main(["fetch", "yamnet", "-o", str(tmp_path), "--mirror", f"{web.url}/rpi/", "--tries", "2"]) == 0
-    assert web.paths == ["/rpi/lite-model_yamnet_classification_tflite_1.tflite"] * 2
-    assert web.ranges == [None, "bytes=100000-"]
-    assert names(tmp_path) == ["yamnet.tflite"]
-
-
-@pytest.mark.parametrize("name", ["yamnet.tflite", "lite-model_yamnet_classification_tflite_1.tflite", "yamnet (1).bin"])
-@pytest.mark.usefixtures("made_up")
-def test_a_folder_may_hold_the_file_under_any_name(name: str, tmp_path: Path) -> None:
-    stick = tmp_path / "stick"
-    stick.mkdir()
-    (stick / name).write_bytes(CONTENT)
-    (stick / "film").write_bytes(bytes(500_000))
-    (stick / "letter").write_bytes(b"hello")
-    assert main(["fetch", "yamnet", "--from-file", str(stick), "-o", str(tmp_path / "out")]) == 0
+@pytest.mark.parametrize("name", ["yamnet.tflite", "long_name.tflite"])
+def test_without_internet_a_folder_is_the_mirror(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / name).write_bytes(CONTENT)
+    assert fetch(tmp_path / "out", tmp_path / "stick") == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["how"] == "copied"
     assert (tmp_path / "out" / "yamnet.tflite").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"),
+    ("content", "code", "what"),
     [
-        (["yamnet", "--only", "pca"], "is one of VGGish's files, and yamnet was asked for; leave --only out"),
-        (["yamnet", "--from-file", "."], "holds no yamnet.tflite, under any name; give the file"),
-        (["--from-file", "stick", "yamnet"], "give the model first: fetch yamnet --from-file PATH"),
+        (b"other", 1, "is not the released yamnet.tflite: its sha256 is"),
+        (None, 1, "has no yamnet.tflite; give a folder that holds it"),
+        ("away", 2, "is neither a folder nor a web address such as"),
     ],
 )
-@pytest.mark.usefixtures("made_up")
-def test_what_makes_no_sense_is_wrong_usage(
-    arguments: list[str], what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_folder_without_the_file_is_refused(
+    content: bytes | str | None, code: int, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "stick").write_bytes(OTHER)
-    assert main(["fetch", *arguments]) == 2
+    stick = tmp_path / "stick"
+    if content != "away":
+        stick.mkdir()
+    if isinstance(content, bytes):
+        (stick / "yamnet.tflite").write_bytes(content)
+    assert fetch(tmp_path / "out", stick) == code
     assert what in capsys.readouterr().err
-    assert names(tmp_path) == ["stick"]
-
-
-def test_a_model_that_is_not_released_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exited:
-        main(["fetch", "panns"])
-    assert exited.value.code == 2
-    assert "invalid choice: 'panns'" in capsys.readouterr().err
-
-
-def test_the_real_yamnet_is_recognised_and_brings_its_labels(data: Path, tmp_path: Path) -> None:
-    assert main(["fetch", "yamnet", "--from-file", str(data / "peers" / "yamnet.tflite"), "-o", str(tmp_path)]) == 0
-    assert names(tmp_path) == ["yamnet.tflite"]
-    assert (tmp_path / "yamnet.tflite").stat().st_size == released.YAMNET.largest_bytes == 4_126_810
-    assert len(read_labels(tmp_path / "yamnet.tflite")) == 521
+    assert not (tmp_path / "out" / "yamnet.tflite").exists()

@@ -189,7 +189,7 @@ def test_found_and_false_of_folds_add_up(results: Mapping[int, Any], tmp_path: P
         for counts in ("found", "false_of_ten", "false_of_enabled", "false_of_class"):
             added: Counter[str] = sum((Counter(getattr(each, counts)) for each in own_marks), Counter())
             assert +Counter(getattr(mark, counts)) == added
-    assert (tmp_path / "curve.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert (tmp_path / "curve.svg").read_text(encoding="utf-8").startswith("<?xml")
     card = cross_validation_card(as_result(result))
     assert "which makes 8 trials" in card
     assert "| 0 balanced" not in card
@@ -235,7 +235,7 @@ def test_a_picture_of_folds_needs_other_sounds(
 
 
 def texts(picture: ET.Element) -> list[str]:
-    return [each.text or "" for each in picture.iter(f"{SVG}text") if "stroke" not in each.attrib]
+    return [each.text or "" for each in picture.iter(f"{SVG}text")]
 
 
 def test_the_picture_names_the_axes_the_detector_and_its_marks(results: Mapping[int, Any], material: Path) -> None:
@@ -245,8 +245,7 @@ def test_the_picture_names_the_axes_the_detector_and_its_marks(results: Mapping[
     for wanted in (*NAMES, "this bundle, hop 0.96 s", "clips with an event of their class"):
         assert said.count(wanted) == 1
     assert "other recordings with a false event of ESC-10's ten classes" in said
-    assert "100 %" in said
-    assert len(list(picture.iter(f"{SVG}polyline"))) == 1
+    assert "70%" in said
 
 
 def test_yamnet_is_measured_on_the_same_recordings_with_two_sets_of_labels(

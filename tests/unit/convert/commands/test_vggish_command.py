@@ -10,11 +10,11 @@ import pytest
 from convert.__main__ import main
 from convert.audio.probe_signals import probe_patches
 from convert.download import released
-from convert.download.download import sha256_of
-from convert.download.resume import ReleasedFile
+from convert.download.released import ReleasedFile
 from convert.embedder import smoke_test
 from convert.embedder.runtime import read_pca
 from convert.embedder.smoke_test import Statistics, sine_patches
+from convert.files import sha256_of
 from edge_detector.detection.tflite import TfliteEmbedder
 from tests.support.synthetic import write_clips
 from tests.support.vggish_reference import embedding, write_checkpoint

@@ -1,4 +1,4 @@
-"""Changes of a waveform that leave its label true. Each draws from the generator it is given and nothing else."""
+"""Augmentation of waveforms that keeps their labels. All random numbers come from the generator that is passed in."""
 
 import math
 
@@ -10,7 +10,7 @@ from edge_detector.types import Float32
 EQ_POINTS = 7
 EQ_LOWEST_HZ = 60.0
 ECHO_DECAY_SECONDS = (0.1, 0.9)
-"""How long a room takes to fall silent by 60 dB: a furnished bedroom to a bare hall."""
+"""Reverberation time (60 dB): from a furnished bedroom to a bare hall."""
 
 DIRECT_TO_ECHO_DB = (-3.0, 15.0)
 TELEPHONE_HZ = (300.0, 3_400.0)
@@ -21,19 +21,19 @@ DRIVEN_DBFS = (-8.0, 6.0)
 
 
 def speed_changed(samples: Float32, factor: float, length_samples: int) -> Float32:
-    """The first `length_samples` of `samples` played `factor` times as fast; short input is padded with silence."""
+    """Return the first `length_samples` of `samples` played `factor` times as fast; short input is padded with silence."""
     positions = np.arange(length_samples) * factor
     changed = np.interp(positions, np.arange(len(samples)), samples, right=0.0)
     return np.asarray(changed, np.float32)
 
 
 def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Float32:
-    """Through a random smooth filter, up to about ± depth_db, as rooms and microphones have."""
+    """Apply a random smooth filter of about ± depth_db, as rooms and microphones do."""
     padded = fast_length(len(samples))
     spectrum = np.fft.rfft(samples, padded)
     points_hz = np.geomspace(EQ_LOWEST_HZ, FRONT_END.sample_rate_hz / 2, EQ_POINTS)
     gains_db = rng.uniform(-depth_db, depth_db, EQ_POINTS)
-    # The filter is smooth, so it is drawn on a coarse grid and stretched: a logarithm per bin costs more than the FFT.
+    # The smooth filter is computed on a coarse grid and interpolated: a logarithm per bin costs more than the FFT.
     grid_hz = np.linspace(0.0, FRONT_END.sample_rate_hz / 2, 257)
     grid = 10.0 ** (np.interp(np.log(np.maximum(grid_hz, EQ_LOWEST_HZ)), np.log(points_hz), gains_db) / 20.0)
     gain = np.interp(np.linspace(0.0, 256.0, len(spectrum)), np.arange(257), grid).astype(np.float32)
@@ -41,7 +41,7 @@ def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Fl
 
 
 def band_limited(samples: Float32, limit_hz: float) -> Float32:
-    """Without what lies above a frequency, as over a telephone."""
+    """Remove all above a frequency."""
     padded = fast_length(len(samples))
     spectrum = np.fft.rfft(samples, padded)
     spectrum[math.ceil(limit_hz * padded / FRONT_END.sample_rate_hz) :] = 0.0
@@ -49,7 +49,7 @@ def band_limited(samples: Float32, limit_hz: float) -> Float32:
 
 
 def of_telephone(samples: Float32) -> Float32:
-    """From 300 to 3,400 Hz, as a telephone carries it."""
+    """Keep 300 to 3,400 Hz, the band of a telephone."""
     padded = fast_length(len(samples))
     spectrum = np.fft.rfft(samples, padded)
     low, high = (math.ceil(hz * padded / FRONT_END.sample_rate_hz) for hz in TELEPHONE_HZ)
@@ -58,19 +58,19 @@ def of_telephone(samples: Float32) -> Float32:
 
 
 def reverberant(samples: Float32, rng: np.random.Generator) -> Float32:
-    """As heard in a room drawn at random, as loud as before."""
+    """Add the reverberation of a random room, at equal RMS."""
     decay_seconds = float(rng.uniform(*ECHO_DECAY_SECONDS))
     return in_room(samples, decay_seconds, float(rng.uniform(*DIRECT_TO_ECHO_DB)), rng)
 
 
 def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.random.Generator) -> Float32:
-    """With an echo of exponentially decaying noise (J.-D. Polack 1988), as loud as before.
+    """Add a reverberation of exponentially decaying noise (J.-D. Polack 1988), at equal RMS.
 
     Args:
         samples: float32 (n,) at 16 kHz.
-        decay_seconds: until the echo has fallen by 60 dB.
-        direct_db: by so much the direct sound is louder than all of the echo.
-        rng: the echo is drawn from it.
+        decay_seconds: reverberation time (60 dB).
+        direct_db: level of the direct sound above the whole reverberation.
+        rng: of the noise.
 
     """
     rate_hz = FRONT_END.sample_rate_hz
@@ -78,13 +78,14 @@ def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.ra
     echo = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / (decay_seconds * rate_hz))
     echo *= gain_of_db(-direct_db) / max(float(np.linalg.norm(echo)), 1e-9)
     echo[:1] = 1.0
-    padded = fast_length(len(samples) + length)
-    heard = np.fft.irfft(np.fft.rfft(samples, padded) * np.fft.rfft(echo, padded), padded)[: len(samples)].astype(np.float32)
-    return np.asarray(heard * np.float32(rms(samples) / max(rms(heard), 1e-9)), np.float32)
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - takes a second to load
+
+    reverberated = fftconvolve(samples, echo)[: len(samples)].astype(np.float32)
+    return np.asarray(reverberated * np.float32(rms(samples) / max(rms(reverberated), 1e-9)), np.float32)
 
 
 def recorded(samples: Float32, level_dbfs: float, rng: np.random.Generator) -> Float32:
-    """Sound of RMS 1 as a sound card delivers it: mostly at this level, now and then driven into clipping or off zero."""
+    """Scale sound of RMS 1 to a level as a sound card delivers it: sometimes clipped, sometimes with a DC offset."""
     if rng.random() < DRIVEN_SHARE:
         level_dbfs = float(rng.uniform(*DRIVEN_DBFS))
     scaled = samples * gain_of_db(level_dbfs)
@@ -94,16 +95,16 @@ def recorded(samples: Float32, level_dbfs: float, rng: np.random.Generator) -> F
 
 
 def fast_length(length: int) -> int:
-    """The next length of at least `length` whose prime factors are small: a large one makes an FFT several times slower."""
+    """Return the next length with small prime factors: a large one makes an FFT several times slower."""
     candidates = (small << max(0, math.ceil(math.log2(length / small))) for small in (1, 3, 5, 9, 15))
     return min(candidate for candidate in candidates if candidate >= length)
 
 
 def rms(samples: Float32) -> float:
-    """Root mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.dot(samples, samples) / max(len(samples), 1)))
 
 
 def gain_of_db(decibels: float) -> np.float32:
-    """The factor on amplitude."""
+    """Return the amplitude factor."""
     return np.float32(10.0 ** (decibels / 20.0))

@@ -1,33 +1,66 @@
 """background: cut real speech, music and other sound, and split it for training, calibration and testing."""
 
 import argparse
-import io
 import multiprocessing
 import os
 import signal
-import wave
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from convert.audio.background_plan import BY_KIND, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
 from convert.audio.samples import read_16khz
+from convert.audio.wav import wav_bytes
 from convert.embedder.sorting import KindSorter
 from convert.files import read_json, write_bytes, write_json
+from convert.plain_data import to_plain
 from convert.progress import Progress
-from edge_detector.demo.soundscape import INT16_SCALE
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
-from edge_detector.types import Float32
 
 LIST = "background.json"
 PIECES_TOGETHER = 6
 """Pieces that share an origin when clips are split: one minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutRecordings:
+    """Recordings of one origin that were cut into one folder.
+
+    Attributes:
+        split: "train", "calibrate" or "test".
+        label: folder.
+        of: origin.
+        files: number of recordings.
+        hours: length of their pieces.
+        licence, credit: of the recordings.
+
+    """
+
+    split: str
+    label: str
+    of: str
+    files: int
+    hours: float
+    licence: str
+    credit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """All recordings that were cut, as background.json lists them."""
+
+    parts: tuple[CutRecordings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Result of one part: list entries and files."""
+
+    listed: tuple[CutRecordings, ...]
+    written: tuple[Path, ...]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> Background:
     """Cut and write all parts, then the list of them."""
     parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
     require_disjoint(parts, arguments.material)
@@ -57,7 +90,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise UsageError(f"the plan has parts that are sorted {BY_KIND}, which YAMNet does; give --teacher yamnet.tflite")
     cut = partial(_cut, material=arguments.material, output=arguments.output, teacher=arguments.teacher)
     progress = Progress("background: part", len(parts))
-    listed: list[dict[str, Any]] = []
+    listed: list[CutRecordings] = []
     written: set[Path] = set()
     for number, (part, pieces_of_part) in enumerate(zip(parts, _in_processes(cut, parts), strict=True), 1):
         if written.intersection(pieces_of_part.written):
@@ -69,25 +102,14 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
-    result = {"parts": listed}
-    write_json(arguments.output / LIST, result)
+    result = Background(tuple(listed))
+    write_json(arguments.output / LIST, to_plain(result))
     return result
 
 
-def describe(result: dict[str, Any]) -> str:
+def describe(result: Background) -> str:
     """Format the list as text."""
-    return "\n".join(
-        f"{part['split']:<10} {part['label']:<8} {part['hours']:6.3f} h  {part['of']} ({part['licence']})"
-        for part in result["parts"]
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Result of one part: list entries and files."""
-
-    listed: list[dict[str, Any]]
-    written: list[Path]
+    return "\n".join(f"{part.split:<10} {part.label:<8} {part.hours:6.3f} h  {part.of} ({part.licence})" for part in result.parts)
 
 
 def _in_processes(cut: Callable[[Part], _Cut], parts: Sequence[Part]) -> Iterator[_Cut]:
@@ -127,25 +149,26 @@ def _cut(part: Part, material: Path, output: Path, teacher: Path | None) -> _Cut
 
 def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path) -> _Cut:
     origin = "".join(letter if letter.isalnum() else "_" for letter in part.of)
-    listed, written = [], []
+    listed: list[CutRecordings] = []
+    written: list[Path] = []
     for label, files in sorted(folders.items()):
         samples = 0
         for number, piece in enumerate(pieces(map(read_16khz, files))):
             written.append(output / part.split / label / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav")
-            write_bytes(written[-1], _wav(piece))
+            write_bytes(written[-1], wav_bytes(piece))
             samples += len(piece)
         listed.append(
-            {
-                "split": part.split,
-                "label": label,
-                "of": part.of,
-                "files": len(files),
-                "hours": round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),
-                "licence": part.licence,
-                "credit": part.credit,
-            }
+            CutRecordings(
+                split=part.split,
+                label=label,
+                of=part.of,
+                files=len(files),
+                hours=round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),
+                licence=part.licence,
+                credit=part.credit,
+            )
         )
-    return _Cut(listed, written)
+    return _Cut(tuple(listed), tuple(written))
 
 
 def _remove_others(output: Path, written: set[Path]) -> None:
@@ -153,13 +176,3 @@ def _remove_others(output: Path, written: set[Path]) -> None:
     for split in SPLITS:
         for path in set((output / split).glob("*/1-*_[0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9].wav")) - written:
             path.unlink()
-
-
-def _wav(samples: Float32) -> bytes:
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(FRONT_END.sample_rate_hz)
-        file.writeframes(np.round(samples * INT16_SCALE).clip(-INT16_SCALE, INT16_SCALE - 1).astype("<i2").tobytes())
-    return content.getvalue()

@@ -174,16 +174,3 @@ def false_alarms(streams: Sequence[Stream], rules: Mapping[int, Rule], hops_per_
         index: sum(starts_in(stream, index, rule, hops_per_patch) for stream in streams if index not in stream.true)
         for index, rule in rules.items()
     }
-
-
-def poisson_upper(count: int, confidence: float = 0.95) -> float:
-    """Return the upper confidence bound of the mean of a Poisson distribution, from one count."""
-    numbers = np.arange(count + 1)
-    log_factorials = np.cumsum(np.log(np.maximum(numbers, 1)))
-    low, high = 0.0, 10.0 + 5.0 * count
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        # As logarithms: exp(-middle) itself is 0 from some 745 on.
-        log_share = np.logaddexp.reduce(numbers * math.log(middle) - middle - log_factorials)
-        low, high = (middle, high) if log_share > math.log(1.0 - confidence) else (low, middle)
-    return high

@@ -11,9 +11,8 @@ from operator import add
 
 import numpy as np
 
-from convert.evaluation.calibration import poisson_upper
 from convert.metrics.events import EventCounts, latency_figures, mean_f1
-from convert.metrics.intervals import wilson_interval
+from convert.metrics.intervals import poisson_upper, wilson_interval
 from convert.plain_data import KEY
 
 HOUR_DIGITS, LATENCY_DIGITS = 6, 3

@@ -1,18 +1,27 @@
-"""How far a share that was counted may be from the one that will be met."""
+"""Confidence intervals of shares and rates."""
 
 import math
 
-TWO_SIDED_95 = 1.959963984540054
-"""Quantile of the normal distribution."""
+from scipy.special import gammaincinv, ndtri
+
+CONFIDENCE = 0.95
 
 
 def wilson_interval(count: float, total: float) -> tuple[float, float]:
-    """The 95 % interval of a share (E. B. Wilson 1927), which unlike the textbook's is right near 0 and 1; (0, 1) of nothing."""
+    """Return Wilson's 95 % interval of a share (E. B. Wilson, JASA 1927); (0, 1) for a total of 0.
+
+    Own code: counts may be fractions, the mean of several bundles on the same recordings, and SciPy takes whole numbers only.
+    """
     if not total:
         return 0.0, 1.0
-    z2 = TWO_SIDED_95**2
+    z = float(ndtri(0.5 + CONFIDENCE / 2.0))
     share = count / total
-    centre = share + z2 / (2.0 * total)
-    half = TWO_SIDED_95 * math.sqrt(share * (1.0 - share) / total + z2 / (4.0 * total * total))
-    scale = 1.0 + z2 / total
+    centre = share + z**2 / (2.0 * total)
+    half = z * math.sqrt(share * (1.0 - share) / total + z**2 / (4.0 * total * total))
+    scale = 1.0 + z**2 / total
     return max((centre - half) / scale, 0.0), min((centre + half) / scale, 1.0)
+
+
+def poisson_upper(count: int) -> float:
+    """Return the one-sided 95 % upper limit of a Poisson mean of which `count` events were seen (Garwood, Biometrika 1936)."""
+    return float(gammaincinv(count + 1, CONFIDENCE))

@@ -51,10 +51,10 @@ def write_record_set(work: Work, output: Path, shards: int | None, damage: Damag
     counts = make_all(files, work, damage, keep=bool(shards))
     return RecordSet(
         output=output,
-        records=counts["records"],
-        files=counts["files"],
-        files_made_before=counts["files_made_before"],
-        skipped=counts["skipped"] + unusable,
+        records=counts.records,
+        files=len(files),
+        files_made_before=counts.files_made_before,
+        skipped=counts.skipped + unusable,
         clips=work.recordings,
         labels=tuple(each.slug for each in work.classes),
     )

@@ -1,9 +1,8 @@
-"""A set of records in numbered files, each whole or absent, so that what was interrupted goes on where it was."""
+"""Sets of records in numbered files; each file is complete or absent, so that an interrupted run resumes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from convert.files import read_json
 from convert.progress import Progress
@@ -18,12 +17,12 @@ class Work:
     """Records to make.
 
     Attributes:
-        what: for the progress: what one is made of.
-        total: how many.
-        recordings: from how many recordings.
-        classes: what their labels mean.
-        made_of: everything they depend on, by name; files of other things do not belong to the set.
-        make: record `number`, whatever was made before; raises DamagedRecordError where there is none.
+        what: origin of one record, for the progress.
+        total: number of records.
+        recordings: number of recordings that they are made of.
+        classes: classes of their labels.
+        made_of: all facts that they depend on; files with other facts do not belong to the set.
+        make: returns record `number`, independent of earlier ones; raises DamagedRecordError if it cannot be made.
 
     """
 
@@ -31,7 +30,7 @@ class Work:
     total: int
     recordings: int
     classes: Sequence[ClassName]
-    made_of: Mapping[str, Any]
+    made_of: Mapping[str, object]
     make: Callable[[int], Record]
 
 
@@ -44,7 +43,7 @@ class Shard:
 
 
 def planned(folder: Path, work: Work, count: int) -> list[Shard]:
-    """The files: FOLDER/NAME-00000-of-000NN.tfrecord, NAME as the folder is called, each with every NN-th record.
+    """Return the files FOLDER/NAME-00000-of-000NN.tfrecord, each with every NN-th record; NAME is that of the folder.
 
     Raises UsageError for a folder with other records than this set's.
     """
@@ -62,29 +61,37 @@ def planned(folder: Path, work: Work, count: int) -> list[Shard]:
     return shards
 
 
-def make_all(shards: Sequence[Shard], work: Work, damage: Damage, *, keep: bool) -> dict[str, Any]:
-    """Write every file, or with `keep` those that are not there; counts of all, by name."""
+@dataclass(frozen=True, slots=True)
+class ShardCounts:
+    """Counts of all files: records, files finished by an earlier run, and recordings skipped."""
+
+    records: int
+    files_made_before: int
+    skipped: int
+
+
+def make_all(shards: Sequence[Shard], work: Work, damage: Damage, *, keep: bool) -> ShardCounts:
+    """Write every file, or with `keep` the missing ones."""
     progress = Progress(f"embed: {work.what}", sum(len(shard.numbers) for shard in shards))
-    counts = {"records": 0, "files": len(shards), "files_made_before": 0, "skipped": 0}
-    done = 0
+    records = made_before = skipped = done = 0
     for shard in shards:
         before = done
-        if keep and is_whole(shard.path):
-            counts["files_made_before"] += 1
+        if keep and is_complete(shard.path):
+            made_before += 1
         else:
-            records = _records(shard, work, damage, progress, before)
-            write_dataset(shard.path, records, work.classes, made_of=work.made_of, damage=damage)
+            made = _records(shard, work, damage, progress, before)
+            write_dataset(shard.path, made, work.classes, made_of=work.made_of, damage=damage)
         done = before + len(shard.numbers)
         progress.update(done)
         facts = read_json(sidecar(shard.path))
-        counts["records"] += int(facts["records"])
-        counts["skipped"] += sum(facts["skipped"].values())
+        records += int(facts["records"])
+        skipped += sum(facts["skipped"].values())
     progress.close()
-    return counts
+    return ShardCounts(records, made_before, skipped)
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file was written to its end, which its JSON says, and has not lost anything since."""
+def is_complete(path: Path) -> bool:
+    """Return whether a file has the size that its JSON file names."""
     return path.exists() and sidecar(path).exists() and read_json(sidecar(path)).get("bytes") == path.stat().st_size
 
 
@@ -92,7 +99,7 @@ def _require_same(path: Path, work: Work) -> None:
     held = read_json(sidecar(path)).get("made_of", {})
     if changed := [name for name, value in work.made_of.items() if held.get(name) != value]:
         different = ", ".join(changed)
-        raise UsageError(f"{path} differs in {different} from what is asked for; remove {path.parent}, or give another folder")
+        raise UsageError(f"{path} differs in {different} from these records; remove {path.parent}, or give another folder")
 
 
 def _records(shard: Shard, work: Work, damage: Damage, progress: Progress, before: int) -> Iterator[Record]:

@@ -1,7 +1,5 @@
 """Thresholds: what a background allows, what they leave, and how the same scores look at a coarser hop."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,7 +19,6 @@ from convert.evaluation.calibration import (
     false_alarms,
     hours,
     pieces_of,
-    poisson_upper,
 )
 from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.params import FRONT_END
@@ -137,8 +134,3 @@ def test_streams_in_pieces_of_ten_seconds_are_what_they_were_but_for_their_ends(
     assert [(len(piece.probabilities), piece.seconds, piece.true) for piece in found] == [(42, 10.0, true)] * (hops // 42)
     assert all(np.array_equal(piece.probabilities, numbered[42 * n : 42 * n + 42]) for n, piece in enumerate(found))
     assert other.true == {0}
-
-
-@pytest.mark.parametrize(("count", "bound"), [(0, 2.996), (1, 4.744), (5, 10.513), (1_000, 1053.603), (10_000, 10166.060)])
-def test_poisson_bounds_are_the_tabulated_ones(count: int, bound: float) -> None:
-    assert math.isclose(poisson_upper(count), bound, abs_tol=1e-3)

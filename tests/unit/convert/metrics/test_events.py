@@ -18,7 +18,6 @@ from hypothesis import strategies as some
 
 from convert.evaluation.figures import EventFigures
 from convert.metrics.events import EventCounts, SoundEvent, count_events, latency_figures, matches, mean_f1, merge_close
-from convert.metrics.intervals import wilson_interval
 
 RATE_HZ = 16_000
 TRUE = (
@@ -132,11 +131,3 @@ def test_latency_runs_from_the_true_onset_to_the_announcement() -> None:
     assert counts.latencies_seconds == pytest.approx((0.935,))
     assert latency_figures([0.5, 1.0, 1.5, 2.0, 2.5]) == (1.5, 2.3)
     assert latency_figures([]) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("count", "total", "low", "high"),
-    [(8, 320, 0.01272, 0.04854), (0, 80, 0.0, 0.04582), (80, 80, 0.95418, 1.0), (1, 10, 0.01788, 0.40415), (0, 0, 0.0, 1.0)],
-)
-def test_wilson_intervals_are_those_of_the_table(count: int, total: int, low: float, high: float) -> None:
-    assert wilson_interval(count, total) == pytest.approx((low, high), abs=1e-5)

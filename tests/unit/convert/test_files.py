@@ -29,6 +29,12 @@ def test_a_pipe_in_place_of_a_file_is_one_sentence(tmp_path: Path, read: object)
         read(tmp_path / "pipe")
 
 
+def test_an_output_below_a_regular_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgeDetectorError, match=r"file/plan\.json cannot be written: "):
+        write_json(tmp_path / "file" / "plan.json", {})
+
+
 def test_arrays_that_unpack_into_terabytes_are_rejected(tmp_path: Path) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 38,)})

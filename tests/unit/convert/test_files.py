@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convert.embedder.runtime import read_pca
-from convert.files import read_arrays, read_json, write_arrays
+from convert.files import read_arrays, read_json, write_arrays, write_json
 from edge_detector.errors import EdgeDetectorError
 
 

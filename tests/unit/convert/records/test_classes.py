@@ -62,7 +62,7 @@ def test_names_come_back_from_json() -> None:
 
 
 def test_audioset_labels_that_are_no_list_of_names_are_refused() -> None:
-    with pytest.raises(UsageError, match='the class dog has an "audioset" that is not a list of names'):
+    with pytest.raises(UsageError, match="the class dog: audioset must be a list, not 'Dog'"):
         from_json(["dog"], {"dog": {"audioset": "Dog"}})
 
 

@@ -64,7 +64,7 @@ def test_what_there_is_only_one_recording_of_is_learnt_from(tmp_path: Path) -> N
 
 def test_asking_for_folds_where_there_are_none_is_an_error(tmp_path: Path) -> None:
     record(tmp_path / "kettle" / "one.wav")
-    with pytest.raises(UsageError, match="has no folds: its clips are not called FOLD-SOURCE-TAKE; leave the folds out"):
+    with pytest.raises(UsageError, match="has no folds: its clips are not named FOLD-SOURCE-TAKE; leave the folds out"):
         find_clips(tmp_path, (1, 2))
 
 

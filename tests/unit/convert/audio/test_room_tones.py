@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.audio.augment import gain_of_db, rms
-from convert.audio.noise import PAUSE_SAMPLES, TONE_OF_ROOM_SHARE, Backgrounds, room_tone, room_tones
+from convert.audio.noise import PAUSE_SAMPLES, ROOM_TONE_SHARE, Backgrounds, room_tone, room_tones
 from edge_detector.types import Float32
 from tests.support.synthetic import RATE_HZ
 
@@ -55,7 +55,7 @@ def test_noise_of_a_room_has_the_spectrum_of_its_tone_within_what_a_microphone_c
     assert len(tones) == 1
     backgrounds = Backgrounds(0, tones)
     # The first number that a background draws says whether it is a room.
-    of_room = [seed for seed in range(120) if np.random.default_rng(seed).random() < TONE_OF_ROOM_SHARE]
+    of_room = [seed for seed in range(120) if np.random.default_rng(seed).random() < ROOM_TONE_SHARE]
     drawn = [backgrounds.draw(np.random.default_rng(seed), 2 * SECOND) for seed in of_room]
     spectra = np.array([decibels(np.abs(np.fft.rfft(samples)).astype(np.float32)) for samples in drawn])
     assert spectra.mean(axis=0) == pytest.approx(ROOM_DB, abs=2.5)

@@ -46,7 +46,7 @@ def test_a_file_that_does_not_name_classes_is_refused(tmp_path: Path, text: str,
 
 
 def test_a_file_that_is_not_there_says_what_audiosets_is_called(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"AudioSet's is called class_labels_indices\.csv"):
+    with pytest.raises(UsageError, match=r"AudioSet's file is class_labels_indices\.csv"):
         read_class_names(tmp_path / "names.csv")
 
 

@@ -41,7 +41,7 @@ def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Fl
 
 
 def band_limited(samples: Float32, limit_hz: float) -> Float32:
-    """Remove all above a frequency."""
+    """Remove all frequencies above a limit."""
     padded = fast_length(len(samples))
     spectrum = np.fft.rfft(samples, padded)
     spectrum[math.ceil(limit_hz * padded / FRONT_END.sample_rate_hz) :] = 0.0
@@ -73,13 +73,13 @@ def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.ra
         rng: of the noise.
 
     """
+    from scipy.signal import fftconvolve  # noqa: PLC0415 - takes a second to load
+
     rate_hz = FRONT_END.sample_rate_hz
     length = min(round(decay_seconds * rate_hz), len(samples))
     echo = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / (decay_seconds * rate_hz))
     echo *= gain_of_db(-direct_db) / max(float(np.linalg.norm(echo)), 1e-9)
     echo[:1] = 1.0
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - takes a second to load
-
     reverberated = fftconvolve(samples, echo)[: len(samples)].astype(np.float32)
     return np.asarray(reverberated * np.float32(rms(samples) / max(rms(reverberated), 1e-9)), np.float32)
 

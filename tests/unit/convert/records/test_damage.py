@@ -68,7 +68,7 @@ DAMAGES = [
     (flip(2), None, "damaged length", "the record's length is damaged"),
     (flip(9), None, "damaged length", "the record's length is damaged"),
     (flip(40), None, "wrong checksum", "the record's content is damaged"),
-    (flip(-1), None, "wrong checksum", "its CRC32C is 0x[0-9a-f]{8}, the file says 0x[0-9a-f]{8}"),
+    (flip(-1), None, "wrong checksum", "its CRC32C is 0x[0-9a-f]{8}, the file has 0x[0-9a-f]{8}"),
     (None, lambda: b"no protobuf at all", "unreadable content", "reaches past its end|neither a SequenceExample|unknown kind"),
     (None, altered(audio_embedding=None), "missing key", "the key audio_embedding is missing, it has no embedding at all"),
     (None, altered(audio_embedding=None, rgb=[FRAME]), "missing key", "the key audio_embedding is missing, it has rgb"),

@@ -42,7 +42,7 @@ def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Fl
 
 
 def band_limited(samples: Float32, limit_hz: float) -> Float32:
-    """Remove all above a frequency."""
+    """Remove all frequencies above a limit."""
     padded = fast_length(len(samples))
     spectrum = np.fft.rfft(samples, padded)
     spectrum[math.ceil(limit_hz * padded / FRONT_END.sample_rate_hz) :] = 0.0

@@ -48,7 +48,7 @@ def test_every_clip_is_placed_once_a_round() -> None:
     assert all(7 <= labels[label] <= 14 for label in LABELS)
 
 
-def test_the_same_seed_gives_the_same_scenes_and_another_one_others() -> None:
+def test_equal_seeds_give_equal_scenes_and_other_seeds_others() -> None:
     one, again, other = (scene(0, 10.0), composer().compose(0, 10.0), composer(seed=2).compose(0, 10.0))
     assert np.array_equal(one.samples, again.samples)
     assert one.events == again.events
@@ -61,20 +61,20 @@ def test_only_the_background_s_level_changes_with_the_ratio() -> None:
     assert rms(more) / rms(background) == pytest.approx(10.0**0.5, rel=0.05)
 
 
-def test_backgrounds_that_are_a_class_to_be_heard_are_left_out() -> None:
+def test_backgrounds_of_a_clips_class_are_left_out() -> None:
     noise = np.ones(RATE_HZ, np.float32)
     assert np.array_equal(composer(hiss=noise).compose(0, 0.0).samples, scene(0, 0.0).samples)
     assert not np.array_equal(composer(street=noise).compose(0, 0.0).samples, scene(0, 0.0).samples)
 
 
-def test_pauses_of_two_seconds_part_events_and_silence_belongs_to_none() -> None:
+def test_pauses_of_two_seconds_separate_events_and_silence_has_none() -> None:
     clip = spoken((0.5, 1.0, 0.0), (1.5, 2.0, 0.0), (4.2, 4.6, 0.0))
     (hand,) = (composer([clip], seed=seed).compose(0, 40.0).events for seed in (1,))
     assert [round((event.offset_sample - event.onset_sample) / RATE_HZ, 1) for event in hand] == [1.5, 0.4]
     assert hand[1].onset_sample - hand[0].onset_sample == pytest.approx(3.7 * RATE_HZ, abs=FRAME_SAMPLES)
 
 
-def test_what_is_far_below_the_clip_or_its_background_is_not_asked_for() -> None:
+def test_frames_far_below_the_clip_or_its_background_are_not_events() -> None:
     faint = spoken((0.5, 1.0, 0.0), (3.5, 4.5, -30.0))
     assert len(composer([faint]).compose(0, 60.0).events) == 1
     soft = spoken((0.5, 1.0, 0.0), (3.5, 4.5, -18.0))
@@ -99,7 +99,7 @@ def knowing(events: Sequence[SoundEvent], rule: Rule) -> BenchmarkDetector:
     return BenchmarkDetector("all-knowing", LABELS, probabilities, step, (rule,) * len(LABELS))
 
 
-def test_a_detector_that_knows_everything_scores_full_marks_and_one_that_knows_nothing_none() -> None:
+def test_a_perfect_detector_has_the_best_score_and_a_silent_one_the_worst() -> None:
     rule = Rule(on=0.5, off=0.5, hold_seconds=0.0)
     for number in range(2):
         composed = scene(number, 10.0)
@@ -119,7 +119,7 @@ def test_a_minimum_duration_makes_the_announcement_later() -> None:
     assert late.latency_median_seconds == pytest.approx(prompt.latency_median_seconds + 0.96, abs=0.1)
 
 
-def test_a_bare_threshold_looks_for_one_window_of_the_clip_s_own_class() -> None:
+def test_a_threshold_alone_needs_one_window_of_the_clips_class() -> None:
     clips = [loaded("beep", 0), loaded("hiss", 0), loaded("hiss", 1)]
     said = [np.array(rows, np.float32) for rows in ([[0.1, 0.9, 0.0], [0.5, 0.0, 0.0]], [[0.9, 0.3, 0.0]], np.zeros((0, 3)))]
     found = found_at(said, clips)

@@ -83,7 +83,7 @@ def test_a_file_is_downloaded_once_under_its_local_name(tmp_path: Path, capsys: 
     assert second["files"][0]["how"] == "already there"
 
 
-def test_a_server_that_fails_is_asked_again(tmp_path: Path, small_release: list[float]) -> None:
+def test_a_failed_download_is_repeated(tmp_path: Path, small_release: list[float]) -> None:
     with Web(503, 429, CONTENT) as web:
         assert fetch(tmp_path / "out", web.url) == 0
     assert len(web.paths) == 3
@@ -98,7 +98,7 @@ def test_a_server_that_fails_is_asked_again(tmp_path: Path, small_release: list[
         (404, "cannot be downloaded: 404 Client Error"),
     ],
 )
-def test_what_is_not_the_released_file_is_refused_and_not_kept(
+def test_another_file_than_the_released_one_is_refused_and_not_kept(
     answer: bytes | int, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Web(answer) as web:
@@ -109,7 +109,7 @@ def test_what_is_not_the_released_file_is_refused_and_not_kept(
     assert names(tmp_path / "out") == []
 
 
-def test_a_server_that_is_away_is_one_sentence(
+def test_an_unreachable_server_is_a_one_sentence_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(download, "TRIES", 2)

@@ -1,7 +1,7 @@
 """calibrate: choose each class's thresholds for each hop by the cost of misses and false alarms."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> Calibration:
     classes = bundle.manifest.classes
     slugs = [sound.slug for sound in classes]
     levels = Levels(settings.hours, settings.gains_db, settings.noise_minutes, settings.seed)
-    clips, clip_folds = _clips(arguments, classes)
+    clips, clip_folds = _clips(arguments.bundle, classes, arguments.clips, arguments.folds, arguments.held_out)
     given = calibration_set(labelled_by(bundle, classes), doubts_of(bundle, classes), arguments.background, slugs, levels)
     material = replace(given, clips=[*clips, *given.clips])
     costs = Costs(settings.recordings_cost, settings.hour_cost)
@@ -118,30 +118,36 @@ def run(arguments: argparse.Namespace) -> Calibration:
     return result
 
 
-def _clips(arguments: argparse.Namespace, classes: Sequence[SoundClass]) -> tuple[list[Stream], list[int]]:
+def _clips(
+    bundle: Path,
+    classes: Sequence[SoundClass],
+    folder: Path | None,
+    used: Collection[int] | None,
+    held_out: Sequence[tuple[int, Path]],
+) -> tuple[list[Stream], list[int]]:
     """Load the clips of the classes, and their folds."""
-    if arguments.clips is None:
-        if arguments.held_out:
+    if folder is None:
+        if held_out:
             raise UsageError("--held-out needs clips; give --clips DIR too")
         return [], []
     slugs = [sound.slug for sound in classes]
-    if not arguments.held_out:
-        labelled = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
-        probabilities = finest_probabilities(detector_model(load_bundle(arguments.bundle), classes))
+    if not held_out:
+        labelled = load_clips(find_clips(folder, used), slugs)
+        probabilities = finest_probabilities(detector_model(load_bundle(bundle), classes))
         return clip_streams(probabilities, labelled), sorted({clip.clip.fold for clip in labelled})
     streams = []
-    for fold, other in [(fold, _not_met(fold, folder, arguments.bundle, slugs)) for fold, folder in arguments.held_out]:
+    for fold, other in [(fold, _trained_without(fold, folder, bundle, slugs)) for fold, folder in held_out]:
         probabilities = finest_probabilities(detector_model(other, other.manifest.classes))
-        streams += clip_streams(probabilities, load_clips(find_clips(arguments.clips, [fold]), slugs))
-    return streams, sorted(fold for fold, _ in arguments.held_out)
+        streams += clip_streams(probabilities, load_clips(find_clips(folder, [fold]), slugs))
+    return streams, sorted(fold for fold, _ in held_out)
 
 
-def _not_met(fold: int, folder: Path, calibrated: Path, slugs: Sequence[str]) -> Bundle:
+def _trained_without(fold: int, folder: Path, calibrated: Path, slugs: Sequence[str]) -> Bundle:
     """Load a bundle of the same classes whose networks were trained without the fold."""
     other = load_bundle(folder)
     parts = [other.manifest.training.get(name) for name in ("embedder", "sequence")]
     if any(isinstance(facts, Mapping) and fold in facts.get("folds", ()) for facts in parts):
-        raise UsageError(f"{folder} was trained on fold {fold}; name a bundle that has not met it, or leave --held-out out")
+        raise UsageError(f"{folder} was trained on fold {fold}; name a bundle trained without it, or leave --held-out out")
     if [sound.slug for sound in other.manifest.classes] != list(slugs):
         raise UsageError(f"{folder} has other classes than {calibrated}; make both with the same --classes")
     return other

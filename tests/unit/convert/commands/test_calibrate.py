@@ -144,8 +144,8 @@ def test_clips_of_a_held_out_fold_run_through_the_bundle_trained_without_it(
 @pytest.mark.parametrize(
     ("told", "what"),
     [
-        (("2={bundle}",), "was trained on fold 2; name a bundle that has not met it, or leave --held-out out"),
-        (("1={free}", "3={embedder}"), "was trained on fold 3; name a bundle that has not met it"),
+        (("2={bundle}",), "was trained on fold 2; name a bundle trained without it, or leave --held-out out"),
+        (("1={free}", "3={embedder}"), "was trained on fold 3; name a bundle trained without it"),
         (("1={free}", "2={others}"), "has other classes than"),
         (("1={free}", "9={free}"), "has no clip of fold 9"),
         (("1=nowhere",), "nowhere"),

@@ -39,13 +39,14 @@ class EndlessSoundscape:
     waiting_seconds = 0.0
     overflows = 0
 
-    def __init__(self, hours: float) -> None:
+    def __init__(self, hours: float, reading_hours: float) -> None:
+        self._reading_samples = round(reading_hours * HOUR_SAMPLES)
         self._samples = make_soundscape().block.samples
         self._process = psutil.Process()
         self._end_sample = round(hours * HOUR_SAMPLES)
         self.given_samples = 0
         self.ended = False
-        self.by_hour: list[Reading] = []
+        self.readings: list[Reading] = []
 
     def read(self, timeout_seconds: float) -> Block | None:  # noqa: ARG002 - it never has to wait
         if self.given_samples >= self._end_sample:
@@ -55,8 +56,8 @@ class EndlessSoundscape:
         samples = self._samples[at : at + min(BLOCK_SAMPLES, self._end_sample - self.given_samples)]
         block = Block(samples, self.given_samples)
         self.given_samples += len(samples)
-        if self.given_samples // HOUR_SAMPLES > block.first_sample // HOUR_SAMPLES:
-            self.by_hour.append(Reading.of(self._process, f"hour {len(self.by_hour) + 1}"))
+        if self.given_samples // self._reading_samples > block.first_sample // self._reading_samples:
+            self.readings.append(Reading.of(self._process, f"reading {len(self.readings) + 1}"))
         return block
 
     def close(self) -> None:
@@ -79,9 +80,9 @@ class LedgerOutbox(Outbox):
         self._ledger.close()
 
 
-def soak(hours: float) -> tuple[dict[str, object], list[str]]:
-    """Run the service for so many hours of sound: figures, and what went wrong. The first hour is for warming up."""
-    source = EndlessSoundscape(hours)
+def soak(hours: float, reading_hours: float = 1.0) -> tuple[dict[str, object], list[str]]:
+    """Run the service for so many hours of sound; return figures and problems. Growth is counted from the first reading."""
+    source = EndlessSoundscape(hours, reading_hours)
     with Broker("max_queued_messages 0") as broker, tempfile.TemporaryDirectory() as folder:
         outbox = LedgerOutbox(Path(folder))
         command = [sys.executable, "-m", "tests.system.soak.count", broker.host, str(broker.port)]
@@ -104,7 +105,7 @@ def soak(hours: float) -> tuple[dict[str, object], list[str]]:
             received = json.loads(counter.stdout.readline())
         events = (Path(folder) / LEDGER).read_text().splitlines()
     telemetry = service.telemetry_of("day")
-    problems = growth(source.by_hour) + disagreement(events, received)
+    problems = growth(source.readings) + disagreement(events, received)
     if source.given_samples != telemetry.heard_samples + telemetry.lost_samples:
         problems.append("samples in are not samples heard plus samples lost")
     figures = {
@@ -116,6 +117,6 @@ def soak(hours: float) -> tuple[dict[str, object], list[str]]:
         "events_decided": len(events),
         "events_received": len(received),
         "dropped_messages": service.dropped_messages,
-        "rss_bytes": [reading.rss_bytes for reading in source.by_hour],
+        "rss_bytes": [reading.rss_bytes for reading in source.readings],
     }
     return figures, problems

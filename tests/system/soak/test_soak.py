@@ -2,8 +2,8 @@ from edge_detector.demo.soundscape import PROGRAMME
 from tests.system.soak import real_time, replayed
 
 
-def test_half_an_hour_of_sound_loses_nothing_and_leave_nothing_behind() -> None:
-    figures, problems = replayed.soak(0.5)
+def test_half_an_hour_of_sound_loses_nothing_and_leaves_nothing_behind() -> None:
+    figures, problems = replayed.soak(0.5, reading_hours=0.25)
     assert figures["samples_in"] == 1_800 * 16_000
     assert problems == []
 

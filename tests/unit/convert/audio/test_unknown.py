@@ -80,7 +80,11 @@ def test_targets_are_known_unless_the_records_mark_them_unknown(target: Target, 
 
 @pytest.mark.parametrize(
     ("kind", "target", "loss"),
-    [*(("lstm", "frame", loss) for loss in LOSSES), ("lstm", "last", "cross-entropy"), ("logistic", "last", "hinge")],
+    [
+        *(("lstm", "frame", loss) for loss in LOSSES if loss != "sparse-categorical"),
+        ("lstm", "last", "cross-entropy"),
+        ("logistic", "last", "hinge"),
+    ],
 )
 def test_outputs_with_unknown_targets_change_neither_loss_nor_gradient(
     kind: str,

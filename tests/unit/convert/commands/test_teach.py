@@ -167,7 +167,7 @@ def among_recordings(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("/nowhere", "-o", "x"), 2, "/nowhere is not a folder"),
         (("sounds", "--from", "/nowhere", "-o", "x"), 1, "no bundle folder"),
         (("sounds", "--background", "/nowhere", "-o", "x"), 2, "holds no recordings"),
-        (("sounds", "--set", "few_shot.parts=1", "-o", "x"), 2, "parts must be 2 or more"),
+        (("sounds", "--set", "few_shot.cells=0", "-o", "x"), 2, "cells must be above 0"),
     ],
 )
 @pytest.mark.usefixtures("among_recordings")

@@ -9,7 +9,7 @@ TERMINAL_EVERY_SECONDS = 0.2
 
 
 class Progress:
-    """Progress of one task, written to stderr; stdout carries the result."""
+    """Progress of one task, written to stderr; stdout has the result."""
 
     def __init__(self, what: str, total: int | None = None, stream: TextIO | None = None) -> None:
         self._what, self._total = what, total

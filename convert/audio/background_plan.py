@@ -1,13 +1,16 @@
-"""Real sound that is none of the classes, or speech and music: cut from unpacked packages, split by origin, never by piece."""
+"""Plan of background recordings: real sound of no class, speech and music, split by origin, never by piece."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from convert.files import read_json
+from convert.plain_data import from_plain
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
@@ -25,69 +28,60 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3"})
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One origin of sound: all of a folder, or the files of it that match.
+    """Recordings of one origin: all files of a folder, or those that match.
 
     Attributes:
-        split: what it is for: train, calibrate or test.
-        label: speech, music, by_kind, or a name that is no class.
-        of: folder below the root of what was unpacked.
-        files: patterns of file names.
-        but: patterns of paths that are left out.
-        licence: its licence.
-        credit: who made it.
+        split: train, calibrate or test.
+        label: speech, music, by_kind, or a name other than that of a class.
+        of: folder below the root of the unpacked packages.
+        licence: licence of the recordings.
+        credit: author of the recordings.
+        files: patterns of file names, separated by commas.
+        but: patterns of paths that are left out, separated by commas.
 
     """
 
-    split: str
+    split: Literal["train", "calibrate", "test"]
     label: str
     of: str
-    files: tuple[str, ...]
-    but: tuple[str, ...]
     licence: str
     credit: str
+    files: str = "*"
+    but: str = ""
 
 
-def read_parts(content: dict[str, object]) -> tuple[Part, ...]:
-    """The parts a plan names. Raises UsageError for one that shares material between splits or lacks a key."""
-    listed = content.get("parts")
-    try:
-        parts = tuple(_part(item) for item in listed) if isinstance(listed, list) else ()
-    except (KeyError, TypeError, AttributeError) as error:
-        message = f"a part of the plan is not complete ({error}); it needs split, label, of, licence and credit"
-        raise UsageError(message) from error
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    parts: tuple[Part, ...] = ()
+
+
+def read_parts(path: Path) -> tuple[Part, ...]:
+    """Read the parts of a plan. Raises UsageError for an empty plan, a missing key or an unknown split."""
+    parts = from_plain(_Plan, read_json(path), str(path), ignore_unknown=True).parts
     if not parts:
-        raise UsageError('the plan names no material; it is {"parts": [{"split": …, "label": …, "of": …}, …]}')
-    wrong = [part.split for part in parts if part.split not in SPLITS]
-    if wrong:
-        message = f"the plan has the split {wrong[0]}; the splits are {', '.join(SPLITS)}"
-        raise UsageError(message)
+        raise UsageError(f'{path} names no recordings; write {{"parts": [{{"split": …, "label": …, "of": …}}, …]}}')
     return parts
 
 
-def _part(item: dict[str, str]) -> Part:
-    files, but = (tuple(item.get(key, default).split(",")) for key, default in (("files", "*"), ("but", "")))
-    return Part(item["split"], item["label"], item["of"], files, but, item["licence"], item["credit"])
-
-
 def files_of(part: Part, root: Path) -> list[Path]:
-    """The audio files of a part, in a fixed order."""
+    """Return the audio files of a part, in a fixed order. Raises UsageError if there are none."""
     folder = root / part.of
-    matching = (path for pattern in part.files for path in folder.rglob(pattern))
-    found = {path for path in matching if _holds_sound(path) and not any(fnmatch(str(path), but) for but in part.but)}
+    matching = (path for pattern in part.files.split(",") for path in folder.rglob(pattern))
+    found = {path for path in matching if _holds_sound(path) and not any(fnmatch(str(path), but) for but in part.but.split(","))}
     if not found:
-        message = f"{folder} holds no audio file that matches {', '.join(part.files)}; unpack its package there"
+        message = f"{folder} holds no audio file that matches {part.files}; unpack its package there"
         raise UsageError(message)
-    # By the hashes of their names, so that a piece mixes prompts of all kinds and not those of one alphabet's letter.
+    # Order by the hashes of the names, so that a piece mixes prompts of all kinds, not those that begin with one letter.
     return sorted(found, key=lambda path: hashlib.sha256(str(path.relative_to(root)).encode()).digest())
 
 
 def _holds_sound(path: Path) -> bool:
-    # Some of Asterisk's prompts are words that a language does not have: files of a header and nothing else.
+    # Some of Asterisk's prompts are words that a language lacks: their files have only a header.
     return path.suffix in AUDIO_SUFFIXES and not path.is_symlink() and path.stat().st_size > SMALLEST_BYTES
 
 
 def require_disjoint(parts: Sequence[Part], root: Path) -> None:
-    """Raise if a file would be in two splits."""
+    """Raise UsageError for a file in two splits."""
     seen: dict[Path, str] = {}
     for part in parts:
         for path in files_of(part, root):
@@ -97,23 +91,23 @@ def require_disjoint(parts: Sequence[Part], root: Path) -> None:
 
 
 def pieces(recordings: Iterable[Float32]) -> Iterator[Float32]:
-    """Recordings after one another, with a short pause, in pieces of ten seconds; silent ones are left out."""
+    """Join recordings with short pauses and yield pieces of ten seconds; silent recordings and pieces are left out."""
     size = round(PIECE_SECONDS * FRONT_END.sample_rate_hz)
     pause = np.zeros(round(PAUSE_SECONDS * FRONT_END.sample_rate_hz), np.float32)
     waiting = np.zeros(0, np.float32)
     for samples in recordings:
-        if not sounds(samples):
+        if not is_audible(samples):
             continue
         waiting = np.concatenate([waiting, samples, pause])
         while len(waiting) >= size:
             # A track of one instrument is silent while the others play.
-            if sounds(waiting[:size]):
+            if is_audible(waiting[:size]):
                 yield waiting[:size]
             waiting = waiting[size:]
-    if len(waiting) > len(pause) and sounds(waiting):
+    if len(waiting) > len(pause) and is_audible(waiting):
         yield waiting
 
 
-def sounds(samples: Float32) -> bool:
-    """Whether anything does."""
+def is_audible(samples: Float32) -> bool:
+    """Return whether a recording is not silent."""
     return bool(len(samples)) and float(np.abs(samples).max()) >= SILENT_PEAK

@@ -1,4 +1,4 @@
-"""Labelled clips on disk: FOLDER/LABEL/anything.wav, or FOLDER/LABEL/FOLD-SOURCE-TAKE.ogg where they come in folds."""
+"""Labelled clips on disk: FOLDER/LABEL/anything.wav, or FOLDER/LABEL/FOLD-SOURCE-TAKE.ogg with folds."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ from edge_detector.types import Float32
 NO_CLASS = -1
 NO_FOLD = 0
 BACKGROUND_CLASSES = ("music", "speech")
-"""Labels of background that are classes too; every other label of it is none."""
+"""Labels of background that are classes; its other labels are not."""
 
 AUDIO_SUFFIXES = frozenset({".ogg", ".oga", ".opus", ".wav", ".flac", ".mp3", ".aiff", ".aif"}) | FOREIGN_SUFFIXES
 
@@ -31,8 +31,8 @@ class Clip:
     Attributes:
         path: the file.
         label: name of its folder as a slug: lower-case letters, digits and underscores.
-        fold: leading number of the file's name; clips are split by fold, never one by one. NO_FOLD where it has none.
-        source: fold and original recording; takes of one original share it. Without a fold a clip is its own source.
+        fold: leading number of the file's name; clips are split by fold, never one by one. NO_FOLD without one.
+        source: fold and original recording, equal for takes of one original. A clip without a fold is its own source.
 
     """
 
@@ -44,7 +44,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class LoadedClip:
-    """A clip's samples, 16 kHz mono float32, with its class as an index; NO_CLASS is sound that is none of the classes."""
+    """A clip's samples, 16 kHz mono float32, and its class index; NO_CLASS is sound of no class."""
 
     clip: Clip
     class_index: int
@@ -52,10 +52,9 @@ class LoadedClip:
 
 
 def find_clips(root: Path, folds: Collection[int] | None = None) -> list[Clip]:
-    """All clips under `root` in a fixed order, or those of some folds.
+    """Return all clips under `root` in a fixed order, or those of some folds.
 
-    Raises UsageError for a folder whose name makes no slug or the same as another's, for sound that cannot be read, and for
-    folds that are not there.
+    Raises UsageError for a folder whose name has no slug or that of another folder, for no clips, and for missing folds.
     """
     if not root.is_dir():
         message = f"{root} is not a folder; give one that holds a folder of clips for each label"
@@ -83,7 +82,7 @@ def find_clips(root: Path, folds: Collection[int] | None = None) -> list[Clip]:
 
 
 def fold_and_source(name: str) -> tuple[int, str]:
-    """Fold and source of a recording by its name: FOLD-SOURCE-TAKE; any other name has no fold and is its own source."""
+    """Return fold and source of a file name FOLD-SOURCE-TAKE; any other name is its own source, without a fold."""
     found = _IN_FOLD.match(name)
     return (int(found["fold"]), found[0]) if found else (NO_FOLD, name)
 
@@ -96,24 +95,24 @@ def _audio_files(folder: Path) -> list[Path]:
 def _require_folds(root: Path, wanted: Collection[int], there: Collection[int]) -> None:
     numbered = sorted(set(there) - {NO_FOLD})
     if not numbered:
-        raise UsageError(f"{root} has no folds: its clips are not called FOLD-SOURCE-TAKE; leave the folds out")
+        raise UsageError(f"{root} has no folds: its clips are not named FOLD-SOURCE-TAKE; leave the folds out")
     if missing := sorted(set(wanted) - set(numbered)):
         raise UsageError(f"{root} has no clip of fold {missing[0]}; it has {numbered}")
 
 
 def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """The labels, sorted: their order is the order of classes everywhere after."""
+    """Return the labels, sorted; this is the order of the classes in records and models."""
     return tuple(sorted({clip.label for clip in clips}))
 
 
 def classes_of(clips: Sequence[Clip], labels: Sequence[str]) -> tuple[ClassName, ...]:
-    """The labels as classes, each called for people as its folder is."""
+    """Return the labels as classes; a class has the name of its folder."""
     folders = {clip.label: clip.path.parent.name for clip in clips}
     return tuple(named(folders.get(label, label)) for label in labels)
 
 
 def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]:
-    """Read every clip. An all-silent one is an error: nothing could be learnt from it."""
+    """Read every clip. Raises EdgeDetectorError for a silent clip, which cannot be trained on, and for an unknown label."""
     loaded = []
     for clip in clips:
         if clip.label not in labels:
@@ -128,15 +127,15 @@ def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]
 
 
 def background_labels(clips: Sequence[Clip], labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels of clips and background together: its speech and music become classes, the rest of it is of none."""
+    """Return the labels of clips with those of background that are classes: speech and music."""
     return tuple(sorted({*labels, *({clip.label for clip in clips} & set(BACKGROUND_CLASSES))}))
 
 
 def load_unlabelled(clips: Sequence[Clip]) -> list[LoadedClip]:
-    """Read clips that are of no class."""
+    """Read clips of no class."""
     return [LoadedClip(clip, class_of(clip, ()), read_16khz(clip.path)) for clip in clips]
 
 
 def class_of(clip: Clip, labels: Sequence[str]) -> int:
-    """The index of a clip's label; NO_CLASS for any other label."""
+    """Return the index of a clip's label; NO_CLASS for a label that is not listed."""
     return labels.index(clip.label) if clip.label in labels else NO_CLASS

@@ -1,15 +1,15 @@
-"""Soundscapes to be scored on: clips nobody has trained on, in background, minutes long like a real stream, and what is true.
+"""Evaluation soundscapes: held-out clips in background, minutes long like a real stream, with their true events.
 
-Every clip is placed once in a round. A scene is the same at every signal-to-noise ratio, but for the level of its background:
-the same clips at the same places, in the same rooms, before the same background. The rules:
+Every clip is placed once in a round. At each signal-to-noise ratio, a soundscape has the same clips at the same places, in the
+same rooms and the same background; only the level of the background differs. The rules:
 
-- The clips of a scene are all as loud, measured where they sound (see below), and the background is as far below as the ratio
-  says. Sounds overlap now and then, mostly a few seconds pass between them, sometimes many.
-- The background changes every 15 to 45 s: silence, made noise of three colours, or real sound of the folders given.
-- A share of the clips is heard with a room's echo.
-- A class sounds in a stretch of 50 ms when its clip is there within 25 dB of the clip's own loudest stretch and no more than
-  10 dB below everything else together: clips hold pauses and end in silence, and what is buried nobody can be asked to hear.
-- Stretches of one class that are closer than `measures.events` says are one event.
+- All clips of a soundscape have the same level, measured over their active parts (see below); the signal-to-noise ratio sets the
+  level of the background. Some sounds overlap; between most, a few seconds pass, and between some, many.
+- The background changes every 15 to 45 s: silence, synthetic noise of three colours, or real sound of the given folders.
+- A share of the clips has the reverberation of a room.
+- A class is active in a frame of 50 ms if its clip is there within 25 dB of the clip's loudest frame and at most 10 dB below
+  everything else together: clips have pauses and end in silence, and a masked sound cannot be detected.
+- Active frames of one class with a gap shorter than `JOINED_SECONDS` of `metrics.events` are one event.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ ACTIVE_RANGE_DB = 25.0
 BURIED_DB = 10.0
 
 EVENTS_DBFS = (-28.0, -18.0)
-"""Loud enough to be over the volume below which Frigate does not listen."""
+"""Levels above the volume that Frigate needs to run its detector."""
 
 LEAD_SECONDS = 5.0
 PAUSES_SECONDS, LONG_PAUSES_SECONDS = (1.0, 8.0), (20.0, 40.0)
@@ -45,12 +45,12 @@ COLOURS_DB_PER_OCTAVE = {"white noise": 0.0, "pink noise": -3.0, "brown noise": 
 
 @dataclass(frozen=True, slots=True)
 class ScoredScene:
-    """A soundscape and what is true of it.
+    """A soundscape with its true events.
 
     Attributes:
         samples: float32, 16 kHz mono.
-        events: what sounds and should be heard, in order of onset, none of a class closer to the next than makes them one.
-        labels: the classes of all scenes.
+        events: audible events in order of onset, those of a class merged across short gaps.
+        labels: classes of all soundscapes.
 
     """
 
@@ -61,7 +61,7 @@ class ScoredScene:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A clip's sound at RMS 1 where it is active."""
+    """A clip in a soundscape, at RMS 1 over its active frames."""
 
     label: str
     first_sample: int
@@ -69,13 +69,13 @@ class _Placed:
 
 
 class SceneComposer:
-    """Composes scenes from clips and background. Equal arguments give equal scenes.
+    """Composes soundscapes of clips and background. Equal arguments give equal soundscapes.
 
     Args:
-        clips: what is to be heard.
-        backgrounds: real background by its label, 16 kHz mono; what is called like a class to be heard is left out.
-        rounds: how often each clip is placed.
-        seed: of everything that is drawn.
+        clips: sounds to detect.
+        backgrounds: real background by label, 16 kHz mono; labels of the clips are left out.
+        rounds: number of times that each clip is placed.
+        seed: of all random draws.
 
     """
 
@@ -88,11 +88,11 @@ class SceneComposer:
         self._kinds = (SILENCE, *COLOURS_DB_PER_OCTAVE, *sorted(set(backgrounds) - self._labels))
 
     def __len__(self) -> int:
-        """How many scenes it takes to place every clip."""
+        """Return the number of soundscapes that hold all clips."""
         return len(self._hands)
 
     def compose(self, number: int, snr_db: float) -> ScoredScene:
-        """Scene `number` with its background this far below its sounds."""
+        """Return soundscape `number` at a signal-to-noise ratio."""
         rng = np.random.default_rng([self._seed, 1, number])
         level_dbfs = float(rng.uniform(*EVENTS_DBFS))
         placed = _place(self._hands[number], rng)
@@ -105,17 +105,17 @@ class SceneComposer:
         return ScoredScene(np.clip(mix * gain_of_db(level_dbfs), -1.0, 1.0), tuple(true), self._labels)
 
     def _background(self, rng: np.random.Generator, length: int) -> Float32:
-        """At RMS 1 wherever it is not silent."""
+        """Return background at RMS 1, or silence, in each segment."""
         samples = np.zeros(length, np.float32)
         first = 0
         while first < length:
             kind = self._kinds[int(rng.integers(0, len(self._kinds)))]
             end = min(first + _samples(float(rng.uniform(*BACKGROUND_SECONDS))), length)
-            samples[first:end] = faded(self._stretch(kind, rng, end - first))
+            samples[first:end] = faded(self._segment(kind, rng, end - first))
             first = end
         return samples
 
-    def _stretch(self, kind: str, rng: np.random.Generator, length: int) -> Float32:
+    def _segment(self, kind: str, rng: np.random.Generator, length: int) -> Float32:
         if kind == SILENCE:
             return np.zeros(length, np.float32)
         if kind in COLOURS_DB_PER_OCTAVE:
@@ -145,7 +145,7 @@ def _place(hand: Sequence[LoadedClip], rng: np.random.Generator) -> list[_Placed
 
 
 def _sound(samples: Float32, rng: np.random.Generator) -> Float32:
-    """A clip without the silence around it, perhaps in a room, at RMS 1 where it is active."""
+    """Return a clip without the silence around it, in some cases in a room, at RMS 1 over its active frames."""
     sounding = np.flatnonzero(samples)
     samples = faded(samples[sounding[0] : sounding[-1] + 1])
     if rng.random() < ECHO_SHARE:
@@ -155,7 +155,7 @@ def _sound(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def faded(samples: Float32) -> Float32:
-    """Without the clicks of a cut."""
+    """Return samples faded in and out over 20 ms, without clicks."""
     ramp = np.linspace(0.0, 1.0, min(_samples(FADE_SECONDS), len(samples)), dtype=np.float32)
     out = samples.copy()
     out[: len(ramp)] *= ramp
@@ -164,12 +164,12 @@ def faded(samples: Float32) -> Float32:
 
 
 def _audible(placed: _Placed, mix: Float32) -> list[SoundEvent]:
-    """The stretches of a sound that count as heard in the mix."""
+    """Return the frames of a sound that are audible in the mix, as events."""
     end = placed.first_sample + len(placed.samples)
     energy = _energy(placed.samples)
     rest = _energy(mix[placed.first_sample : end] - placed.samples)
-    heard = _active(energy) & (energy >= rest * 10.0 ** (-BURIED_DB / 10.0))
-    starts = placed.first_sample + FRAME_SAMPLES * np.flatnonzero(heard)
+    audible = _active(energy) & (energy >= rest * 10.0 ** (-BURIED_DB / 10.0))
+    starts = placed.first_sample + FRAME_SAMPLES * np.flatnonzero(audible)
     return [SoundEvent(int(start), min(int(start) + FRAME_SAMPLES, end), int(start), placed.label) for start in starts]
 
 
@@ -178,7 +178,7 @@ def _active(energy: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _energy(samples: Float32) -> NDArray[np.float64]:
-    """Mean square of each stretch; the last may be shorter."""
+    """Return the mean square of each frame; the last may be shorter."""
     first = np.arange(0, len(samples), FRAME_SAMPLES)
     lengths = np.diff(np.append(first, len(samples)))
     return np.asarray(np.add.reduceat(np.square(samples, dtype=np.float64), first) / lengths, np.float64)

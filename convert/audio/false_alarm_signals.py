@@ -1,6 +1,6 @@
-"""Signals in which there is nothing to hear, as broken wiring and quiet nights give them: a detector should say nothing.
+"""Synthetic signals without events, as broken wiring and quiet nights give them; each detection in them is false.
 
-All are made here, of formulas; no recording is in them. Levels are RMS in dB relative to full scale, those of tones peaks.
+Levels are RMS in dB relative to full scale; those of tones are peak levels.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ TICK_DBFS = -45.0
 TICKS_PER_MINUTE = 1.0
 QUIET_ROOM = "quiet room, made"
 QUIET_ROOM_TIMES = 6
-"""The quiet room lasts so many times as long as the other signals."""
+"""Length of the quiet room, as a multiple of that of the other signals."""
 
 
 def signals(minutes: float, seed: int) -> dict[str, Callable[[], Float32]]:
-    """By name, what makes each: float32, 16 kHz mono."""
+    """Return by name the function that makes each signal: float32, 16 kHz mono."""
     count = round(60.0 * minutes * RATE_HZ)
     found: dict[str, Callable[[], Float32]] = {
         "silence": lambda: np.zeros(count, np.float32),
@@ -47,12 +47,12 @@ def signals(minutes: float, seed: int) -> dict[str, Callable[[], Float32]]:
 
 
 def steady_noise(count: int, db_per_octave: float, level_dbfs: float, seed: int) -> Float32:
-    """Noise of a spectrum that falls evenly."""
+    """Return noise whose spectrum has a constant slope."""
     return long_noise(np.random.default_rng([seed, 76]), count, db_per_octave, level_dbfs)
 
 
 def hum(count: int, mains_hz: float, driven_db: float) -> Float32:
-    """Mains and its harmonics, each the weaker the higher, at -30 dBFS or driven so many dB above that, into clipping."""
+    """Return mains hum with harmonics of falling level, at -30 dBFS plus `driven_db`, clipped at full scale."""
     phase = 2.0 * np.pi * mains_hz * np.arange(count) / RATE_HZ
     total = np.zeros(count)
     for harmonic in range(1, HUM_HARMONICS + 1):
@@ -61,17 +61,18 @@ def hum(count: int, mains_hz: float, driven_db: float) -> Float32:
 
 
 def tone(count: int, peak_dbfs: float) -> Float32:
-    """A steady tone."""
+    """Return a steady tone."""
     phase = 2.0 * np.pi * TONE_HZ * np.arange(count) / RATE_HZ
     made: Float32 = (10.0 ** (peak_dbfs / 20.0) * np.sin(phase)).astype(np.float32)
     return made
 
 
 def quiet_room(count: int, seed: int) -> Float32:
-    """A room in which nobody is, as a microphone of middling quality hears it. It is made, and real rooms hold more.
+    """Return the sound of an empty room through a microphone of medium quality; real rooms have more sounds.
 
-    Of noise at -62 dBFS, strongest at low frequencies, that swells and falls by some 3 dB over minutes; of a hum of 50 Hz 10 dB
-    below it; and of a faint tick about once a minute, as of wood or a radiator: a damped tone of some milliseconds at -45 dBFS.
+    It consists of noise at -62 dBFS, strongest at low frequencies, whose level drifts by about 3 dB over minutes; of a hum of
+    50 Hz 10 dB below it; and of a faint tick about once a minute, as of wood or a radiator: a damped tone of some milliseconds
+    at -45 dBFS.
     """
     rng = np.random.default_rng([seed, 77])
     drift = wander(rng, count, 1.0 / 60.0)
@@ -85,7 +86,7 @@ def quiet_room(count: int, seed: int) -> Float32:
 
 
 def long_noise(rng: np.random.Generator, count: int, db_per_octave: float, level_dbfs: float) -> Float32:
-    """Noise of a spectrum that falls evenly, made a minute at a time: one FFT over an hour would take gigabytes."""
+    """Return noise whose spectrum has a constant slope, made minute by minute: an FFT over an hour would take gigabytes."""
     gain: Gain = tilted(band(20.0, 8_000.0), db_per_octave)
     size = 60 * RATE_HZ
     parts = [noise(rng, size, gain).astype(np.float32) for _ in range(0, max(count, 1), size)]

@@ -1,4 +1,4 @@
-"""Kinds of sound, by the part of AudioSet's ontology that a label is in: what negatives and thresholds are balanced over."""
+"""Kinds of sound, by part of AudioSet's ontology; negatives and thresholds are balanced over them."""
 
 from collections.abc import Sequence
 
@@ -20,17 +20,17 @@ FIRST_LABELS = (
     ("Zing", "effect"),
     ("Silence", "noise"),
 )
-"""The first label of each stretch of AudioSet's list, which is in the order of its ontology, and the kind of the stretch."""
+"""First label and kind of each section of AudioSet's list, which has the order of its ontology."""
 
 KINDS = tuple(dict.fromkeys(kind for _, kind in FIRST_LABELS))
 OTHER = "other"
-"""Of a label that is not named after a kind."""
+"""Kind of a label that does not begin with a kind."""
 
 
 def folder_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """For each of AudioSet's labels, in the list's order, what a folder of such sound is called: its kind and its name.
+    """Return a folder name for each of AudioSet's labels, in their order: KIND_LABEL.
 
-    Raises UsageError where the list lacks the first label of a kind, or has it in another order.
+    Raises UsageError if the first label of a kind is missing or in another order.
     """
     starts = [labels.index(first) if first in labels else -1 for first, _ in FIRST_LABELS]
     if starts != sorted(starts) or starts[0] != 0:
@@ -42,6 +42,6 @@ def folder_names(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def kind_of(folder: str) -> str:
-    """The kind that a folder's label begins with: `animal_cat` is of the kind animal, speech and music are their own."""
+    """Return the kind that a folder's name begins with: animal for `animal_cat`; speech and music are kinds of their own."""
     kind = folder.partition("_")[0]
     return kind if kind in (*KINDS, "speech", "music") else OTHER

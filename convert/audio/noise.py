@@ -1,4 +1,4 @@
-"""Sound that belongs to no class: noises of several colours, the tone of rooms, hum, tones, and silence."""
+"""Sound of no class: noise of several colours, room tone, hum and tones."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,15 +23,15 @@ PAUSE_SAMPLES = FRONT_END.sample_rate_hz * 2 // 5
 PAUSE_PARTS = 8
 PAUSE_BELOW_LOUDEST_DB = 20.0
 PAUSE_LOWEST_RMS = 10.0 ** (-85.0 / 20.0)
-"""Below it, in any part of a pause, there is digital silence and what a codec leaves of it, not a room."""
+"""A pause with a part below this is digital silence, perhaps coded with loss, and no room tone."""
 
-TONE_OF_ROOM_SHARE = 0.4
+ROOM_TONE_SHARE = 0.4
 
 
 def room_tone(samples: Float32) -> Float32 | None:
-    """The magnitude spectrum (n,) of a recording's quietest 0.4 s: of the room and the microphone, where nothing else sounds.
+    """Return the magnitude spectrum (n,) of a recording's quietest 0.4 s, the noise of room and microphone.
 
-    None where it has no pause 20 dB below its loudest stretch, or digital silence there.
+    None if no pause is 20 dB below the loudest 0.4 s, or if the pause has digital silence.
     """
     starts = np.arange(0, len(samples) - PAUSE_SAMPLES + 1, PAUSE_SAMPLES // 2, dtype=np.int64)
     if not len(starts):
@@ -39,7 +39,7 @@ def room_tone(samples: Float32) -> Float32 | None:
     energy = window_energy(samples, PAUSE_SAMPLES, starts)
     size = PAUSE_SAMPLES // PAUSE_PARTS
     parts = [window_energy(samples, size, starts + part * size) for part in range(PAUSE_PARTS)]
-    # Of a pause half silent, the other half would be the end of a sound.
+    # The rest of a partly silent pause would be the end of a sound.
     candidates = np.flatnonzero(np.min(parts, axis=0) >= PAUSE_LOWEST_RMS**2)
     if not len(candidates):
         return None
@@ -51,16 +51,16 @@ def room_tone(samples: Float32) -> Float32 | None:
 
 
 def room_tones(recordings: Iterable[Float32]) -> tuple[Float32, ...]:
-    """Of every recording that has one."""
+    """Return the room tones of all recordings that have one."""
     return tuple(tone for tone in map(room_tone, recordings) if tone is not None)
 
 
 class Backgrounds:
-    """Draws backgrounds of any length at RMS 1. The noises are cut from pools made once, from one seed.
+    """Draws backgrounds of any length at RMS 1. Noise is cut from pools that are computed once.
 
     Args:
         seed: of the pools.
-        tones: magnitude spectra of rooms; noise is given their colour.
+        tones: magnitude spectra of rooms, for noise of the same spectrum.
 
     """
 
@@ -70,8 +70,8 @@ class Backgrounds:
         self._tones = tuple(tones)
 
     def draw(self, rng: np.random.Generator, length_samples: int) -> Float32:
-        """One to two layers, filtered at random, RMS 1."""
-        if self._tones and rng.random() < TONE_OF_ROOM_SHARE:
+        """Return one or two layers, randomly filtered, at RMS 1."""
+        if self._tones and rng.random() < ROOM_TONE_SHARE:
             noise = _in_room(self._tones[int(rng.integers(len(self._tones)))], rng, length_samples)
             return _normalised(equalised(noise, rng, depth_db=5.0))
         total = np.zeros(length_samples, np.float32)
@@ -88,7 +88,7 @@ class Backgrounds:
 
 
 def _in_room(tone: Float32, rng: np.random.Generator, length_samples: int) -> Float32:
-    """Noise with the spectrum of a room."""
+    """Return noise with the spectrum of a room."""
     padded = fast_length(length_samples)
     bins = padded // 2 + 1
     magnitude = np.interp(np.linspace(0.0, len(tone) - 1.0, bins), np.arange(len(tone)), tone)
@@ -101,7 +101,7 @@ def _normalised(samples: Float32) -> Float32:
 
 
 def _coloured_noise(rng: np.random.Generator, exponent: float) -> Float32:
-    """Noise whose amplitude falls as 1 / f^exponent: 0 white, 0.5 pink, 1 brown, 1.5 the rumble of a building."""
+    """Return noise with an amplitude of 1 / f^exponent: 0 white, 0.5 pink, 1 brown, 1.5 the rumble of a building."""
     length = POOL_SECONDS * FRONT_END.sample_rate_hz
     spectrum = np.fft.rfft(rng.standard_normal(length))
     frequency = np.fft.rfftfreq(length, 1.0 / FRONT_END.sample_rate_hz)
@@ -111,7 +111,7 @@ def _coloured_noise(rng: np.random.Generator, exponent: float) -> Float32:
 
 
 def _steady(rng: np.random.Generator, length_samples: int) -> Float32:
-    """A tone or a hum, now and then driven so far into an amplifier's limits that it buzzes."""
+    """Return a tone or a hum, in some cases clipped."""
     if rng.random() < TONE_SHARE:
         frequency_hz = float(np.exp(rng.uniform(*np.log(TONES_HZ))))
         phase = 2.0 * np.pi * frequency_hz / FRONT_END.sample_rate_hz
@@ -125,7 +125,7 @@ def _steady(rng: np.random.Generator, length_samples: int) -> Float32:
 
 
 def _hum(rng: np.random.Generator, length_samples: int) -> Float32:
-    """Mains or a small motor: a few harmonics of a steady tone."""
+    """Return the hum of mains or of a small motor: a few harmonics of a steady tone."""
     base_hz = float(rng.choice(MAINS_HZ)) if rng.random() < MAINS_SHARE else float(rng.uniform(40.0, 400.0))
     phase = 2.0 * np.pi * base_hz * np.arange(length_samples) / FRONT_END.sample_rate_hz
     harmonics = int(rng.integers(1, 9))

@@ -1,4 +1,4 @@
-"""Whole recordings as 16 kHz mono samples, by the detector's own reader and resampler."""
+"""Recordings as 16 kHz mono samples, by the detector's own reader and resampler."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from edge_detector.types import Block, Float32
 
 
 def read_16khz(path: Path) -> Float32:
-    """All samples of a recording: float32 (n,), mono, 16 kHz. Gaps noted beside it are not considered."""
+    """Read all samples of a recording: float32 (n,), mono, 16 kHz. The list of gaps beside it is ignored."""
     samples, rate_hz = read_mono(path)
     resampler = StreamResampler(rate_hz)
     parts = (resampler.push(Block(samples, first_sample=0)), resampler.finish())
@@ -20,7 +20,7 @@ def read_16khz(path: Path) -> Float32:
 
 
 def blocks_16khz(path: Path) -> Iterator[Block]:
-    """The same samples block by block, so that a recording may be longer than memory."""
+    """Yield the same samples block by block, for recordings larger than memory."""
     source = AudioFile(path)
     try:
         require_complete(source)

@@ -1,4 +1,4 @@
-"""Training sequences composed from clips: events in background, and for every frame the classes that sound in it."""
+"""Training sequences composed of clips: events in background, with the labels of every frame."""
 
 import hashlib
 import math
@@ -19,19 +19,19 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
 ACTIVE_RANGE_DB = 45.0
-"""A class sounds in a frame when its event is there within this range of the event's own loudest frame."""
+"""A frame has an event's label if the event is within this range of its own loudest frame there,"""
 
 BURIED_DB = 25.0
-"""... and not further than this below everything else in the frame, where nobody could hear it."""
+"""and at most this far below everything else in the frame; below that it is inaudible."""
 
 SILENT_RMS = 1e-5
 EMPTY_SHARE, PLAIN_SHARE, QUIET_SHARE, FULL_LENGTH_SHARE = 0.12, 0.2, 0.3, 0.5
 MIXED_WEIGHT = 2.0
-"""How much oftener speech, music and mixed other sound are drawn than another class, or than one kind of sound of no class."""
+"""Weight of speech, music and mixed other sound, relative to another class or one kind of sound of no class."""
 
 MOST_OF_FOLDER = 40
 RIVALS_WEIGHT = 0.5
-"""How often, beside a class, the recordings are drawn that are most easily taken for it."""
+"""Weight of the recordings most easily confused with a class, relative to the class."""
 
 ECHO_SHARE = 0.35
 TELEPHONE_SHARE = 0.1
@@ -46,9 +46,9 @@ class Scene:
 
     Attributes:
         samples: float32, 16 kHz mono, a whole number of frames long.
-        frame_labels: class indices that sound in each frame, ascending.
-        unlabelled: of each frame, whether unlabelled sound is audible in it.
-        folds: those of the clips in it, ascending.
+        frame_labels: class indices of each frame, ascending.
+        unlabelled: for each frame, whether unlabelled sound is audible.
+        folds: folds of its clips, ascending.
 
     """
 
@@ -59,24 +59,24 @@ class Scene:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Classes that sound anywhere in it."""
+        """Class indices of the whole sequence, ascending."""
         return tuple(sorted({index for found in self.frame_labels for index in found}))
 
 
 def scene_samples(frames: int) -> int:
-    """Samples that give exactly `frames` embeddings."""
+    """Return the number of samples that give exactly `frames` embeddings."""
     return frames * FRONT_END.patch_step_samples + FRONT_END.frame_overlap_samples
 
 
 def split_by_source(clips: Sequence[LoadedClip], validation_share: float) -> tuple[list[LoadedClip], list[LoadedClip]]:
-    """Clips to learn from and clips to validate on, of every class; takes of one original stay together.
+    """Split the clips of every class into training and validation; takes of one original stay together.
 
-    A class of a single original is learnt from alone: validated on but never learnt, it would never be heard.
+    A class with a single original is in training only: without training it would never be detected.
     """
     held_out: set[tuple[str, str]] = set()
     for label in sorted({clip.clip.label for clip in clips}):
         sources = {clip.clip.source for clip in clips if clip.clip.label == label}
-        # Shuffled by the hashes of their names: the same in every run, and in no order that anybody chose.
+        # Order by the hashes of the names: random, and the same in every run.
         names = sorted(sources, key=_hash)
         count = min(max(round(len(sources) * validation_share), 1), len(sources) - 1)
         held_out |= {(label, name) for name in names[:count]}
@@ -92,10 +92,10 @@ def _hash(name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A class, or a kind of sound that is of none: folders of recordings, and the share of each.
+    """A class, or a kind of sound of no class: folders of recordings, and the probability of each.
 
-    Folders are drawn by the square root of what they hold: rare labels often, but not one recording as often as a hundred. Of a
-    class no folder counts for more than MOST_OF_FOLDER: hundreds of one sort are hardly worth more.
+    A folder is drawn in proportion to the square root of its number of recordings, so that rare labels are frequent, but a
+    single recording is not as frequent as a hundred. A folder of a class counts as at most MOST_OF_FOLDER recordings.
     """
 
     weight: float
@@ -139,13 +139,13 @@ class MixtureSettings:
 
 
 class Composer:
-    """Composes scenes of 1 to `max_frames` frames. Scene k of a seed is always the same.
+    """Composes sequences of 1 to `max_frames` frames. Sequence k of a seed is always the same.
 
     Args:
-        clips: what to compose from.
-        max_frames: of the longest scene.
-        seed: of everything drawn.
-        rivals: clips of no class, once more, by the class that they are most easily taken for.
+        clips: labelled clips and background.
+        max_frames: frames of the longest sequence.
+        seed: of all random draws.
+        rivals: for each class, the clips of no class that are most easily confused with it.
 
     """
 
@@ -164,9 +164,9 @@ class Composer:
         self._shares = weights / weights.sum()
 
     def compose(self, number: int) -> Scene:
-        """Scene `number`."""
+        """Return sequence `number`."""
         rng = np.random.default_rng([self._seed, number])
-        # Long scenes hold many prefixes, so half are of full length.
+        # A long sequence contains many shorter ones, so half have the full length.
         frames = self._max_frames if rng.random() < FULL_LENGTH_SHARE else int(rng.integers(1, self._max_frames + 1))
         length = scene_samples(frames)
         kind = rng.random()
@@ -183,17 +183,17 @@ class Composer:
         if rng.random() >= QUIET_SHARE:
             level_db = 20.0 * math.log10(max(loudest, 1e-9)) - float(rng.uniform(0.0, 45.0))
             background = self._background(rng, length, level_db, level_db)
-        # Labels are found before level and room change: they move event and background alike.
+        # Labels are computed before level and room: these change event and background equally.
         audible = _audible_frames(events, background)
-        heard = mix + background
+        mixed = mix + background
         if rng.random() < ECHO_SHARE:
-            heard = reverberant(heard, rng)
+            mixed = reverberant(mixed, rng)
         if rng.random() < TELEPHONE_SHARE:
-            heard = of_telephone(heard)
-        return _scene(_levelled(equalised(heard, rng, depth_db=5.0), rng), clips, audible)
+            mixed = of_telephone(mixed)
+        return _scene(_levelled(equalised(mixed, rng, depth_db=5.0), rng), clips, audible)
 
     def _plain_clip(self, rng: np.random.Generator) -> Scene:
-        """A whole clip as it is, but for its level."""
+        """Return a whole clip, changed only in level."""
         clip = self._draw_clip(rng)
         frames = max(len(clip.samples) - FRONT_END.frame_overlap_samples, 0) // FRONT_END.patch_step_samples
         samples = cut(clip.samples, 0, scene_samples(min(max(frames, 1), self._max_frames)))
@@ -206,7 +206,7 @@ class Composer:
 
     @staticmethod
     def _event(clip: LoadedClip, rng: np.random.Generator, length: int) -> Float32:
-        """A clip at a random speed, place and level; it may start before the scene or outlast it."""
+        """Return a clip at a random speed, place and level; it may extend beyond both ends of the sequence."""
         sounding = np.flatnonzero(np.abs(clip.samples) > SILENT_RMS)
         samples = clip.samples[int(sounding[0]) : int(sounding[-1]) + 1] if len(sounding) else clip.samples
         factor = float(rng.uniform(*SPEEDS))
@@ -228,14 +228,14 @@ def _levelled(samples: Float32, rng: np.random.Generator) -> Float32:
 
 
 def _frame_energy(samples: Float32) -> NDArray[np.float64]:
-    """Mean square of the samples under each frame's patch."""
+    """Return the mean square of the samples in each frame's patch."""
     frames = (len(samples) - FRONT_END.frame_overlap_samples) // FRONT_END.patch_step_samples
     starts = np.arange(frames, dtype=np.int64) * FRONT_END.patch_step_samples
     return window_energy(samples, FRONT_END.patch_samples, starts)
 
 
 def _audible_frames(events: Sequence[tuple[int, Float32]], background: Float32) -> list[NDArray[np.bool_]]:
-    """Of each event, the frames in which it can be heard."""
+    """Return for each event the frames in which it is audible."""
     energies = [_frame_energy(samples) for _, samples in events]
     total = np.sum([*energies, _frame_energy(background)], axis=0)
     found = []

@@ -1,4 +1,4 @@
-"""Windows of recordings as other rooms, devices and backgrounds would give them: what exports are fitted to and measured on."""
+"""Augmented windows of recordings (rooms, devices, backgrounds), on which exports are fitted and measured."""
 
 import math
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ START_STEP_SAMPLES = 400
 
 
 class WindowSource:
-    """Draws windows from recordings, each as often as another. The same generator state gives the same windows.
+    """Draws windows from recordings with equal probability. Equal generator states give equal windows.
 
     Args:
         recordings: 16 kHz mono.
-        seed: of the noises.
+        seed: of the noise.
 
     """
 
@@ -44,7 +44,7 @@ class WindowSource:
         self._backgrounds = Backgrounds(seed)
 
     def draw(self, rng: np.random.Generator, count: int) -> Float32:
-        """Float32 (count, 15600) in [-1, 1]."""
+        """Return float32 (count, 15600) in [-1, 1]."""
         return np.stack([self._window(rng) for _ in range(count)])
 
     def _window(self, rng: np.random.Generator) -> Float32:
@@ -66,7 +66,7 @@ class WindowSource:
         return recorded(mix / np.float32(max(rms(mix), 1e-9)), float(rng.uniform(*LEVELS_DBFS)), rng)
 
     def _event(self, rng: np.random.Generator) -> Float32:
-        """One sound at RMS 1."""
+        """Return one sound at RMS 1."""
         index = int(rng.random() * len(self._recordings))
         samples, starts = self._recordings[index], self._starts[index]
         for _ in range(10):
@@ -75,7 +75,7 @@ class WindowSource:
             piece = cut(samples, start, math.ceil(FRONT_END.patch_samples * factor) + 1)
             window = speed_changed(piece, factor, FRONT_END.patch_samples)
             level = rms(window)
-            # A faster window sees less of the clip than the one that was found active; an empty one is drawn again.
+            # At another speed the window may miss the active part of the clip; an empty one is drawn again.
             if level > max(EMPTY_SHARE_OF_PIECE * rms(piece), SILENT_RMS):
                 break
         if rng.random() < BAND_LIMITED_SHARE:

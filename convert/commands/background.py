@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from convert.audio.background_plan import BY_KIND, SPLITS, Part, files_of, pieces, read_parts, require_disjoint, sounds
+from convert.audio.background_plan import BY_KIND, SPLITS, Part, files_of, is_audible, pieces, read_parts, require_disjoint
 from convert.audio.samples import read_16khz
 from convert.audio.wav import wav_bytes
 from convert.embedder.sorting import KindSorter
-from convert.files import read_json, write_bytes, write_json
+from convert.files import write_bytes, write_json
 from convert.plain_data import to_plain
 from convert.progress import Progress
 from edge_detector.errors import UsageError
@@ -84,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> Background:
     """Cut and write all parts, then the list of them."""
-    parts = tuple(part for plan in arguments.plan for part in read_parts(read_json(plan)))
+    parts = tuple(part for plan in arguments.plan for part in read_parts(plan))
     require_disjoint(parts, arguments.material)
     if arguments.teacher is None and any(part.label == BY_KIND for part in parts):
         raise UsageError(f"the plan has parts that are sorted {BY_KIND}, which YAMNet does; give --teacher yamnet.tflite")
@@ -142,7 +142,7 @@ def _cut(part: Part, material: Path, output: Path, teacher: Path | None) -> _Cut
     folders: dict[str, list[Path]] = {}
     for path in files:
         samples = read_16khz(path)
-        if sounds(samples):
+        if is_audible(samples):
             folders.setdefault(_sorter(teacher).folder_of(samples), []).append(path)
     return _write(folders, part, output)
 

@@ -1,4 +1,4 @@
-"""Records in padded batches, as models take them, without ever holding more than one batch."""
+"""Padded batches of records; one batch is in memory."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,19 +12,19 @@ from edge_detector.detection.embedding import dequantise
 from edge_detector.types import Codes, Float32
 
 MAX_FRAMES = 300
-"""Frames of an example that YouTube-8M's models look at."""
+"""Largest number of frames of an example in YouTube-8M's models."""
 
 FRAMES_STEP = 10
-"""Lengths are padded to a multiple of it, so that graphs meet few different shapes."""
+"""Lengths are padded to a multiple of this, so that graphs are traced for few shapes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Examples side by side.
+    """Examples of equal padded length.
 
     Attributes:
-        codes: uint8 (n, T, width), zero where padded; dequantised float32 where any of its records holds means.
-        frames: int32 (n,), how many each has, at most T.
+        codes: uint8 (n, T, width), zero where padded; dequantised float32 if any record holds means.
+        frames: int32 (n,), frames of each example, at most T.
         labels: bool (n, V).
         ids: names of the examples.
 
@@ -47,9 +47,9 @@ def batches(records: Iterable[Record], classes: int, size: int, max_frames: int 
 
 
 def padded(records: Sequence[Record], max_frames: int) -> tuple[Codes | Float32, NDArray[np.int32]]:
-    """Frames of records side by side (n, T, width), zero where padded, and how many each has.
+    """Return the frames of records (n, T, width), zero where padded, and the number of frames of each (n,).
 
-    They are uint8 codes, or dequantised float32 where any record holds means: those never were codes.
+    Frames are uint8 codes, or dequantised float32 if any record holds means, which are not quantised.
     """
     frames = np.array([min(len(record.codes), max_frames) for record in records], np.int32)
     if all(record.means is not None for record in records):

@@ -1,4 +1,4 @@
-"""What classes are called: by machines, by people, and by AudioSet."""
+"""Names of classes: slugs, labels for people, and AudioSet's identifiers and labels."""
 
 import csv
 import re
@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from convert.plain_data import from_plain
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 CSV_COLUMNS = ("index", "mid", "display_name")
@@ -18,10 +18,10 @@ class ClassName:
     """One class.
 
     Attributes:
-        slug: lower-case letters, digits and underscores; what it is called in topics and on command lines.
-        label: for people.
+        slug: lower-case letters, digits and underscores; the name in topics and on command lines.
+        label: name for people.
         mid: AudioSet's identifier, or None.
-        audioset: names of the AudioSet labels that it is made of; empty where that is not said.
+        audioset: names of the AudioSet labels that it consists of; empty if unknown.
 
     """
 
@@ -32,31 +32,31 @@ class ClassName:
 
 
 def slug_of(name: str) -> str:
-    """A name as a slug: `Dog bark` is dog_bark, `Türklingel` turklingel; empty where it has no letter a to z and no digit."""
+    """Convert a name to a slug: `Dog bark` to dog_bark, `Türklingel` to turklingel; empty without a letter a to z or a digit."""
     plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
 def named(name: str) -> ClassName:
-    """A class by its name alone: a slug becomes a label, any other name stays the label of its slug."""
-    # The name of a folder may be any bytes; a label is text.
+    """Make a class of a name: a slug gets a capitalised label, any other name is the label."""
+    # A folder's name may be any bytes; a label is text.
     name = name.encode(errors="surrogateescape").decode(errors="replace")
     slug = slug_of(name)
     return ClassName(slug, slug.replace("_", " ").capitalize() if name == slug else name)
 
 
 def numbered(count: int) -> tuple[ClassName, ...]:
-    """Classes of which only the number is known."""
+    """Return `count` classes named class_0, class_1 and so on."""
     return tuple(named(f"class_{index}") for index in range(count))
 
 
 def read_class_names(path: Path) -> tuple[ClassName, ...]:
-    """AudioSet's class_labels_indices.csv, or a file like it: columns index, mid and display_name, 0 and up in their order."""
+    """Read a file like AudioSet's class_labels_indices.csv: columns index (0 and up, in order), mid and display_name."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError as error:
-        raise UsageError(f"{path} does not exist; AudioSet's is called class_labels_indices.csv") from error
+        raise UsageError(f"{path} does not exist; AudioSet's file is class_labels_indices.csv") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EdgeDetectorError(f"{path} is not a readable CSV file") from error
     if not rows or not set(CSV_COLUMNS) <= set(rows[0]):
@@ -70,21 +70,28 @@ def read_class_names(path: Path) -> tuple[ClassName, ...]:
     return classes
 
 
-def as_json(classes: Sequence[ClassName]) -> dict[str, dict[str, Any]]:
-    """Labels, identifiers and AudioSet labels by slug, as files of classes hold them."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A class in a JSON file, under its slug."""
+
+    label: str | None = None
+    mid: str | None = None
+    audioset: tuple[str, ...] = ()
+
+
+def classes_to_json(classes: Sequence[ClassName]) -> Mapping[str, Mapping[str, object]]:
+    """Return label, identifier and AudioSet labels by slug, the content of a JSON file of classes."""
     return {
         each.slug: {"label": each.label, "mid": each.mid} | ({"audioset": list(each.audioset)} if each.audioset else {})
         for each in classes
     }
 
 
-def from_json(labels: Sequence[str], names: Mapping[str, Any]) -> tuple[ClassName, ...]:
-    """Classes by their slugs, with what such a file says about them."""
+def classes_from_json(labels: Sequence[str], names: Mapping[str, object]) -> tuple[ClassName, ...]:
+    """Return the classes of some slugs, described by the content of a JSON file of classes. Raises UsageError."""
     return tuple(_described(slug, names.get(slug, {})) for slug in labels)
 
 
-def _described(slug: str, about: Mapping[str, Any]) -> ClassName:
-    audioset = about.get("audioset", [])
-    if not isinstance(audioset, list) or not all(isinstance(name, str) for name in audioset):
-        raise UsageError(f'the class {slug} has an "audioset" that is not a list of names; write ["Dog", "Bark"]')
-    return ClassName(slug, str(about.get("label", named(slug).label)), about.get("mid"), tuple(audioset))
+def _described(slug: str, content: object) -> ClassName:
+    row = from_plain(_Row, content, f"the class {slug}", ignore_unknown=True)
+    return ClassName(slug, named(slug).label if row.label is None else row.label, row.mid, row.audioset)

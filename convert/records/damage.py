@@ -1,4 +1,4 @@
-"""Records that cannot be used: an error that names file and byte, or, by choice, passed over and counted."""
+"""Damaged records: an error that names file and byte, or, on request, a count."""
 
 import io
 import sys
@@ -14,8 +14,8 @@ class DamagedRecordError(EdgeDetectorError):
     """A record that cannot be used.
 
     Args:
-        kind: a few words that are the same for all damage of this kind.
-        message: the sentence for the user, with file and byte position.
+        kind: short name, the same for all errors of this kind.
+        message: error for the user, with file and byte position.
 
     """
 
@@ -25,11 +25,11 @@ class DamagedRecordError(EdgeDetectorError):
 
 
 class Damage:
-    """What a reader does about a damaged record.
+    """Handling of damaged records by a reader.
 
     Args:
-        skip: pass over it and count it; otherwise it is raised.
-        stream: where the first few of those passed over are named (stderr).
+        skip: count them; otherwise the first is raised.
+        stream: gets the errors of the first few (stderr).
 
     """
 
@@ -37,8 +37,8 @@ class Damage:
         self._skip, self._stream = skip, stream
         self._counts: Counter[str] = Counter()
 
-    def met(self, error: DamagedRecordError) -> None:
-        """Raise it, or count it."""
+    def handle(self, error: DamagedRecordError) -> None:
+        """Raise the error, or count and report it."""
         if not self._skip:
             raise error
         self._counts[error.kind] += 1
@@ -46,16 +46,16 @@ class Damage:
             more = "; further ones are only counted" if self.skipped == SHOWN else ""
             print(f"skipped: {error}{more}", file=self._stream or sys.stderr, flush=True)
 
-    def repeated(self) -> "Damage":
-        """For another reading of the same records, whose damage has been named and counted."""
+    def silenced(self) -> "Damage":
+        """Return a copy for reading the same records again, whose damage is already reported."""
         return Damage(skip=self._skip, stream=io.StringIO())
 
     @property
     def skipped(self) -> int:
-        """Records passed over."""
+        """Number of damaged records."""
         return self._counts.total()
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Records passed over, by kind of damage."""
+        """Number of damaged records by kind."""
         return dict(sorted(self._counts.items()))

@@ -1,16 +1,17 @@
-"""Files of embedding records, written and read one record at a time, and the names of their classes."""
+"""Files of embedding records, one record in memory at a time, each with a JSON file that describes it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from convert.files import read_json, write_json
+from convert.plain_data import from_plain
 from convert.records import protobuf, tfrecord
-from convert.records.classes import ClassName, as_json, from_json, named
+from convert.records.classes import ClassName, classes_from_json, classes_to_json, named
 from convert.records.damage import Damage, DamagedRecordError
 from convert.records.forms import ANY_FORM, Form, Record, decode_record, encode_record
-from convert.records.identity import KEYS, identity_of
+from convert.records.identity import KEYS, embedder_id
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 __all__ = [
@@ -24,10 +25,33 @@ __all__ = [
     "find_folds",
     "read_classes",
     "read_dataset",
+    "read_sidecar",
     "record_files",
     "sidecar",
     "write_dataset",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """The JSON file beside a file of records.
+
+    Attributes:
+        labels: slugs of the classes.
+        classes: label, identifier and AudioSet labels of each class, by slug (convert.records.classes).
+        records: number of records.
+        bytes: size of the file of records.
+        skipped: number of damaged records by kind of damage.
+        made_of: all facts that the records depend on; None if unknown.
+
+    """
+
+    labels: tuple[str, ...] = ()
+    classes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    records: int = 0
+    bytes: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    made_of: Mapping[str, object] | None = None
 
 
 def write_dataset(
@@ -35,36 +59,47 @@ def write_dataset(
     records: Iterable[Record],
     classes: Sequence[str] | Sequence[ClassName],
     *,
-    made_of: Mapping[str, Any] | None = None,
+    made_of: Mapping[str, object] | None = None,
     damage: Damage | None = None,
 ) -> int:
-    """Write the records, and beside them `<path>.json` with the names of the classes.
+    """Write the records, and `<path>.json` beside them, with the damaged records that `damage` counts meanwhile.
 
-    The JSON also says what the records were made of, and how many `damage` passed over meanwhile.
+    Returns the number of records.
     """
     damage = damage or Damage()
     before = Counter(damage.kinds)
     count = tfrecord.write_records(path, (encode_record(record) for record in records))
     known = [named(each) if isinstance(each, str) else each for each in classes]
-    content = {"labels": [each.slug for each in known], "classes": as_json(known), "records": count, "bytes": path.stat().st_size}
-    skipped = dict(Counter(damage.kinds) - before)
-    write_json(sidecar(path), {**content, "skipped": skipped, **({"made_of": dict(made_of)} if made_of else {})})
+    content = Sidecar(
+        labels=tuple(each.slug for each in known),
+        classes=classes_to_json(known),
+        records=count,
+        bytes=path.stat().st_size,
+        skipped=Counter(damage.kinds) - before,
+        made_of=made_of or None,
+    )
+    write_json(sidecar(path), content)
     return count
 
 
 def sidecar(path: Path) -> Path:
-    """Where the names of a file's classes stand."""
+    """Return the path of the JSON file beside a file of records."""
     return path.with_name(path.name + ".json")
 
 
+def read_sidecar(path: Path) -> Sidecar:
+    """Read the JSON file beside a file of records. Raises UsageError if it is missing or wrong."""
+    return from_plain(Sidecar, read_json(sidecar(path)), str(sidecar(path)), ignore_unknown=True)
+
+
 def read_classes(path: Path) -> tuple[ClassName, ...]:
-    """The classes of a file."""
-    content = read_json(sidecar(path))
-    return from_json([str(label) for label in content.get("labels", ())], content.get("classes", {}))
+    """Return the classes of a file."""
+    content = read_sidecar(path)
+    return classes_from_json(content.labels, content.classes)
 
 
 def find_classes(path: Path) -> tuple[ClassName, ...] | None:
-    """The classes of a file, or of a folder whose files agree; None where they have none."""
+    """Return the classes of a file, or of a folder whose files agree; None without a JSON file."""
     found = {read_classes(file) for file in record_files(path) if sidecar(file).exists()}
     if len(found) > 1:
         raise EdgeDetectorError(f"the files in {path} have different classes; keep records of one set of classes in a folder")
@@ -72,26 +107,39 @@ def find_classes(path: Path) -> tuple[ClassName, ...] | None:
 
 
 def find_embedder(path: Path) -> Mapping[str, str] | None:
-    """What the records of a file or folder were embedded by (`CodeEmbedder.made_of`); None where that is not known."""
+    """Return checksums and name of the embedder of a file or folder (`CodeEmbedder.made_of`); None if unknown."""
     known: dict[str, Mapping[str, str]] = {}
     for file in record_files(path):
-        made_of = read_json(sidecar(file)).get("made_of", {}) if sidecar(file).exists() else {}
-        if (identity := identity_of(made_of)) is not None:
+        made_of = _made_of(file)
+        if (identity := embedder_id(made_of)) is not None:
             known.setdefault(identity.digest, {name: str(made_of[name]) for name in KEYS if name in made_of})
     if len(known) > 1:
-        one, other = [identity_of(made_of) for made_of in known.values()][:2]
+        one, other = [embedder_id(made_of) for made_of in known.values()][:2]
         raise EdgeDetectorError(f"the files in {path} are of two embedders, {one} and {other}; keep those of one in a folder")
     return next(iter(known.values()), None)
 
 
 def find_folds(path: Path) -> frozenset[int] | None:
-    """The folds of the clips that the records of a file or folder were embedded from; None where that is not known."""
-    found = [read_json(sidecar(file)).get("made_of", {}) if sidecar(file).exists() else {} for file in record_files(path)]
-    return frozenset(int(fold) for each in found for fold in each["folds"]) if all("folds" in each for each in found) else None
+    """Return the folds of the clips that a file or folder was embedded from; None if unknown."""
+    found = [from_plain(_Folds, _made_of(file), str(sidecar(file)), ignore_unknown=True).folds for file in record_files(path)]
+    known = [folds for folds in found if folds is not None]
+    return frozenset(fold for folds in known for fold in folds) if len(known) == len(found) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Folds:
+    """Folds among the facts of `made_of`."""
+
+    folds: tuple[int, ...] | None = None
+
+
+def _made_of(file: Path) -> Mapping[str, object]:
+    """Return the facts that a file depends on; empty if unknown."""
+    return (read_sidecar(file).made_of or {}) if sidecar(file).exists() else {}
 
 
 def record_files(path: Path) -> tuple[Path, ...]:
-    """The file itself, or a folder's .tfrecord files by name. Raises UsageError when there is none."""
+    """Return the file itself, or a folder's .tfrecord files by name. Raises UsageError if there are none."""
     files = tuple(sorted(path.glob("*.tfrecord"))) if path.is_dir() else (path,)
     if not files or not files[0].exists():
         raise UsageError(
@@ -101,9 +149,9 @@ def record_files(path: Path) -> tuple[Path, ...]:
 
 
 def read_dataset(path: Path, form: Form = ANY_FORM, damage: Damage | None = None) -> Iterator[Record]:
-    """Yield each record of a file, or of a folder's .tfrecord files, one in memory at a time.
+    """Yield each record of a file, or of a folder's .tfrecord files; one is in memory.
 
-    One that cannot be used is an error that names the file and the byte position, or is what `damage` makes of it.
+    `damage` raises or counts damaged records; its error names file and byte position.
     """
     damage = damage or Damage()
     for file in record_files(path):
@@ -114,6 +162,6 @@ def read_dataset(path: Path, form: Form = ANY_FORM, damage: Damage | None = None
                 message = f"{file}, byte {position}: {error}; mend the record or leave it out"
                 damaged = DamagedRecordError(error.kind, message)
                 damaged.__cause__ = error
-                damage.met(damaged)
+                damage.handle(damaged)
                 continue
             yield record

@@ -1,4 +1,4 @@
-"""One embedding record to and from bytes: AudioSet's, and YouTube-8M's at frame and at video level."""
+"""Embedding records to and from bytes: AudioSet's form, and YouTube-8M's at frame and at video level."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from edge_detector.types import Codes, Float32
 
 RGB_SIZE = 1_024
 FRAME_SIZES = {"audio_embedding": EMBEDDING_SIZE, "audio": EMBEDDING_SIZE, "rgb": RGB_SIZE}
-"""Bytes of a frame, by the name of its list."""
+"""Bytes of a frame, by name of the feature list."""
 
 MEAN_SIZES = {"mean_audio": EMBEDDING_SIZE, "mean_rgb": RGB_SIZE}
-"""Numbers of a video-level feature, by its name."""
+"""Numbers of a video-level feature, by name."""
 
 AUDIO_NAMES = ("audio_embedding", "audio", "mean_audio")
 ID_NAMES = ("video_id", "id")
@@ -27,14 +27,14 @@ class Record:
     """One recording or composed sequence as embeddings.
 
     Attributes:
-        video_id: AudioSet's name for it; ours are clip names or sequence numbers.
-        start_seconds, end_seconds: the part of the recording that it covers.
-        labels: class indices that sound somewhere in it.
-        codes: uint8 (frames, 128), or as wide as the features that were asked for.
-        frame_labels: class indices that sound in each frame, or None where only the whole is labelled.
-        frame_unknown: class indices that may sound in each frame, which nothing is learnt of there; None where that is none.
-        folds: folds of the clips that it was made from.
-        means: float32, what a video-level record holds in place of frames; `codes` is then one frame, rounded from it.
+        video_id: name: AudioSet's identifier, the name of a clip or a sequence number.
+        start_seconds, end_seconds: part of the recording.
+        labels: class indices of the whole record.
+        codes: uint8 (frames, 128), or (frames, width) of the chosen features.
+        frame_labels: class indices of each frame, or None if only the whole record is labelled.
+        frame_unknown: class indices that may sound in each frame and are not trained there; None without any.
+        folds: folds of its clips.
+        means: float32 (width,), content of a video-level record in place of frames; `codes` is then one frame, quantised from it.
 
     """
 
@@ -51,13 +51,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a record must hold to be used.
+    """Requirements that a record must meet.
 
     Attributes:
-        classes: every label is below it; None for any.
-        labelled: it has an id and labels. Inference needs neither.
-        min_frames: frames at least.
-        features: which ones to take, side by side in this order; empty for the audio, whatever its name.
+        classes: number of classes; labels are below it. None for any label.
+        labelled: it must have an id and labels. Inference needs neither.
+        min_frames: smallest number of frames.
+        features: names of the features to join, in this order; empty for the audio under any of its names.
 
     """
 
@@ -71,7 +71,7 @@ ANY_FORM = Form()
 
 
 def encode_record(record: Record) -> bytes:
-    """To the bytes of AudioSet's SequenceExample, or of YouTube-8M's Example where the record has means in place of frames."""
+    """Serialise as AudioSet's SequenceExample, or as YouTube-8M's Example if the record has means in place of frames."""
     if record.means is not None:
         means = tuple(float(value) for value in record.means)
         video: dict[str, protobuf.Feature] = {"id": (_id_bytes(record),), "labels": record.labels, "mean_audio": means}
@@ -92,12 +92,12 @@ def encode_record(record: Record) -> bytes:
 
 
 def _id_bytes(record: Record) -> bytes:
-    """A recording is called as its file is, and the name of a file may be any bytes."""
+    """Return the name as bytes: a file name may be any bytes."""
     return record.video_id.encode(errors="surrogateescape")
 
 
 def decode_record(content: bytes, form: Form = ANY_FORM) -> Record:
-    """From bytes of any of the forms. Raises protobuf.WireError when it is none of them or not as `form` wants it."""
+    """Parse a record of any of the forms. Raises protobuf.WireError if it has none of them or does not meet `form`."""
     example = protobuf.decode(content)
     codes, means = _features(example, form.features)
     if len(codes) < form.min_frames:

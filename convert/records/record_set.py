@@ -40,7 +40,7 @@ class RecordSet:
 
 
 def write_record_set(work: Work, output: Path, shards: int | None, damage: Damage) -> RecordSet:
-    """Write one file, or so many shards into a folder; finished shards are kept.
+    """Write one file, or `shards` files into a folder; finished shards are kept.
 
     Raises UsageError for a folder without `shards`, and for a folder with other records.
     """

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.files import read_json
 from convert.progress import Progress
 from convert.records.classes import ClassName
 from convert.records.damage import Damage, DamagedRecordError
-from convert.records.files import Record, sidecar, write_dataset
+from convert.records.files import Record, read_sidecar, sidecar, write_dataset
 from edge_detector.errors import UsageError
 
 
@@ -83,20 +82,20 @@ def make_all(shards: Sequence[Shard], work: Work, damage: Damage, *, keep: bool)
             write_dataset(shard.path, made, work.classes, made_of=work.made_of, damage=damage)
         done = before + len(shard.numbers)
         progress.update(done)
-        facts = read_json(sidecar(shard.path))
-        records += int(facts["records"])
-        skipped += sum(facts["skipped"].values())
+        facts = read_sidecar(shard.path)
+        records += facts.records
+        skipped += sum(facts.skipped.values())
     progress.close()
     return ShardCounts(records, made_before, skipped)
 
 
 def is_complete(path: Path) -> bool:
     """Return whether a file has the size that its JSON file names."""
-    return path.exists() and sidecar(path).exists() and read_json(sidecar(path)).get("bytes") == path.stat().st_size
+    return path.exists() and sidecar(path).exists() and read_sidecar(path).bytes == path.stat().st_size
 
 
 def _require_same(path: Path, work: Work) -> None:
-    held = read_json(sidecar(path)).get("made_of", {})
+    held = read_sidecar(path).made_of or {}
     if changed := [name for name, value in work.made_of.items() if held.get(name) != value]:
         different = ", ".join(changed)
         raise UsageError(f"{path} differs in {different} from these records; remove {path.parent}, or give another folder")
@@ -107,5 +106,5 @@ def _records(shard: Shard, work: Work, damage: Damage, progress: Progress, befor
         try:
             yield work.make(number)
         except DamagedRecordError as error:
-            damage.met(error)
+            damage.handle(error)
         progress.update(before + place)

@@ -1,4 +1,4 @@
-"""Records to learn from, streamed: shuffled through a buffer, in batches, the same for the same seed and epoch."""
+"""Streamed training records: shuffled through a buffer and batched; equal seed and epoch give equal batches."""
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -20,18 +20,18 @@ from edge_detector.types import Codes, Float32
 SHUFFLED_RECORDS = 10_000
 
 Target = Literal["frame", "last"]
-"""What is learnt: what sounds in each frame, or the labels of the whole, read after the last frame."""
+"""Target of training: the labels of each frame, or the labels of the record, after its last frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """A batch with its targets.
+class TrainingBatch:
+    """Padded records with their targets.
 
     Attributes:
-        codes: uint8 (n, frames, 128), zero where padded; dequantised float32 where any of the records holds means.
-        lengths: int32 (n,), frames of each.
+        codes: uint8 (n, frames, 128), zero where padded; dequantised float32 if any record holds means.
+        lengths: int32 (n,), frames of each record.
         targets: float32 (n, frames, classes), or (n, classes) for the last frame.
-        known: float32 like the targets, 0 where the target is unknown and nothing is learnt, 1 elsewhere.
+        known: float32 like the targets, 0 for an unknown target, which has no loss, and 1 otherwise.
 
     """
 
@@ -42,19 +42,19 @@ class Lesson:
 
 
 class TrainingSet:
-    """Files of records, of which a buffer and a batch are in memory.
+    """Files of records; one buffer and one batch are in memory.
 
     Args:
         paths: files, or folders with .tfrecord files.
-        classes: V; every label must be below it.
-        context: frames that an example is cut to.
-        target: which targets its batches carry.
-        skip: pass over damaged records and count them, instead of an error.
-        buffer: records that an epoch's order is drawn from at a time.
-        without_folds: records that were made from clips of these folds are left out.
+        classes: number of classes V; labels are below it.
+        context: largest number of frames of an example; longer ones are cut.
+        target: kind of the targets.
+        skip: count damaged records instead of raising an error.
+        buffer: number of records that are shuffled together.
+        without_folds: folds; records of their clips are left out.
 
     Attributes:
-        left_out: those of these folds that a record was left out for, among the records read so far.
+        left_out: folds in `without_folds` whose records were left out so far.
 
     """
 
@@ -80,7 +80,7 @@ class TrainingSet:
 
     @cached_property
     def examples(self) -> int:
-        """How many usable records there are. Every one is read for it once, before anything is learnt from them."""
+        """Number of usable records; the first access reads all records. Raises UsageError if there are none."""
         held: dict[Path, list[Record]] = {file: [] for file in self.files}
         count = 0
         for file in self.files:
@@ -90,26 +90,26 @@ class TrainingSet:
                     held.clear()
                 else:
                     held[file].append(record)
-        # What the buffer would hold anyway is not read again in each epoch.
+        # Records that fit into the buffer stay in memory, so that later epochs read no file.
         self._held = held
         if not count:
             raise UsageError(f"{self.files[0]} holds no record with a frame; make it with: python -m convert embed")
         return count
 
     def has_frame_labels(self) -> bool:
-        """Whether the first record says what sounds in each frame."""
-        first = next(self._records(self.files, self.damage.repeated()), None)
+        """Return whether the first record has labels for every frame."""
+        first = next(self._records(self.files, self.damage.silenced()), None)
         return first is not None and first.frame_labels is not None
 
-    def in_order(self, size: int) -> Iterator[Lesson]:
-        """All records once, as they stand in the files."""
-        return self._lessons(self._records(self.files, self.damage.repeated()), size)
+    def in_order(self, size: int) -> Iterator[TrainingBatch]:
+        """Yield all records once, in the order of the files."""
+        return self._batches(self._records(self.files, self.damage.silenced()), size)
 
-    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[Lesson]:
-        """All records once, in the order of this seed and epoch."""
+    def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[TrainingBatch]:
+        """Yield all records once, in the order of this seed and epoch."""
         rng = np.random.default_rng([seed, epoch])
         files = [self.files[int(index)] for index in rng.permutation(len(self.files))]
-        return self._lessons(_drawn(self._records(files, self.damage.repeated()), self._buffer, rng), size)
+        return self._batches(_shuffled(self._records(files, self.damage.silenced()), self._buffer, rng), size)
 
     def _records(self, files: Iterable[Path], damage: Damage) -> Iterator[Record]:
         return itertools.chain.from_iterable(self._held.get(file) or self._read(file, damage) for file in files)
@@ -121,22 +121,22 @@ class TrainingSet:
             else:
                 yield record
 
-    def _lessons(self, records: Iterator[Record], size: int) -> Iterator[Lesson]:
+    def _batches(self, records: Iterator[Record], size: int) -> Iterator[TrainingBatch]:
         while kept := list(itertools.islice(records, size)):
-            yield self._lesson(kept)
+            yield self._batch(kept)
 
-    def _lesson(self, records: Sequence[Record]) -> Lesson:
+    def _batch(self, records: Sequence[Record]) -> TrainingBatch:
         codes, lengths = padded(records, self._context)
         longest = codes.shape[1]
         if self.target == "last":
             targets = self._whole(records)
-            return Lesson(codes, lengths, targets, self._known_of_whole(records, lengths))
-        return Lesson(codes, lengths, self._by_frame(records, lengths, longest), self._known(records, lengths, longest))
+            return TrainingBatch(codes, lengths, targets, self._known_of_whole(records, lengths))
+        return TrainingBatch(codes, lengths, self._by_frame(records, lengths, longest), self._known(records, lengths, longest))
 
     def _whole(self, records: Sequence[Record]) -> Float32:
         targets = np.zeros((len(records), self._classes), np.float32)
         for row, record in enumerate(records):
-            # A record whose frames are labelled is, for its last frame, what sounds then.
+            # With labels for every frame, those of the last frame count.
             found = (
                 record.labels if record.frame_labels is None else record.frame_labels[min(len(record.codes), self._context) - 1]
             )
@@ -165,8 +165,8 @@ class TrainingSet:
         return known
 
 
-def _drawn(records: Iterator[Record], buffer: int, rng: np.random.Generator) -> Iterator[Record]:
-    """The records in random order, as far as a buffer of them allows: all orders are equally likely when it holds all."""
+def _shuffled(records: Iterator[Record], buffer: int, rng: np.random.Generator) -> Iterator[Record]:
+    """Yield the records in random order through a buffer; all orders are equally likely if the buffer holds all records."""
     held = list(itertools.islice(records, buffer))
     for record in records:
         place = int(rng.integers(len(held)))

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from convert.files import read_arrays, write_arrays
 from convert.metrics.multilabel import MetricAccumulator
-from convert.records.training_set import Lesson, TrainingSet
+from convert.records.training_set import TrainingBatch, TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised
 from convert.sequence.facts import WEIGHTS, SequenceFacts, write_facts
 from convert.sequence.journal import Journal, Point
@@ -135,7 +135,7 @@ class Training:
         position.epoch, position.first_step = position.epoch + 1, self.steps
         self._validate()
 
-    def _train_batch(self, batch: Lesson, fraction: float) -> None:
+    def _train_batch(self, batch: TrainingBatch, fraction: float) -> None:
         require_one_label(batch, self._settings)
         step = self.steps
         rate = self._settings.rate(self._learning_rate, step, fraction)

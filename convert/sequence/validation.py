@@ -6,7 +6,7 @@ import tensorflow as tf
 from convert.metrics.multilabel import TOP_K
 from convert.metrics.ranking import Pool, global_average_precision
 from convert.metrics.rows import checked, ranked_classes
-from convert.records.training_set import Lesson, TrainingSet
+from convert.records.training_set import TrainingBatch, TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, counting
 from convert.sequence.losses import LOSSES
 from convert.sequence.settings import TrainingSettings
@@ -15,7 +15,7 @@ from edge_detector.errors import UsageError
 BATCH = 512
 
 
-def require_one_label(batch: Lesson, settings: TrainingSettings) -> None:
+def require_one_label(batch: TrainingBatch, settings: TrainingSettings) -> None:
     """Raise UsageError if the loss needs exactly one label for each example or frame, and the batch has others."""
     if settings.loss != "sparse-categorical":
         return

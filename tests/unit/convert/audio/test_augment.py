@@ -19,7 +19,7 @@ def click(length: int = RATE_HZ) -> Float32:
 
 
 @given(st.integers(0, 2**32))
-def test_an_echo_comes_after_its_sound_dies_away_and_leaves_the_level(seed: int) -> None:
+def test_an_echo_follows_its_sound_decays_and_keeps_the_level(seed: int) -> None:
     heard = reverberant(click(), np.random.default_rng(seed))
     at = RATE_HZ // 4
     assert np.abs(heard[:at]).max() < 1e-5
@@ -31,9 +31,7 @@ def test_an_echo_comes_after_its_sound_dies_away_and_leaves_the_level(seed: int)
 
 @settings(max_examples=30)
 @given(decay=st.floats(0.1, 1.5), direct_db=st.floats(-5.0, 20.0), seed=st.integers(0, 2**32))
-def test_a_room_s_echo_is_as_far_below_the_direct_sound_as_asked_and_falls_by_60_db_in_its_time(
-    decay: float, direct_db: float, seed: int
-) -> None:
+def test_a_rooms_echo_has_the_given_level_and_reverberation_time(decay: float, direct_db: float, seed: int) -> None:
     heard = in_room(click(3 * RATE_HZ), decay, direct_db, np.random.default_rng(seed))
     at = 3 * RATE_HZ // 4
     echo = heard[at + 1 :]
@@ -60,7 +58,7 @@ def test_a_telephone_keeps_300_to_3400_hz_and_nothing_else(hz: float, samples: i
         assert rms(heard) < 0.1 * rms(given_)
 
 
-def test_most_recordings_have_the_level_asked_for_and_a_few_are_driven_into_clipping() -> None:
+def test_most_recordings_have_the_given_level_and_a_few_are_clipped() -> None:
     rng = np.random.default_rng(3)
     noise = rng.standard_normal(2_000).astype(np.float32)
     noise /= np.float32(rms(noise))
@@ -72,7 +70,7 @@ def test_most_recordings_have_the_level_asked_for_and_a_few_are_driven_into_clip
     assert any(abs(float(samples.mean())) > 0.02 for samples in made), "none was off zero"
 
 
-def test_backgrounds_hold_tones_hums_and_noises_all_at_the_same_level() -> None:
+def test_backgrounds_are_tones_hums_and_noises_at_equal_level() -> None:
     backgrounds, rng = Backgrounds(0), np.random.default_rng(0)
     drawn = [backgrounds.draw(rng, 4_096) for _ in range(200)]
     assert all(np.isclose(rms(samples), 1.0, rtol=1e-3) for samples in drawn)

@@ -52,7 +52,7 @@ def test_recordings_without_folds_are_split_each_by_itself(tmp_path: Path) -> No
     assert sorted(clip.clip.label for clip in check) == ["doorbell", "kettle"]
 
 
-def test_what_there_is_only_one_recording_of_is_learnt_from(tmp_path: Path) -> None:
+def test_a_class_with_one_recording_is_in_training(tmp_path: Path) -> None:
     for number in range(5):
         record(tmp_path / "doorbell" / f"{number}.wav")
     record(tmp_path / "kettle" / "one.wav")
@@ -62,9 +62,9 @@ def test_what_there_is_only_one_recording_of_is_learnt_from(tmp_path: Path) -> N
     assert [clip.clip.label for clip in check] == ["doorbell"]
 
 
-def test_asking_for_folds_where_there_are_none_is_an_error(tmp_path: Path) -> None:
+def test_folds_of_clips_without_folds_are_an_error(tmp_path: Path) -> None:
     record(tmp_path / "kettle" / "one.wav")
-    with pytest.raises(UsageError, match="has no folds: its clips are not called FOLD-SOURCE-TAKE; leave the folds out"):
+    with pytest.raises(UsageError, match="has no folds: its clips are not named FOLD-SOURCE-TAKE; leave the folds out"):
         find_clips(tmp_path, (1, 2))
 
 
@@ -76,20 +76,20 @@ def test_a_folder_name_becomes_a_slug(tmp_path: Path, folder: str, label: str) -
     assert labels_of(find_clips(tmp_path)) == (label,)
 
 
-def test_a_folder_name_that_makes_no_slug_is_refused(tmp_path: Path) -> None:
+def test_a_folder_name_without_a_slug_is_refused(tmp_path: Path) -> None:
     record(tmp_path / "犬" / "one.wav")
     with pytest.raises(UsageError, match="犬 cannot name a class: its name has no letter a to z and no digit; rename it"):
         find_clips(tmp_path)
 
 
-def test_two_folders_that_make_the_same_slug_are_refused(tmp_path: Path) -> None:
+def test_two_folders_with_the_same_slug_are_refused(tmp_path: Path) -> None:
     record(tmp_path / "Dog bark" / "one.wav")
     record(tmp_path / "dog_bark" / "two.wav")
     with pytest.raises(UsageError, match=r"Dog bark and .*dog_bark are both the class dog_bark"):
         find_clips(tmp_path)
 
 
-def test_hidden_files_and_folders_without_sound_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_without_sound_are_ignored(tmp_path: Path) -> None:
     for name in ("kettle/one.wav", "kettle/._one.wav", ".trash/two.wav"):
         record(tmp_path / name)
     (tmp_path / "日記").mkdir()
@@ -97,12 +97,12 @@ def test_hidden_files_and_folders_without_sound_are_passed_over(tmp_path: Path) 
     assert [clip.path.name for clip in find_clips(tmp_path)] == ["one.wav"]
 
 
-def test_what_a_telephone_records_is_a_clip_too(tmp_path: Path) -> None:
+def test_formats_of_telephones_are_clips(tmp_path: Path) -> None:
     record(tmp_path / "kettle" / "one.wav")
     (tmp_path / "kettle" / "two.m4a").write_bytes(b"\0")
     assert [clip.path.name for clip in find_clips(tmp_path)] == ["one.wav", "two.m4a"]
 
 
-def test_a_folder_without_clips_says_how_they_are_expected(tmp_path: Path) -> None:
+def test_the_error_of_a_folder_without_clips_names_the_layout(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holds no clips; they are expected as LABEL/anything\.wav"):
         find_clips(tmp_path)

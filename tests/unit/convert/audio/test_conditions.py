@@ -29,7 +29,7 @@ def test_the_conditions_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_clip_is_as_long_as_before_in_range_and_the_same_for_a_seed(name: str) -> None:
+def test_a_degraded_clip_keeps_its_length_and_range_and_is_equal_for_a_seed(name: str) -> None:
     loud = np.asarray(3.0 * HISS, np.float32)
     heard = MADE[name](loud)
     assert len(heard) == len(loud)
@@ -45,14 +45,14 @@ def test_far_away_is_30_db_lower() -> None:
     assert decibels(MADE["-30 dB"](HISS)) == pytest.approx(decibels(HISS) + QUIET_DB, abs=1e-3)
 
 
-def test_noise_is_10_db_below_what_sounds_whatever_silence_follows() -> None:
+def test_noise_is_10_db_below_the_active_part_of_a_clip() -> None:
     short, padded = HISS[: 2 * RATE_HZ], np.concatenate([HISS, np.zeros(9 * RATE_HZ, np.float32)])
     for clip in (short, padded):
         noise = MADE["pink noise at 10 dB"](clip) - clip
         assert decibels(noise) == pytest.approx(decibels(short) - NOISE_SNR_DB, abs=0.3)
 
 
-def test_a_room_rings_on_after_a_sound_the_longer_the_more_bare_it_is() -> None:
+def test_barer_rooms_reverberate_longer() -> None:
     after = slice(round(2.15 * RATE_HZ), round(2.4 * RATE_HZ))
     ringing = [rms(MADE[name](HISS)[after]) for name in ("bedroom", "living room", "kitchen", "staircase")]
     assert ringing[0] > 0.0

@@ -20,7 +20,7 @@ def dbfs(samples: Float32) -> float:
 
 
 @pytest.mark.parametrize("name", signals(MINUTES, seed=0))
-def test_a_signal_lasts_as_long_as_asked_and_stays_within_full_scale(name: str) -> None:
+def test_a_signal_has_the_given_length_within_full_scale(name: str) -> None:
     samples = made(name)
     assert samples.dtype == np.float32
     assert len(samples) == 60 * MINUTES * RATE_HZ * (QUIET_ROOM_TIMES if name == QUIET_ROOM else 1)
@@ -28,18 +28,18 @@ def test_a_signal_lasts_as_long_as_asked_and_stays_within_full_scale(name: str) 
 
 
 @pytest.mark.parametrize("name", [name for name in signals(MINUTES, seed=0) if "noise" in name])
-def test_noise_is_as_loud_as_its_name_says(name: str) -> None:
+def test_noise_has_the_level_in_its_name(name: str) -> None:
     assert dbfs(made(name)) == pytest.approx(float(name.split()[2]), abs=0.2)
 
 
 @pytest.mark.parametrize("name", [name for name in signals(MINUTES, seed=0) if "tone" in name])
-def test_a_tone_peaks_where_its_name_says(name: str) -> None:
+def test_a_tone_has_the_peak_level_in_its_name(name: str) -> None:
     samples = made(name)
     assert 20.0 * np.log10(np.abs(samples).max()) == pytest.approx(float(name.split()[3]), abs=0.01)
     assert np.argmax(np.abs(np.fft.rfft(samples[:RATE_HZ]))) == 1_000
 
 
-def test_hum_is_of_mains_and_clips_where_it_says_so() -> None:
+def test_hum_has_the_mains_frequency_and_is_clipped_on_request() -> None:
     hum, driven = made("mains hum 50 Hz"), made("mains hum 50 Hz, clipped")
     assert np.argmax(np.abs(np.fft.rfft(hum[:RATE_HZ]))) == 50
     assert np.mean(np.abs(hum) >= 1.0) == 0.0

@@ -51,7 +51,7 @@ def test_each_of_the_521_labels_has_a_folder_of_its_own_named_after_its_kind() -
         ("White noise", "noise_white_noise"),
     ],
 )
-def test_a_label_is_of_the_kind_that_ontology_puts_it_in(label: str, folder: str) -> None:
+def test_a_label_has_the_kind_of_its_part_of_the_ontology(label: str, folder: str) -> None:
     assert folder_names(LABELS)[LABELS.index(label)] == folder
 
 
@@ -67,6 +67,6 @@ def test_a_list_in_another_order_is_refused(order: list[str]) -> None:
         folder_names(order)
 
 
-def test_folders_that_are_not_named_after_a_kind_are_of_none_of_them() -> None:
+def test_folders_without_the_name_of_a_kind_are_other() -> None:
     assert [kind_of(folder) for folder in ("animal_cat", "animal", "speech", "music")] == ["animal", "animal", "speech", "music"]
     assert {kind_of(folder) for folder in ("street", "animals_cat", "other", "cat_animal", "")} == {OTHER}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convert.audio.augment import gain_of_db, rms
-from convert.audio.noise import PAUSE_SAMPLES, TONE_OF_ROOM_SHARE, Backgrounds, room_tone, room_tones
+from convert.audio.noise import PAUSE_SAMPLES, ROOM_TONE_SHARE, Backgrounds, room_tone, room_tones
 from edge_detector.types import Float32
 from tests.support.synthetic import RATE_HZ
 
@@ -55,14 +55,14 @@ def test_noise_of_a_room_has_the_spectrum_of_its_tone_within_what_a_microphone_c
     assert len(tones) == 1
     backgrounds = Backgrounds(0, tones)
     # The first number that a background draws says whether it is a room.
-    of_room = [seed for seed in range(120) if np.random.default_rng(seed).random() < TONE_OF_ROOM_SHARE]
+    of_room = [seed for seed in range(120) if np.random.default_rng(seed).random() < ROOM_TONE_SHARE]
     drawn = [backgrounds.draw(np.random.default_rng(seed), 2 * SECOND) for seed in of_room]
     spectra = np.array([decibels(np.abs(np.fft.rfft(samples)).astype(np.float32)) for samples in drawn])
     assert spectra.mean(axis=0) == pytest.approx(ROOM_DB, abs=2.5)
     assert np.abs(spectra - ROOM_DB).max() < 11.0, "5 dB up here and 5 dB down there"
 
 
-def test_backgrounds_are_as_loud_with_the_tones_of_rooms_as_without() -> None:
+def test_room_tones_leave_the_level_of_backgrounds_unchanged() -> None:
     rng = np.random.default_rng(0)
     backgrounds = Backgrounds(0, room_tones([spoken(gain_of_db(-50.0) * coloured(SECOND))]))
     assert [rms(backgrounds.draw(rng, 4_096)) for _ in range(60)] == pytest.approx([1.0] * 60, rel=1e-3)
@@ -70,7 +70,7 @@ def test_backgrounds_are_as_loud_with_the_tones_of_rooms_as_without() -> None:
 
 @settings(max_examples=60)
 @given(first=st.integers(0, SECOND), length=st.integers(1, SECOND))
-def test_a_sound_in_digital_silence_has_no_room_wherever_it_begins_and_ends(first: int, length: int) -> None:
+def test_a_sound_in_digital_silence_has_no_room_tone(first: int, length: int) -> None:
     samples = np.zeros(5 * SECOND // 2, np.float32)
     samples[first : first + length] = LOUD[:length]
     assert room_tone(samples) is None
@@ -78,7 +78,7 @@ def test_a_sound_in_digital_silence_has_no_room_wherever_it_begins_and_ends(firs
 
 @settings(max_examples=30)
 @given(st.integers(0, PAUSE_SAMPLES // 2))
-def test_of_a_room_and_a_digital_silence_the_room_is_taken(into: int) -> None:
+def test_the_room_tone_is_taken_from_the_room_and_not_from_digital_silence(into: int) -> None:
     room = gain_of_db(-50.0) * coloured(SECOND)
     silent = np.zeros(SECOND, np.float32)
     samples = np.concatenate([spoken(room), silent, spoken(room)])[into:]
@@ -99,6 +99,6 @@ def test_of_a_room_and_a_digital_silence_the_room_is_taken(into: int) -> None:
     ],
     ids=["silence", "too short", "nothing", "without a pause", "pause too loud", "pause too quiet"],
 )
-def test_what_has_no_pause_has_no_tone(samples: Float32) -> None:
+def test_a_recording_without_a_pause_has_no_room_tone(samples: Float32) -> None:
     assert room_tone(samples) is None
     assert room_tones([samples]) == ()

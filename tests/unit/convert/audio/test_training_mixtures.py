@@ -61,7 +61,7 @@ def test_labels_of_a_plain_clip_follow_its_energy() -> None:
         assert [bool(labels) for labels in scene.frame_labels] == sounding.tolist()
 
 
-def test_some_scenes_hold_nothing_and_some_hold_two_sounds_at_once() -> None:
+def test_some_scenes_have_no_events_and_some_have_two_at_once() -> None:
     scenes = [composer().compose(number) for number in range(60)]
     assert any(not scene.labels for scene in scenes)
     assert any(len(labels) > 1 for scene in scenes for labels in scene.frame_labels)
@@ -126,7 +126,7 @@ def test_a_scene_names_exactly_the_folds_of_its_clips_and_background_has_none() 
     assert ((), True) in named, "no scene was of background alone"
 
 
-def test_unlabelled_is_where_sound_of_no_class_is_heard() -> None:
+def test_frames_with_audible_sound_of_no_class_are_unlabelled() -> None:
     of_no_class = LoadedClip(clip_in("street").clip, NO_CLASS, sound("hiss", 0, 6.0))
     assert not any(any(composer().compose(number).unlabelled) for number in range(40))
     scenes = list(map(Composer([of_no_class], 6, 0).compose, range(40)))
@@ -151,7 +151,7 @@ def test_no_folder_of_a_class_counts_for_more_than_forty_recordings() -> None:
     assert found == {folder: pytest.approx(share, abs=0.03) for folder, share in wanted.items()}
 
 
-def test_classes_and_kinds_are_drawn_alike_however_many_recordings_they_have_and_mixed_sound_twice_as_often() -> None:
+def test_classes_and_kinds_have_equal_weight_and_mixed_sound_twice_that() -> None:
     clips = [
         *(clip_in("beep", number, class_index=0) for number in range(90)),
         clip_in("hiss", class_index=1),
@@ -166,7 +166,7 @@ def test_classes_and_kinds_are_drawn_alike_however_many_recordings_they_have_and
     assert found == {folder: pytest.approx(weight / 8, abs=0.03) for folder, weight in weights.items()}
 
 
-def test_what_is_easily_taken_for_a_class_is_drawn_once_more_half_as_often_as_a_class() -> None:
+def test_rivals_of_a_class_have_half_the_weight_of_the_class() -> None:
     cats = [clip_in("animal_cat", number) for number in range(10)]
     composing = Noting([clip_in("beep", class_index=0), *cats], 1, 5, [[cats[0], cats[1]], []])
     found = composing.draws()
@@ -177,7 +177,7 @@ def test_what_is_easily_taken_for_a_class_is_drawn_once_more_half_as_often_as_a_
     }
 
 
-def test_some_scenes_come_over_a_telephone_and_keep_their_labels() -> None:
+def test_scenes_limited_to_the_telephone_band_keep_their_labels() -> None:
     wide = Composer([loaded("hiss", seconds=3.0)], 2, 0)
     narrow = []
     for scene in map(wide.compose, range(80)):
@@ -189,7 +189,7 @@ def test_some_scenes_come_over_a_telephone_and_keep_their_labels() -> None:
     assert all(set(scene.labels) == {LABELS.index("hiss")} for scene in narrow)
 
 
-def test_what_is_mixed_is_from_a_whisper_to_as_loud_as_a_sound_card_takes_it() -> None:
+def test_levels_of_mixtures_range_from_very_quiet_to_full_scale() -> None:
     loud = LoadedClip(clip_in("beep").clip, 0, 3.0 * sound("beep", 0))
     scenes = map(Composer([loud], 4, 0).compose, range(100))
     # The clip as it is may be 30 dB quieter and no more.
@@ -207,7 +207,7 @@ def test_takes_of_one_original_stay_on_one_side_of_the_split() -> None:
     assert not names[0] & names[1]
 
 
-def test_windows_of_recordings_hold_sound_and_repeat_with_their_seed() -> None:
+def test_windows_of_recordings_have_sound_and_are_equal_for_a_seed() -> None:
     recordings = [clip.samples for clip in CLIPS]
     windows = WindowSource(recordings, seed=0).draw(np.random.default_rng(4), 200)
     again = WindowSource(recordings, seed=0).draw(np.random.default_rng(4), 200)
@@ -219,7 +219,7 @@ def test_windows_of_recordings_hold_sound_and_repeat_with_their_seed() -> None:
     assert len({window.tobytes() for window in windows}) == 200
 
 
-def test_windows_start_only_where_there_is_sound() -> None:
+def test_windows_start_at_active_parts_only() -> None:
     samples = np.zeros(64_000, np.float32)
     samples[20_000:24_000] = 0.5
     starts = active_starts(samples, 15_600, step_samples=400, range_db=30.0, overhang_samples=7_800)

@@ -59,7 +59,7 @@ def first_step(kind: str, learnt: TrainingSet, training: TrainingSettings, folde
 
 
 @pytest.mark.parametrize("target", ["frame", "last"])
-def test_targets_are_known_where_the_records_do_not_say_otherwise(target: Target, tmp_path: Path) -> None:
+def test_targets_are_known_unless_the_records_mark_them_unknown(target: Target, tmp_path: Path) -> None:
     records = list(composed("here and there", said=True))
     learnt = learning_set(tmp_path / "set", "here and there", target, said=True)
     (lesson,) = learnt.in_order(10)
@@ -82,7 +82,7 @@ def test_targets_are_known_where_the_records_do_not_say_otherwise(target: Target
     ("kind", "target", "loss"),
     [*(("lstm", "frame", loss) for loss in LOSSES), ("lstm", "last", "cross-entropy"), ("logistic", "last", "hinge")],
 )
-def test_what_is_said_of_a_class_where_it_is_unknown_changes_neither_loss_nor_gradient(
+def test_outputs_with_unknown_targets_change_neither_loss_nor_gradient(
     kind: str,
     target: Target,
     loss: LossName,
@@ -109,7 +109,7 @@ def test_what_is_said_of_a_class_where_it_is_unknown_changes_neither_loss_nor_gr
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "hinge"])
-def test_of_a_class_that_is_unknown_everywhere_nothing_is_learnt(loss: LossName, tmp_path: Path) -> None:
+def test_a_class_with_only_unknown_targets_is_not_trained(loss: LossName, tmp_path: Path) -> None:
     training = settings(batch=6, max_steps=1, l2=0.0, target="frame", loss=loss)
     learnt = learning_set(tmp_path / "set", "everywhere", "frame", said=True)
     _, slopes = first_step("lstm", learnt, training, tmp_path / "set")

@@ -25,6 +25,15 @@ STATE = Message("node/class/rain", b"OFF", 1, retained=True)
 LARGE = Message("home/device/node/config", b"x" * 3_000, 1, retained=True)
 
 
+@pytest.fixture(autouse=True)
+def network_threads_end_with_their_test() -> Iterator[None]:
+    """Wait for the threads that a stop left running: on a busy machine they need more than its half second."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "mqtt-network":
+            thread.join(20.0)
+
+
 @contextmanager
 def publishing(
     broker: Broker | OddBroker, protocol: str = "5", *, inbox: Inbox | None = None, own: str = ""

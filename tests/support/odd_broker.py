@@ -2,12 +2,11 @@
 
 import socket
 import struct
-import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-HOST = "127.0.0.1"
+from tests.support.listener import Listener
+
 PUBACK = 0x40
 CONNECT, PUBLISH, SUBSCRIBE, PINGREQ = 1, 3, 8, 12
 WELCOME = b"\x20\x03\x00\x00\x00"
@@ -91,44 +90,8 @@ class Guest:
 Script: TypeAlias = Callable[[Guest, int], None]
 
 
-class OddBroker:
-    """Runs `script` for each connection, with its number from 1, and hangs up when it returns.
-
-    Attributes:
-        host, port: where it listens.
-        connections: how many there were.
-
-    """
+class OddBroker(Listener):
+    """Runs `script` for each connection, with its number from 1, and hangs up when it returns."""
 
     def __init__(self, script: Script) -> None:
-        self._script = script
-        self._listener = socket.create_server((HOST, 0))
-        self.host, self.port = HOST, int(self._listener.getsockname()[1])
-        self.connections = 0
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._run, args=(connection, self.connections), daemon=True).start()
-
-    def _run(self, connection: socket.socket, number: int) -> None:
-        with connection:
-            try:
-                self._script(Guest(connection), number)
-            except OSError:
-                return
+        super().__init__(lambda connection, number: script(Guest(connection), number))

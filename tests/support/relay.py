@@ -3,10 +3,9 @@
 import socket
 import threading
 from enum import Enum
-from types import TracebackType
-from typing import Self
 
-HOST = "127.0.0.1"
+from tests.support.listener import Listener, end
+
 CHUNK_BYTES = 1 << 16
 
 
@@ -19,62 +18,33 @@ class Mode(Enum):
     LIMIT = "limits packets"
 
 
-class Relay:
+class Relay(Listener):
     """Use it as a context manager. A new mode ends open connections, except MUTE, which they do not notice.
 
     Args:
         host, port: the broker's.
         limit_bytes: a larger packet ends the connection in mode LIMIT.
 
-    Attributes:
-        host, port: where it listens.
-        connections: how many there were.
-
     """
 
     def __init__(self, host: str, port: int, *, limit_bytes: int) -> None:
+        super().__init__(self._relay)
         self._broker = host, port
         self._limit_bytes = limit_bytes
         self._mode = Mode.OPEN
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._listener = socket.create_server((HOST, 0))
-        self.host, self.port = HOST, int(self._listener.getsockname()[1])
-        self.connections = 0
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self._listener.close()
-        self._end_connections()
 
     def set(self, mode: Mode) -> None:
         """What is to happen from now on."""
-        with self._lock:
-            self._mode = mode
+        self._mode = mode
         if mode is not Mode.MUTE:
-            self._end_connections()
+            self.hang_up()
 
-    def _end_connections(self) -> None:
-        with self._lock:
-            ended, self._open = self._open, set()
-        for each in ended:
-            _end(each)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            broker = socket.create_connection(self._broker)
-            with self._lock:
-                self._open |= {client, broker}
-            threading.Thread(target=self._forward, args=(client, broker), daemon=True).start()
-            threading.Thread(target=self._return, args=(broker, client), daemon=True).start()
+    def _relay(self, client: socket.socket, _number: int) -> None:
+        broker = socket.create_connection(self._broker)
+        back = threading.Thread(target=self._return, args=(broker, client), daemon=True)
+        back.start()
+        self._forward(client, broker)
+        back.join()
 
     def _forward(self, client: socket.socket, broker: socket.socket) -> None:
         pending = b""
@@ -93,8 +63,8 @@ class Relay:
         except OSError:
             return
         finally:
-            _end(client)
-            _end(broker)
+            end(client)
+            end(broker)
 
     def _return(self, broker: socket.socket, client: socket.socket) -> None:
         try:
@@ -106,17 +76,8 @@ class Relay:
         except OSError:
             return
         finally:
-            _end(client)
-            _end(broker)
-
-
-def _end(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
-    finally:
-        connection.close()
+            end(client)
+            end(broker)
 
 
 def _packet_bytes(data: bytes) -> int | None:

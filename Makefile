@@ -36,7 +36,7 @@ demo: $(VENV)/installed-demo
 	$(BIN)/edge-detector demo
 
 test: $(VENV)/installed-all
-	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST)
+	EDGE_DETECTOR_DATA=$(DATA) $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: $(VENV)/installed-all
 	$(BIN)/ruff check .

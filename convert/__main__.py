@@ -11,7 +11,7 @@ from convert.plain_data import to_plain
 from edge_detector.streams import flush_output, run_guarded
 
 COMMANDS = {
-    "fetch": "download Google's VGGish or YAMNet, with resume and checksums",
+    "fetch": "download Google's VGGish or YAMNet, with retries and checksums",
     "export-embedder": "convert YAMNet's body or VGGish's checkpoint to TFLite and measure its error",
     "background": "cut background recordings and split them for training, calibration and testing",
     "embed": "embed audio into AudioSet-format TFRecords",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         message = f"{path} cannot be written: {error.strerror or error}"
         raise EdgeDetectorError(message) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A parent that is a regular file was reported above.
+        with suppress(NotADirectoryError):
+            temporary.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -42,4 +42,4 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 def _differences(before: Mapping[str, object], key: Mapping[str, object]) -> str:
     """Name the keys that differ; empty if all are equal."""
     now = to_plain(key)
-    return " and ".join(name.replace("_", " ") for name in now if before.get(name) != now[name])
+    return " and ".join(name for name in now if before.get(name) != now[name])

@@ -16,6 +16,19 @@ ROOT = Path(__file__).parent.parent
 hypothesis.settings.register_profile("patient", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("patient")
 DATA = Path(os.environ.get("EDGE_DETECTOR_DATA") or ROOT / ".." / "shared" / "data")
+SLOW_FILES = (
+    "test_teach.py",
+    "test_disk_trouble.py",
+    "test_soak.py",
+    "test_labelled_bundle.py",
+    "test_on_a_pi.py",
+    "test_score.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest files first, so that no process of `make test` ends with one of them while the others are idle."""
+    items.sort(key=lambda item: item.path.name not in SLOW_FILES)
 
 
 @pytest.fixture(scope="session")

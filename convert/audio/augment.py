@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
@@ -41,7 +42,7 @@ def equalised(samples: Float32, rng: np.random.Generator, depth_db: float) -> Fl
 
 
 def band_limited(samples: Float32, limit_hz: float) -> Float32:
-    """Remove all above a frequency."""
+    """Remove all frequencies above a limit."""
     padded = fast_length(len(samples))
     spectrum = np.fft.rfft(samples, padded)
     spectrum[math.ceil(limit_hz * padded / FRONT_END.sample_rate_hz) :] = 0.0
@@ -78,9 +79,8 @@ def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.ra
     echo = rng.standard_normal(length) * 10.0 ** (-3.0 * np.arange(length) / (decay_seconds * rate_hz))
     echo *= gain_of_db(-direct_db) / max(float(np.linalg.norm(echo)), 1e-9)
     echo[:1] = 1.0
-    from scipy.signal import fftconvolve  # noqa: PLC0415 - takes a second to load
-
-    reverberated = fftconvolve(samples, echo)[: len(samples)].astype(np.float32)
+    padded = next_fast_len(len(samples) + length, real=True)
+    reverberated = irfft(rfft(samples, padded) * rfft(echo, padded), padded)[: len(samples)].astype(np.float32)
     return np.asarray(reverberated * np.float32(rms(samples) / max(rms(reverberated), 1e-9)), np.float32)
 
 

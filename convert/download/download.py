@@ -1,6 +1,8 @@
-"""Released files from the web or a folder, kept only if their checksum is right; pooch downloads, retries and checks."""
+"""Released files from the web or a folder, kept only if their checksum is right; pooch downloads and checks."""
 
+import itertools
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -13,7 +15,8 @@ from convert.files import atomic_path, sha256_of
 from convert.progress import Progress
 from edge_detector.errors import EdgeDetectorError
 
-RETRIES = 5
+TRIES = 5
+BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 STALL_SECONDS = 30.0
 
 Origin: TypeAlias = Literal["already there", "downloaded", "copied"]
@@ -34,19 +37,22 @@ def download(file: ReleasedFile, url: str, folder: Path) -> FetchedFile:
     target = folder / file.name
     if target.is_file() and sha256_of(target) == file.sha256:
         return _fetched(target, "already there", file)
-    registry = {file.name: f"sha256:{file.sha256}"}
-    store = pooch.create(folder, base_url="", registry=registry, urls={file.name: url}, retry_if_failed=RETRIES)
-    try:
-        store.fetch(file.name, downloader=lambda address, output, mirror: _bounded(address, output, mirror, file))
-    except requests.exceptions.RequestException as error:
-        message = f"{url} cannot be downloaded: {error}; without internet, give --mirror with a folder that holds the file"
-        raise EdgeDetectorError(message) from error
-    except ValueError as error:
-        message = f"{url} is not the released {file.name}: {_one_line(error)}; nothing was kept"
-        raise EdgeDetectorError(message) from error
-    except OSError as error:
-        message = f"{target} cannot be written: {error.strerror or error}; make room there, or give another --output"
-        raise EdgeDetectorError(message) from error
+    store = pooch.create(folder, base_url="", registry={file.name: f"sha256:{file.sha256}"}, urls={file.name: url})
+    for attempt in itertools.count(1):
+        try:
+            store.fetch(file.name, downloader=lambda address, output, mirror: _bounded(address, output, mirror, file))
+            break
+        except requests.exceptions.RequestException as error:
+            if not _may_succeed_later(error) or attempt == TRIES:
+                message = f"{url} cannot be downloaded: {error}; without internet, give a folder with --mirror"
+                raise EdgeDetectorError(message) from error
+            time.sleep(2.0**attempt)
+        except ValueError as error:
+            message = f"{url} is not the released {file.name}: {_one_line(error)}; nothing was kept"
+            raise EdgeDetectorError(message) from error
+        except OSError as error:
+            message = f"{target} cannot be written: {error.strerror or error}; make room there, or give another --output"
+            raise EdgeDetectorError(message) from error
     return _fetched(target, "downloaded", file)
 
 
@@ -68,6 +74,11 @@ def copy_checked(file: ReleasedFile, source: Path, folder: Path) -> FetchedFile:
 
 def _fetched(path: Path, how: Origin, file: ReleasedFile) -> FetchedFile:
     return FetchedFile(path, how, path.stat().st_size, file.sha256)
+
+
+def _may_succeed_later(error: requests.exceptions.RequestException) -> bool:
+    """Return whether another try may help: the connection failed, or the server is busy."""
+    return error.response is None or error.response.status_code in BUSY_STATUSES
 
 
 def _one_line(error: Exception) -> str:

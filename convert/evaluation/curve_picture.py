@@ -24,14 +24,16 @@ def draw_other_sounds(found: OtherSounds) -> bytes:
             for name in curve.marks:
                 x, y = place(curve.marked(name))
                 axes.plot(x, y, "o", color=line.get_color())
-                left = number % 2 == 1
+                # The curves rise to the right: the space is below right of the lowest, and above left of the others.
+                left = number < len(found.curves) - 1 or not number
                 axes.annotate(
                     name,
                     (x, y),
-                    xytext=(-6 if left else 6, -12),
+                    xytext=(-6, 5) if left else (6, -12),
                     textcoords="offset points",
                     ha="right" if left else "left",
                     color=line.get_color(),
+                    bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.5},
                 )
         axes.set_xlabel("other recordings with a false event of ESC-10's ten classes")
         axes.set_ylabel("clips with an event of their class")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -110,13 +111,15 @@ def _pieces(samples: Float32) -> list[Float32]:
 
 def synthetic_negatives(labels: Sequence[str]) -> list[LoadedClip]:
     """Synthesise everyday sounds as negatives, except those of these labels."""
-    found = []
-    for slug in VOICINGS:
-        for seed in range(SYNTHETIC_SEEDS if slug not in labels else 0):
-            soundscape = make_soundscape(seed, ((slug, SYNTHETIC_SECONDS),))
-            (event,) = soundscape.events
-            found.append(negative(slug, soundscape.block.samples[event.first_sample : event.end_sample]))
-    return found
+    return [_synthetic(slug, seed) for slug in VOICINGS if slug not in labels for seed in range(SYNTHETIC_SEEDS)]
+
+
+@cache
+def _synthetic(slug: str, seed: int) -> LoadedClip:
+    """Synthesise one sound, always the same; it takes half a second."""
+    soundscape = make_soundscape(seed, ((slug, SYNTHETIC_SECONDS),))
+    (event,) = soundscape.events
+    return negative(slug, soundscape.block.samples[event.first_sample : event.end_sample])
 
 
 def negative(name: str, samples: Float32) -> LoadedClip:

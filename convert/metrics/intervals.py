@@ -23,5 +23,5 @@ def wilson_interval(count: float, total: float) -> tuple[float, float]:
 
 
 def poisson_upper(count: int) -> float:
-    """Return the one-sided 95 % upper limit of a Poisson mean of which `count` events were seen (Garwood, Biometrika 1936)."""
+    """Return the one-sided 95 % upper limit of a Poisson mean from a count (F. Garwood, Biometrika 1936)."""
     return float(gammaincinv(count + 1, CONFIDENCE))

@@ -88,7 +88,7 @@ def _next_payload(file: BinaryIO, path: Path, position: int) -> bytes | None:
     if stored != found:
         raise DamagedRecordError(
             "wrong checksum",
-            f"{where}: the record's content is damaged (its CRC32C is {found:#010x}, the file says {stored:#010x}); "
+            f"{where}: the record's content is damaged (its CRC32C is {found:#010x}, the file has {stored:#010x}); "
             "make or copy the file again",
         )
     return body[:length]

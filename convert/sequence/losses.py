@@ -1,4 +1,4 @@
-"""Losses of YouTube-8M's starter code (losses.py), one value per row."""
+"""Losses, one value per row: the three of YouTube-8M's starter code (losses.py), and two more."""
 
 from collections.abc import Callable
 
@@ -30,8 +30,25 @@ def softmax(targets: Tensor, probabilities: Tensor) -> Tensor:
     return -tf.reduce_sum(shares * tf.nn.log_softmax(probabilities), axis=-1)
 
 
+def mean_squared_error(targets: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the squared difference of labels and probabilities, averaged over classes."""
+    return tf.reduce_mean(tf.square(targets - probabilities), axis=-1)
+
+
+def sparse_categorical(targets: Tensor, probabilities: Tensor) -> Tensor:
+    """Return -log of the label's share of all probabilities, for rows with exactly one label.
+
+    Equals Keras' SparseCategoricalCrossentropy of the label's index and probabilities that do not sum to 1.
+    """
+    total = tf.maximum(tf.reduce_sum(probabilities, axis=-1), SOFTMAX_FLOOR)
+    share = tf.reduce_sum(targets * probabilities, axis=-1) / total
+    return -tf.math.log(tf.clip_by_value(share, SOFTMAX_FLOOR, 1.0 - SOFTMAX_FLOOR))
+
+
 LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {
     "cross-entropy": cross_entropy,
     "hinge": hinge,
     "softmax": softmax,
+    "mean-squared-error": mean_squared_error,
+    "sparse-categorical": sparse_categorical,
 }

@@ -8,7 +8,7 @@ from convert.recipe import require_not_negative, require_positive, require_share
 from convert.records.batches import MAX_FRAMES
 from convert.records.training_set import Target
 
-LossName: TypeAlias = Literal["cross-entropy", "hinge", "softmax"]
+LossName: TypeAlias = Literal["cross-entropy", "hinge", "softmax", "mean-squared-error", "sparse-categorical"]
 COSINE_FLOOR = 0.01
 LENGTH = ("epochs", "max_steps", "patience", "checkpoint_seconds", "checkpoints")
 """Settings that may differ when a training is resumed."""
@@ -21,7 +21,7 @@ class TrainingSettings:
     Attributes:
         target: "frame", the labels of every frame, or "last", the labels of the whole example after its last frame.
         context_frames: maximum frames of an example.
-        loss: function that is minimised.
+        loss: function that is minimised (convert.sequence.losses).
         epochs: maximum passes over the data.
         patience: epochs without a better validation after which training stops.
         stop_by: validation figure: "loss", or "gap" (for target "last").

@@ -20,7 +20,7 @@ from convert.sequence.losses import LOSSES
 from convert.sequence.lstm import Lstm
 from convert.sequence.options import ReadoutOptions
 from convert.sequence.settings import TrainingSettings
-from convert.sequence.validation import validate
+from convert.sequence.validation import require_one_label, validate
 from convert.tf.optimiser import Trainer
 from edge_detector.errors import EdgeDetectorError
 
@@ -136,6 +136,7 @@ class Training:
         self._validate()
 
     def _train_batch(self, batch: TrainingBatch, fraction: float) -> None:
+        require_one_label(batch, self._settings)
         step = self.steps
         rate = self._settings.rate(self._learning_rate, step, fraction)
         started = time.perf_counter()

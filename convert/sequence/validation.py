@@ -6,12 +6,27 @@ import tensorflow as tf
 from convert.metrics.multilabel import TOP_K
 from convert.metrics.ranking import Pool, global_average_precision
 from convert.metrics.rows import checked, ranked_classes
-from convert.records.training_set import TrainingSet
+from convert.records.training_set import TrainingBatch, TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, counting
 from convert.sequence.losses import LOSSES
 from convert.sequence.settings import TrainingSettings
+from edge_detector.errors import UsageError
 
 BATCH = 512
+
+
+def require_one_label(batch: TrainingBatch, settings: TrainingSettings) -> None:
+    """Raise UsageError if the loss needs exactly one label for each example or frame, and the batch has others."""
+    if settings.loss != "sparse-categorical":
+        return
+    counts = batch.targets.sum(axis=-1)
+    if settings.target == "frame":
+        counts = counts[np.arange(counts.shape[1]) < batch.lengths[:, np.newaxis]]
+    if (counts != 1.0).any():
+        raise UsageError(
+            'training.loss = "sparse-categorical" needs exactly one label for each example, and some have '
+            f"{int(counts[counts != 1.0][0])}; choose another loss"
+        )
 
 
 def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, settings: TrainingSettings) -> tuple[float, float | None]:
@@ -21,6 +36,7 @@ def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, settings:
     total = count = positives = 0.0
     pools = []
     for batch in data.in_order(BATCH):
+        require_one_label(batch, settings)
         if settings.target == "frame":
             probabilities = model.prefixes(np.asarray(batch.codes))
             mask = counting(tf.constant(batch.lengths), batch.codes.shape[1])[..., 0].numpy()

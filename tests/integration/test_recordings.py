@@ -5,13 +5,13 @@ path is broken. How it does on others, only its cross-validation can tell.
 """
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from edge_detector.cli.main import main
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.service.factory import DEFAULT_BUNDLE
 
@@ -23,10 +23,10 @@ CLASSES = tuple(sound.slug for sound in load_bundle(DEFAULT_BUNDLE).manifest.cla
 """Those that it was trained to tell apart. Of the others one may be a kind of them, as a rooster is a bird."""
 
 
-def top_class(clip: Path) -> str:
+def top_class(clip: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """Of these classes, the one with the highest mean probability over the clip."""
-    command = [sys.executable, "-m", "edge_detector", "listen", str(clip), "--json"]
-    lines = map(json.loads, subprocess.run(command, capture_output=True, check=True).stdout.splitlines())
+    assert main(["listen", str(clip), "--json"]) == 0
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
     probabilities = [line["probabilities"] for line in lines if line["type"] == "probabilities"]
     means = {str(slug): float(np.mean([each[slug] for each in probabilities])) for slug in CLASSES}
     return max(means, key=lambda slug: means[slug])
@@ -41,10 +41,10 @@ def table(confusion: Counter[tuple[str, str]], slugs: list[str]) -> str:
     return "\n".join(rows)
 
 
-def test_nearly_all_clips_it_learnt_from_have_their_class_on_top(data: Path) -> None:
+def test_nearly_all_clips_it_learnt_from_have_their_class_on_top(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = sorted((data / "esc10").glob("*/4-*.ogg"))
     assert len(clips) == 80
-    confusion = Counter((clip.parent.name, top_class(clip)) for clip in clips)
+    confusion = Counter((clip.parent.name, top_class(clip, capsys)) for clip in clips)
     right = sum(count for (true, heard), count in confusion.items() if true == heard)
     report = f"{right} of {len(clips)} clips right\n{table(confusion, sorted({clip.parent.name for clip in clips}))}"
     print(report)  # noqa: T201 - the figure is the point of this test; pytest -s shows it

@@ -2,9 +2,9 @@ from edge_detector.demo.soundscape import PROGRAMME
 from tests.system.soak import real_time, replayed
 
 
-def test_two_hours_of_sound_lose_nothing_and_leave_nothing_behind() -> None:
-    figures, problems = replayed.soak(2.0)
-    assert figures["samples_in"] == 2 * 3_600 * 16_000
+def test_half_an_hour_of_sound_loses_nothing_and_leave_nothing_behind() -> None:
+    figures, problems = replayed.soak(0.5)
+    assert figures["samples_in"] == 1_800 * 16_000
     assert problems == []
 
 

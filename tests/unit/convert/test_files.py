@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convert.embedder.runtime import read_pca
-from convert.files import read_arrays, read_json, write_arrays
+from convert.files import read_arrays, read_json, write_arrays, write_json
 from edge_detector.errors import EdgeDetectorError
 
 
@@ -27,6 +27,12 @@ def test_a_pipe_in_place_of_a_file_is_one_sentence(tmp_path: Path, read: object)
     assert callable(read)
     with pytest.raises(EdgeDetectorError, match="it is not a regular file"):
         read(tmp_path / "pipe")
+
+
+def test_an_output_below_a_regular_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgeDetectorError, match=r"file/plan\.json cannot be written: "):
+        write_json(tmp_path / "file" / "plan.json", {})
 
 
 def test_arrays_that_unpack_into_terabytes_are_rejected(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_eval_and_infer_use_the_trained_classes_of_a_fused_model(
         assert "holds a read-out of AudioSet's labels and no trained class" in capsys.readouterr().err
 
 
-SHORTER = ("--set", "few_shot.sequences=20", "few_shot.epochs=1", "few_shot.noise_minutes=1.0")
+SHORTER = ("--set", "few_shot.sequences=20", "few_shot.epochs=1", "few_shot.parts=2", "few_shot.noise_minutes=0.5")
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_a_class_that_may_sound_in_unlabelled_sound_has_no_target_there(doubtful
     [
         ({"thump": None}, "does not name the class thump; add it with its AudioSet labels"),
         ({"thump": {"audioset": ["Thud"]}}, "'Thud', which a class is made of, is no AudioSet label; see to its spelling"),
-        ({"thump": {"audioset": "Thump"}}, 'the class thump has an "audioset" that is not a list of names'),
+        ({"thump": {"audioset": "Thump"}}, "the class thump: audioset must be a list, not 'Thump'"),
     ],
 )
 def test_a_file_of_classes_that_does_not_fit_is_refused(

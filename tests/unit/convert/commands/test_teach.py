@@ -22,7 +22,7 @@ from tests.support.synthetic import LABELS, RATE_HZ, sound, write_recordings
 
 pytest.importorskip("tensorflow")
 
-SHORTER = ("--set", "few_shot.sequences=60", "few_shot.epochs=3")
+SHORTER = ("--set", "few_shot.sequences=60", "few_shot.epochs=3", "few_shot.parts=2", "few_shot.noise_minutes=1.0")
 SLUGS = tuple(f"{label}_of_the_oven" for label in LABELS)
 
 

@@ -104,7 +104,7 @@ def test_a_late_event_is_no_match_and_no_false_alarm() -> None:
     assert counts["cat"].false_alarms == 1
 
 
-def test_stretches_with_a_gap_below_two_seconds_are_one_event_announced_with_its_first() -> None:
+def test_parts_with_a_gap_below_two_seconds_are_one_event_announced_with_the_first() -> None:
     barks = [event("dog", 4.9, 5.5, 7.0), event("dog", 1.0, 3.0, 2.0), event("dog", 7.5, 8.0), event("cat", 3.5, 4.0)]
     assert merge_close(barks) == [event("dog", 1.0, 5.5, 2.0), event("cat", 3.5, 4.0), event("dog", 7.5, 8.0)]
     inside = [event("dog", 1.0, 9.0), event("dog", 2.0, 3.0)]

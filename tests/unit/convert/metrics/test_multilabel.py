@@ -92,7 +92,7 @@ def test_every_figure_is_what_counting_one_by_one_gives(case: tuple[list[list[fl
 
 
 @given(examples(), st.lists(st.integers(1, 3), min_size=8, max_size=8), st.sampled_from([np.float32, np.float64]))
-def test_how_the_examples_are_cut_into_batches_makes_no_difference(
+def test_the_metrics_do_not_depend_on_the_batches(
     case: tuple[list[list[float]], list[list[int]]], sizes: list[int], dtype: type
 ) -> None:
     predictions: NDArray[Any] = np.array(case[0], dtype)
@@ -120,14 +120,14 @@ def test_equal_scores_are_decided_by_class_and_then_by_row() -> None:
         assert measured(half, labels).gap == pytest.approx(1 / place), (row, column)
 
 
-def test_an_example_without_labels_counts_as_nothing_found() -> None:
+def test_an_example_without_labels_counts_as_zero() -> None:
     found = measured(np.array([[0.9, 0.1]]), np.zeros((1, 2)))
     assert (found.hit_at_1, found.perr, found.gap, found.map) == (0.0, 0.0, 0.0, 0.0)
     assert found.auc is None
     assert found.d_prime is None
 
 
-def test_a_score_of_zero_is_no_prediction_to_perr() -> None:
+def test_perr_ignores_scores_of_zero() -> None:
     assert measured(np.array([[0.0, 0.9, 0.0]]), np.array([[1, 1, 0]])).perr == 0.5
 
 
@@ -159,13 +159,13 @@ def test_a_perfect_separation_has_no_finite_d_prime() -> None:
     assert d_prime(1.0) is None
 
 
-def test_a_rounding_error_beyond_one_is_brought_back() -> None:
+def test_a_rounding_error_beyond_one_is_clipped() -> None:
     labels = np.array([[1, 0]])
     assert measured(np.array([[1.0000001, 0.0]], np.float32), labels) == measured(np.array([[1.0, 0.0]], np.float32), labels)
 
 
 @pytest.mark.parametrize("labels", [np.array([[True, False]]), np.array([[1, 0]], np.uint8), np.array([[1.0, 0.0]], np.float32)])
-def test_labels_may_be_of_any_kind_of_number(labels: NDArray[np.bool_]) -> None:
+def test_labels_may_have_any_numeric_dtype(labels: NDArray[np.bool_]) -> None:
     assert MetricAccumulator().add(np.array([[0.6, 0.2]], np.float32), labels).hit_at_1 == 1.0
 
 
@@ -180,12 +180,12 @@ def test_labels_may_be_of_any_kind_of_number(labels: NDArray[np.bool_]) -> None:
         ([["a"]], [[1]], "must be numbers"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(predictions: list[object], labels: list[object], what: str) -> None:
+def test_predictions_and_labels_that_do_not_fit_are_refused(predictions: list[object], labels: list[object], what: str) -> None:
     with pytest.raises(EdgeDetectorError, match=what):
         MetricAccumulator().add(np.array(predictions), np.array(labels))
 
 
-def test_no_example_is_an_error_and_not_a_zero() -> None:
+def test_metrics_without_examples_are_an_error() -> None:
     with pytest.raises(UsageError, match="no example"):
         MetricAccumulator().figures()
     with pytest.raises(UsageError, match="no example"):

@@ -16,7 +16,7 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def test_names_may_have_commas_and_become_slugs(tmp_path: Path) -> None:
+def test_a_display_name_with_commas_becomes_a_slug(tmp_path: Path) -> None:
     path = written(tmp_path / "names.csv", f'{HEAD}0,/m/09x0r,"Speech"\n1,/m/05zppz,"Male speech, man speaking"\n')
     assert read_class_names(path) == (
         ClassName("speech", "Speech", "/m/09x0r"),
@@ -24,7 +24,7 @@ def test_names_may_have_commas_and_become_slugs(tmp_path: Path) -> None:
     )
 
 
-def test_a_byte_order_mark_before_the_columns_is_none_of_their_names(tmp_path: Path) -> None:
+def test_a_byte_order_mark_before_the_columns_is_ignored(tmp_path: Path) -> None:
     path = written(tmp_path / "names.csv", f'\ufeff{HEAD}0,/m/09x0r,"Speech"\n')
     assert read_class_names(path) == (ClassName("speech", "Speech", "/m/09x0r"),)
 
@@ -40,22 +40,22 @@ def test_a_byte_order_mark_before_the_columns_is_none_of_their_names(tmp_path: P
         (f"{HEAD}0,/m/1,Dog bark\n1,/m/2,dog-bark\n", "names two classes alike"),
     ],
 )
-def test_a_file_that_does_not_name_classes_is_refused(tmp_path: Path, text: str, what: str) -> None:
+def test_a_file_without_class_names_is_refused(tmp_path: Path, text: str, what: str) -> None:
     with pytest.raises(EdgeDetectorError, match=what):
         read_class_names(written(tmp_path / "names.csv", text))
 
 
-def test_a_file_that_is_not_there_says_what_audiosets_is_called(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"AudioSet's is called class_labels_indices\.csv"):
+def test_the_error_of_a_missing_file_names_audiosets_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"AudioSet's file is class_labels_indices\.csv"):
         read_class_names(tmp_path / "names.csv")
 
 
-def test_a_slug_alone_gets_a_label_and_any_other_name_is_its_own() -> None:
+def test_a_slug_gets_a_capitalised_label_and_any_other_name_is_the_label() -> None:
     assert named("dog_bark") == ClassName("dog_bark", "Dog bark")
     assert named("Türklingel") == ClassName("turklingel", "Türklingel")
 
 
-def test_names_come_back_from_json() -> None:
+def test_class_names_are_equal_after_json() -> None:
     classes = (ClassName("dog", "Dog", "/m/1", ("Dog", "Bark")), ClassName("cat", "Katze"))
     assert from_json(["dog", "cat"], as_json(classes)) == classes
     assert from_json(["dog_bark"], {}) == (ClassName("dog_bark", "Dog bark"),)

@@ -68,7 +68,7 @@ DAMAGES = [
     (flip(2), None, "damaged length", "the record's length is damaged"),
     (flip(9), None, "damaged length", "the record's length is damaged"),
     (flip(40), None, "wrong checksum", "the record's content is damaged"),
-    (flip(-1), None, "wrong checksum", "its CRC32C is 0x[0-9a-f]{8}, the file says 0x[0-9a-f]{8}"),
+    (flip(-1), None, "wrong checksum", "its CRC32C is 0x[0-9a-f]{8}, the file has 0x[0-9a-f]{8}"),
     (None, lambda: b"no protobuf at all", "unreadable content", "reaches past its end|neither a SequenceExample|unknown kind"),
     (None, altered(audio_embedding=None), "missing key", "the key audio_embedding is missing, it has no embedding at all"),
     (None, altered(audio_embedding=None, rgb=[FRAME]), "missing key", "the key audio_embedding is missing, it has rgb"),
@@ -86,7 +86,7 @@ STRICT = Form(classes=527, min_frames=1)
 
 
 @pytest.mark.parametrize(("spoil", "form", "kind", "what"), DAMAGES)
-def test_each_kind_of_damage_is_named_by_file_and_byte_or_passed_over_and_counted(
+def test_damage_is_an_error_with_file_and_byte_or_is_counted(
     tmp_path: Path, spoil: Callable[[bytes], bytes] | None, form: Callable[[], bytes] | None, kind: str, what: str
 ) -> None:
     path, start = three(tmp_path / "some.tfrecord", spoil or bytes, form or (lambda: b""))
@@ -101,7 +101,7 @@ def test_each_kind_of_damage_is_named_by_file_and_byte_or_passed_over_and_counte
 
 
 @pytest.mark.parametrize(("position", "what"), [(3, "length is damaged"), (20, "content is damaged"), (-1, "content is damaged")])
-def test_a_flipped_bit_is_named_by_file_and_byte(tmp_path: Path, position: int, what: str) -> None:
+def test_a_flipped_bit_is_an_error_with_file_and_byte(tmp_path: Path, position: int, what: str) -> None:
     path = tmp_path / "some.tfrecord"
     tfrecord.write_records(path, [b"x" * 40, b"y" * 40])
     content = bytearray(path.read_bytes())
@@ -112,7 +112,7 @@ def test_a_flipped_bit_is_named_by_file_and_byte(tmp_path: Path, position: int, 
         list(tfrecord.read_records(path))
 
 
-def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     tfrecord.write_records(path, [b"x" * 40, b"y" * 40])
     path.write_bytes(path.read_bytes()[:60])
@@ -121,7 +121,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [5, 40])
-def test_a_file_that_was_cut_gives_what_is_before_the_cut(tmp_path: Path, kept: int) -> None:
+def test_records_before_a_cut_are_read(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "some.tfrecord"
     write_dataset(path, [record(2), record(3)], ())
     first = len(encode_record(record(2))) + 16
@@ -133,14 +133,14 @@ def test_a_file_that_was_cut_gives_what_is_before_the_cut(tmp_path: Path, kept: 
         list(read_dataset(path))
 
 
-def test_what_is_no_tfrecord_file_is_called_that(tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(b"RIFF" + bytes(200))
     with pytest.raises(EdgeDetectorError, match="byte 0: this is no TFRecord file"):
         list(read_dataset(path))
 
 
-def test_only_the_first_damaged_records_are_named_and_all_are_counted(tmp_path: Path) -> None:
+def test_the_first_damaged_records_are_reported_and_all_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     tfrecord.write_records(path, [altered(labels=(600,))()] * 12)
     said = io.StringIO()
@@ -152,7 +152,7 @@ def test_only_the_first_damaged_records_are_named_and_all_are_counted(tmp_path: 
 
 
 @given(st.binary(max_size=300), st.integers(0, 400))
-def test_whatever_stands_in_a_file_is_read_or_passed_over(content: bytes, cut: int) -> None:
+def test_any_bytes_in_a_file_are_read_or_counted_as_damaged(content: bytes, cut: int) -> None:
     good = encode_record(record(1))
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

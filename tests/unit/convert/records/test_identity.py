@@ -49,7 +49,7 @@ def test_a_digest_is_of_the_file_and_of_the_numbers_of_its_pca(place: Path) -> N
     assert identity_of(read_json(place / "one" / "whole.tfrecord.json")["made_of"]) == bundle.manifest.embedder
 
 
-def test_the_name_alone_does_not_make_another_embedder() -> None:
+def test_embedders_with_equal_digests_and_different_names_are_equal() -> None:
     one, renamed, other = EmbedderId("a", "1"), EmbedderId("b", "1"), EmbedderId("a", "2")
     require_same(one, "x", renamed, "y", "z")
     require_same(one, "x", None, "y", "z")
@@ -58,7 +58,7 @@ def test_the_name_alone_does_not_make_another_embedder() -> None:
         require_same(one, "x", other, "y", "z")
 
 
-def test_records_from_before_there_were_names_are_told_by_their_digest() -> None:
+def test_records_without_a_name_are_identified_by_digest() -> None:
     old = identity_of({"embedder": "e", "pca": "p", "seed": 1})
     assert old is not None
     assert old.name == "an unnamed embedder"
@@ -118,7 +118,7 @@ def test_a_bundle_whose_manifest_names_another_embedder_is_not_loaded(place: Pat
     assert "other-body (00000000)" in str(raised.value)
 
 
-def test_what_is_of_one_embedder_goes_together(place: Path, tmp_path: Path) -> None:
+def test_files_of_one_embedder_are_accepted_together(place: Path, tmp_path: Path) -> None:
     one = place / "one"
     assert convert("eval", one / "fused", one / "whole.tfrecord") == 0
     assert convert("infer", one / "lstm", one / "whole.tfrecord", "-o", tmp_path / "out.csv") == 0

@@ -48,12 +48,12 @@ def assert_same(found: Record, wanted: Record) -> None:
 @pytest.mark.parametrize("composed", [True, False])
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("frames", [0, 1, 10])
-def test_a_record_comes_back_as_it_was_written(frames: int, labelled: bool, composed: bool) -> None:  # noqa: FBT001 - parameters of the test
+def test_a_record_is_equal_after_writing_and_reading(frames: int, labelled: bool, composed: bool) -> None:  # noqa: FBT001 - parameters of the test
     wanted = record(frames, labelled=labelled, composed=composed)
     assert_same(decode_record(encode_record(wanted)), wanted)
 
 
-def test_a_record_that_nothing_is_unknown_in_and_that_is_of_no_fold_is_audiosets_own_form() -> None:
+def test_a_record_without_unknown_labels_and_folds_has_audiosets_form() -> None:
     example = protobuf.decode(encode_record(record(labelled=False)))
     assert set(example.context) == {"video_id", "start_time_seconds", "end_time_seconds", "labels"}
     assert set(example.feature_lists) == {"audio_embedding"}
@@ -63,13 +63,13 @@ def test_a_record_that_nothing_is_unknown_in_and_that_is_of_no_fold_is_audiosets
     ("unknown", "what"),
     [(((),), "has 3 frames but labels for 1"), (((), (2,), (3,)), r"has the label 3, but there are 3 classes \(0 to 2\)")],
 )
-def test_what_is_unknown_is_of_a_class_in_a_frame(unknown: tuple[tuple[int, ...], ...], what: str) -> None:
+def test_unknown_labels_are_checked_for_class_and_frame(unknown: tuple[tuple[int, ...], ...], what: str) -> None:
     content = encode_record(replace(record(labelled=False), labels=(0,), frame_unknown=unknown))
     with pytest.raises(protobuf.WireError, match=what):
         decode_record(content, Form(classes=3))
 
 
-def test_tensorflows_own_parser_reads_what_is_written_and_the_other_way_round() -> None:
+def test_tensorflow_parses_written_records_and_its_records_are_parsed() -> None:
     tf = pytest.importorskip("tensorflow")
     wanted = record(composed=True)
     parsed = tf.train.SequenceExample.FromString(encode_record(wanted))
@@ -95,7 +95,7 @@ def test_tensorflow_reads_the_file(tmp_path: Path) -> None:
     assert list(tfrecord.read_records(path)) == payloads
 
 
-def test_nothing_is_written_when_the_records_fail(tmp_path: Path) -> None:
+def test_an_error_in_the_records_leaves_no_file(tmp_path: Path) -> None:
     def failing() -> list[bytes]:
         raise EdgeDetectorError("no more")
 
@@ -105,18 +105,18 @@ def test_nothing_is_written_when_the_records_fail(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_record_or_a_clear_error(content: bytes) -> None:
+def test_any_bytes_are_a_record_or_a_wire_error(content: bytes) -> None:
     with contextlib.suppress(protobuf.WireError):
         assert isinstance(decode_record(content), Record)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5))
-def test_any_int64_comes_back(values: list[int]) -> None:
+def test_any_int64_is_equal_after_encoding_and_decoding(values: list[int]) -> None:
     example = protobuf.SequenceExample({"labels": tuple(values)})
     assert protobuf.decode(protobuf.encode(example)).context["labels"] == tuple(values)
 
 
-def test_the_names_of_the_classes_stand_beside_the_file(tmp_path: Path) -> None:
+def test_class_names_are_in_the_json_file_beside_the_records(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     assert write_dataset(path, [record()], ("a", "b", "c")) == 1
     assert [each.slug for each in read_classes(path)] == ["a", "b", "c"]
@@ -132,7 +132,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
         find_classes(tmp_path)
 
 
-def test_a_class_is_called_for_people_as_it_was_named(tmp_path: Path) -> None:
+def test_a_class_keeps_its_label_and_identifier(tmp_path: Path) -> None:
     path = tmp_path / "some.tfrecord"
     write_dataset(path, [record()], [ClassName("dog_bark", "Dog bark", "/m/05tny_"), ClassName("turklingel", "Türklingel")])
     assert read_classes(path) == (ClassName("dog_bark", "Dog bark", "/m/05tny_"), ClassName("turklingel", "Türklingel"))
@@ -174,7 +174,7 @@ def test_batches_are_padded_with_zeros_and_cut_to_the_longest_allowed() -> None:
     assert (cut.codes.shape, cut.frames.tolist()) == ((3, 5, 128), [1, 5, 4])
 
 
-def test_a_long_file_is_written_and_read_without_being_held(tmp_path: Path) -> None:
+def test_a_long_file_is_written_and_read_in_constant_memory(tmp_path: Path) -> None:
     def segments() -> Iterator[Record]:
         codes = np.random.default_rng(0).integers(0, 256, (10, 128), dtype=np.uint8)
         return (Record(f"segment{n:05}", 0.0, 10.0, (n % 527,), codes) for n in range(5_000))
@@ -212,13 +212,13 @@ def test_a_batch_of_video_level_records_holds_their_means() -> None:
     assert mixed.frames.tolist() == [1, 3]
 
 
-def test_frames_of_numbers_in_place_of_bytes_are_told_as_what_they_are() -> None:
+def test_the_error_of_numeric_frames_says_to_quantise_them() -> None:
     frames = [tuple(float(value) for value in range(128))]
     content = protobuf.encode(protobuf.SequenceExample({"video_id": (b"a",), "labels": (1,)}, {"audio_embedding": frames}))
     with pytest.raises(protobuf.WireError, match="frame 0 of audio_embedding has 128 numbers, expected 128 bytes; quantise"):
         decode_record(content)
 
 
-def test_a_record_may_be_called_by_any_bytes() -> None:
+def test_a_record_name_may_be_any_bytes() -> None:
     record = Record("caf\udce9", 0.0, 0.96, (), np.zeros((1, 128), np.uint8))
     assert protobuf.decode(encode_record(record)).context["video_id"] == (b"caf\xe9",)

@@ -25,7 +25,7 @@ def test_audiosets_own_records_are_read(data: Path) -> None:
 
 
 @pytest.mark.data
-def test_audiosets_own_records_are_the_same_to_tensorflow_when_written_again(data: Path, tmp_path: Path) -> None:
+def test_audiosets_records_are_equal_to_tensorflow_after_rewriting(data: Path, tmp_path: Path) -> None:
     tf = pytest.importorskip("tensorflow")
     count = 0
     for path in sorted((data / "audioset").glob("*.tfrecord")):
@@ -90,7 +90,7 @@ def test_youtube_8ms_video_level_records_are_read() -> None:
         decode_record(example.SerializeToString())
 
 
-def test_the_demo_of_vggish_writes_records_without_context_which_inference_takes() -> None:
+def test_records_without_context_as_vggishs_demo_writes_are_accepted_for_inference() -> None:
     content = protobuf.encode(protobuf.SequenceExample({}, {"audio_embedding": [(bytes(128),)] * 2}))
     found = decode_record(content, Form(labelled=False))
     assert (found.video_id, found.labels, len(found.codes)) == ("", (), 2)

@@ -18,7 +18,7 @@ def kitchen(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("shards", [3, 4])
-def test_shards_hold_what_one_file_would(kitchen: Path, tmp_path: Path, shards: int) -> None:
+def test_shards_have_the_records_of_a_single_file(kitchen: Path, tmp_path: Path, shards: int) -> None:
     assert embed(kitchen, "-o", tmp_path / "one.tfrecord") == 0
     assert embed(kitchen, "--shards", shards, "-o", tmp_path / "many") == 0
     names = [f"many-{number:05d}-of-{shards:05d}.tfrecord" for number in range(shards)]
@@ -27,7 +27,7 @@ def test_shards_hold_what_one_file_would(kitchen: Path, tmp_path: Path, shards: 
     assert len(codes(tmp_path / "many")) == 7
 
 
-def test_an_interrupt_leaves_whole_shards_which_are_not_made_again(
+def test_complete_shards_of_an_interrupted_run_are_kept(
     kitchen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     heard: list[str] = []
@@ -54,7 +54,7 @@ def test_an_interrupt_leaves_whole_shards_which_are_not_made_again(
     assert (result["records"], result["files"], result["files_made_before"]) == (7, 3, 2)
 
 
-def test_a_shard_that_lost_its_end_is_made_again(kitchen: Path, tmp_path: Path) -> None:
+def test_a_truncated_shard_is_made_again(kitchen: Path, tmp_path: Path) -> None:
     assert embed(kitchen, "--shards", 2, "-o", tmp_path / "out") == 0
     path = tmp_path / "out" / "out-00001-of-00002.tfrecord"
     whole = path.read_bytes()
@@ -83,7 +83,7 @@ def another_embedder(kitchen: Path) -> list[object]:
         (lambda _: ["--shards", 3], "is not one of these 3 shards; remove it, or give another folder"),
     ],
 )
-def test_shards_of_something_else_are_an_error_that_says_what_to_do(
+def test_shards_with_other_facts_are_an_error_with_a_remedy(
     kitchen: Path, tmp_path: Path, change: Callable[[Path], list[object]], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = (kitchen, "--shards", 2, "-o", tmp_path / "out")

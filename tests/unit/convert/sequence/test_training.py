@@ -153,6 +153,11 @@ def test_a_recipe_value_that_the_model_does_not_have_is_refused(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_loss_of_one_label_refuses_examples_with_others(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(data, tmp_path / "x", "training.loss=sparse-categorical") == 2
+    assert "needs exactly one label for each example, and some have" in capsys.readouterr().err
+
+
 def test_a_training_that_diverges_is_an_error_and_leaves_no_weights(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

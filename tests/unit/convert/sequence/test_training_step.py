@@ -148,5 +148,12 @@ def test_the_losses_are_the_published_ones() -> None:
     assert rows["cross-entropy"].mean() == pytest.approx(float(reference.cross_entropy(found.astype(float), targets)), abs=1e-4)
     assert rows["cross-entropy"][1] == pytest.approx(11.5129 - 2e-5, abs=1e-3)
     assert rows["hinge"] == pytest.approx([0.1 + 1.2 + 0.6, 1.0 + 1.0 + 2.0])
+    assert rows["mean-squared-error"] == pytest.approx([(0.01 + 0.04 + 0.36) / 3, 1.0 / 3], abs=1e-6)
+    keras = tf.keras.losses.SparseCategoricalCrossentropy(reduction="none")
+    one_label = np.eye(3, dtype=np.float32)[[1]]
+    found_of_keras = keras(tf.constant([1]), tf.constant(found[:1])).numpy()
+    loss = LOSSES["sparse-categorical"](tf.constant(one_label), tf.constant(found[:1])).numpy()
+    assert loss == pytest.approx(found_of_keras, abs=1e-6)
+    assert loss == pytest.approx([-np.log(0.2 / 1.5)], abs=1e-6)
     powers = np.exp(found[0].astype(float))
     assert rows["softmax"] == pytest.approx([-0.5 * np.log(powers[[0, 2]] / powers.sum()).sum(), 0.0], abs=1e-6)

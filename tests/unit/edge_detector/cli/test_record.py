@@ -117,7 +117,7 @@ def test_what_is_clipped_or_too_quiet_is_said_and_not_kept(tmp_path: Path) -> No
 
 def test_interrupted_it_keeps_whole_clips_and_says_what_was_collected(microphone: FakeMicrophone, tmp_path: Path) -> None:
     with recording_from(microphone, "beep", "-o", tmp_path, "--seconds", 2) as process:
-        microphone.play(np.tile(TWO_SOUNDS, 20).astype("<i2").tobytes(), latency_milliseconds=500)
+        microphone.play(np.tile(TWO_SOUNDS, 3).astype("<i2").tobytes(), latency_milliseconds=500)
         assert json.loads(output(process).readline())["kept"]
         process.send_signal(signal.SIGINT)
         *others, summary = map(json.loads, output(process).read().splitlines())

@@ -1,0 +1,31 @@
+"""docs/research.md: the worked example gives the figures that are written beside it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from convert.metrics.multilabel import MetricAccumulator
+
+PAGE = (Path(__file__).parents[2] / "docs" / "research.md").read_text(encoding="utf-8")
+
+
+def test_the_worked_example_gives_its_figures() -> None:
+    table = PAGE.split("<!-- worked example -->")[1].split("\n\n")[0]
+    rows = [line.strip("| ").split("|")[1:] for line in table.strip().splitlines()[2:]]
+    scores = np.array([[float(cell.strip().rstrip("\\*")) for cell in row] for row in rows])
+    labels = np.array([["*" in cell for cell in row] for row in rows])
+    accumulator = MetricAccumulator()
+    accumulator.add(scores, labels)
+    figures = accumulator.figures()
+    written = {name: float(value) for name, value in re.findall(r"(Hit@1|PERR|GAP|MAP|AUC|d'|loss) = (\d\.\d{4})", PAGE)}
+    found = {
+        "Hit@1": figures.hit_at_1,
+        "PERR": figures.perr,
+        "GAP": figures.gap,
+        "MAP": figures.map,
+        "AUC": figures.auc,
+        "d'": figures.d_prime,
+        "loss": figures.loss,
+    }
+    assert {name: round(value, 4) for name, value in found.items() if value is not None} == written

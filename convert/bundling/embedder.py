@@ -8,7 +8,7 @@ from convert.embedder.facts import read_embedder_facts
 from convert.embedder.runtime import pca_beside, read_pca
 from convert.files import read_json
 from convert.plain_data import to_plain
-from convert.records.identity import UNNAMED, made_by
+from convert.records.identity import UNNAMED, embedder_provenance
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection import bundle as format_
 from edge_detector.detection.bundle import EmbedderId
@@ -94,7 +94,7 @@ class BundledEmbedder:
     @property
     def made_of(self) -> dict[str, str]:
         """Return the embedder identity that its records carry."""
-        return made_by(self.content, self.pca, self.name)
+        return embedder_provenance(self.content, self.pca, self.name)
 
     @property
     def identity(self) -> EmbedderId:

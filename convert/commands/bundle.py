@@ -14,7 +14,7 @@ from convert.files import read_json
 from convert.fingerprint import digest_of_files
 from convert.plain_data import from_plain, to_plain
 from convert.records.classes import named
-from convert.records.identity import identity_of, require_same
+from convert.records.identity import embedder_id, require_same_embedder
 from convert.sequence.facts import WEIGHTS, SequenceFacts, read_facts
 from edge_detector.detection import bundle as format_
 from edge_detector.detection.classes import UNTESTED_RULE
@@ -106,8 +106,8 @@ def run(arguments: argparse.Namespace) -> BundleResult:
     is_bundle = arguments.embedder.is_dir()
     embedder = BundledEmbedder.of_bundle(arguments.embedder) if is_bundle else BundledEmbedder.of_file(arguments.embedder)
     facts = read_facts(arguments.source)
-    require_same(
-        identity_of(facts.made_of),
+    require_same_embedder(
+        embedder_id(facts.made_of),
         f"the sequence model in {arguments.source}",
         embedder.identity,
         str(arguments.embedder),
@@ -146,7 +146,7 @@ def describe(result: BundleResult) -> str:
 
 def _sequence(facts: SequenceFacts) -> format_.SequenceSpec:
     states = tuple(format_.StateTensor(state.name, state.shape) for state in facts.states)
-    return format_.SequenceSpec(facts.model, facts.context, 1, states, identity_of(facts.made_of))
+    return format_.SequenceSpec(facts.model, facts.context, 1, states, embedder_id(facts.made_of))
 
 
 def _entries(path: Path | None, facts: SequenceFacts) -> Mapping[str, ClassEntry]:

@@ -19,7 +19,7 @@ from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_json
 from convert.progress import Progress
 from convert.recipe import add_recipe_arguments, load_recipe
-from convert.records.classes import ClassName, from_json
+from convert.records.classes import ClassName, classes_from_json
 from convert.records.damage import Damage
 from convert.records.files import Record
 from convert.records.record_set import RecordSet, write_record_set
@@ -147,4 +147,4 @@ def _audioset_labels(path: Path, classes: Sequence[ClassName]) -> list[tuple[str
     named = read_json(path)
     if missing := [each.slug for each in classes if each.slug not in named]:
         raise UsageError(f"{path} does not name the class {missing[0]}; add it with its AudioSet labels")
-    return [each.audioset for each in from_json([each.slug for each in classes], named)]
+    return [each.audioset for each in classes_from_json([each.slug for each in classes], named)]

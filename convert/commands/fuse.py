@@ -18,8 +18,8 @@ from convert.embedder.readout import BIAS, KERNEL, Readout, read_readout
 from convert.files import read_json, write_arrays
 from convert.plain_data import to_plain
 from convert.recipe import add_recipe_arguments, load_recipe, require_share
-from convert.records.classes import from_json
-from convert.records.identity import identity_of, require_same
+from convert.records.classes import classes_from_json
+from convert.records.identity import embedder_id, require_same_embedder
 from convert.sequence.facts import WEIGHTS, SequenceFacts, read_facts, write_facts
 from convert.sequence.options import LstmOptions, ReadoutOptions
 from edge_detector.errors import UsageError
@@ -104,8 +104,8 @@ def _fused(source: Path, embedder_path: Path, named: Path | None, settings: Fusi
         raise UsageError(f"{source} does not hold an LSTM with a logistic head as train makes it; only that has log-odds to fuse")
     # A model trained on records without provenance names no embedder; use the read-out's.
     facts = replace(facts, made_of=facts.made_of or embedder.made_of)
-    require_same(
-        identity_of(facts.made_of),
+    require_same_embedder(
+        embedder_id(facts.made_of),
         f"the LSTM in {source}",
         embedder.identity,
         str(embedder_path),
@@ -113,7 +113,7 @@ def _fused(source: Path, embedder_path: Path, named: Path | None, settings: Fusi
     )
     trained = load_model(source)
     options = cast("LstmOptions", trained.options)
-    classes = from_json(facts.labels, read_json(named) if named else {})
+    classes = classes_from_json(facts.labels, read_json(named) if named else {})
     columns = [readout.columns(each.audioset) for each in classes]
     labels, scores = len(readout.labels), max([1, *map(len, columns)])
     weights = {name: variable.numpy() for name, variable in trained.weights.items()}

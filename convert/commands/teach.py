@@ -25,7 +25,7 @@ from convert.few_shot.sounds import halve_background, synthetic_negatives
 from convert.plain_data import KEY, to_plain
 from convert.recipe import add_recipe_arguments, load_recipe
 from convert.records.files import find_embedder
-from convert.records.identity import identity_of, require_same
+from convert.records.identity import embedder_id, require_same_embedder
 from edge_detector.detection import bundle as format_
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
@@ -194,15 +194,15 @@ def _require_enough(folder: Path, found: Sequence[Clip]) -> None:
 def _negatives(given: Path | None, embedder: BundledEmbedder) -> Path | None:
     """Return the given negatives, or those that ship if they are of this embedder."""
     if given is not None:
-        require_same(
-            identity_of(find_embedder(given) or {}),
+        require_same_embedder(
+            embedder_id(find_embedder(given) or {}),
             str(given),
             embedder.identity,
             "the bundle",
             "make the records with embed --bundle, or leave them out",
         )
         return given
-    shipped = identity_of(find_embedder(DEFAULT_NEGATIVES) or {}) if DEFAULT_NEGATIVES.exists() else None
+    shipped = embedder_id(find_embedder(DEFAULT_NEGATIVES) or {}) if DEFAULT_NEGATIVES.exists() else None
     return DEFAULT_NEGATIVES if shipped is not None and shipped.digest == embedder.identity.digest else None
 
 

@@ -125,7 +125,7 @@ def loaded(clips: Iterable[tuple[Clip, int]], damage: Damage) -> list[LoadedClip
         try:
             found.append(LoadedClip(clip, index, _samples(clip.path, quiet=index == NO_CLASS)))
         except DamagedRecordError as error:
-            damage.met(error)
+            damage.handle(error)
     if not found:
         raise EdgeDetectorError("no usable recording is left; see the reasons for those skipped")
     return found

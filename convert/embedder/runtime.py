@@ -8,7 +8,7 @@ import numpy as np
 import edge_detector
 from convert.embedder.facts import read_embedder_facts
 from convert.files import write_arrays
-from convert.records.identity import UNNAMED, made_by
+from convert.records.identity import UNNAMED, embedder_provenance
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
 from edge_detector.detection.classes import ClassMap
@@ -63,7 +63,7 @@ class CodeEmbedder:
 
     def __init__(self, content: bytes, pca: Pca, *, name: str = UNNAMED, log_offset: float = FRONT_END.log_offset) -> None:
         self._embedder, self._pca, self._log_offset = TfliteEmbedder(content), pca, log_offset
-        self.made_of = made_by(content, pca, name)
+        self.made_of = embedder_provenance(content, pca, name)
 
     @classmethod
     def load(cls, embedder: Path) -> "CodeEmbedder":

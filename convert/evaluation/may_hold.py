@@ -13,7 +13,7 @@ from convert.embedder.yamnet import NAMES_BY_MID
 from convert.files import read_json
 from convert.plain_data import from_plain
 from convert.recipe import RECIPES
-from convert.records.classes import from_json, slug_of
+from convert.records.classes import classes_from_json, slug_of
 from edge_detector.errors import UsageError
 
 MAY_HOLD = RECIPES / "other_sounds.json"
@@ -78,7 +78,7 @@ def read_may_hold(path: Path, slugs: Collection[str]) -> MayHold:
     if both := sorted(set(content.anything) & set(content.may_hold)):
         raise UsageError(f'{path} has {both[0]} both under "anything" and under "may_hold"; keep one')
     sorted_by: dict[str, set[str]] = {}
-    for sound in from_json(list(default), default):
+    for sound in classes_from_json(list(default), default):
         for name in {*sound.audioset, *NAMES_BY_MID.get(sound.mid or "", ())}:
             sorted_by.setdefault(slug_of(name), set()).add(sound.slug)
     return MayHold(

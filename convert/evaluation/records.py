@@ -14,7 +14,7 @@ from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, Me
 from convert.records.batches import MAX_FRAMES, Batch, batches
 from convert.records.damage import Damage
 from convert.records.files import Form, find_embedder, read_dataset
-from convert.records.identity import identity_of, require_same
+from convert.records.identity import embedder_id, require_same_embedder
 from convert.sequence.facts import read_facts
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
@@ -62,10 +62,10 @@ class Measuring:
 
 def require_embedder(folder: Path, records: Path) -> None:
     """Reject records of a different embedder. Raises UsageError with both names."""
-    require_same(
-        identity_of(read_facts(folder).made_of),
+    require_same_embedder(
+        embedder_id(read_facts(folder).made_of),
         f"the model in {folder}",
-        identity_of(find_embedder(records) or {}),
+        embedder_id(find_embedder(records) or {}),
         str(records),
         "embed the recordings again with the model's embedder",
     )

@@ -79,7 +79,7 @@ class _Row:
     audioset: tuple[str, ...] = ()
 
 
-def as_json(classes: Sequence[ClassName]) -> Mapping[str, Mapping[str, object]]:
+def classes_to_json(classes: Sequence[ClassName]) -> Mapping[str, Mapping[str, object]]:
     """Return label, identifier and AudioSet labels by slug, the content of a JSON file of classes."""
     return {
         each.slug: {"label": each.label, "mid": each.mid} | ({"audioset": list(each.audioset)} if each.audioset else {})
@@ -87,7 +87,7 @@ def as_json(classes: Sequence[ClassName]) -> Mapping[str, Mapping[str, object]]:
     }
 
 
-def from_json(labels: Sequence[str], names: Mapping[str, object]) -> tuple[ClassName, ...]:
+def classes_from_json(labels: Sequence[str], names: Mapping[str, object]) -> tuple[ClassName, ...]:
     """Return the classes of some slugs, described by the content of a JSON file of classes. Raises UsageError."""
     return tuple(_described(slug, names.get(slug, {})) for slug in labels)
 

@@ -37,7 +37,7 @@ class Damage:
         self._skip, self._stream = skip, stream
         self._counts: Counter[str] = Counter()
 
-    def met(self, error: DamagedRecordError) -> None:
+    def handle(self, error: DamagedRecordError) -> None:
         """Raise the error, or count and report it."""
         if not self._skip:
             raise error
@@ -46,7 +46,7 @@ class Damage:
             more = "; further ones are only counted" if self.skipped == SHOWN else ""
             print(f"skipped: {error}{more}", file=self._stream or sys.stderr, flush=True)
 
-    def repeated(self) -> "Damage":
+    def silenced(self) -> "Damage":
         """Return a copy for reading the same records again, whose damage is already reported."""
         return Damage(skip=self._skip, stream=io.StringIO())
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from convert.files import read_json, write_json
 from convert.plain_data import from_plain
 from convert.records import protobuf, tfrecord
-from convert.records.classes import ClassName, as_json, from_json, named
+from convert.records.classes import ClassName, classes_from_json, classes_to_json, named
 from convert.records.damage import Damage, DamagedRecordError
 from convert.records.forms import ANY_FORM, Form, Record, decode_record, encode_record
-from convert.records.identity import KEYS, identity_of
+from convert.records.identity import KEYS, embedder_id
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 __all__ = [
@@ -72,7 +72,7 @@ def write_dataset(
     known = [named(each) if isinstance(each, str) else each for each in classes]
     content = Sidecar(
         labels=tuple(each.slug for each in known),
-        classes=as_json(known),
+        classes=classes_to_json(known),
         records=count,
         bytes=path.stat().st_size,
         skipped=Counter(damage.kinds) - before,
@@ -95,7 +95,7 @@ def read_sidecar(path: Path) -> Sidecar:
 def read_classes(path: Path) -> tuple[ClassName, ...]:
     """Return the classes of a file."""
     content = read_sidecar(path)
-    return from_json(content.labels, content.classes)
+    return classes_from_json(content.labels, content.classes)
 
 
 def find_classes(path: Path) -> tuple[ClassName, ...] | None:
@@ -111,10 +111,10 @@ def find_embedder(path: Path) -> Mapping[str, str] | None:
     known: dict[str, Mapping[str, str]] = {}
     for file in record_files(path):
         made_of = _made_of(file)
-        if (identity := identity_of(made_of)) is not None:
+        if (identity := embedder_id(made_of)) is not None:
             known.setdefault(identity.digest, {name: str(made_of[name]) for name in KEYS if name in made_of})
     if len(known) > 1:
-        one, other = [identity_of(made_of) for made_of in known.values()][:2]
+        one, other = [embedder_id(made_of) for made_of in known.values()][:2]
         raise EdgeDetectorError(f"the files in {path} are of two embedders, {one} and {other}; keep those of one in a folder")
     return next(iter(known.values()), None)
 
@@ -162,6 +162,6 @@ def read_dataset(path: Path, form: Form = ANY_FORM, damage: Damage | None = None
                 message = f"{file}, byte {position}: {error}; mend the record or leave it out"
                 damaged = DamagedRecordError(error.kind, message)
                 damaged.__cause__ = error
-                damage.met(damaged)
+                damage.handle(damaged)
                 continue
             yield record

@@ -11,20 +11,20 @@ UNNAMED = "an unnamed embedder"
 KEYS = ("embedder", "pca", "embedder_name")
 
 
-def made_by(content: bytes, pca: Pca, name: str) -> dict[str, str]:
+def embedder_provenance(content: bytes, pca: Pca, name: str) -> dict[str, str]:
     """Return the facts that codes depend on: sha256 of the embedder's file and of its PCA's numbers, and its name."""
     return {"embedder": hashlib.sha256(content).hexdigest(), "pca": pca_digest(pca), "embedder_name": name}
 
 
-def identity_of(made_of: Mapping[str, object]) -> EmbedderId | None:
-    """Return the embedder in the facts of `made_by`; None without these facts. An embedder without a name has its digest."""
+def embedder_id(made_of: Mapping[str, object]) -> EmbedderId | None:
+    """Return the embedder in the facts of `embedder_provenance`; None without these facts."""
     if "embedder" not in made_of or "pca" not in made_of:
         return None
     name = str(made_of.get("embedder_name", UNNAMED))
     return EmbedderId(name, joined_digest(str(made_of["embedder"]), str(made_of["pca"])))
 
 
-def require_same(one: EmbedderId | None, whose: str, other: EmbedderId | None, whose_other: str, remedy: str) -> None:
+def require_same_embedder(one: EmbedderId | None, whose: str, other: EmbedderId | None, whose_other: str, remedy: str) -> None:
     """Raise UsageError with both names if two known embedders differ; an unknown embedder passes.
 
     Args:

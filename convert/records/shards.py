@@ -106,5 +106,5 @@ def _records(shard: Shard, work: Work, damage: Damage, progress: Progress, befor
         try:
             yield work.make(number)
         except DamagedRecordError as error:
-            damage.met(error)
+            damage.handle(error)
         progress.update(before + place)

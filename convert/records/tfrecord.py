@@ -57,7 +57,7 @@ def read_positioned(path: Path, damage: Damage) -> Iterator[tuple[int, bytes]]:
             try:
                 payload = _next_payload(file, path, position)
             except DamagedRecordError as error:
-                damage.met(error)
+                damage.handle(error)
                 continue
             except OSError as error:
                 raise EdgeDetectorError(f"{path}, byte {position}: reading failed ({error.strerror}); check the disk") from error

@@ -98,18 +98,18 @@ class TrainingSet:
 
     def has_frame_labels(self) -> bool:
         """Return whether the first record has labels for every frame."""
-        first = next(self._records(self.files, self.damage.repeated()), None)
+        first = next(self._records(self.files, self.damage.silenced()), None)
         return first is not None and first.frame_labels is not None
 
     def in_order(self, size: int) -> Iterator[TrainingBatch]:
         """Yield all records once, in the order of the files."""
-        return self._batches(self._records(self.files, self.damage.repeated()), size)
+        return self._batches(self._records(self.files, self.damage.silenced()), size)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[TrainingBatch]:
         """Yield all records once, in the order of this seed and epoch."""
         rng = np.random.default_rng([seed, epoch])
         files = [self.files[int(index)] for index in rng.permutation(len(self.files))]
-        return self._batches(_shuffled(self._records(files, self.damage.repeated()), self._buffer, rng), size)
+        return self._batches(_shuffled(self._records(files, self.damage.silenced()), self._buffer, rng), size)
 
     def _records(self, files: Iterable[Path], damage: Damage) -> Iterator[Record]:
         return itertools.chain.from_iterable(self._held.get(file) or self._read(file, damage) for file in files)

@@ -85,7 +85,7 @@ def write_splits(records: Path, plan: SplitPlan, classes: Sequence[ClassName], f
             source = plan.test if plan.test is not None and part == "test" else records
             # Damage was reported and counted before; a separate test file is read here for the first time.
             first_reading = source == plan.test and number == 0
-            found = read_dataset(source, wanted, damage if first_reading else damage.repeated())
+            found = read_dataset(source, wanted, damage if first_reading else damage.silenced())
             chosen = found if source == plan.test else _chosen(found, _rule(plan, name), part)
             if not write_dataset(path, chosen, classes, made_of=find_embedder(source)):
                 raise UsageError(f"split {name} leaves no record in {source} for {part}; change the shares, or give more records")

@@ -9,9 +9,9 @@ from convert.files import write_arrays
 from convert.fingerprint import FINGERPRINT, check_resume, digest_of_files
 from convert.plain_data import to_plain
 from convert.recipe import Recipe
-from convert.records.classes import ClassName, as_json, numbered, read_class_names
+from convert.records.classes import ClassName, classes_to_json, numbered, read_class_names
 from convert.records.files import find_classes, find_embedder, find_folds, record_files
-from convert.records.identity import identity_of, require_same
+from convert.records.identity import embedder_id, require_same_embedder
 from convert.records.training_set import TrainingSet
 from convert.sequence.facts import FACTS, WEIGHTS, SequenceFacts, TrainingFacts, write_facts
 from convert.sequence.options import TRAINED_MODELS, ModelOptions
@@ -132,7 +132,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
         parameters=model.parameters,
         macs_per_frame=model.macs_per_frame,
         labels=tuple(each.slug for each in job.classes),
-        classes=as_json(job.classes),
+        classes=classes_to_json(job.classes),
         made_of=_embedder(job),
         folds=_folds(job),
         context=settings.context_frames,
@@ -193,7 +193,9 @@ def _embedder(job: TrainingJob) -> dict[str, str]:
     known = [(path, dict(each)) for path in (*job.records, *job.validation) if (each := find_embedder(path)) is not None]
     for path, each in known[1:]:
         first, of_first = known[0]
-        require_same(identity_of(of_first), f"{first}", identity_of(each), f"{path}", "embed all recordings with one embedder")
+        require_same_embedder(
+            embedder_id(of_first), f"{first}", embedder_id(each), f"{path}", "embed all recordings with one embedder"
+        )
     return known[0][1] if known else {}
 
 

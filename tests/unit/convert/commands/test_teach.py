@@ -13,7 +13,7 @@ from convert.__main__ import main
 from convert.commands.teach import DEFAULT_NEGATIVES
 from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from convert.records.files import find_embedder, read_classes
-from convert.records.identity import identity_of
+from convert.records.identity import embedder_id
 from convert.sequence.probe_codes import stream_codes
 from convert.sequence.steps import Step
 from edge_detector.cli.main import main as edge_detector
@@ -114,7 +114,7 @@ def test_a_bundle_with_new_classes_can_be_extended_again(made: Path) -> None:
 def test_the_shipped_negatives_are_of_the_shipped_embedder() -> None:
     shipped = load_bundle(DEFAULT_BUNDLE)
     negatives, own = (
-        identity_of(made_of or {}) for made_of in (find_embedder(DEFAULT_NEGATIVES), CodeEmbedder.of_bundle(shipped).made_of)
+        embedder_id(made_of or {}) for made_of in (find_embedder(DEFAULT_NEGATIVES), CodeEmbedder.of_bundle(shipped).made_of)
     )
     assert negatives is not None
     assert own is not None

@@ -14,7 +14,7 @@ import soundfile
 
 from convert.files import read_json
 from convert.records.files import find_embedder, read_dataset
-from convert.records.identity import identity_of
+from convert.records.identity import embedder_id
 from edge_detector.detection.bundle import EMBEDDER, PCA, load_bundle
 from tests.support.broker import Broker
 from tests.support.inbox import subscriber
@@ -68,7 +68,7 @@ def test_the_bundle_holds_the_whole_network_and_the_pca_in_its_own_form(made: Pa
     assert manifest.log_offset == 0.01
     assert manifest.embedder is not None
     assert manifest.embedder.name == "vggish"
-    assert manifest.embedder == manifest.sequence.embedder == identity_of(find_embedder(made / "whole.tfrecord") or {})
+    assert manifest.embedder == manifest.sequence.embedder == embedder_id(find_embedder(made / "whole.tfrecord") or {})
     assert [sound.slug for sound in manifest.classes] == list(LABELS)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convert.embedder.yamnet_labels import AUDIOSET_LABELS
-from convert.records.classes import ClassName, as_json, from_json, named, read_class_names
+from convert.records.classes import ClassName, classes_from_json, classes_to_json, named, read_class_names
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 HEAD = "index,mid,display_name\n"
@@ -57,13 +57,13 @@ def test_a_slug_gets_a_capitalised_label_and_any_other_name_is_the_label() -> No
 
 def test_class_names_are_equal_after_json() -> None:
     classes = (ClassName("dog", "Dog", "/m/1", ("Dog", "Bark")), ClassName("cat", "Katze"))
-    assert from_json(["dog", "cat"], as_json(classes)) == classes
-    assert from_json(["dog_bark"], {}) == (ClassName("dog_bark", "Dog bark"),)
+    assert classes_from_json(["dog", "cat"], classes_to_json(classes)) == classes
+    assert classes_from_json(["dog_bark"], {}) == (ClassName("dog_bark", "Dog bark"),)
 
 
 def test_audioset_labels_that_are_no_list_of_names_are_refused() -> None:
     with pytest.raises(UsageError, match="the class dog: audioset must be a list, not 'Dog'"):
-        from_json(["dog"], {"dog": {"audioset": "Dog"}})
+        classes_from_json(["dog"], {"dog": {"audioset": "Dog"}})
 
 
 def test_audiosets_527_classes_all_have_different_slugs() -> None:

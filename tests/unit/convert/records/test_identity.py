@@ -10,7 +10,7 @@ import pytest
 
 from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_json
-from convert.records.identity import identity_of, made_by, require_same
+from convert.records.identity import embedder_id, embedder_provenance, require_same_embedder
 from edge_detector.detection.bundle import EMBEDDER, EmbedderId, embedder_digest, load_bundle
 from edge_detector.errors import BundleError, UsageError
 from tests.support.labelled_embedder import write_classes, write_embedder
@@ -43,27 +43,27 @@ def test_a_digest_is_of_the_file_and_of_the_numbers_of_its_pca(place: Path) -> N
     embedder = place / "one" / "embedder" / EMBEDDER
     made_of = CodeEmbedder.load(embedder).made_of
     bundle = load_bundle(place / "one" / "bundle")
-    assert identity_of(made_of) == EmbedderId("made-body", embedder_digest(bundle.embedder, bundle.pca))
-    assert identity_of(made_of) == bundle.manifest.embedder
-    assert made_by(bundle.embedder + b"\0", bundle.pca, "made-body") != made_of
-    assert identity_of(read_json(place / "one" / "whole.tfrecord.json")["made_of"]) == bundle.manifest.embedder
+    assert embedder_id(made_of) == EmbedderId("made-body", embedder_digest(bundle.embedder, bundle.pca))
+    assert embedder_id(made_of) == bundle.manifest.embedder
+    assert embedder_provenance(bundle.embedder + b"\0", bundle.pca, "made-body") != made_of
+    assert embedder_id(read_json(place / "one" / "whole.tfrecord.json")["made_of"]) == bundle.manifest.embedder
 
 
 def test_embedders_with_equal_digests_and_different_names_are_equal() -> None:
     one, renamed, other = EmbedderId("a", "1"), EmbedderId("b", "1"), EmbedderId("a", "2")
-    require_same(one, "x", renamed, "y", "z")
-    require_same(one, "x", None, "y", "z")
-    require_same(None, "x", one, "y", "z")
+    require_same_embedder(one, "x", renamed, "y", "z")
+    require_same_embedder(one, "x", None, "y", "z")
+    require_same_embedder(None, "x", one, "y", "z")
     with pytest.raises(UsageError, match=r"x is of the embedder a \(1\) and y of a \(2\); z"):
-        require_same(one, "x", other, "y", "z")
+        require_same_embedder(one, "x", other, "y", "z")
 
 
 def test_records_without_a_name_are_identified_by_digest() -> None:
-    old = identity_of({"embedder": "e", "pca": "p", "seed": 1})
+    old = embedder_id({"embedder": "e", "pca": "p", "seed": 1})
     assert old is not None
     assert old.name == "an unnamed embedder"
-    require_same(old, "x", identity_of({"embedder": "e", "pca": "p", "embedder_name": "named"}), "y", "z")
-    assert identity_of({"embedder": "e"}) is None
+    require_same_embedder(old, "x", embedder_id({"embedder": "e", "pca": "p", "embedder_name": "named"}), "y", "z")
+    assert embedder_id({"embedder": "e"}) is None
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,13 @@ def test_targets_are_known_except_for_the_unknown_classes_of_the_records(target:
     assert plain.known.all()
 
 
+# sparse-categorical is left out: it rejects frames without exactly one label, which these records have.
+MULTI_LABEL_LOSSES = [loss for loss in LOSSES if loss != "sparse-categorical"]
+
+
 @pytest.mark.parametrize(
     ("kind", "target", "loss"),
-    [*(("lstm", "frame", loss) for loss in LOSSES), ("lstm", "last", "cross-entropy"), ("logistic", "last", "hinge")],
+    [*(("lstm", "frame", loss) for loss in MULTI_LABEL_LOSSES), ("lstm", "last", "cross-entropy"), ("logistic", "last", "hinge")],
 )
 def test_labels_of_unknown_classes_change_neither_loss_nor_gradient(
     kind: str,

@@ -122,7 +122,7 @@ def _clips(arguments: argparse.Namespace, classes: Sequence[SoundClass]) -> tupl
     """Load the clips of the classes, and their folds."""
     if arguments.clips is None:
         if arguments.held_out:
-            raise UsageError("--held-out says which bundle is given which clips; give --clips DIR too")
+            raise UsageError("--held-out needs clips; give --clips DIR too")
         return [], []
     slugs = [sound.slug for sound in classes]
     if not arguments.held_out:

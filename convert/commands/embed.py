@@ -1,11 +1,12 @@
 """embed: embed whole recordings into AudioSet-format records."""
 
 import argparse
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from convert.arguments import folds, positive_int
 from convert.embedder.arguments import add_embedder_argument, load_embedder
-from convert.embedder.corpus import embedded, labelled, recordings_of, unlabelled
+from convert.embedder.corpus import Recording, embedded, labelled, recordings_of, unlabelled
 from convert.embedder.provenance import provenance
 from convert.embedder.runtime import CodeEmbedder
 from convert.records.classes import ClassName
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace) -> RecordSet:
         raise UsageError("recordings without labels have no folds; leave out --folds")
     if not plain and len(arguments.inputs) > 1:
         raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
-    work = _work(arguments, load_embedder(arguments.embedder), plain=plain)
+    embedder = load_embedder(arguments.embedder)
+    work = _unlabelled(arguments.inputs, embedder) if plain else _labelled(arguments.inputs[0], arguments.folds, embedder)
     return write_record_set(work, arguments.output, arguments.shards, Damage(skip=arguments.skip_damaged))
 
 
@@ -56,14 +58,18 @@ def describe(result: RecordSet) -> str:
     return result.describe()
 
 
-def _work(arguments: argparse.Namespace, embedder: CodeEmbedder, *, plain: bool) -> Work:
-    classes: tuple[ClassName, ...] = ()
-    used: list[int] | None = None
-    if plain:
-        recordings = unlabelled(arguments.inputs)
-    else:
-        clips, classes = labelled(arguments.inputs[0], arguments.folds)
-        recordings, used = recordings_of(clips), sorted({clip.fold for clip, _ in clips})
+def _unlabelled(inputs: Sequence[Path], embedder: CodeEmbedder) -> Work:
+    return _work(unlabelled(inputs), (), embedder, None)
+
+
+def _labelled(folder: Path, used: Collection[int] | None, embedder: CodeEmbedder) -> Work:
+    clips, classes = labelled(folder, used)
+    return _work(recordings_of(clips), classes, embedder, sorted({clip.fold for clip, _ in clips}))
+
+
+def _work(
+    recordings: Sequence[Recording], classes: Sequence[ClassName], embedder: CodeEmbedder, used: Sequence[int] | None
+) -> Work:
     return Work(
         what="recording",
         total=len(recordings),

@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> EvalResult:
     """Measure the model or the arrays."""
-    measuring = _measuring(arguments)
+    measuring = Measuring(arguments.top_k, arguments.map_over)
     if arguments.scores is not None:
         if arguments.model or arguments.watch:
             raise UsageError("--scores measures finished arrays; leave out FOLDER, RECORDS and --watch")
@@ -111,7 +111,7 @@ def measure(
     arguments: argparse.Namespace, checkpoint: Checkpoint, load: Callable[[Path], Predictor] = open_model, say: Log = log
 ) -> EvalResult:
     """Measure one checkpoint on the records."""
-    measuring = _measuring(arguments)
+    measuring = Measuring(arguments.top_k, arguments.map_over)
     require_embedder(checkpoint.folder, arguments.records)
     say(f"Loading checkpoint for eval: {checkpoint.folder}")
     model = load(checkpoint.folder)
@@ -175,10 +175,6 @@ def describe(result: EvalResult) -> str:
         kinds = ", ".join(f"{count} {kind}" for kind, count in (result.skipped_kinds or {}).items())
         lines.append(f"{result.skipped} damaged records were skipped: {kinds}")
     return "\n".join(lines)
-
-
-def _measuring(arguments: argparse.Namespace) -> Measuring:
-    return Measuring(arguments.top_k, arguments.map_over)
 
 
 def _result(figures: Figures, measuring: Measuring) -> EvalResult:

@@ -22,6 +22,7 @@ from convert.evaluation.benchmark import BenchmarkDetector, alarms, found_at, fo
 from convert.evaluation.conditions import conditions
 from convert.evaluation.curve_picture import draw_other_sounds
 from convert.evaluation.may_hold import MAY_HOLD, read_may_hold
+from convert.evaluation.other_figures import OtherSounds
 from convert.evaluation.other_sounds import Kept, Network, kept_clips, measure, of_bundle, of_peer, peer_clips, require_ten
 from convert.evaluation.score import DetectorScore, PeerScore, ScoreResult
 from convert.evaluation.scoring import accuracy, clip_probabilities
@@ -91,8 +92,8 @@ def run(arguments: argparse.Namespace) -> ScoreResult:
         require_ten(bundle, arguments.bundle)
     clips = load_clips(find_clips(arguments.clips, arguments.folds), slugs)
     detectors = bundle_detectors(bundle, arguments.hops)
-    network = of_bundle(bundle, arguments.hops[0])
-    probabilities = clip_probabilities(network.every(_step_samples(arguments)), clips, "accuracy")
+    network, step_samples = of_bundle(bundle, arguments.hops[0]), FRONT_END.patch_step_samples // arguments.hops[0]
+    probabilities = clip_probabilities(network.every(step_samples), clips, "accuracy")
     runs = [(network, kept_clips(clips, probabilities))]
     # The enabled classes come first, then the others measured on other sounds.
     of_enabled = [each[:, : len(slugs)] for each in probabilities]
@@ -110,13 +111,20 @@ def run(arguments: argparse.Namespace) -> ScoreResult:
     )
     if arguments.peer:
         peer = YamnetBaseline(arguments.peer, enabled_classes(bundle))
-        detectors |= _peers(peer, bundle, arguments)
+        detectors[FRIGATE] = yamnet_in_frigate(peer, enabled_classes(bundle))
+        if arguments.calibrate_background:
+            held_out = [clip for clip in find_clips(arguments.clips) if arguments.folds and clip.fold not in arguments.folds]
+            loaded = load_clips(held_out, slugs)
+            background = arguments.calibrate_background
+            detectors[CALIBRATED] = calibrated_yamnet(peer, bundle, arguments.hops[0], background, loaded)
         network = of_peer(arguments.peer, bundle)
-        in_example, kept = peer_clips(network, clips, len(slugs), _step_samples(arguments))
+        in_example, kept = peer_clips(network, clips, len(slugs), step_samples)
         runs.append((network, kept))
         result = replace(result, peer=_peer_score(arguments.peer.name, peer, in_example, clips, slugs))
     if arguments.others:
-        result = _with_other_sounds(result, bundle, runs, arguments)
+        result = replace(result, other_sounds=_other_sounds(bundle, arguments.hops[0], runs, arguments.others))
+        if arguments.picture and result.other_sounds:
+            write_bytes(arguments.picture, draw_other_sounds(result.other_sounds))
     return replace(result, detectors=_detector_scores(detectors, clips, arguments))
 
 
@@ -132,25 +140,10 @@ def _require_together(arguments: argparse.Namespace) -> None:
         raise UsageError("--picture draws false events in other sounds; give --others too, or leave it out")
 
 
-def _step_samples(arguments: argparse.Namespace) -> int:
-    """Return the samples between windows at the first of --hops."""
-    return FRONT_END.patch_step_samples // int(arguments.hops[0])
-
-
 def _training_folds(bundle: Bundle) -> tuple[int, ...]:
     """Return the folds used by the embedder, the sequence model or the thresholds."""
     parts = [bundle.manifest.training.get(name) for name in ("embedder", "sequence", "calibration")]
     return tuple(sorted({int(fold) for facts in parts if isinstance(facts, dict) for fold in facts.get("folds", ())}))
-
-
-def _peers(peer: YamnetBaseline, bundle: Bundle, arguments: argparse.Namespace) -> dict[str, BenchmarkDetector]:
-    classes = enabled_classes(bundle)
-    found = {FRIGATE: yamnet_in_frigate(peer, classes)}
-    if arguments.calibrate_background:
-        held_out = [clip for clip in find_clips(arguments.clips) if arguments.folds and clip.fold not in arguments.folds]
-        loaded = load_clips(held_out, [sound.slug for sound in classes])
-        found[CALIBRATED] = calibrated_yamnet(peer, bundle, arguments.hops[0], arguments.calibrate_background, loaded)
-    return found
 
 
 def _peer_score(
@@ -166,14 +159,9 @@ def _peer_score(
     )
 
 
-def _with_other_sounds(
-    result: ScoreResult, bundle: Bundle, runs: Sequence[tuple[Network, Sequence[Kept]]], arguments: argparse.Namespace
-) -> ScoreResult:
+def _other_sounds(bundle: Bundle, hops: int, runs: Sequence[tuple[Network, Sequence[Kept]]], others: Path) -> OtherSounds:
     may_hold = read_may_hold(MAY_HOLD, [sound.slug for sound in bundle.manifest.classes])
-    found = measure(bundle, arguments.hops[0], runs, find_clips(arguments.others), may_hold)
-    if arguments.picture:
-        write_bytes(arguments.picture, draw_other_sounds(found))
-    return replace(result, other_sounds=found)
+    return measure(bundle, hops, runs, find_clips(others), may_hold)
 
 
 def _detector_scores(

@@ -67,7 +67,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> VerifyResult:
     """Measure all errors, then report whether they pass."""
     if arguments.bundle is None:
-        return _run_without_bundle(arguments)
+        if arguments.embedder_source is None or arguments.sequence_source:
+            raise UsageError("there is no bundle; give a bundle folder, or --embedder-source alone to verify an embedder")
+        return _verify_embedder(arguments.embedder_source, arguments.embedder)
     if arguments.embedder:
         raise UsageError("a bundle has its own embedder; give either a bundle or --embedder")
     bundle = load_bundle(arguments.bundle)
@@ -94,24 +96,22 @@ def run(arguments: argparse.Namespace) -> VerifyResult:
     )
 
 
-def _run_without_bundle(arguments: argparse.Namespace) -> VerifyResult:
-    if arguments.embedder_source is None or arguments.sequence_source:
-        raise UsageError("there is no bundle; give a bundle folder, or --embedder-source alone to verify an embedder")
+def _verify_embedder(source: Path, embedder: Path | None) -> VerifyResult:
     content, precision = None, ""
-    if arguments.embedder:
+    if embedder:
         try:
-            content = arguments.embedder.read_bytes()
+            content = embedder.read_bytes()
         except OSError as error:
-            message = f"{arguments.embedder} cannot be read: {error.strerror}; make it with export-embedder"
+            message = f"{embedder} cannot be read: {error.strerror}; make it with export-embedder"
             raise UsageError(message) from error
-        errors = read_json(arguments.embedder.with_name(f"{arguments.embedder.name}.errors.json"))
+        errors = read_json(embedder.with_name(f"{embedder.name}.errors.json"))
         precision = str(errors.get("precision", "float32"))
-    found = embedder_checks(arguments.embedder_source, content, precision, bundle_pca=None, seed=PROBE_SEED)
+    found = embedder_checks(source, content, precision, bundle_pca=None, seed=PROBE_SEED)
     if found == EmbedderChecks():
-        message = f"{arguments.embedder_source} is not Google's, so it has no published smoke test; give a bundle, or --embedder"
+        message = f"{source} is not Google's, so it has no published smoke test; give a bundle, or --embedder"
         raise UsageError(message)
     return VerifyResult(
-        embedder_source=str(arguments.embedder_source),
+        embedder_source=str(source),
         embedder=found.embedder,
         published=found.published,
         published_source=found.published_source,

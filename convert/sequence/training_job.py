@@ -28,7 +28,7 @@ TABLES = ("model", "training", *TRAINED_MODELS)
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What a recipe gives a training: the model, its options, and the hyper-parameters."""
+    """Model, options and hyper-parameters of a training, from a recipe."""
 
     model: str
     options: ModelOptions

@@ -26,7 +26,7 @@ INDENT = "    "
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is shown: all classes, or those that were searched for, with AudioSet labels that are in no class."""
+    """Classes to show, all or those found by a search, and the AudioSet labels that are in no class."""
 
     classes: Sequence[SoundClass]
     labels: Sequence[AudioSetLabel] = ()

@@ -17,8 +17,8 @@ DIRECT_TO_ECHO_DB = (-3.0, 15.0)
 TELEPHONE_HZ = (300.0, 3_400.0)
 OFFSET_SHARE = 0.05
 LARGEST_OFFSET = 0.1
-DRIVEN_SHARE = 0.05
-DRIVEN_DBFS = (-8.0, 6.0)
+OVERDRIVEN_SHARE = 0.05
+OVERDRIVEN_DBFS = (-8.0, 6.0)
 
 
 def speed_changed(samples: Float32, factor: float, length_samples: int) -> Float32:
@@ -86,8 +86,8 @@ def in_room(samples: Float32, decay_seconds: float, direct_db: float, rng: np.ra
 
 def recorded(samples: Float32, level_dbfs: float, rng: np.random.Generator) -> Float32:
     """Scale sound of RMS 1 to a level as a sound card delivers it: sometimes clipped, sometimes with a DC offset."""
-    if rng.random() < DRIVEN_SHARE:
-        level_dbfs = float(rng.uniform(*DRIVEN_DBFS))
+    if rng.random() < OVERDRIVEN_SHARE:
+        level_dbfs = float(rng.uniform(*OVERDRIVEN_DBFS))
     scaled = samples * gain_of_db(level_dbfs)
     if rng.random() < OFFSET_SHARE:
         scaled = scaled + np.float32(rng.uniform(-LARGEST_OFFSET, LARGEST_OFFSET))

@@ -63,11 +63,13 @@ def read_parts(path: Path) -> tuple[Part, ...]:
     return parts
 
 
-def files_of(part: Part, root: Path) -> list[Path]:
+def audio_files(part: Part, root: Path) -> list[Path]:
     """Return the audio files of a part, in a fixed order. Raises UsageError if there are none."""
     folder = root / part.of
     matching = (path for pattern in part.files.split(",") for path in folder.rglob(pattern))
-    found = {path for path in matching if _holds_sound(path) and not any(fnmatch(str(path), but) for but in part.but.split(","))}
+    found = {
+        path for path in matching if _is_audio_file(path) and not any(fnmatch(str(path), but) for but in part.but.split(","))
+    }
     if not found:
         message = f"{folder} holds no audio file that matches {part.files}; unpack its package there"
         raise UsageError(message)
@@ -75,7 +77,7 @@ def files_of(part: Part, root: Path) -> list[Path]:
     return sorted(found, key=lambda path: hashlib.sha256(str(path.relative_to(root)).encode()).digest())
 
 
-def _holds_sound(path: Path) -> bool:
+def _is_audio_file(path: Path) -> bool:
     # Some of Asterisk's prompts are words that a language lacks: their files have only a header.
     return path.suffix in AUDIO_SUFFIXES and not path.is_symlink() and path.stat().st_size > SMALLEST_BYTES
 
@@ -84,28 +86,28 @@ def require_disjoint(parts: Sequence[Part], root: Path) -> None:
     """Raise UsageError for a file in two splits."""
     seen: dict[Path, str] = {}
     for part in parts:
-        for path in files_of(part, root):
+        for path in audio_files(part, root):
             if seen.setdefault(path, part.split) != part.split:
                 message = f"{path} is in the splits {seen[path]} and {part.split}; a file belongs to one"
                 raise UsageError(message)
 
 
-def pieces(recordings: Iterable[Float32]) -> Iterator[Float32]:
+def cut_pieces(recordings: Iterable[Float32]) -> Iterator[Float32]:
     """Join recordings with short pauses and yield pieces of ten seconds; silent recordings and pieces are left out."""
     size = round(PIECE_SECONDS * FRONT_END.sample_rate_hz)
     pause = np.zeros(round(PAUSE_SECONDS * FRONT_END.sample_rate_hz), np.float32)
-    waiting = np.zeros(0, np.float32)
+    joined = np.zeros(0, np.float32)
     for samples in recordings:
         if not is_audible(samples):
             continue
-        waiting = np.concatenate([waiting, samples, pause])
-        while len(waiting) >= size:
+        joined = np.concatenate([joined, samples, pause])
+        while len(joined) >= size:
             # A track of one instrument is silent while the others play.
-            if is_audible(waiting[:size]):
-                yield waiting[:size]
-            waiting = waiting[size:]
-    if len(waiting) > len(pause) and is_audible(waiting):
-        yield waiting
+            if is_audible(joined[:size]):
+                yield joined[:size]
+            joined = joined[size:]
+    if len(joined) > len(pause) and is_audible(joined):
+        yield joined
 
 
 def is_audible(samples: Float32) -> bool:

@@ -69,7 +69,7 @@ def find_clips(root: Path, folds: Collection[int] | None = None) -> list[Clip]:
             if not label:
                 raise UsageError(f"{folder} cannot name a class: its name has no letter a to z and no digit; rename it")
             if label in folders:
-                raise UsageError(f"{folders[label]} and {folder} are both the class {label}; rename one, or put them together")
+                raise UsageError(f"{folders[label]} and {folder} are both the class {label}; rename one or merge them")
             folders[label] = folder
             clips += [Clip(path, label, *fold_and_source(path.stem)) for path in paths]
     if folds is not None and clips:
@@ -116,7 +116,7 @@ def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]
     loaded = []
     for clip in clips:
         if clip.label not in labels:
-            message = f"{clip.path} has the label {clip.label}, which is not among {', '.join(labels)}"
+            message = f"{clip.path} has the unknown label {clip.label}; the labels are {', '.join(labels)}"
             raise EdgeDetectorError(message)
         samples = read_16khz(clip.path)
         if not np.any(samples):

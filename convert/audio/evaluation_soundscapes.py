@@ -25,10 +25,10 @@ from edge_detector.demo.synthesis import band, noise, tilted
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
-CLIPS_TOGETHER = 16
+CLIPS_PER_SCENE = 16
 FRAME_SAMPLES = FRONT_END.sample_rate_hz // 20
 ACTIVE_RANGE_DB = 25.0
-BURIED_DB = 10.0
+MASKED_DB = 10.0
 
 EVENTS_DBFS = (-28.0, -18.0)
 """Levels above the volume that Frigate needs to run its detector."""
@@ -81,21 +81,21 @@ class SceneComposer:
 
     def __init__(self, clips: Sequence[LoadedClip], backgrounds: Mapping[str, Float32], rounds: int, seed: int) -> None:
         rng = np.random.default_rng([seed, 0])
-        deck = [clips[index] for _ in range(rounds) for index in rng.permutation(len(clips))]
-        self._hands = [deck[first : first + CLIPS_TOGETHER] for first in range(0, len(deck), CLIPS_TOGETHER)]
+        order = [clips[index] for _ in range(rounds) for index in rng.permutation(len(clips))]
+        self._clips_of_scenes = [order[first : first + CLIPS_PER_SCENE] for first in range(0, len(order), CLIPS_PER_SCENE)]
         self._labels = frozenset(clip.clip.label for clip in clips)
         self._backgrounds, self._seed = backgrounds, seed
         self._kinds = (SILENCE, *COLOURS_DB_PER_OCTAVE, *sorted(set(backgrounds) - self._labels))
 
     def __len__(self) -> int:
         """Return the number of soundscapes that hold all clips."""
-        return len(self._hands)
+        return len(self._clips_of_scenes)
 
     def compose(self, number: int, snr_db: float) -> ScoredScene:
         """Return soundscape `number` at a signal-to-noise ratio."""
         rng = np.random.default_rng([self._seed, 1, number])
         level_dbfs = float(rng.uniform(*EVENTS_DBFS))
-        placed = _place(self._hands[number], rng)
+        placed = _place(self._clips_of_scenes[number], rng)
         length = max(each.first_sample + len(each.samples) for each in placed) + _samples(LEAD_SECONDS)
         background = self._background(rng, length) * gain_of_db(-snr_db)
         mix = background.copy()
@@ -127,11 +127,11 @@ class SceneComposer:
         return np.asarray(cut / np.float32(max(rms(cut), 1e-6)), np.float32)
 
 
-def _place(hand: Sequence[LoadedClip], rng: np.random.Generator) -> list[_Placed]:
+def _place(clips: Sequence[LoadedClip], rng: np.random.Generator) -> list[_Placed]:
     placed: list[_Placed] = []
     at = _samples(LEAD_SECONDS)
-    for clip in hand:
-        samples = _sound(clip.samples, rng)
+    for clip in clips:
+        samples = _normalised_clip(clip.samples, rng)
         before = len(placed[-1].samples) if placed else 0
         drawn = rng.random()
         if drawn < OVERLAP_SHARE:
@@ -144,10 +144,10 @@ def _place(hand: Sequence[LoadedClip], rng: np.random.Generator) -> list[_Placed
     return placed
 
 
-def _sound(samples: Float32, rng: np.random.Generator) -> Float32:
-    """Return a clip without the silence around it, in some cases in a room, at RMS 1 over its active frames."""
-    sounding = np.flatnonzero(samples)
-    samples = faded(samples[sounding[0] : sounding[-1] + 1])
+def _normalised_clip(samples: Float32, rng: np.random.Generator) -> Float32:
+    """Return a clip without the silence around it, sometimes with reverberation, at RMS 1 over its active frames."""
+    nonzero = np.flatnonzero(samples)
+    samples = faded(samples[nonzero[0] : nonzero[-1] + 1])
     if rng.random() < ECHO_SHARE:
         samples = reverberant(np.pad(samples, (0, _samples(ECHO_SECONDS))), rng)
     energy = _energy(samples)
@@ -168,7 +168,7 @@ def _audible(placed: _Placed, mix: Float32) -> list[SoundEvent]:
     end = placed.first_sample + len(placed.samples)
     energy = _energy(placed.samples)
     rest = _energy(mix[placed.first_sample : end] - placed.samples)
-    audible = _active(energy) & (energy >= rest * 10.0 ** (-BURIED_DB / 10.0))
+    audible = _active(energy) & (energy >= rest * 10.0 ** (-MASKED_DB / 10.0))
     starts = placed.first_sample + FRAME_SAMPLES * np.flatnonzero(audible)
     return [SoundEvent(int(start), min(int(start) + FRAME_SAMPLES, end), int(start), placed.label) for start in starts]
 

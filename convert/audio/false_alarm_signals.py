@@ -16,14 +16,14 @@ TONES_DBFS = (-60, -50, -40, -30, -20, -10, 0)
 NOISES_DBFS = (-60, -40, -20)
 HUM_DBFS = -30.0
 HUM_HARMONICS = 8
-DRIVEN_DB = 30.0
+CLIPPED_GAIN_DB = 30.0
 OFFSET = 0.1
 ROOM_NOISE_DBFS, ROOM_DRIFT_DB = -62.0, 3.0
 ROOM_HUM_DBFS = -72.0
 TICK_DBFS = -45.0
 TICKS_PER_MINUTE = 1.0
 QUIET_ROOM = "quiet room, made"
-QUIET_ROOM_TIMES = 6
+QUIET_ROOM_LENGTH_FACTOR = 6
 """Length of the quiet room, as a multiple of that of the other signals."""
 
 
@@ -39,10 +39,10 @@ def signals(minutes: float, seed: int) -> dict[str, Callable[[], Float32]]:
             found[f"{name} {level} dBFS"] = partial(steady_noise, count, slope, float(level), seed)
     for mains_hz in (50.0, 60.0):
         found[f"mains hum {mains_hz:g} Hz"] = partial(hum, count, mains_hz, 0.0)
-        found[f"mains hum {mains_hz:g} Hz, clipped"] = partial(hum, count, mains_hz, DRIVEN_DB)
+        found[f"mains hum {mains_hz:g} Hz, clipped"] = partial(hum, count, mains_hz, CLIPPED_GAIN_DB)
     for level in TONES_DBFS:
         found[f"{TONE_HZ:g} Hz tone {level} dBFS"] = partial(tone, count, float(level))
-    found[QUIET_ROOM] = partial(quiet_room, QUIET_ROOM_TIMES * count, seed)
+    found[QUIET_ROOM] = partial(quiet_room, QUIET_ROOM_LENGTH_FACTOR * count, seed)
     return found
 
 
@@ -51,13 +51,13 @@ def steady_noise(count: int, db_per_octave: float, level_dbfs: float, seed: int)
     return long_noise(np.random.default_rng([seed, 76]), count, db_per_octave, level_dbfs)
 
 
-def hum(count: int, mains_hz: float, driven_db: float) -> Float32:
-    """Return mains hum with harmonics of falling level, at -30 dBFS plus `driven_db`, clipped at full scale."""
+def hum(count: int, mains_hz: float, gain_db: float) -> Float32:
+    """Return mains hum with harmonics of falling level, at -30 dBFS plus `gain_db`, clipped at full scale."""
     phase = 2.0 * np.pi * mains_hz * np.arange(count) / RATE_HZ
     total = np.zeros(count)
     for harmonic in range(1, HUM_HARMONICS + 1):
         total += np.sin(harmonic * phase + harmonic) / harmonic
-    return np.clip(at_rms(total, HUM_DBFS + driven_db), -1.0, 1.0).astype(np.float32)
+    return np.clip(at_rms(total, HUM_DBFS + gain_db), -1.0, 1.0).astype(np.float32)
 
 
 def tone(count: int, peak_dbfs: float) -> Float32:

@@ -15,15 +15,14 @@ MAINS_HZ = (50.0, 60.0)
 MAINS_SHARE = 0.5
 TONE_SHARE = 0.25
 TONES_HZ = (60.0, 7_000.0)
-DRIVEN_SHARE = 0.25
-DRIVE_DB = (6.0, 30.0)
-
+CLIPPED_SHARE = 0.25
+CLIPPED_GAIN_DB = (6.0, 30.0)
 
 PAUSE_SAMPLES = FRONT_END.sample_rate_hz * 2 // 5
 PAUSE_PARTS = 8
 PAUSE_BELOW_LOUDEST_DB = 20.0
 PAUSE_LOWEST_RMS = 10.0 ** (-85.0 / 20.0)
-"""A pause with a part below this is digital silence, perhaps coded with loss, and no room tone."""
+"""A pause with a part below this is digital silence, or the codec's residue of it, not room tone."""
 
 ROOM_TONE_SHARE = 0.4
 
@@ -111,15 +110,15 @@ def _coloured_noise(rng: np.random.Generator, exponent: float) -> Float32:
 
 
 def _steady(rng: np.random.Generator, length_samples: int) -> Float32:
-    """Return a tone or a hum, in some cases clipped."""
+    """Return a tone or a hum, sometimes clipped until it buzzes."""
     if rng.random() < TONE_SHARE:
         frequency_hz = float(np.exp(rng.uniform(*np.log(TONES_HZ))))
         phase = 2.0 * np.pi * frequency_hz / FRONT_END.sample_rate_hz
         steady = (np.sqrt(2.0) * np.sin(phase * np.arange(length_samples))).astype(np.float32)
     else:
         steady = _hum(rng, length_samples)
-    if rng.random() < DRIVEN_SHARE:
-        steady = np.clip(steady * gain_of_db(float(rng.uniform(*DRIVE_DB))), -1.0, 1.0)
+    if rng.random() < CLIPPED_SHARE:
+        steady = np.clip(steady * gain_of_db(float(rng.uniform(*CLIPPED_GAIN_DB))), -1.0, 1.0)
         steady /= np.float32(max(rms(steady), 1e-9))
     return np.asarray(steady, np.float32)
 

@@ -19,18 +19,18 @@ from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
 ACTIVE_RANGE_DB = 45.0
-"""A frame has an event's label if the event is within this range of its own loudest frame there,"""
+"""A frame has an event's label only if the event is within this range of its own loudest frame."""
 
-BURIED_DB = 25.0
-"""and at most this far below everything else in the frame; below that it is inaudible."""
+MASKED_DB = 25.0
+"""A frame has an event's label only if the event is at most this far below everything else; a weaker one is inaudible."""
 
 SILENT_RMS = 1e-5
 EMPTY_SHARE, PLAIN_SHARE, QUIET_SHARE, FULL_LENGTH_SHARE = 0.12, 0.2, 0.3, 0.5
 MIXED_WEIGHT = 2.0
 """Weight of speech, music and mixed other sound, relative to another class or one kind of sound of no class."""
 
-MOST_OF_FOLDER = 40
-RIVALS_WEIGHT = 0.5
+MAX_COUNTED_RECORDINGS = 40
+HARD_NEGATIVES_WEIGHT = 0.5
 """Weight of the recordings most easily confused with a class, relative to the class."""
 
 ECHO_SHARE = 0.35
@@ -95,7 +95,7 @@ class _Group:
     """A class, or a kind of sound of no class: folders of recordings, and the probability of each.
 
     A folder is drawn in proportion to the square root of its number of recordings, so that rare labels are frequent, but a
-    single recording is not as frequent as a hundred. A folder of a class counts as at most MOST_OF_FOLDER recordings.
+    single recording is not as frequent as a hundred. A folder of a class counts as at most MAX_COUNTED_RECORDINGS recordings.
     """
 
     weight: float
@@ -105,7 +105,7 @@ class _Group:
     @classmethod
     def of(cls, kind: str, folders: Sequence[Sequence[LoadedClip]]) -> "_Group":
         of_class = folders[0][0].class_index != NO_CLASS
-        sizes = np.sqrt([min(len(folder), MOST_OF_FOLDER) if of_class else len(folder) for folder in folders])
+        sizes = np.sqrt([min(len(folder), MAX_COUNTED_RECORDINGS) if of_class else len(folder) for folder in folders])
         weight = MIXED_WEIGHT if kind in (*BACKGROUND_CLASSES, OTHER) else 1.0
         return cls(weight, tuple(map(tuple, folders)), sizes / sizes.sum())
 
@@ -145,12 +145,12 @@ class Composer:
         clips: labelled clips and background.
         max_frames: frames of the longest sequence.
         seed: of all random draws.
-        rivals: for each class, the clips of no class that are most easily confused with it.
+        hard_negatives: for each class, the clips of no class that are most easily confused with it.
 
     """
 
     def __init__(
-        self, clips: Sequence[LoadedClip], max_frames: int, seed: int, rivals: Sequence[Sequence[LoadedClip]] = ()
+        self, clips: Sequence[LoadedClip], max_frames: int, seed: int, hard_negatives: Sequence[Sequence[LoadedClip]] = ()
     ) -> None:
         self._max_frames, self._seed = max_frames, seed
         self._backgrounds = Backgrounds(seed, room_tones(clip.samples for clip in clips if clip.clip.fold == NO_FOLD))
@@ -159,7 +159,7 @@ class Composer:
             kind = kind_of(clip.clip.label) if clip.class_index == NO_CLASS else clip.clip.label
             groups.setdefault((clip.class_index, kind), {}).setdefault(clip.clip.path.parent, []).append(clip)
         self._groups = [_Group.of(kind, list(groups[index, kind].values())) for index, kind in sorted(groups)]
-        self._groups += [_Group(RIVALS_WEIGHT, (tuple(clips),), np.ones(1)) for clips in rivals if clips]
+        self._groups += [_Group(HARD_NEGATIVES_WEIGHT, (tuple(clips),), np.ones(1)) for clips in hard_negatives if clips]
         weights = np.array([group.weight for group in self._groups])
         self._shares = weights / weights.sum()
 
@@ -207,8 +207,8 @@ class Composer:
     @staticmethod
     def _event(clip: LoadedClip, rng: np.random.Generator, length: int) -> Float32:
         """Return a clip at a random speed, place and level; it may extend beyond both ends of the sequence."""
-        sounding = np.flatnonzero(np.abs(clip.samples) > SILENT_RMS)
-        samples = clip.samples[int(sounding[0]) : int(sounding[-1]) + 1] if len(sounding) else clip.samples
+        active = np.flatnonzero(np.abs(clip.samples) > SILENT_RMS)
+        samples = clip.samples[int(active[0]) : int(active[-1]) + 1] if len(active) else clip.samples
         factor = float(rng.uniform(*SPEEDS))
         sped = speed_changed(samples, factor, max(int(len(samples) / factor), 1))
         hidden = min(len(sped), length) // 2
@@ -241,7 +241,7 @@ def _audible_frames(events: Sequence[tuple[int, Float32]], background: Float32) 
     found = []
     for energy in energies:
         audible = (energy > SILENT_RMS**2) & (energy >= energy.max() * 10.0 ** (-ACTIVE_RANGE_DB / 10.0))
-        found.append(audible & (energy >= (total - energy) * 10.0 ** (-BURIED_DB / 10.0)))
+        found.append(audible & (energy >= (total - energy) * 10.0 ** (-MASKED_DB / 10.0)))
     return found
 
 
@@ -249,11 +249,11 @@ def _scene(samples: Float32, clips: Sequence[LoadedClip], audible: Sequence[NDAr
     frames = len(audible[0])
     labels: list[set[int]] = [set() for _ in range(frames)]
     unlabelled = np.zeros(frames, np.bool_)
-    for clip, sounding in zip(clips, audible, strict=True):
+    for clip, audible_frames in zip(clips, audible, strict=True):
         if clip.class_index == NO_CLASS:
-            unlabelled |= sounding
+            unlabelled |= audible_frames
             continue
-        for frame in np.flatnonzero(sounding):
+        for frame in np.flatnonzero(audible_frames):
             labels[frame].add(clip.class_index)
     folds = tuple(sorted({clip.clip.fold for clip in clips} - {NO_FOLD}))
     return Scene(samples, tuple(tuple(sorted(classes)) for classes in labels), tuple(unlabelled.tolist()), folds)

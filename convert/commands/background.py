@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from convert.audio.background_plan import BY_KIND, SPLITS, Part, files_of, is_audible, pieces, read_parts, require_disjoint
+from convert.audio.background_plan import BY_KIND, SPLITS, Part, audio_files, cut_pieces, is_audible, read_parts, require_disjoint
 from convert.audio.samples import read_16khz
 from convert.audio.wav import wav_bytes
 from convert.embedder.sorting import KindSorter
@@ -21,8 +21,8 @@ from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
 
 LIST = "background.json"
-PIECES_TOGETHER = 6
-"""Pieces that share an origin when clips are split: one minute."""
+PIECES_PER_SOURCE = 6
+"""Pieces with the same source in their file names, which splits by source keep together: one minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class CutRecordings:
 
     Attributes:
         split: "train", "calibrate" or "test".
-        label: folder.
-        of: origin.
+        label: name of the output folder.
+        of: origin, as in the plan.
         files: number of recordings.
-        hours: length of their pieces.
+        hours: total length of their pieces.
         licence, credit: of the recordings.
 
     """
@@ -87,18 +87,18 @@ def run(arguments: argparse.Namespace) -> Background:
     parts = tuple(part for plan in arguments.plan for part in read_parts(plan))
     require_disjoint(parts, arguments.material)
     if arguments.teacher is None and any(part.label == BY_KIND for part in parts):
-        raise UsageError(f"the plan has parts that are sorted {BY_KIND}, which YAMNet does; give --teacher yamnet.tflite")
+        raise UsageError(f"YAMNet sorts the parts labelled {BY_KIND}; give --teacher yamnet.tflite")
     cut = partial(_cut, material=arguments.material, output=arguments.output, teacher=arguments.teacher)
     progress = Progress("background: part", len(parts))
     listed: list[CutRecordings] = []
     written: set[Path] = set()
-    for number, (part, pieces_of_part) in enumerate(zip(parts, _in_processes(cut, parts), strict=True), 1):
-        if written.intersection(pieces_of_part.written):
+    for number, (part, part_result) in enumerate(zip(parts, _in_processes(cut, parts), strict=True), 1):
+        if written.intersection(part_result.written):
             raise UsageError(
-                f'the plan has {part.split} {part.label} of {part.of} twice; make one part of both, with files "a*,b*"'
+                f'the plan has {part.split} {part.label} of {part.of} twice; merge both into one part, with files "a*,b*"'
             )
-        listed += pieces_of_part.listed
-        written.update(pieces_of_part.written)
+        listed += part_result.listed
+        written.update(part_result.written)
         progress.update(number, part.of)
     progress.close()
     _remove_others(arguments.output, written)
@@ -136,7 +136,7 @@ def _sorter(teacher: Path) -> KindSorter:
 
 def _cut(part: Part, material: Path, output: Path, teacher: Path | None) -> _Cut:
     """Cut one part; a part sorted by kind gives one list entry per folder."""
-    files = files_of(part, material)
+    files = audio_files(part, material)
     if part.label != BY_KIND or teacher is None:
         return _write({part.label: files}, part, output)
     folders: dict[str, list[Path]] = {}
@@ -153,8 +153,8 @@ def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path) -> _
     written: list[Path] = []
     for label, files in sorted(folders.items()):
         samples = 0
-        for number, piece in enumerate(pieces(map(read_16khz, files))):
-            written.append(output / part.split / label / f"1-{origin}_{number // PIECES_TOGETHER:04d}-{number:04d}.wav")
+        for number, piece in enumerate(cut_pieces(map(read_16khz, files))):
+            written.append(output / part.split / label / f"1-{origin}_{number // PIECES_PER_SOURCE:04d}-{number:04d}.wav")
             write_bytes(written[-1], wav_bytes(piece))
             samples += len(piece)
         listed.append(

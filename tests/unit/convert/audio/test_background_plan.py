@@ -1,4 +1,4 @@
-"""From clips to a bundle the detector loads, through the command line, on sounds made here."""
+"""The commands from clips to a bundle that the detector loads, on synthetic sound."""
 
 import json
 import shutil
@@ -22,16 +22,16 @@ pytest.importorskip("tensorflow")
 from tests.support.narrow_vggish import taken_for_vggish, write_released
 
 
-def test_the_bundle_is_what_the_detector_loads(work: Path) -> None:
+def test_the_detector_loads_the_bundle(work: Path) -> None:
     bundle = load_bundle(work / "bundle")
     assert [sound.slug for sound in bundle.manifest.classes] == list(LABELS)
     assert bundle.manifest.sequence.context_frames == 4
     assert bundle.manifest.evaluation == {}
     assert "Not measured." in (work / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert not [path.name for path in work.iterdir() if path.name.startswith(".")], "something half-made was left behind"
+    assert not [path.name for path in work.iterdir() if path.name.startswith(".")], "a temporary file was left behind"
 
 
-def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_are_chosen_on_background_and_written_into_the_bundle(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for label in ("speech", "animal_cat"):
         (work / "background" / label).mkdir(parents=True)
         soundfile.write(work / "background" / label / "1-x.wav", sound("thump", 7, 5.0), RATE_HZ, subtype="PCM_16")
@@ -52,9 +52,9 @@ def test_thresholds_are_chosen_on_background_and_go_into_the_bundle(work: Path, 
     about.write_text(json.dumps({"tried": ["Twice the clips: half the errors."]}), encoding="utf-8")
     assert convert(*bundle_command(work, work / "calibrated"), "--calibration", chosen, "--about", about) == 0
     manifest = load_bundle(work / "calibrated").manifest
-    wanted = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
+    expected = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
     for each in manifest.classes:
-        assert [each.rules[hops].on for hops in (1, 2, 4)] == [found["rule"]["on"] for found in wanted[each.slug].values()]
+        assert [each.rules[hops].on for hops in (1, 2, 4)] == [found["rule"]["on"] for found in expected[each.slug].values()]
     card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Thresholds are not calibrated" not in card
     assert "Chosen for the lowest cost" in card
@@ -71,7 +71,7 @@ def test_verify_passes_and_reports_each_comparison(work: Path, capsys: pytest.Ca
     assert result["embedder"]["passed"]
 
 
-def test_verify_asks_for_the_source_that_the_bundle_was_made_from(
+def test_verify_rejects_a_source_that_the_bundle_was_not_made_from(
     work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = write_released(tmp_path / "vggish", [loaded("hiss", seed).samples for seed in range(3)])
@@ -80,7 +80,7 @@ def test_verify_asks_for_the_source_that_the_bundle_was_made_from(
     assert f"the bundle's pca.npz is not the one in {other}; give the folder it was made from" in capsys.readouterr().err
 
 
-def test_verify_fails_against_another_training(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_fails_for_weights_of_another_training(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lstm = tmp_path / "lstm"
     lstm.mkdir()
     (lstm / "sequence.json").write_bytes((work / "lstm" / "sequence.json").read_bytes())
@@ -98,7 +98,7 @@ def test_score_counts_every_clip_of_the_fold(work: Path, capsys: pytest.CaptureF
     assert result["right"] == sum(result["confusion"][index][index] for index in range(3))
 
 
-def test_the_tables_of_a_score_go_into_the_card(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tables_of_a_score_are_written_into_the_card(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("score", work / "bundle", work / "clips", "--folds", 3, "--soundscapes", "--json") == 0
     (tmp_path / "score.json").write_text(capsys.readouterr().out, encoding="utf-8")
     assert convert(*bundle_command(work, tmp_path / "scored"), "--scores", tmp_path / "score.json") == 0
@@ -107,7 +107,7 @@ def test_the_tables_of_a_score_go_into_the_card(work: Path, tmp_path: Path, caps
     assert "Events on soundscapes" in (tmp_path / "scored" / "MODEL_CARD.md").read_text(encoding="utf-8")
 
 
-def test_whole_clips_are_embedded_under_their_names(work: Path) -> None:
+def test_whole_clips_are_embedded_with_their_labels(work: Path) -> None:
     records = list(read_dataset(work / "whole.tfrecord"))
     assert len(records) == 12
     assert all(len(record.codes) == 2 and record.frame_labels is None for record in records)
@@ -123,13 +123,13 @@ def test_composed_records_label_every_frame(work: Path) -> None:
         assert set(record.labels) == {index for labels in record.frame_labels for index in labels}
 
 
-def test_a_last_frame_target_trains_too(work: Path, tmp_path: Path) -> None:
+def test_the_last_frame_is_a_valid_training_target(work: Path, tmp_path: Path) -> None:
     records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord")
     assert convert("train", *records, "--set", "training.epochs=1", "lstm.cells=4", "-o", tmp_path / "lstm") == 0
     assert json.loads((tmp_path / "lstm" / "sequence.json").read_text())["training"]["target"] == "last"
 
 
-def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path) -> None:
+def test_equal_seeds_train_equal_sequence_models(work: Path, tmp_path: Path) -> None:
     records = (work / "train.tfrecord", "--validation", work / "validation.tfrecord", "--recipe", "default")
     sizes = ("--set", "training.epochs=2", "lstm.cells=4", "training.seed=5")
     for name in ("one", "other"):
@@ -139,20 +139,20 @@ def test_the_same_seed_trains_the_same_sequence_model(work: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("label", "what"), [({"label": ""}, "label = '' must be"), ("Beep", "classes.json: beep must be a table of keys and values")]
+    ("label", "error"), [({"label": ""}, "label = '' must be"), ("Beep", "classes.json: beep must be a table of keys and values")]
 )
-def test_a_wrong_name_leaves_the_bundle_that_was_there(
-    label: object, what: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_class_name_keeps_the_existing_bundle(
+    label: object, error: str, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = {name: {"label": name} for name in LABELS} | {LABELS[0]: label}
     (tmp_path / "classes.json").write_text(json.dumps(names), encoding="utf-8")
     shutil.copytree(work / "bundle", tmp_path / "bundle")
     assert convert(*bundle_command(work, tmp_path / "bundle"), "--classes", tmp_path / "classes.json") != 0
-    assert what in capsys.readouterr().err
+    assert error in capsys.readouterr().err
     assert load_bundle(tmp_path / "bundle").manifest == load_bundle(work / "bundle").manifest
 
 
-def test_a_damaged_bundle_is_one_sentence(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_bundle_is_reported_in_one_sentence(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     for path in (work / "bundle").iterdir():
@@ -174,7 +174,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "what"),
+    ("arguments", "code", "error"),
     [
         (("compose", "/nowhere", "-o", "x.tfrecord"), 2, "/nowhere is not a folder"),
         (("train", "/nowhere.tfrecord", "--validation", "/nowhere.tfrecord", "-o", "x"), 2, "does not exist"),
@@ -184,12 +184,12 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("score", "/nowhere", "/nowhere"), 1, "no bundle folder"),
     ],
 )
-def test_a_missing_input_is_one_sentence(
-    arguments: Sequence[str], code: int, what: str, capsys: pytest.CaptureFixture[str], elsewhere: Path
+def test_a_missing_input_is_reported_in_one_sentence(
+    arguments: Sequence[str], code: int, error: str, capsys: pytest.CaptureFixture[str], elsewhere: Path
 ) -> None:
     assert convert(*arguments) == code
     message = capsys.readouterr().err
-    assert what in message
+    assert error in message
     assert message.count("\n") == 1
     assert list(elsewhere.iterdir()) == []
 
@@ -202,7 +202,7 @@ def test_every_command_has_a_help_text(command: str, capsys: pytest.CaptureFixtu
     assert "--json" in capsys.readouterr().out
 
 
-def test_the_default_bundle_s_card_is_the_one_of_its_manifest() -> None:
+def test_the_default_bundle_s_card_matches_its_manifest() -> None:
     shipped = load_bundle(DEFAULT_BUNDLE)
     sizes = {name: (DEFAULT_BUNDLE / name).stat().st_size for name in (EMBEDDER, SEQUENCE, PCA)}
     card = (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8")

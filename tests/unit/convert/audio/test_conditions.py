@@ -1,4 +1,4 @@
-"""Clips as they sound from far away, in noise, in rooms and over a telephone, and how many of them are found so."""
+"""Clips at low level, in noise, in rooms and in the telephone band, and the share of them found."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edge_detector.types import Float32
 from tests.support.synthetic import RATE_HZ, sound
 
 HISS = sound("hiss", 0, 3.0)
-"""It sounds for 2.1 s, and is silent for the rest."""
+"""2.1 s of noise, then silence."""
 
 MADE = conditions(seed=1)
 
@@ -29,34 +29,34 @@ def test_the_conditions_are_named() -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_degraded_clip_keeps_its_length_and_range_and_is_equal_for_a_seed(name: str) -> None:
+def test_a_condition_keeps_length_and_range_and_repeats_with_its_seed(name: str) -> None:
     loud = np.asarray(3.0 * HISS, np.float32)
-    heard = MADE[name](loud)
-    assert len(heard) == len(loud)
-    assert heard.dtype == np.float32
-    assert np.array_equal(heard, conditions(1)[name](loud))
-    assert not np.array_equal(heard, loud)
+    changed = MADE[name](loud)
+    assert len(changed) == len(loud)
+    assert changed.dtype == np.float32
+    assert np.array_equal(changed, conditions(1)[name](loud))
+    assert not np.array_equal(changed, loud)
     assert np.isfinite(MADE[name](np.zeros(RATE_HZ, np.float32))).all()
     if name != "300 to 3,400 Hz":
-        assert np.abs(heard).max() <= 1.0
+        assert np.abs(changed).max() <= 1.0
 
 
-def test_far_away_is_30_db_lower() -> None:
+def test_the_quiet_condition_is_30_db_lower() -> None:
     assert decibels(MADE["-30 dB"](HISS)) == pytest.approx(decibels(HISS) + QUIET_DB, abs=1e-3)
 
 
-def test_noise_is_10_db_below_the_active_part_of_a_clip() -> None:
+def test_noise_is_10_db_below_the_active_part_regardless_of_trailing_silence() -> None:
     short, padded = HISS[: 2 * RATE_HZ], np.concatenate([HISS, np.zeros(9 * RATE_HZ, np.float32)])
     for clip in (short, padded):
         noise = MADE["pink noise at 10 dB"](clip) - clip
         assert decibels(noise) == pytest.approx(decibels(short) - NOISE_SNR_DB, abs=0.3)
 
 
-def test_barer_rooms_reverberate_longer() -> None:
+def test_reverberation_is_louder_in_barer_rooms() -> None:
     after = slice(round(2.15 * RATE_HZ), round(2.4 * RATE_HZ))
-    ringing = [rms(MADE[name](HISS)[after]) for name in ("bedroom", "living room", "kitchen", "staircase")]
-    assert ringing[0] > 0.0
-    assert ringing == sorted(ringing)
+    reverberation = [rms(MADE[name](HISS)[after]) for name in ("bedroom", "living room", "kitchen", "staircase")]
+    assert reverberation[0] > 0.0
+    assert reverberation == sorted(reverberation)
 
 
 def test_found_is_counted_in_each_condition() -> None:

@@ -1,10 +1,10 @@
-"""Signals in which there is nothing to hear: what they are called is what they are."""
+"""Signals without events match their names."""
 
 import numpy as np
 import pytest
 
 from convert.audio.augment import rms
-from convert.audio.false_alarm_signals import QUIET_ROOM, QUIET_ROOM_TIMES, signals
+from convert.audio.false_alarm_signals import QUIET_ROOM, QUIET_ROOM_LENGTH_FACTOR, signals
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000
@@ -20,10 +20,10 @@ def dbfs(samples: Float32) -> float:
 
 
 @pytest.mark.parametrize("name", signals(MINUTES, seed=0))
-def test_a_signal_has_the_given_length_within_full_scale(name: str) -> None:
+def test_a_signal_has_the_requested_length_and_stays_within_full_scale(name: str) -> None:
     samples = made(name)
     assert samples.dtype == np.float32
-    assert len(samples) == 60 * MINUTES * RATE_HZ * (QUIET_ROOM_TIMES if name == QUIET_ROOM else 1)
+    assert len(samples) == 60 * MINUTES * RATE_HZ * (QUIET_ROOM_LENGTH_FACTOR if name == QUIET_ROOM else 1)
     assert np.abs(samples).max() <= 1.0
 
 
@@ -33,17 +33,17 @@ def test_noise_has_the_level_in_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in signals(MINUTES, seed=0) if "tone" in name])
-def test_a_tone_has_the_peak_level_in_its_name(name: str) -> None:
+def test_a_tone_has_the_peak_level_and_frequency_in_its_name(name: str) -> None:
     samples = made(name)
     assert 20.0 * np.log10(np.abs(samples).max()) == pytest.approx(float(name.split()[3]), abs=0.01)
     assert np.argmax(np.abs(np.fft.rfft(samples[:RATE_HZ]))) == 1_000
 
 
-def test_hum_has_the_mains_frequency_and_is_clipped_on_request() -> None:
-    hum, driven = made("mains hum 50 Hz"), made("mains hum 50 Hz, clipped")
+def test_hum_has_the_mains_frequency_and_clips_only_if_named_clipped() -> None:
+    hum, clipped = made("mains hum 50 Hz"), made("mains hum 50 Hz, clipped")
     assert np.argmax(np.abs(np.fft.rfft(hum[:RATE_HZ]))) == 50
     assert np.mean(np.abs(hum) >= 1.0) == 0.0
-    assert np.mean(np.abs(driven) >= 1.0) > 0.1
+    assert np.mean(np.abs(clipped) >= 1.0) > 0.1
 
 
 def test_pink_noise_falls_by_three_decibels_an_octave_and_white_noise_does_not() -> None:

@@ -1,4 +1,4 @@
-"""Background: cut from unpacked packages, split by origin, joined with clips of the classes."""
+"""Background: cut from unpacked packages, split by origin and mixed with labelled clips."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import soundfile
 import convert
 from convert.__main__ import main
 from convert.audio.augment import band_limited, rms
-from convert.audio.background_plan import BY_KIND, pieces, read_parts
+from convert.audio.background_plan import BY_KIND, cut_pieces, read_parts
 from convert.audio.clips import NO_CLASS, Clip, LoadedClip, find_clips
 from convert.audio.kinds import kind_of
 from convert.audio.samples import read_16khz
@@ -20,11 +20,11 @@ from convert.embedder.corpus import labelled
 from convert.embedder.sorting import KindSorter
 from tests.support.synthetic import RATE_HZ, loaded, sound, write_clips
 
-PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "nobody"}
+PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "anonymous"}
 
 
 def write_material(folder: Path) -> Path:
-    """Two packages: voices of 2 s each, and a longer piece of music beside an empty file."""
+    """Write two packages: voices of 2 s each with a truncated file, and a longer piece of music."""
     for name, label, seconds in (("voices/a", "beep", 2.0), ("voices/b", "beep", 2.0), ("tunes/long", "beep", 23.0)):
         path = folder / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,14 +48,14 @@ def test_material_is_cut_into_pieces_and_listed(tmp_path: Path) -> None:
     plan = write_plan(tmp_path / "plan.json", PART, music)
     assert background(material, "--plan", plan, "-o", tmp_path / "out") == 0
     assert [clip.path.name for clip in find_clips(tmp_path / "out" / "train")] == ["1-voices_0000-0000.wav"]
-    assert len(find_clips(tmp_path / "out" / "test")) == 2, "the last of its three pieces is silent"
+    assert len(find_clips(tmp_path / "out" / "test")) == 2, "the last of the three pieces is silent"
     listed = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
     assert [part["files"] for part in listed] == [2, 1]
     assert listed[0]["hours"] == pytest.approx(4.6 / 3600, abs=1e-4)
     assert listed[1]["licence"] == "CC0"
 
 
-def test_another_plan_removes_the_pieces_of_the_first(tmp_path: Path) -> None:
+def test_a_second_plan_removes_the_pieces_of_the_first(tmp_path: Path) -> None:
     material = write_material(tmp_path / "material")
     music = PART | {"label": "music", "of": "tunes", "split": "test"}
     for parts in ((PART, music), (PART | {"split": "test"}, music | {"split": "train"})):
@@ -64,20 +64,20 @@ def test_another_plan_removes_the_pieces_of_the_first(tmp_path: Path) -> None:
     assert {clip.label for clip in find_clips(tmp_path / "out" / "test")} == {"speech"}
 
 
-def test_one_origin_twice_in_a_split_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_origin_twice_in_a_split_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = write_plan(tmp_path / "plan.json", PART | {"files": "a*"}, PART | {"files": "b*"})
     assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
-    assert "has train speech of voices twice; make one part of both" in capsys.readouterr().err
+    assert "has train speech of voices twice; merge both into one part" in capsys.readouterr().err
 
 
-def test_silent_parts_of_a_recording_are_left_out() -> None:
-    playing = sound("beep", 1, 10.0)
-    found = list(pieces([np.concatenate([playing, np.zeros_like(playing), playing])]))
+def test_silent_pieces_of_a_recording_are_left_out() -> None:
+    tone = sound("beep", 1, 10.0)
+    found = list(cut_pieces([np.concatenate([tone, np.zeros_like(tone), tone])]))
     assert len(found) == 2
     assert all(np.abs(piece).max() > 0.01 for piece in found)
 
 
-def test_a_file_in_two_splits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_in_two_splits_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     material = write_material(tmp_path / "material")
     plan = write_plan(tmp_path / "plan.json", PART, PART | {"split": "test", "files": "a*.wav"})
     assert background(material, "--plan", plan, "-o", tmp_path / "out") == 2
@@ -86,24 +86,24 @@ def test_a_file_in_two_splits_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("part", "what"),
+    ("part", "error"),
     [
         ({"split": "train"}, "parts: 1: the key 'label' is missing"),
         (PART | {"split": "validation"}, "parts: 1: split must be one of train, calibrate, test, not 'validation'"),
         (PART | {"of": "elsewhere"}, "holds no audio file"),
     ],
 )
-def test_a_wrong_plan_is_one_sentence(
-    part: dict[str, str], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_plan_is_reported_in_one_sentence(
+    part: dict[str, str], error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = write_plan(tmp_path / "plan.json", part)
     assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
     message = capsys.readouterr().err
-    assert what in message
+    assert error in message
     assert message.count("\n") == 1
 
 
-def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(tmp_path: Path, data: Path) -> None:
+def test_recordings_sorted_by_kind_are_cut_into_one_folder_per_label(tmp_path: Path, data: Path) -> None:
     yamnet = data / "peers" / "yamnet.tflite"
     material = write_material(tmp_path / "material")
     soundfile.write(material / "voices" / "silent.wav", np.zeros(RATE_HZ), RATE_HZ, subtype="PCM_16")
@@ -126,17 +126,17 @@ def test_recordings_that_are_sorted_by_kind_are_cut_in_a_folder_for_each_label(t
     assert [(part["split"], part["label"], part["files"]) for part in listed] == [
         ("train", beep, 3),
         ("calibrate", hiss, 1),
-    ], "silence is of no kind, and a link is not a second recording"
+    ], "silence has no kind, and a link is not a second recording"
 
 
-def test_recordings_are_sorted_by_kind_only_with_yamnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sorting_by_kind_needs_yamnet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = write_plan(tmp_path / "plan.json", PART | {"label": BY_KIND})
     assert background(write_material(tmp_path / "material"), "--plan", plan, "-o", tmp_path / "out") == 2
-    assert "has parts that are sorted by_kind, which YAMNet does; give --teacher yamnet.tflite" in capsys.readouterr().err
+    assert "YAMNet sorts the parts labelled by_kind; give --teacher yamnet.tflite" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_yamnet_sorts_a_recording_by_its_most_frequent_sound(data: Path) -> None:
+def test_a_recording_s_folder_is_named_after_its_most_frequent_label(data: Path) -> None:
     sorter = KindSorter(data / "peers" / "yamnet.tflite")
     first = {clip.label: clip for clip in reversed(find_clips(data / "esc10", [1]))}
     folders = {label: sorter.folder_of(read_16khz(first[label].path)) for label in ("helicopter", "baby_cry", "rain")}
@@ -153,7 +153,7 @@ def test_the_recipe_downloads_every_package_of_its_plan() -> None:
     assert all(part.licence and part.credit for part in parts)
 
 
-def test_speech_and_music_become_classes_and_the_rest_has_none(tmp_path: Path) -> None:
+def test_speech_and_music_become_classes_and_other_background_does_not(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips")
     for label in ("speech", "music", "other"):
         (tmp_path / "more" / label).mkdir(parents=True)
@@ -170,15 +170,15 @@ def other(seed: int) -> LoadedClip:
     return LoadedClip(Clip(Path(f"other/1-{seed}.wav"), "other", 1, f"1-{seed}"), NO_CLASS, sound("thump", seed))
 
 
-def test_sound_of_no_class_is_mixed_in_without_labels() -> None:
-    quiet = [other(seed) for seed in range(3)]
-    scenes = list(map(Composer(quiet, 4, 0).compose, range(20)))
+def test_sound_of_no_class_is_mixed_in_without_a_label() -> None:
+    others = [other(seed) for seed in range(3)]
+    scenes = list(map(Composer(others, 4, 0).compose, range(20)))
     assert not any(scene.labels for scene in scenes)
-    both = Composer([*quiet, *(loaded("beep", seed) for seed in range(3))], 4, 0)
+    both = Composer([*others, *(loaded("beep", seed) for seed in range(3))], 4, 0)
     assert {labels for number in range(40) for labels in both.compose(number).frame_labels} == {(), (0,)}
 
 
-def test_a_telephone_keeps_frequencies_below_its_limit() -> None:
+def test_a_band_limit_keeps_lower_frequencies_and_removes_higher_ones() -> None:
     time = np.arange(15_600) / RATE_HZ
     low, high = (np.sin(2 * np.pi * hz * time).astype(np.float32) for hz in (1_000, 5_000))
     assert rms(band_limited(low, 3_400.0)) > 0.95 * rms(low)

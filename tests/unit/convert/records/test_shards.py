@@ -39,8 +39,6 @@ def test_complete_shards_of_an_interrupted_run_are_kept(
         return corpus.embedded(recording, embedder)
 
     monkeypatch.setattr("convert.commands.embed.embedded", embedded)
-    # A shell ignores it for what it starts in the background, and Python leaves it so.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     assert embed(kitchen, "--shards", 3, "-o", tmp_path / "out") == 130
     assert "run the same command again to resume" in capsys.readouterr().err
     first = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}

@@ -85,7 +85,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="recordings of the room without the new sounds: half for training, half for thresholds",
     )
     parser.add_argument(
-        "--negatives", type=Path, metavar="TFRECORD", help="embeddings of more such sound, by the same embedder (made with embed)"
+        "--negatives",
+        type=Path,
+        metavar="TFRECORD",
+        help="embeddings of more such sound, by the same embedder (made with embed or compose)",
     )
     parser.add_argument("--false-alarms-per-hour", type=positive_float, default=0.1, help="limit for each new class (0.1)")
     add_recipe_arguments(parser, "few_shot")

@@ -125,6 +125,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
             (job.output / name).unlink(missing_ok=True)
         shutil.rmtree(job.output / CHECKPOINTS, ignore_errors=True)
     model = build_model(job.settings.model, job.settings.options, len(job.classes), settings.seed)
+    started = TrainingFacts(settings.target, settings.seed, examples, held_out, training.damage.skipped)
     facts = SequenceFacts(
         model=model.kind,
         options=to_plain(job.settings.options),
@@ -136,17 +137,13 @@ def train_model(job: TrainingJob) -> SequenceFacts:
         made_of=_embedder(job),
         folds=_folds(job),
         context=settings.context_frames,
-        training=TrainingFacts(settings.target, settings.seed, examples, held_out, training.damage.skipped),
+        training=started,
         recipe={"training": to_plain(settings)},
     )
     check_resume(job.output / CHECKPOINT, _fingerprint(job, facts, training, validation))
     outcome = Training(model, training, validation, settings, folder=job.output, facts=facts).run()
-    trained = TrainingFacts(
-        settings.target,
-        settings.seed,
-        examples,
-        held_out,
-        training.damage.skipped,
+    trained = replace(
+        started,
         epochs=outcome.epochs,
         steps=outcome.steps,
         best_epoch=outcome.best_epoch,

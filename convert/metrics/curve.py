@@ -10,14 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.metrics.ranking import precision_sum
 from convert.metrics.rows import Labels, Scores
 
 
 def class_precisions(scores: NDArray[Any], labels: Labels) -> Scores:
-    """Return the average precision of each class (V,) over all examples, equal scores by row; 0 for a class without positives."""
-    columns = zip(scores.T, labels.T, strict=True)
-    return np.array([precision_sum(truth[np.argsort(-column, kind="stable")]) / max(truth.sum(), 1) for column, truth in columns])
+    """Return the average precision of each class (V,) over all examples; 0 for a class without positives.
+
+    Equal scores are one group, all of it above the threshold or none: scikit-learn's `average_precision_score`.
+    """
+    return np.array([_average_precision(column, truth) for column, truth in zip(scores.T, labels.T, strict=True)])
+
+
+def _average_precision(scores: NDArray[Any], labels: Labels) -> float:
+    order = np.argsort(-scores)
+    scores, labels = scores[order], labels[order]
+    last_of_group = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    found = np.cumsum(labels)[last_of_group]
+    precision = found / (last_of_group + 1.0)
+    return float((np.diff(found, prepend=0) * precision).sum() / max(int(found[-1]), 1))
 
 
 def class_areas(scores: NDArray[Any], labels: Labels) -> Scores:

@@ -34,8 +34,9 @@ class Figures:
 
     Attributes:
         hit_at_1, perr, loss: means over examples.
-        gap, map: from each example's best `top_k` predictions, by class for `map`.
-        map_all_scores: mean over labelled classes of the average precision with every score ranked, as AudioSet's papers have it.
+        gap, map: from each example's best `top_k` predictions, by class for `map`; equal scores in a random order.
+        map_all_scores: mean over labelled classes of the average precision with every score ranked, equal scores as one group, as
+            AudioSet's papers have it.
         auc: mean over classes that are in some examples and not in others; None without such a class.
         d_prime: of that mean; None if it is infinite or there is no such mean.
         examples, classes, labelled_classes: how many.

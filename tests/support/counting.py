@@ -1,6 +1,9 @@
-"""The metrics a second time: exact fractions, one pair at a time, straight from the definitions."""
+"""The metrics a second time: exact fractions, one pair at a time, from the definitions; average precisions are floats."""
 
+import heapq
 import math
+import random
+from collections.abc import Sequence
 from fractions import Fraction
 
 
@@ -8,13 +11,15 @@ def first_classes(row: list[float], count: int) -> list[int]:
     return sorted(range(len(row)), key=lambda index: (-row[index], index))[:count]
 
 
-def precision(ranked: list[int], positives: int) -> Fraction:
-    total, found = Fraction(0), 0
-    for place, hit in enumerate(ranked, 1):
-        if hit:
-            found += 1
-            total += Fraction(found, place)
-    return total / positives if positives else Fraction(0)
+def precision(pairs: list[tuple[float, int]], positives: int) -> float:
+    """Average precision of (score, hit) by YouTube-8M's rules: a heap, a permutation by `random.seed(0)`, a stable sort."""
+    heap: list[tuple[float, int]] = []
+    for pair in sorted(pairs):
+        heapq.heappush(heap, pair)
+    order = random.Random(0).sample(range(len(heap)), len(heap))
+    ranked = sorted((heap[place] for place in order), key=lambda pair: pair[0], reverse=True)
+    places = [place for place, (_, hit) in enumerate(ranked, 1) if hit]
+    return math.fsum(found / place for found, place in enumerate(places, 1)) / max(positives, 1)
 
 
 def counted_hit(scores: list[list[float]], labels: list[list[int]]) -> Fraction:
@@ -30,22 +35,14 @@ def counted_perr(scores: list[list[float]], labels: list[list[int]]) -> Fraction
     return total / len(scores)
 
 
-def counted_gap(scores: list[list[float]], labels: list[list[int]], top_k: int) -> Fraction:
-    pairs = [
-        (-row[index], index, number, truth[index])
-        for number, (row, truth) in enumerate(zip(scores, labels, strict=True))
-        for index in first_classes(row, top_k)
-    ]
-    return precision([pair[3] for pair in sorted(pairs)], sum(map(sum, labels)))
+def counted_gap(scores: list[list[float]], labels: list[list[int]], top_k: int) -> float:
+    pairs = [(row[index], truth[index]) for row, truth in zip(scores, labels, strict=True) for index in first_classes(row, top_k)]
+    return precision(pairs, sum(map(sum, labels)))
 
 
-def counted_class_precision(scores: list[list[float]], labels: list[list[int]], index: int, top_k: int) -> Fraction:
-    pairs = [
-        (-row[index], number, truth[index])
-        for number, (row, truth) in enumerate(zip(scores, labels, strict=True))
-        if index in first_classes(row, top_k)
-    ]
-    return precision([pair[2] for pair in sorted(pairs)], sum(truth[index] for truth in labels))
+def counted_class_precision(scores: list[list[float]], labels: list[list[int]], index: int, top_k: int) -> float:
+    pairs = [(row[index], truth[index]) for row, truth in zip(scores, labels, strict=True) if index in first_classes(row, top_k)]
+    return precision(pairs, sum(truth[index] for truth in labels))
 
 
 def counted_area(scores: list[list[float]], labels: list[list[int]], index: int) -> Fraction | None:
@@ -66,5 +63,5 @@ def counted_loss(scores: list[list[float]], labels: list[list[int]]) -> float:
     return math.fsum(cells) / len(scores)
 
 
-def mean(values: list[Fraction]) -> Fraction:
-    return sum(values, Fraction(0)) / len(values) if values else Fraction(0)
+def mean(values: Sequence[float | Fraction]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0

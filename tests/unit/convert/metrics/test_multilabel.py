@@ -77,17 +77,15 @@ def test_every_figure_is_what_counting_one_by_one_gives(case: tuple[list[list[fl
     found = measured(np.array(scores), np.array(labels, np.float64), top_k)
     assert found.hit_at_1 == pytest.approx(float(counted_hit(scores, labels)), abs=EXACT)
     assert found.perr == pytest.approx(float(counted_perr(scores, labels)), abs=EXACT)
-    assert found.gap == pytest.approx(float(counted_gap(scores, labels, top_k)), abs=EXACT)
+    assert found.gap == pytest.approx(counted_gap(scores, labels, top_k), abs=EXACT)
     assert found.loss == pytest.approx(counted_loss(scores, labels), abs=EXACT)
     labelled = [index for index in classes if any(truth[index] for truth in labels)]
     by_class = [counted_class_precision(scores, labels, index, top_k) for index in classes]
-    assert found.map == pytest.approx(float(mean([by_class[index] for index in labelled])), abs=EXACT)
+    assert found.map == pytest.approx(mean([by_class[index] for index in labelled]), abs=EXACT)
     over_all = measured(np.array(scores), np.array(labels, np.float64), top_k, "all").map
-    assert over_all == pytest.approx(float(mean(by_class)), abs=EXACT)
-    whole = [counted_class_precision(scores, labels, index, len(classes)) for index in labelled]
-    assert found.map_all_scores == pytest.approx(float(mean(whole)), abs=EXACT)
+    assert over_all == pytest.approx(mean(by_class), abs=EXACT)
     areas = [area for index in classes if (area := counted_area(scores, labels, index)) is not None]
-    assert found.auc == (pytest.approx(float(mean(areas)), abs=EXACT) if areas else None)
+    assert found.auc == (pytest.approx(mean(areas), abs=EXACT) if areas else None)
     assert (found.examples, found.classes, found.labelled_classes) == (len(scores), len(classes), len(labelled))
 
 
@@ -108,16 +106,22 @@ def test_the_metrics_do_not_depend_on_the_batches(
         assert getattr(got, name) == pytest.approx(getattr(whole, name), abs=1e-12), name
 
 
-def test_equal_scores_are_decided_by_class_and_then_by_row() -> None:
-    """Class 0 stands before class 1 in every ranking, and row 0 before row 1 within a class."""
+def test_of_equal_scores_of_an_example_the_lower_class_comes_first() -> None:
     half = np.full((2, 2), 0.5)
     assert measured(half, np.array([[1, 0], [0, 0]])).hit_at_1 == 0.5
     assert measured(half, np.array([[0, 1], [0, 1]])).hit_at_1 == 0.0
-    # The pooled order is (class 0, row 0), (class 0, row 1), (class 1, row 0), (class 1, row 1).
-    for place, (row, column) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)], 1):
-        labels = np.zeros((2, 2))
-        labels[row, column] = 1
-        assert measured(half, labels).gap == pytest.approx(1 / place), (row, column)
+
+
+@pytest.mark.parametrize("labels_first", [True, False])
+def test_a_constant_is_at_chance_however_the_records_are_sorted(*, labels_first: bool) -> None:
+    """A tenth of the examples has the class; those that do are together, as `embed` writes them."""
+    labels = np.zeros((1_000, 1))
+    labels[:100] = labels_first
+    labels[900:] += not labels_first
+    found = measured(np.full((1_000, 1), 0.1), labels)
+    assert found.map_all_scores == pytest.approx(0.1, abs=EXACT)
+    assert found.map == pytest.approx(0.1, abs=0.02)
+    assert found.gap == pytest.approx(0.1, abs=0.02)
 
 
 def test_an_example_without_labels_counts_as_zero() -> None:
@@ -172,7 +176,7 @@ def test_labels_may_have_any_numeric_dtype(labels: NDArray[np.bool_]) -> None:
 @pytest.mark.parametrize(
     ("predictions", "labels", "what"),
     [
-        ([[0.1, float("nan")]], [[0, 1]], "probabilities within 0 and 1"),
+        ([[0.1, float("nan")]], [[0, 1]], "1 of 2 predictions are NaN; they must be probabilities within 0 and 1"),
         ([[0.1, 3.2]], [[0, 1]], "from 0.1 to 3.2; they must be probabilities"),
         ([[0.1, 0.2]], [[0, 2]], "neither 0 nor 1"),
         ([[0.1, 0.2]], [[0, 1, 1]], r"\(1, 2\) and labels \(1, 3\)"),

@@ -21,6 +21,12 @@ def class_precisions(scores: NDArray[Any], labels: Labels) -> Scores:
     return np.array([_average_precision(column, truth) for column, truth in zip(scores.T, labels.T, strict=True)])
 
 
+def mean_average_precision(scores: NDArray[Any], labels: Labels) -> float:
+    """Return the mean of `class_precisions` over the classes that have a positive; 0 without one."""
+    labelled = labels.any(axis=0)
+    return float(class_precisions(scores[:, labelled], labels[:, labelled]).mean()) if labelled.any() else 0.0
+
+
 def _average_precision(scores: NDArray[Any], labels: Labels) -> float:
     order = np.argsort(-scores)
     scores, labels = scores[order], labels[order]

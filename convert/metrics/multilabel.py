@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.metrics.curve import class_areas, class_precisions, d_prime
+from convert.metrics.curve import class_areas, d_prime, mean_average_precision
 from convert.metrics.ranking import Pool, class_average_precisions, global_average_precision
 from convert.metrics.rows import checked, ranked_classes, row_figures
 from edge_detector.errors import UsageError
@@ -113,7 +113,7 @@ class MetricAccumulator:
             gap=global_average_precision(pool, int(positives.sum())),
             map=_mean(precisions if map_over == "all" else precisions[labelled]),
             loss=float(loss),
-            map_all_scores=_mean(class_precisions(scores, labels)[labelled]),
+            map_all_scores=mean_average_precision(scores, labels),
             auc=auc,
             d_prime=None if auc is None else d_prime(auc),
             examples=self.examples,

@@ -27,13 +27,14 @@ class Point:
     perr: float | None = None
     gap: float | None = None
     validation_loss: float | None = None
-    validation_gap: float | None = None
+    validation_average_precision: float | None = None
 
     def line(self) -> str:
         """Format the line of a step as YouTube-8M's train.py does, or the line of an epoch's end."""
         if self.validation_loss is not None:
-            gap = "" if self.validation_gap is None else f" GAP: {self.validation_gap:.3f}"
-            return f"epoch {self.epoch} | step {self.step} | Validation Loss: {self.validation_loss:.4f}{gap}"
+            found = self.validation_average_precision
+            precision = "" if found is None else f" mAP: {found:.3f}"
+            return f"epoch {self.epoch} | step {self.step} | Validation Loss: {self.validation_loss:.4f}{precision}"
         return (
             f"training step {self.step} | Loss: {self.loss:.2f} Examples/sec: {self.examples_per_second:.2f} | "
             f"Hit@1: {self.hit_at_1:.2f} PERR: {self.perr:.2f} GAP: {self.gap:.2f}"

@@ -56,25 +56,20 @@ class Lstm(SequenceModel):
 
     def outputs(self, codes: Tensor) -> Tensor:
         """Return the top layer's h after every frame, (n, frames, cells), from zero states."""
-        values = tf.transpose(normalised(codes), [1, 0, 2])
+        values, size = tf.transpose(normalised(codes), [1, 0, 2]), EMBEDDING_SIZE
         empty = tf.zeros((tf.shape(codes)[0], self.options.cells))
-        no_peephole = tf.zeros(self.options.cells)
         for layer in range(self.options.layers):
-            # One operator for the whole sequence is five times as fast as a loop over 300 frames.
-            values = tf.raw_ops.BlockLSTM(
-                seq_len_max=tf.cast(tf.shape(values)[0], tf.int64),
-                x=values,
-                cs_prev=empty,
-                h_prev=empty,
-                w=self.weights[f"layer{layer}/kernel"],
-                wci=no_peephole,
-                wcf=no_peephole,
-                wco=no_peephole,
-                b=self.weights[f"layer{layer}/bias"],
-                forget_bias=FORGET_BIAS,
-                cell_clip=-1.0,
-                use_peephole=False,
-            ).h
+            kernel, bias = self.weights[f"layer{layer}/kernel"], self.weights[f"layer{layer}/bias"]
+            # The inputs' share of all frames in one product. With it a loop is 1.3 times as fast as the operator BlockLSTM,
+            # whose gradient multiplies frame by frame.
+            gates = tf.matmul(values, kernel[:size]) + bias
+            of_state = kernel[size:]
+
+            def step(state: tuple[Tensor, Tensor], gates: Tensor, of_state: Tensor = of_state) -> tuple[Tensor, Tensor]:
+                hidden, cell = state
+                return _next_state(gates + hidden @ of_state, cell)
+
+            values, size = tf.scan(step, gates, (empty, empty))[0], self.options.cells
         return tf.transpose(values, [1, 0, 2])
 
     @property
@@ -129,14 +124,18 @@ class Lstm(SequenceModel):
     def step(
         self, weights: Mapping[str, Tensor], embedding: Tensor, row: Tensor, states: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Process one frame: c' = σ(f + 1)·c + σ(i)·tanh(j), h' = σ(o)·tanh(c')."""
+        """Process one frame."""
         inputs, after = normalised(embedding), []
         for layer in range(self.options.layers):
             hidden, cell = states[2 * layer], states[2 * layer + 1]
             gates = inputs @ weights[f"layer{layer}/input"] + weights[f"layer{layer}/bias"]
-            gates = gates + hidden @ weights[f"layer{layer}/state"]
-            write, new, forget, show = tf.split(gates, 4, axis=1)
-            cell = tf.sigmoid(forget + FORGET_BIAS) * cell + tf.sigmoid(write) * tf.tanh(new)
-            inputs = tf.sigmoid(show) * tf.tanh(cell)
+            inputs, cell = _next_state(gates + hidden @ weights[f"layer{layer}/state"], cell)
             after += [inputs, cell]
         return self._classified(weights, tf.gather(inputs, row), embedding), after
+
+
+def _next_state(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Return h' and c' of one layer: c' = σ(f + 1)·c + σ(i)·tanh(j), h' = σ(o)·tanh(c')."""
+    write, new, forget, show = tf.split(gates, 4, axis=1)
+    cell = tf.sigmoid(forget + FORGET_BIAS) * cell + tf.sigmoid(write) * tf.tanh(new)
+    return tf.sigmoid(show) * tf.tanh(cell), cell

@@ -24,7 +24,7 @@ class TrainingSettings:
         loss: function that is minimised (convert.sequence.losses).
         epochs: maximum passes over the data.
         patience: epochs without a better validation after which training stops.
-        stop_by: validation figure: "loss", or "gap" (for target "last").
+        stop_by: validation figure: "loss", or "average-precision" of all scores, the mean over classes (for target "last").
         batch: examples of a batch.
         schedule: "staircase" multiplies the rate by `decay` every `decay_examples`; "cosine" falls over all epochs.
         decay: factor of the staircase.
@@ -48,7 +48,7 @@ class TrainingSettings:
     loss: LossName
     epochs: int
     patience: int
-    stop_by: Literal["loss", "gap"]
+    stop_by: Literal["loss", "average-precision"]
     batch: int
     schedule: Literal["staircase", "cosine"]
     decay: float
@@ -73,8 +73,8 @@ class TrainingSettings:
         require_share(self, "weight_average", "keep_inputs")
         if self.context_frames > MAX_FRAMES:
             raise ValueError(f"context_frames must be {MAX_FRAMES} at most, not {self.context_frames}")
-        if self.stop_by == "gap" and self.target == "frame":
-            raise ValueError('stop_by = "gap" needs target = "last": GAP ranks whole examples')
+        if self.stop_by == "average-precision" and self.target == "frame":
+            raise ValueError('stop_by = "average-precision" needs target = "last": it ranks whole examples')
 
     def rate(self, highest: float, step: int, fraction: float) -> float:
         """Return the learning rate after `step` steps, at `fraction` of all epochs; `highest` is the model's learning rate."""

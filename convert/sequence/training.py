@@ -194,9 +194,9 @@ class Training:
             return
         position, settings = self._position, self._settings
         averages = self.trainer.averages()
-        loss, gap = validate(self._model, averages, self._validation, settings)
-        self._journal.add(Point(self.steps, position.epoch, validation_loss=loss, validation_gap=gap))
-        score = loss if settings.stop_by == "loss" or gap is None else -gap
+        loss, precision = validate(self._model, averages, self._validation, settings)
+        self._journal.add(Point(self.steps, position.epoch, validation_loss=loss, validation_average_precision=precision))
+        score = loss if settings.stop_by == "loss" or precision is None else -precision
         if score < position.best_score:
             position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
             self._best = averages

@@ -1,11 +1,10 @@
-"""Loss and GAP on held-out records, with given weights."""
+"""Loss and average precision on held-out records, with given weights."""
 
 import numpy as np
 import tensorflow as tf
 
-from convert.metrics.multilabel import TOP_K
-from convert.metrics.ranking import Pool, global_average_precision
-from convert.metrics.rows import checked, ranked_classes
+from convert.metrics.curve import mean_average_precision
+from convert.metrics.rows import checked
 from convert.records.training_set import TrainingBatch, TrainingSet
 from convert.sequence.base import Arrays, SequenceModel, counting
 from convert.sequence.losses import LOSSES
@@ -30,11 +29,11 @@ def require_one_label(batch: TrainingBatch, settings: TrainingSettings) -> None:
 
 
 def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, settings: TrainingSettings) -> tuple[float, float | None]:
-    """Return the mean loss of unpadded frames, and GAP over all examples (None for frame targets); weights are restored."""
+    """Return the mean loss of unpadded frames, and the mean average precision (None for frame targets); weights are restored."""
     own = {name: variable.numpy() for name, variable in model.variables_by_name.items()}
     model.load(weights)
-    total = count = positives = 0.0
-    pools = []
+    total = count = 0.0
+    found = []
     for batch in data.in_order(BATCH):
         require_one_label(batch, settings)
         if settings.target == "frame":
@@ -43,11 +42,12 @@ def validate(model: SequenceModel, weights: Arrays, data: TrainingSet, settings:
         else:
             probabilities = model.predict(batch.codes, batch.lengths)
             mask = np.ones(len(probabilities), np.float32)
-            scores, labels = checked(probabilities * batch.known, batch.targets * batch.known)
-            pools.append(Pool.best(scores, labels, ranked_classes(scores), TOP_K))
-            positives += float(labels.sum())
+            found.append(checked(probabilities * batch.known, batch.targets * batch.known))
         losses = LOSSES[settings.loss](tf.constant(batch.targets * batch.known), tf.constant(probabilities * batch.known)).numpy()
         total += float((losses * mask).sum())
         count += float(mask.sum())
     model.load(own)
-    return total / max(count, 1.0), global_average_precision(Pool.joined(pools), int(positives)) if pools else None
+    if not found:
+        return total / max(count, 1.0), None
+    scores, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return total / max(count, 1.0), mean_average_precision(scores, labels)

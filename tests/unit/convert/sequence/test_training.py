@@ -89,7 +89,7 @@ def test_every_tenth_step_is_logged_in_youtube_8ms_words(data: Path, tmp_path: P
     assert facts["options"]["learning_rate"] == 0.001
 
 
-@pytest.mark.parametrize("stop_by", ["loss", "gap"])
+@pytest.mark.parametrize("stop_by", ["loss", "average-precision"])
 def test_early_stopping_keeps_the_best_epoch(data: Path, tmp_path: Path, stop_by: str) -> None:
     more = (
         "--validation",
@@ -104,7 +104,7 @@ def test_early_stopping_keeps_the_best_epoch(data: Path, tmp_path: Path, stop_by
     training = json.loads((tmp_path / "lstm" / "sequence.json").read_text())["training"]
     assert training["epochs"] == training["best_epoch"] + 2 < 60
     rows = [row for row in curve(tmp_path / "lstm") if row["validation_loss"]]
-    key, best = ("validation_loss", min) if stop_by == "loss" else ("validation_gap", max)
+    key, best = ("validation_loss", min) if stop_by == "loss" else ("validation_average_precision", max)
     values = [float(row[key]) for row in rows]
     assert values.index(best(values)) + 1 == training["best_epoch"]
     assert training["validation_loss"] == float(rows[training["best_epoch"] - 1]["validation_loss"])
@@ -135,8 +135,8 @@ def test_each_model_learns_separable_classes(kind: str, data: Path, tmp_path: Pa
         tmp_path,
     )
     assert main([str(argument) for argument in (*arguments, *more)]) == 0
-    rows = [row for row in curve(tmp_path) if row["validation_gap"]]
-    assert max(float(row["validation_gap"]) for row in rows) > 0.85
+    rows = [row for row in curve(tmp_path) if row["validation_average_precision"]]
+    assert max(float(row["validation_average_precision"]) for row in rows) > 0.85
     newest = max((tmp_path / "checkpoints").iterdir())
     assert load_model(newest).kind == load_model(tmp_path).kind == kind
 

@@ -101,4 +101,10 @@ def describe(result: Comparison) -> str:
     several = [f"{len(each)} {name}" for name, each in (("folds", result.splits), ("seeds", result.seeds)) if len(each) > 1]
     spread = f"; ± is the standard deviation over {', then over '.join(several)}" if several else ""
     refused = [f"{row.model} was not exported: {row.cost.export_error}" for row in result.rows if row.cost.export_error]
-    return "\n".join([table(result.rows), "", f"Measured on {tested} examples{spread}.", *refused])
+    limited = [
+        f"{row.model} had not stopped improving in {row.at_limit} of its trainings; raise training.epochs in the recipe"
+        for row in result.rows
+        if row.at_limit
+    ]
+    about = f"Measured on {tested} examples{spread}; epochs: those of the weights that were kept."
+    return "\n".join([table(result.rows), "", about, *limited, *refused])

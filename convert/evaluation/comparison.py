@@ -19,6 +19,7 @@ from convert.records.batches import batches
 from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.files import Form, read_dataset
+from convert.sequence.facts import read_facts
 from convert.sequence.splits import Split
 from convert.sequence.training_job import ModelSettings, TrainingJob, train_model
 from edge_detector.detection.tflite import Graph
@@ -27,7 +28,16 @@ from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Float32
 
 BASELINE = "label frequency"
-FIGURES = {"hit_at_1": "Hit@1", "perr": "PERR", "gap": "GAP", "map": "MAP", "auc": "AUC", "d_prime": "d′", "loss": "loss"}
+FIGURES = {
+    "hit_at_1": "Hit@1",
+    "perr": "PERR",
+    "gap": "GAP",
+    "map": "MAP",
+    "map_all_scores": "mAP",
+    "auc": "AUC",
+    "d_prime": "d′",
+    "loss": "loss",
+}
 WARM_UP_STEPS, TIMED_STEPS = 20, 200
 PARITY_FRAMES = 40
 PRECISION: Literal["dynamic"] = "dynamic"
@@ -45,6 +55,9 @@ class Run:
         figures: on the test records.
         parameters: number of trained numbers.
         macs: multiply-accumulates of one step.
+        best_epoch: epoch of the weights; 0 without training.
+        epochs: number of epochs run.
+        at_limit: training ended at the recipe's maximum of epochs or steps, and may have gone on improving.
 
     """
 
@@ -54,6 +67,9 @@ class Run:
     figures: Figures
     parameters: int
     macs: int
+    best_epoch: int = 0
+    epochs: int = 0
+    at_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +92,25 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model of the table; a figure that a run does not have is None."""
+    """One model of the table.
+
+    Attributes:
+        model, parameters, macs: of its runs.
+        seeds: number of seeds.
+        figures: by name; None for a figure that a run does not have.
+        best_epochs: lowest and highest epoch of the weights that were kept; (0, 0) without training.
+        at_limit: number of trainings that did not stop by themselves.
+        cost: of its streaming step.
+
+    """
 
     model: str
     parameters: int
     macs: int
     seeds: int
     figures: Mapping[str, Spread | None]
+    best_epochs: tuple[int, int]
+    at_limit: int
     cost: Cost
 
 
@@ -99,7 +127,11 @@ def train_and_measure(settings: ModelSettings, classes: tuple[ClassName, ...], s
         write_json(done, {"trained": True})
     model = open_model(folder)
     figures = evaluate_model(model, split.test, MEASURING, Damage(), say=_silent)
-    return Run(settings.model, split.name, seed, figures, int(model.parameters), int(model.macs_per_frame))
+    trained = read_facts(folder).training
+    best_epoch, epochs = (trained.best_epoch, trained.epochs) if trained else (0, 0)
+    at_limit = epochs - best_epoch < settings.training.patience
+    parameters, macs = int(model.parameters), int(model.macs_per_frame)
+    return Run(settings.model, split.name, seed, figures, parameters, macs, best_epoch, epochs, at_limit)
 
 
 def baseline(split: Split, classes: int) -> Run:
@@ -155,7 +187,10 @@ def summary(runs: Sequence[Run], costs: Mapping[str, Cost]) -> tuple[Row, ...]:
         own = [run for run in runs if run.model == model]
         figures = {figure: _spread(own, figure) for figure in FIGURES}
         seeds = len({run.seed for run in own})
-        rows.append(Row(model, own[0].parameters, own[0].macs, seeds, figures, costs.get(model, Cost())))
+        best = tuple(run.best_epoch for run in own)
+        at_limit = sum(run.at_limit for run in own)
+        cost = costs.get(model, Cost())
+        rows.append(Row(model, own[0].parameters, own[0].macs, seeds, figures, (min(best), max(best)), at_limit, cost))
     return tuple(rows)
 
 
@@ -181,10 +216,12 @@ def _deviation(values: Sequence[float], keys: Sequence[object]) -> float | None:
 
 def table(rows: Sequence[Row]) -> str:
     """Format the rows as a Markdown table."""
-    head = ["model", *FIGURES.values(), "parameters", "MACs a step", f"TFLite bytes ({PRECISION})", "ms a step"]
+    head = ["model", *FIGURES.values(), "epochs", "parameters", "MACs a step", f"TFLite bytes ({PRECISION})", "ms a step"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in rows:
-        cells = [row.model, *(_cell(row.figures[figure]) for figure in FIGURES)]
+        first, last = row.best_epochs
+        epochs = f"{first} to {last}" if first < last else str(last or "–")
+        cells = [row.model, *(_cell(row.figures[figure]) for figure in FIGURES), epochs]
         size, spent = row.cost.tflite_bytes, row.cost.ms_per_step
         refused = "refused" if row.cost.export_error else "–"
         cost = [f"{row.parameters:,}", f"{row.macs:,}", refused if size is None else f"{size:,}"]

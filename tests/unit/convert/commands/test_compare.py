@@ -104,7 +104,7 @@ def runs() -> Iterator[Run]:
     base = replace(tally.figures("labelled"), hit_at_1=0.25, perr=0.25, map=0.25, d_prime=0.25, loss=0.25, auc=0.5)
     gaps = {(0, "x"): (0.1, 0.5), (0, "y"): (0.3, 0.5), (1, "x"): (0.3, 0.5), (1, "y"): (0.5, None)}
     for (seed, split), (gap, auc) in gaps.items():
-        yield Run("m", split, seed, replace(base, gap=gap, auc=auc), 1234, 5)
+        yield Run("m", split, seed, replace(base, gap=gap, auc=auc), 1234, 5, best_epoch=seed + 7, at_limit=split == "x")
     yield Run("one", "x", 0, replace(base, gap=1.0), 1234, 5)
 
 
@@ -116,12 +116,13 @@ def test_the_mean_is_over_folds_and_seeds_and_each_has_its_spread() -> None:
     assert [gap.mean, gap.over_splits, gap.over_seeds] == pytest.approx([0.3, deviation, deviation])
     assert first.figures["auc"] is None, "a fold had none"
     assert second.figures["gap"] == Spread(1.0, None, None)
+    assert (first.best_epochs, first.at_limit, second.best_epochs) == ((7, 8), 2, (0, 0))
     lines = table([first, second]).splitlines()
-    assert lines[0].startswith("| model | Hit@1 | PERR | GAP | MAP | AUC | d′ | loss | parameters |")
+    assert lines[0].startswith("| model | Hit@1 | PERR | GAP | MAP | mAP | AUC | d′ | loss | epochs | parameters |")
     assert lines[2].startswith(
-        "| m | 0.250 ± 0.000 ± 0.000 | 0.250 ± 0.000 ± 0.000 | 0.300 ± 0.141 ± 0.141 | 0.250 ± 0.000 ± 0.000 | – |"
+        "| m | 0.250 ± 0.000 ± 0.000 | 0.250 ± 0.000 ± 0.000 | 0.300 ± 0.141 ± 0.141 | 0.250 ± 0.000 ± 0.000 | 1.000 ± 0.000 ± 0.000 | – |"
     )
-    assert lines[2].endswith("| 1,234 | 5 | 2,048 | 0.500 |")
+    assert lines[2].endswith("| 7 to 8 | 1,234 | 5 | 2,048 | 0.500 |")
     assert lines[3].endswith("| refused | – |")
 
 

@@ -29,14 +29,20 @@ def check_resume(checkpoint: Path, key: Mapping[str, object]) -> None:
 
 def digest_of_files(paths: Iterable[Path]) -> str:
     """Return the SHA-256 over the SHA-256 digests of the files, in order. Raises UsageError for one that cannot be read."""
-    digests = []
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}; run the command that makes it first") from error
+    return joined_digest(map(_digest_of_file, paths))
+
+
+def joined_digest(digests: Iterable[str]) -> str:
+    """Return the SHA-256 of digests, in order."""
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; run the command that makes it first") from error
 
 
 def _differences(before: Mapping[str, object], key: Mapping[str, object]) -> str:

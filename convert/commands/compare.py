@@ -31,7 +31,7 @@ from convert.sequence.training_job import TABLES, ModelSettings, choose_classes
 class Comparison:
     """A finished comparison: its data, its runs, and a row for each model."""
 
-    records: Path
+    records: tuple[Path, ...]
     splits: tuple[str, ...]
     skipped: int
     seeds: tuple[int, ...]
@@ -42,7 +42,7 @@ class Comparison:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("records", type=Path, metavar="RECORDS", help=".tfrecord file, or a folder of them")
+    parser.add_argument("records", type=Path, nargs="+", metavar="RECORDS", help=".tfrecord files, or folders of them")
     parser.add_argument("--models", nargs="+", choices=tuple(TRAINED_MODELS), default=tuple(TRAINED_MODELS), help="models (all)")
     parser.add_argument("--seeds", type=seeds, default=(0, 1, 2), help="comma-separated (0,1,2)")
     add_recipe_arguments(parser, "youtube8m")
@@ -52,7 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=(),
         help="test on each of these folds of clips called FOLD-SOURCE-TAKE in turn (a share of the recordings)",
     )
-    parser.add_argument("--test", type=Path, metavar="RECORDS", help="test on these records instead of a part of RECORDS")
+    parser.add_argument(
+        "--test", type=Path, nargs="+", default=(), metavar="RECORDS", help="test on these records instead of a part of RECORDS"
+    )
     parser.add_argument(
         "--classes",
         metavar="N|FILE.csv",
@@ -73,8 +75,8 @@ def run(arguments: argparse.Namespace) -> Comparison:
     }
     settings = {key: ModelSettings.of(recipe) for key, recipe in recipes.items()}
     shares = next(iter(recipes.values())).section("splits", SplitSettings)
-    classes = choose_classes([arguments.records], arguments.classes)
-    plan = SplitPlan(arguments.folds, arguments.test, shares)
+    classes = choose_classes(arguments.records, arguments.classes)
+    plan = SplitPlan(arguments.folds, tuple(arguments.test), shares)
     damage = Damage(skip=arguments.skip_damaged)
     splits = write_splits(arguments.records, plan, classes, arguments.output / "splits", damage)
     runs = [baseline(split, len(classes)) for split in splits]
@@ -89,7 +91,7 @@ def run(arguments: argparse.Namespace) -> Comparison:
         costs[model] = export_and_time(arguments.output / model / f"{splits[0].name}-seed-{arguments.seeds[0]}")
     rows = summary(runs, costs)
     names = tuple(split.name for split in splits)
-    result = Comparison(arguments.records, names, damage.skipped, arguments.seeds, PRECISION, rows, tuple(runs))
+    result = Comparison(tuple(arguments.records), names, damage.skipped, arguments.seeds, PRECISION, rows, tuple(runs))
     write_bytes(arguments.output / "table.md", f"{table(rows)}\n".encode())
     write_json(arguments.output / "table.json", to_plain(result))
     return result

@@ -40,7 +40,7 @@ class EvalResult(Figures):
     Attributes:
         top_k, map_over: options.
         scores: file of the arrays.
-        model, step, records: the checkpoint, its training steps, and the records.
+        model, step, records: the checkpoint, its training steps, and the files or folders of records.
         skipped, skipped_kinds: damaged records that were skipped, in all and by kind.
         evaluations: number of checkpoints that --watch measured.
 
@@ -51,7 +51,7 @@ class EvalResult(Figures):
     scores: str | None = None
     model: str | None = None
     step: int | None = None
-    records: str | None = None
+    records: tuple[str, ...] | None = None
     skipped: int | None = None
     skipped_kinds: Mapping[str, int] | None = None
     evaluations: int | None = None
@@ -60,9 +60,15 @@ class EvalResult(Figures):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("model", type=Path, nargs="?", metavar="FOLDER", help="folder that train made")
-    parser.add_argument("records", type=Path, nargs="?", metavar="RECORDS", help="a .tfrecord file, or a folder of them")
+    parser.add_argument("records", type=Path, nargs="*", metavar="RECORDS", help=".tfrecord files, or folders of them")
     parser.add_argument("--scores", type=Path, metavar="FILE.npz", help="measure arrays `predictions` and `labels`, (N, V) each")
-    parser.add_argument("--watch", action="store_true", help="measure each new checkpoint until interrupted")
+    repeated = parser.add_mutually_exclusive_group()
+    repeated.add_argument("--run_once", "--run-once", action="store_true", help="measure once (the default)")
+    repeated.add_argument(
+        "--watch",
+        action="store_true",
+        help="measure the newest checkpoint, then each newer one, until interrupted; train keeps training.checkpoints of them",
+    )
     parser.add_argument("--idle-seconds", type=positive_float, help="end --watch after this long without a new checkpoint")
     parser.add_argument("--history", type=Path, metavar="FILE", help="append each result to FILE as a line of JSON")
     parser.add_argument("--top-k", type=positive_int, default=TOP_K, help="classes of each example that enter GAP and MAP (20)")
@@ -83,7 +89,7 @@ def run(arguments: argparse.Namespace) -> EvalResult:
             raise UsageError("--scores measures finished arrays; leave out FOLDER, RECORDS and --watch")
         figures = evaluate(read_scores(arguments.scores), measuring, say=_silent)
         return replace(_result(figures, measuring), scores=str(arguments.scores))
-    if arguments.model is None or arguments.records is None:
+    if arguments.model is None or not arguments.records:
         raise UsageError("there is nothing to measure; name the FOLDER of a trained model and RECORDS, or --scores FILE.npz")
     if not arguments.watch:
         return _kept(arguments.history, measure(arguments, trained_model(arguments.model)))
@@ -122,7 +128,7 @@ def measure(
         _result(figures, measuring),
         model=str(checkpoint.folder),
         step=checkpoint.step,
-        records=str(arguments.records),
+        records=tuple(map(str, arguments.records)),
         skipped=damage.skipped,
         skipped_kinds=damage.kinds,
     )
@@ -143,7 +149,14 @@ def watch(
     while idle_seconds is None or idle < idle_seconds:
         found = find()
         if found is not None and found != seen:
-            result = measured(found)
+            try:
+                result = measured(found)
+            except UsageError:
+                # train deletes its oldest checkpoints, at times while one is loaded.
+                if found.exists():
+                    raise
+                say(f"{found.folder} was replaced by newer checkpoints while it was loaded.")
+                continue
             seen, count, idle, is_logged = found, count + 1, 0.0, False
             continue
         if not is_logged:

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("float32", "float16", "dynamic"), default="float32", help="precision of the weights (float32)"
     )
-    parser.add_argument("--records", type=Path, help="embedding records to measure on (random codes)")
+    parser.add_argument("--records", type=Path, nargs="+", help="embedding records to measure on (random codes)")
     parser.add_argument(
         "-o", "--output", type=Path, help=".tflite file; its errors go to FILE.errors.json (sequence.tflite in the folder)"
     )

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("model", type=Path, metavar="FOLDER", help="folder that train made")
     parser.add_argument(
-        "records", type=Path, metavar="RECORDS", help="a .tfrecord file, or a folder of them; labels are not needed"
+        "records", type=Path, nargs="+", metavar="RECORDS", help=".tfrecord files, or folders of them; labels are not needed"
     )
     parser.add_argument(
         "--top-k", type=positive_int, default=TOP_K, help="number of classes of each record (20, or all if there are fewer)"
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     model = load(folder)
     classes = read_facts(folder).labels if arguments.names else range(model.classes)
     # Labels are ignored, so they may come from any set of classes.
-    records = read_dataset(arguments.records, Form(labelled=False, min_frames=1), damage)
+    records = read_dataset(arguments.records, Form(labelled=False, frame_level=model.frame_level, min_frames=1), damage)
     unlabelled = (replace(record, labels=()) for record in records)
     source = batches(unlabelled, model.classes, BATCH_EXAMPLES)
     progress = Progress("infer: record")

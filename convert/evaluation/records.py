@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, MetricAccumulator
 from convert.records.batches import MAX_FRAMES, Batch, batches
 from convert.records.damage import Damage
-from convert.records.files import Form, find_embedder, read_dataset
+from convert.records.files import Form, Records, find_embedder, named_records, read_dataset
 from convert.records.identity import embedder_id, require_same_embedder
 from convert.sequence.facts import read_facts
 from edge_detector.errors import UsageError
@@ -38,6 +38,10 @@ class Predictor(Protocol):
     def macs_per_frame(self) -> int:
         """Multiply-accumulates of one streaming step."""
 
+    @property
+    def frame_level(self) -> bool:
+        """Whether the model needs frames, not their mean."""
+
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
         """Return probabilities float32 (n, V) of a batch's codes (n, T, 128) with `frames` frames each."""
 
@@ -60,13 +64,13 @@ class Measuring:
     max_frames: int = MAX_FRAMES
 
 
-def require_embedder(folder: Path, records: Path) -> None:
+def require_embedder(folder: Path, records: Records) -> None:
     """Reject records of a different embedder. Raises UsageError with both names."""
     require_same_embedder(
         embedder_id(read_facts(folder).made_of),
         f"the model in {folder}",
         embedder_id(find_embedder(records) or {}),
-        str(records),
+        named_records(records),
         "embed the recordings again with the model's embedder",
     )
 
@@ -92,6 +96,11 @@ class OwnClasses:
     def macs_per_frame(self) -> int:
         """Multiply-accumulates of one streaming step, those of the labels included."""
         return self.model.macs_per_frame
+
+    @property
+    def frame_level(self) -> bool:
+        """Whether the model needs frames, not their mean."""
+        return self.model.frame_level
 
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
         """Return probabilities float32 (n, V)."""
@@ -139,10 +148,10 @@ def evaluate(
 
 
 def evaluate_model(
-    model: Predictor, records: Path, measuring: Measuring, damage: Damage, *, step: int = 0, say: Log = log
+    model: Predictor, records: Records, measuring: Measuring, damage: Damage, *, step: int = 0, say: Log = log
 ) -> Figures:
-    """Compute all figures of a model on a file or folder of labelled records."""
-    source = read_dataset(records, Form(classes=model.classes, min_frames=1), damage)
+    """Compute all figures of a model on labelled records."""
+    source = read_dataset(records, Form(classes=model.classes, frame_level=model.frame_level, min_frames=1), damage)
     found = predicted(model, batches(source, model.classes, measuring.batch, measuring.max_frames))
     return evaluate(((probabilities, batch.labels) for batch, probabilities in found), measuring, step, say)
 

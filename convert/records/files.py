@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from convert.files import read_json, write_json
 from convert.plain_data import from_plain
@@ -18,11 +19,13 @@ __all__ = [
     "ANY_FORM",
     "Form",
     "Record",
+    "Records",
     "decode_record",
     "encode_record",
     "find_classes",
     "find_embedder",
     "find_folds",
+    "named_records",
     "read_classes",
     "read_dataset",
     "read_sidecar",
@@ -30,6 +33,10 @@ __all__ = [
     "sidecar",
     "write_dataset",
 ]
+
+
+Records: TypeAlias = Path | Sequence[Path]
+"""A file of records, a folder of them, or several of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +105,26 @@ def read_classes(path: Path) -> tuple[ClassName, ...]:
     return classes_from_json(content.labels, content.classes)
 
 
-def find_classes(path: Path) -> tuple[ClassName, ...] | None:
-    """Return the classes of a file, or of a folder whose files agree; None without a JSON file."""
-    found = {read_classes(file) for file in record_files(path) if sidecar(file).exists()}
+def find_classes(records: Records) -> tuple[ClassName, ...] | None:
+    """Return the classes of files that agree; None without a JSON file."""
+    found = {read_classes(file) for file in record_files(records) if sidecar(file).exists()}
     if len(found) > 1:
-        raise EdgeDetectorError(f"the files in {path} have different classes; keep records of one set of classes in a folder")
+        text = f"the files in {named_records(records)} have different classes; give records of one set of classes"
+        raise EdgeDetectorError(text)
     return next(iter(found), None) or None
 
 
-def find_embedder(path: Path) -> Mapping[str, str] | None:
-    """Return checksums and name of the embedder of a file or folder (`CodeEmbedder.made_of`); None if unknown."""
+def find_embedder(records: Records) -> Mapping[str, str] | None:
+    """Return checksums and name of the embedder of files (`CodeEmbedder.made_of`); None if unknown."""
     known: dict[str, Mapping[str, str]] = {}
-    for file in record_files(path):
+    for file in record_files(records):
         made_of = _made_of(file)
         if (identity := embedder_id(made_of)) is not None:
             known.setdefault(identity.digest, {name: str(made_of[name]) for name in KEYS if name in made_of})
     if len(known) > 1:
         one, other = [embedder_id(made_of) for made_of in known.values()][:2]
-        raise EdgeDetectorError(f"the files in {path} are of two embedders, {one} and {other}; keep those of one in a folder")
+        text = f"the files in {named_records(records)} are of two embedders, {one} and {other}; keep those of one in a folder"
+        raise EdgeDetectorError(text)
     return next(iter(known.values()), None)
 
 
@@ -138,8 +147,17 @@ def _made_of(file: Path) -> Mapping[str, object]:
     return (read_sidecar(file).made_of or {}) if sidecar(file).exists() else {}
 
 
-def record_files(path: Path) -> tuple[Path, ...]:
-    """Return the file itself, or a folder's .tfrecord files by name. Raises UsageError if there are none."""
+def named_records(records: Records) -> str:
+    """Name records in a sentence: the first of several."""
+    return str(records if isinstance(records, Path) else records[0])
+
+
+def record_files(records: Records) -> tuple[Path, ...]:
+    """Return the files, and each folder's .tfrecord files by name. Raises UsageError where there are none."""
+    return tuple(file for path in ([records] if isinstance(records, Path) else records) for file in _files_of(path))
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
     files = tuple(sorted(path.glob("*.tfrecord"))) if path.is_dir() else (path,)
     if not files or not files[0].exists():
         raise UsageError(
@@ -148,13 +166,13 @@ def record_files(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def read_dataset(path: Path, form: Form = ANY_FORM, damage: Damage | None = None) -> Iterator[Record]:
-    """Yield each record of a file, or of a folder's .tfrecord files; one is in memory.
+def read_dataset(records: Records, form: Form = ANY_FORM, damage: Damage | None = None) -> Iterator[Record]:
+    """Yield each record of the files; one is in memory.
 
     `damage` raises or counts damaged records; its error names file and byte position.
     """
     damage = damage or Damage()
-    for file in record_files(path):
+    for file in record_files(records):
         for position, content in tfrecord.read_positioned(file, damage):
             try:
                 record = decode_record(content, form)

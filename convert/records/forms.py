@@ -1,6 +1,6 @@
 """Embedding records to and from bytes: AudioSet's form, and YouTube-8M's at frame and at video level."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,8 @@ class Form:
 
     Attributes:
         classes: number of classes; labels are below it. None for any label.
-        labelled: it must have an id and labels. Inference needs neither.
+        labelled: it must have an id and labels, and no rated segments. Inference needs neither.
+        frame_level: it must have frames; the mean of a video is refused.
         min_frames: smallest number of frames.
         features: names of the features to join, in this order; empty for the audio under any of its names.
 
@@ -63,6 +64,7 @@ class Form:
 
     classes: int | None = None
     labelled: bool = True
+    frame_level: bool = False
     min_frames: int = 0
     features: tuple[str, ...] = ()
 
@@ -98,63 +100,72 @@ def _id_bytes(record: Record) -> bytes:
 
 def decode_record(content: bytes, form: Form = ANY_FORM) -> Record:
     """Parse a record of any of the forms. Raises protobuf.WireError if it has none of them or does not meet `form`."""
-    example = protobuf.decode(content)
+    example = protobuf.Message(content)
     codes, means = _features(example, form.features)
+    if form.frame_level and means is not None:
+        text = "it holds the mean of a video, and this model needs its frames; give frame-level records, or train moe or logistic"
+        raise protobuf.WireError(text, "no frames")
     if len(codes) < form.min_frames:
         raise protobuf.WireError(f"it has {len(codes)} frames, at least {form.min_frames} are needed", "too few frames")
     frame_labels, frame_unknown = (
         _by_frame(example, name, len(codes), form.classes) for name in ("frame_labels", "frame_unknown")
     )
-    context = example.context
     if form.labelled:
-        _required(context, ID_NAMES)
-        _required(context, ("labels",))
-    name = next((context[key] for key in ID_NAMES if context.get(key)), (b"",))[0]
+        _require_labels(example)
+    name = (example.context(ID_NAMES[0]) or example.context(ID_NAMES[1]) or (b"",))[0]
     return Record(
         video_id=name.decode(errors="replace") if isinstance(name, bytes) else str(name),
-        start_seconds=_seconds(context.get("start_time_seconds", ())),
-        end_seconds=_seconds(context.get("end_time_seconds", ())),
-        labels=_labels(context.get("labels", ()), form.classes),
+        start_seconds=_seconds(example.context("start_time_seconds")),
+        end_seconds=_seconds(example.context("end_time_seconds")),
+        labels=_labels(example.context("labels"), form.classes),
         codes=codes,
         frame_labels=frame_labels,
         frame_unknown=frame_unknown,
-        folds=_labels(context.get("folds", ()), None),
+        folds=_labels(example.context("folds"), None),
         means=means,
     )
 
 
-def _by_frame(
-    example: protobuf.SequenceExample, name: str, frames: int, classes: int | None
-) -> tuple[tuple[int, ...], ...] | None:
-    found = example.feature_lists.get(name)
-    if found is None:
+def _by_frame(example: protobuf.Message, name: str, frames: int, classes: int | None) -> tuple[tuple[int, ...], ...] | None:
+    if not example.has_list(name):
         return None
+    found = example.rows(name)
     if len(found) != frames:
         raise protobuf.WireError(f"it has {frames} frames but labels for {len(found)}", "unequal frames")
     return tuple(_labels(values, classes) for values in found)
 
 
-def _features(example: protobuf.SequenceExample, names: Sequence[str]) -> tuple[Codes, Float32 | None]:
-    held = [*example.feature_lists, *(name for name in MEAN_SIZES if name in example.context)]
-    wanted = names or [name for name in AUDIO_NAMES if name in held][:1] or AUDIO_NAMES[:1]
-    if missing := [name for name in wanted if name not in held]:
+def _features(example: protobuf.Message, names: Sequence[str]) -> tuple[Codes, Float32 | None]:
+    wanted = names or [name for name in AUDIO_NAMES if _holds(example, name)][:1] or AUDIO_NAMES[:1]
+    if missing := [name for name in wanted if not _holds(example, name)]:
+        held = [*example.list_names, *(name for name in MEAN_SIZES if example.has_context(name))]
         has = ", ".join(sorted(held)) or "no embedding at all"
         raise protobuf.WireError(f"the key {missing[0]} is missing, it has {has}", "missing key")
     if all(name in MEAN_SIZES for name in wanted):
-        means = np.concatenate([_mean(example.context[name], name) for name in wanted])
+        means = np.concatenate([_mean(example.context(name), name) for name in wanted])
         nearest = np.rint((means - DEQUANTISE_OFFSET) / DEQUANTISE_SCALE)
         return np.clip(nearest, 0, 255).astype(np.uint8)[np.newaxis], means
-    parts = [_frames(example.feature_lists.get(name, ()), name) for name in wanted]
+    parts = [_frames(example, name) for name in wanted]
     if len({len(part) for part in parts}) > 1:
         counts = ", ".join(f"{len(part)} of {name}" for name, part in zip(wanted, parts, strict=True))
         raise protobuf.WireError(f"its features differ in their frames: {counts}", "unequal frames")
     return (parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)), None
 
 
-def _frames(values: Sequence[protobuf.Feature], name: str) -> Codes:
+def _holds(example: protobuf.Message, name: str) -> bool:
+    return example.has_context(name) if name in MEAN_SIZES else example.has_list(name)
+
+
+def _frames(example: protobuf.Message, name: str) -> Codes:
     size = FRAME_SIZES.get(name)
     if size is None:
         raise protobuf.WireError(f"{name} is no list of frames; known are {', '.join(FRAME_SIZES)}", "missing key")
+    frames = example.frames(name, size)
+    return _frame_by_frame(example.rows(name), name, size) if frames is None else frames
+
+
+def _frame_by_frame(values: Sequence[protobuf.Feature], name: str, size: int) -> Codes:
+    """Return the frames of features that are one string each, or raise the error of the first that is not."""
     frames: list[bytes] = []
     for number, value in enumerate(values):
         frame = value[0] if len(value) == 1 else b""
@@ -177,10 +188,14 @@ def _mean(values: protobuf.Feature, name: str) -> Float32:
     return mean
 
 
-def _required(context: Mapping[str, protobuf.Feature], names: Sequence[str]) -> None:
-    if not any(name in context for name in names):
-        has = ", ".join(sorted(context)) or "nothing"
-        raise protobuf.WireError(f"the key {' or '.join(names)} is missing, its context has {has}", "missing key")
+def _require_labels(example: protobuf.Message) -> None:
+    if example.has_context("segment_labels"):
+        text = "it has rated segments of YouTube-8M 2019, whose labels are not those of the video; give records without segments"
+        raise protobuf.WireError(text, "rated segments")
+    for names in (ID_NAMES, ("labels",)):
+        if not any(example.has_context(name) for name in names):
+            has = ", ".join(example.context_names) or "nothing"
+            raise protobuf.WireError(f"the key {' or '.join(names)} is missing, its context has {has}", "missing key")
 
 
 def _seconds(values: protobuf.Feature) -> float:
@@ -188,9 +203,9 @@ def _seconds(values: protobuf.Feature) -> float:
 
 
 def _labels(values: protobuf.Feature, classes: int | None) -> tuple[int, ...]:
-    if not all(isinstance(value, int) for value in values):
+    labels = tuple(value for value in values if isinstance(value, int))
+    if len(labels) < len(values):
         raise protobuf.WireError("its labels are not whole numbers", "unreadable content")
-    labels = tuple(int(value) for value in values)
     if classes is not None and (outside := [label for label in labels if not 0 <= label < classes]):
         raise protobuf.WireError(
             f"it has the label {outside[0]}, but there are {classes} classes (0 to {classes - 1})", "label out of range"

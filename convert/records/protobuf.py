@@ -5,9 +5,12 @@ Messages and field numbers are those of tensorflow/core/example/{example,feature
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
+import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from numpy.typing import NDArray
 
 Feature: TypeAlias = tuple[bytes, ...] | tuple[float, ...] | tuple[int, ...]
 """Values of one kind; an empty tuple is a feature without a kind."""
@@ -53,18 +56,69 @@ def encode(example: SequenceExample) -> bytes:
     return serialised
 
 
-def decode(content: bytes) -> SequenceExample:
-    """Parse; unknown fields are ignored. Raises WireError."""
-    try:
-        parsed = _MESSAGE.FromString(content)
-    except message.DecodeError as error:
-        text = "the record is neither a SequenceExample nor an Example"
-        raise WireError(text) from error
-    lists = parsed.feature_lists.feature_list
-    return SequenceExample(
-        {name: _values(feature) for name, feature in parsed.context.feature.items()},
-        {name: [_values(feature) for feature in lists[name].feature] for name in lists},
-    )
+class Message:
+    """A parsed SequenceExample or Example, whose features are converted when they are asked for; unknown fields are ignored.
+
+    Args:
+        content: its bytes. Raises WireError if they are no such message.
+
+    """
+
+    def __init__(self, content: bytes) -> None:
+        try:
+            parsed = _MESSAGE_READ.FromString(content)
+        except message.DecodeError as error:
+            text = "the record is neither a SequenceExample nor an Example"
+            raise WireError(text) from error
+        self._context = parsed.context.feature
+        self._lists = parsed.feature_lists.feature_list
+
+    @property
+    def context_names(self) -> list[str]:
+        """Names of the features of the whole example."""
+        return sorted(self._context)
+
+    @property
+    def list_names(self) -> list[str]:
+        """Names of the lists with a feature per frame."""
+        return sorted(self._lists)
+
+    def has_context(self, name: str) -> bool:
+        """Return whether there is a feature of this name."""
+        return name in self._context
+
+    def has_list(self, name: str) -> bool:
+        """Return whether there is a list of this name."""
+        return name in self._lists
+
+    def context(self, name: str) -> Feature:
+        """Return a feature of the whole example; empty without one."""
+        return _values(self._context[name]) if name in self._context else ()
+
+    def rows(self, name: str) -> list[Feature]:
+        """Return the features of a list; empty without one. Raises WireError for one that is no feature."""
+        if name not in self._lists:
+            return []
+        try:
+            return [_values(_FEATURE.FromString(content)) for content in self._lists[name].feature]
+        except message.DecodeError as error:
+            text = f"{name} is no list of features"
+            raise WireError(text) from error
+
+    def frames(self, name: str, size: int) -> NDArray[np.uint8] | None:
+        """Return a list whose features are one string of `size` bytes each, (rows, size); None for any other list."""
+        # The features of a list are not parsed: those of equal strings differ only in the strings.
+        rows, before = self._lists[name].feature, _bytes_before(size)
+        start, length = len(before), len(before) + size
+        found = [row[start:] for row in rows if len(row) == length and row.startswith(before)]
+        return np.frombuffer(b"".join(found), np.uint8).reshape(-1, size) if len(found) == len(rows) else None
+
+
+@cache
+def _bytes_before(size: int) -> bytes:
+    """Return what a serialised feature of one string of `size` bytes has before the string."""
+    serialised: bytes = _FEATURE(bytes_list={"value": [bytes(size)]}).SerializeToString()
+    return serialised[: len(serialised) - size]
 
 
 def _fill(feature: Any, values: Feature) -> None:  # noqa: ANN401 - classes of messages are made at run time
@@ -83,17 +137,21 @@ def _values(feature: Any) -> Feature:  # noqa: ANN401 - as above
     return () if kind is None else tuple(getattr(feature, kind).value)
 
 
-def _message_class() -> Any:  # noqa: ANN401 - as above
-    """Build the class of tf.train.SequenceExample in a pool of its own, so that TensorFlow may register the same messages."""
+def _message_class(name: str, *, parse_lists: bool) -> Any:  # noqa: ANN401 - as above
+    """Build the class of a message in a pool of its own, so that TensorFlow may register the same messages.
+
+    A message is bytes on the wire: without `parse_lists`, the features of lists are left as they are.
+    """
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package=_PACKAGE[1:], syntax="proto3")
-    for name, kind in (("BytesList", _Field.TYPE_BYTES), ("FloatList", _Field.TYPE_FLOAT), ("Int64List", _Field.TYPE_INT64)):
-        _add_field(file.message_type.add(name=name), "value", 1, kind, repeated=True)
+    for values, kind in (("BytesList", _Field.TYPE_BYTES), ("FloatList", _Field.TYPE_FLOAT), ("Int64List", _Field.TYPE_INT64)):
+        _add_field(file.message_type.add(name=values), "value", 1, kind, repeated=True)
     feature = file.message_type.add(name="Feature")
     feature.oneof_decl.add(name="kind")
-    for number, name in enumerate(("BytesList", "FloatList", "Int64List"), 1):
-        added = _add_field(feature, f"{name.removesuffix('List').lower()}_list", number, name)
+    for number, values in enumerate(("BytesList", "FloatList", "Int64List"), 1):
+        added = _add_field(feature, f"{values.removesuffix('List').lower()}_list", number, values)
         added.oneof_index = 0
-    _add_field(file.message_type.add(name="FeatureList"), "feature", 1, "Feature", repeated=True)
+    of_list = "Feature" if parse_lists else _Field.TYPE_BYTES
+    _add_field(file.message_type.add(name="FeatureList"), "feature", 1, of_list, repeated=True)
     _add_map(file.message_type.add(name="Features"), "feature", "Feature")
     _add_map(file.message_type.add(name="FeatureLists"), "feature_list", "FeatureList")
     example = file.message_type.add(name="SequenceExample")
@@ -101,7 +159,7 @@ def _message_class() -> Any:  # noqa: ANN401 - as above
     _add_field(example, "feature_lists", 2, "FeatureLists")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE[1:]}.SequenceExample"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE[1:]}.{name}"))
 
 
 def _add_field(owner: Any, name: str, number: int, kind: int | str, *, repeated: bool = False) -> Any:  # noqa: ANN401 - as above
@@ -121,4 +179,6 @@ def _add_map(owner: Any, name: str, kind: str) -> None:  # noqa: ANN401 - as abo
     _add_field(owner, name, 1, f"{owner.name}.{entry.name}", repeated=True)
 
 
-_MESSAGE = _message_class()
+_MESSAGE = _message_class("SequenceExample", parse_lists=True)
+_MESSAGE_READ = _message_class("SequenceExample", parse_lists=False)
+_FEATURE = _message_class("Feature", parse_lists=True)

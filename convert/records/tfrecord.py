@@ -1,7 +1,12 @@
 """TFRecord files: length, masked CRC32C, payload, masked CRC32C. Own code, because TensorFlow takes seconds to load."""
 
+import hashlib
+import mmap
+import os
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,18 +57,57 @@ def read_positioned(path: Path, damage: Damage) -> Iterator[tuple[int, bytes]]:
     except OSError as error:
         raise UsageError(f"{path} cannot be opened: {error.strerror}") from error
     with file:
+        position = 0
         while True:
-            position = file.tell()
             try:
                 payload = _next_payload(file, path, position)
             except DamagedRecordError as error:
                 damage.handle(error)
+                position = file.tell()
                 continue
             except OSError as error:
                 raise EdgeDetectorError(f"{path}, byte {position}: reading failed ({error.strerror}); check the disk") from error
             if payload is None:
                 return
             yield position, payload
+            position += _HEAD_BYTES + len(payload) + _CRC.size
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Number of records of a file, and a digest of their lengths and checksums: of equal content it is equal."""
+
+    records: int
+    digest: str
+
+
+def summarise(path: Path, damage: Damage) -> Summary:
+    """Count the records of a file by their lengths, without reading their content.
+
+    A damaged length is handled by `damage`; then all records are read. Raises UsageError for a file that cannot be opened.
+    """
+    digest, count, position = hashlib.sha256(), 0, 0
+    try:
+        with path.open("rb") as file, _mapped(file) as content:
+            while position < len(content):
+                head = content[position : position + _HEAD_BYTES]
+                end = position + _HEAD_BYTES + _LENGTH.unpack_from(head)[0] if len(head) == _HEAD_BYTES else len(content)
+                if end + _CRC.size > len(content) or not _is_head(head):
+                    break
+                digest.update(head)
+                digest.update(content[end : end + _CRC.size])
+                count, position = count + 1, end + _CRC.size
+            else:
+                return Summary(count, digest.hexdigest())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be opened: {error.strerror}") from error
+    whole = [masked_crc(payload) for _, payload in read_positioned(path, damage)]
+    return Summary(len(whole), hashlib.sha256(repr(whole).encode()).hexdigest())
+
+
+def _mapped(file: BinaryIO) -> AbstractContextManager[mmap.mmap | bytes]:
+    """Return a file's content without reading it; an empty file cannot be mapped."""
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if os.fstat(file.fileno()).st_size else nullcontext(b"")
 
 
 def _next_payload(file: BinaryIO, path: Path, position: int) -> bytes | None:
@@ -76,6 +120,9 @@ def _next_payload(file: BinaryIO, path: Path, position: int) -> bytes | None:
         raise _truncated(where)
     length = int(_LENGTH.unpack(head[: _LENGTH.size])[0])
     if not _is_head(head):
+        if not position and (program := _compressed_by(head)):
+            file.seek(0, 2)
+            raise DamagedRecordError("compressed", f"{path} is compressed by {program}; decompress it first")
         _seek_next_head(file, position + 1)
         what = (
             "the record's length is damaged" if position else "this is no TFRecord file, or its first record's length is damaged"
@@ -92,6 +139,13 @@ def _next_payload(file: BinaryIO, path: Path, position: int) -> bytes | None:
             "make or copy the file again",
         )
     return body[:length]
+
+
+def _compressed_by(head: bytes) -> str | None:
+    """Name the format of a compressed file by its first bytes (RFC 1952, RFC 1950); None for others."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    return "zlib" if head[0] == 0x78 and int.from_bytes(head[:2], "big") % 31 == 0 else None  # noqa: PLR2004 - RFC 1950
 
 
 def _truncated(where: str) -> DamagedRecordError:

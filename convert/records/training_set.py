@@ -1,7 +1,7 @@
 """Streamed training records: shuffled through a buffer and batched; equal seed and epoch give equal batches."""
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.fingerprint import joined_digest
 from convert.records.batches import padded
 from convert.records.damage import Damage
 from convert.records.files import read_dataset, record_files
 from convert.records.forms import Form, Record
+from convert.records.tfrecord import Summary, summarise
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
 
@@ -52,6 +54,7 @@ class TrainingSet:
         skip: count damaged records instead of raising an error.
         buffer: number of records that are shuffled together.
         without_folds: folds; records of their clips are left out.
+        frame_level: the model needs frames, and refuses means.
 
     Attributes:
         left_out: folds in `without_folds` whose records were left out so far.
@@ -68,51 +71,75 @@ class TrainingSet:
         skip: bool = False,
         buffer: int = SHUFFLED_RECORDS,
         without_folds: Collection[int] = (),
+        frame_level: bool = False,
     ) -> None:
         self.files = tuple(file for path in paths for file in record_files(path))
         self.target: Target = target
         self.damage = Damage(skip=skip)
-        self._form = Form(classes=classes, min_frames=1)
+        self._reported: set[Path] = set()
+        self._form = Form(classes=classes, frame_level=frame_level, min_frames=1)
         self._classes, self._context, self._buffer = classes, context, buffer
         self._without_folds = frozenset(without_folds)
         self.left_out: set[int] = set()
         self._held: dict[Path, list[Record]] = {}
 
     @cached_property
+    def _summaries(self) -> tuple[Summary, ...]:
+        return tuple(summarise(file, self.damage.silenced()) for file in self.files)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the content of all files."""
+        return joined_digest(each.digest for each in self._summaries)
+
+    @cached_property
     def examples(self) -> int:
-        """Number of usable records; the first access reads all records. Raises UsageError if there are none."""
-        held: dict[Path, list[Record]] = {file: [] for file in self.files}
-        count = 0
-        for file in self.files:
-            for record in self._read(file, self.damage):
-                count += 1
-                if count > self._buffer:
-                    held.clear()
-                else:
-                    held[file].append(record)
-        # Records that fit into the buffer stay in memory, so that later epochs read no file.
-        self._held = held
+        """Number of records; those that turn out to be damaged are among them. Raises UsageError without a usable record.
+
+        Only their lengths are read, and the first record, unless folds are left out.
+        """
+        if self._without_folds:
+            count = sum(1 for _ in self._records(self.files))
+        else:
+            usable = any(True for file in self.files for _ in self._read(file, self.damage.silenced()))
+            count = sum(each.records for each in self._summaries) if usable else 0
         if not count:
             raise UsageError(f"{self.files[0]} holds no record with a frame; make it with: python -m convert embed")
         return count
 
     def has_frame_labels(self) -> bool:
         """Return whether the first record has labels for every frame."""
-        first = next(self._records(self.files, self.damage.silenced()), None)
+        first = next((record for file in self.files for record in self._read(file, self.damage.silenced())), None)
         return first is not None and first.frame_labels is not None
 
     def in_order(self, size: int) -> Iterator[TrainingBatch]:
         """Yield all records once, in the order of the files."""
-        return self._batches(self._records(self.files, self.damage.silenced()), size)
+        return self._batches(self._records(self.files), size)
 
     def shuffled(self, size: int, seed: int, epoch: int) -> Iterator[TrainingBatch]:
         """Yield all records once, in the order of this seed and epoch."""
         rng = np.random.default_rng([seed, epoch])
         files = [self.files[int(index)] for index in rng.permutation(len(self.files))]
-        return self._batches(_shuffled(self._records(files, self.damage.silenced()), self._buffer, rng), size)
+        return self._batches(_shuffled(self._records(files), self._buffer, rng), size)
 
-    def _records(self, files: Iterable[Path], damage: Damage) -> Iterator[Record]:
-        return itertools.chain.from_iterable(self._held.get(file) or self._read(file, damage) for file in files)
+    def _records(self, files: Sequence[Path]) -> Iterator[Record]:
+        """Yield the records of all files; those that fit into the buffer stay in memory, so that later epochs read no file."""
+        if self._held:
+            yield from itertools.chain.from_iterable(self._held[file] for file in files)
+            return
+        held: dict[Path, list[Record]] | None = {file: [] for file in files}
+        count = 0
+        for file in files:
+            # A damaged record is reported and counted once.
+            for record in self._read(file, self.damage.silenced() if file in self._reported else self.damage):
+                count += 1
+                if count > self._buffer:
+                    held = None
+                if held is not None:
+                    held[file].append(record)
+                yield record
+            self._reported.add(file)
+        self._held = held or {}
 
     def _read(self, file: Path, damage: Damage) -> Iterator[Record]:
         for record in read_dataset(file, self._form, damage):

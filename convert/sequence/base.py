@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from convert.sequence.facts import StateShape
-from convert.sequence.options import ModelOptions
+from convert.sequence.options import VIDEO_LEVEL, ModelOptions
 from edge_detector.detection.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
 from edge_detector.types import Codes, Float32
 
@@ -95,6 +95,11 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
     def states(self) -> tuple[StateShape, ...]:
         """State shapes as sequence.json and the bundle's manifest have them."""
         return tuple(StateShape(name, shape) for name, shape in self.state_shapes.items())
+
+    @property
+    def frame_level(self) -> bool:
+        """Whether the model needs frames, not their mean."""
+        return self.kind not in VIDEO_LEVEL
 
     @property
     def readout_labels(self) -> int:

@@ -25,6 +25,10 @@ class Checkpoint:
     folder: Path
     saved: int
 
+    def exists(self) -> bool:
+        """Return whether its files are still there."""
+        return _is_complete(self.folder)
+
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the checkpoint with the most steps, of equal ones the folder's own; None if there is none yet."""

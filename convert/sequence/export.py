@@ -5,6 +5,7 @@ from pathlib import Path
 from convert.files import write_bytes, write_json
 from convert.fingerprint import digest_of_files
 from convert.plain_data import to_plain
+from convert.records.files import Records
 from convert.sequence.exported_step import ExportedStep
 from convert.sequence.facts import WEIGHTS, read_facts
 from convert.sequence.models import load_model
@@ -15,7 +16,7 @@ from convert.tf.tflite import Precision
 PROBE_SEED = 0
 
 
-def export_model(folder: Path, precision: Precision, output: Path, *, records: Path | None, frames: int) -> ExportedStep:
+def export_model(folder: Path, precision: Precision, output: Path, *, records: Records | None, frames: int) -> ExportedStep:
     """Export the model of a folder, measure it on a stream of `frames` codes, and write it with FILE.errors.json.
 
     Args:

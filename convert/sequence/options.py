@@ -134,3 +134,6 @@ TRAINED_MODELS: Mapping[str, type[ModelOptions]] = {
     "logistic": LogisticOptions,
 }
 """Options of each model that can be trained, by the name of its table."""
+
+VIDEO_LEVEL = ("moe", "logistic")
+"""Models whose input is the mean of a video's frames; the others need the frames."""

@@ -1,12 +1,11 @@
 """Streams of codes for measuring exported steps."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 
 from convert.embedder.projection import CLIP
-from convert.records.files import read_dataset
+from convert.records.files import Records, read_dataset
 from edge_detector.params import CODE_LIMIT
 from edge_detector.types import Codes
 
@@ -19,7 +18,7 @@ def spread_of(readout_labels: int) -> float:
     return CODE_LIMIT / CLIP if readout_labels else SPREAD
 
 
-def stream_codes(frames: int, seed: int, records: Path | None = None, spread: float = SPREAD) -> Codes:
+def stream_codes(frames: int, seed: int, records: Records | None = None, spread: float = SPREAD) -> Codes:
     """Return codes uint8 (frames, 128): records end to end, or random with this standard deviation."""
     rng = np.random.default_rng([seed, 79])
     codes = np.clip((rng.normal(0.0, spread, (frames, 128)) + 2.0) * 63.75, 0, 255).astype(np.uint8)

@@ -11,7 +11,7 @@ from convert.progress import Progress
 from convert.recipe import require_positive, require_share
 from convert.records.classes import ClassName
 from convert.records.damage import Damage
-from convert.records.files import Form, Record, find_embedder, read_dataset, write_dataset
+from convert.records.files import Form, Record, Records, find_embedder, named_records, read_dataset, write_dataset
 from edge_detector.errors import UsageError
 
 Part: TypeAlias = Literal["train", "validation", "test"]
@@ -53,13 +53,13 @@ class SplitPlan:
 
     Attributes:
         folds: test on each of these folds of clips called FOLD-SOURCE-TAKE in turn; empty: on a share of the recordings.
-        test: separate records to test on; the others are then split into training and validation only.
+        test: separate records to test on, if any; the others are then split into training and validation only.
         shares: of test and validation.
 
     """
 
     folds: tuple[int, ...]
-    test: Path | None
+    test: tuple[Path, ...]
     shares: SplitSettings
 
 
@@ -73,7 +73,7 @@ def source_of(name: str) -> str:
     return fold_and_source(name)[1]
 
 
-def write_splits(records: Path, plan: SplitPlan, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
+def write_splits(records: Records, plan: SplitPlan, classes: Sequence[ClassName], folder: Path, damage: Damage) -> list[Split]:
     """Write the parts of each split to the folder, streaming. Raises UsageError where a part would be empty."""
     wanted = Form(classes=len(classes), min_frames=1)
     names = _names(records, plan, wanted, damage)
@@ -82,49 +82,51 @@ def write_splits(records: Path, plan: SplitPlan, classes: Sequence[ClassName], f
     for number, name in enumerate(names):
         paths: dict[Part, Path] = {part: folder / name / f"{part}.tfrecord" for part in PARTS}
         for step, (part, path) in enumerate(paths.items(), 3 * number + 1):
-            source = plan.test if plan.test is not None and part == "test" else records
+            source = plan.test if plan.test and part == "test" else records
             # Damage was reported and counted before; a separate test file is read here for the first time.
             first_reading = source == plan.test and number == 0
             found = read_dataset(source, wanted, damage if first_reading else damage.silenced())
             chosen = found if source == plan.test else _chosen(found, _rule(plan, name), part)
             if not write_dataset(path, chosen, classes, made_of=find_embedder(source)):
-                raise UsageError(f"split {name} leaves no record in {source} for {part}; change the shares, or give more records")
+                raise UsageError(
+                    f"split {name} leaves no record in {named_records(source)} for {part}; change its share, or give more records"
+                )
             progress.update(step)
         splits.append(Split(name, paths["train"], paths["validation"], paths["test"]))
     progress.close()
     return splits
 
 
-def _names(records: Path, plan: SplitPlan, form: Form, damage: Damage) -> list[str]:
+def _names(records: Records, plan: SplitPlan, form: Form, damage: Damage) -> list[str]:
     """Names of the splits. Reads all records once, so that damage is reported before training."""
-    if plan.folds and plan.test is not None:
+    if plan.folds and plan.test:
         raise UsageError("--folds and --test both choose the test records; leave one out")
     if plan.folds:
         there = _folds(records, form, damage)
         if missing := [fold for fold in plan.folds if fold not in there]:
-            raise UsageError(f"{records} has no fold {missing[0]}; it has {sorted(there)}")
+            raise UsageError(f"{named_records(records)} has no fold {missing[0]}; it has {sorted(there)}")
         return [f"fold-{fold}" for fold in plan.folds]
     for _ in read_dataset(records, form, damage):
         pass
     return ["all"]
 
 
-def _folds(source: Path, form: Form, damage: Damage) -> set[int]:
+def _folds(source: Records, form: Form, damage: Damage) -> set[int]:
     found = set()
     for record in read_dataset(source, form, damage):
         fold = fold_and_source(record.video_id)[0]
         if fold == NO_FOLD:
-            raise UsageError(f"{source}: {record.video_id!r} is not FOLD-SOURCE-TAKE; leave out --folds")
+            raise UsageError(f"{named_records(source)}: {record.video_id!r} is not FOLD-SOURCE-TAKE; leave out --folds")
         found.add(fold)
     if len(found) == 1:
-        raise UsageError(f"{source} has only fold {next(iter(found))}; leave out --folds, or give records of more folds")
+        raise UsageError(f"{named_records(source)} has only fold {next(iter(found))}; leave out --folds, or give others")
     return found
 
 
 def _rule(plan: SplitPlan, name: str) -> Callable[[str], Part]:
     def part(video_id: str) -> Part:
         source = source_of(video_id)
-        if plan.test is None:
+        if not plan.test:
             in_fold = f"fold-{fold_and_source(source)[0]}" == name
             if in_fold if plan.folds else share_of(source) < plan.shares.test_share:
                 return "test"

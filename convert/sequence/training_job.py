@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from convert.files import write_arrays
-from convert.fingerprint import FINGERPRINT, check_resume, digest_of_files
+from convert.fingerprint import FINGERPRINT, check_resume
 from convert.plain_data import to_plain
 from convert.recipe import Recipe
 from convert.records.classes import ClassName, classes_to_json, numbered, read_class_names
@@ -14,7 +14,7 @@ from convert.records.files import find_classes, find_embedder, find_folds, recor
 from convert.records.identity import embedder_id, require_same_embedder
 from convert.records.training_set import TrainingSet
 from convert.sequence.facts import FACTS, WEIGHTS, SequenceFacts, TrainingFacts, write_facts
-from convert.sequence.options import TRAINED_MODELS, ModelOptions
+from convert.sequence.options import TRAINED_MODELS, VIDEO_LEVEL, ModelOptions
 from convert.sequence.settings import LENGTH, TrainingSettings
 from edge_detector.errors import UsageError
 
@@ -103,7 +103,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
     settings = job.settings.training
     training = _training_set(job, job.records)
     validation = _training_set(job, job.validation) if job.validation else None
-    # Both are read before TensorFlow is loaded, so that a damaged record is reported at once.
+    # The lengths of all records and the first record are read before TensorFlow is loaded: other files are reported at once.
     examples = training.examples
     if missing := set(job.without_folds) - training.left_out:
         raise UsageError(
@@ -144,6 +144,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
     outcome = Training(model, training, validation, settings, folder=job.output, facts=facts).run()
     trained = replace(
         started,
+        skipped=training.damage.skipped,
         epochs=outcome.epochs,
         steps=outcome.steps,
         best_epoch=outcome.best_epoch,
@@ -162,8 +163,8 @@ def _fingerprint(
     settings, options = job.settings.training, job.settings.options
     values = {f"training.{each.name}": getattr(settings, each.name) for each in fields(settings) if each.name not in LENGTH}
     return {
-        "records": digest_of_files(training.files),
-        "validation records": digest_of_files(validation.files) if validation else None,
+        "records": training.digest,
+        "validation records": validation.digest if validation else None,
         "classes": facts.classes,
         "folds": facts.folds,
         "model": facts.model,
@@ -182,6 +183,7 @@ def _training_set(job: TrainingJob, paths: Sequence[Path]) -> TrainingSet:
         skip=job.skip_damaged,
         buffer=settings.shuffle_records,
         without_folds=job.without_folds,
+        frame_level=job.settings.model not in VIDEO_LEVEL,
     )
 
 

@@ -19,6 +19,7 @@ class StubModel:
 
     parameters = 12
     macs_per_frame = 34
+    frame_level = False
 
     def __init__(self, classes: int = 3) -> None:
         self.classes = classes

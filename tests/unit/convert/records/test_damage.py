@@ -1,8 +1,10 @@
 """Each kind of damage to a record is told apart, named by file and byte, and can be passed over."""
 
 import contextlib
+import gzip
 import io
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from convert.records import protobuf, tfrecord
 from convert.records.damage import Damage, DamagedRecordError
 from convert.records.files import Form, Record, encode_record, read_dataset, write_dataset
 from edge_detector.errors import EdgeDetectorError
+from tests.support.messages import decoded
 
 
 def record(frames: int = 3) -> Record:
@@ -48,7 +51,7 @@ def altered(**change: protobuf.Feature | list[protobuf.Feature] | None) -> Calla
     """A record with one key of another value, or without it."""
 
     def make() -> bytes:
-        example = protobuf.decode(encode_record(record()))
+        example = decoded(encode_record(record()))
         context, lists = dict(example.context), dict(example.feature_lists)
         for name, value in change.items():
             context.pop(name, None)
@@ -137,6 +140,14 @@ def test_a_file_of_another_format_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     path.write_bytes(b"RIFF" + bytes(200))
     with pytest.raises(EdgeDetectorError, match="byte 0: this is no TFRecord file"):
+        list(read_dataset(path))
+
+
+@pytest.mark.parametrize(("program", "compress"), [("gzip", gzip.compress), ("zlib", zlib.compress)])
+def test_a_compressed_file_is_named(program: str, compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path, _ = three(tmp_path / "some.tfrecord", bytes, lambda: b"")
+    path.write_bytes(compress(path.read_bytes()))
+    with pytest.raises(DamagedRecordError, match=f"some.tfrecord is compressed by {program}; decompress it first"):
         list(read_dataset(path))
 
 

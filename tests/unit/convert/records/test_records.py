@@ -28,6 +28,7 @@ from convert.records.files import (
 )
 from edge_detector.detection.embedding import dequantise
 from edge_detector.errors import EdgeDetectorError, UsageError
+from tests.support.messages import decoded
 
 
 def record(frames: int = 3, *, labelled: bool = True, composed: bool = False) -> Record:
@@ -54,7 +55,7 @@ def test_a_record_is_equal_after_writing_and_reading(frames: int, labelled: bool
 
 
 def test_a_record_without_unknown_labels_and_folds_has_audiosets_form() -> None:
-    example = protobuf.decode(encode_record(record(labelled=False)))
+    example = decoded(encode_record(record(labelled=False)))
     assert set(example.context) == {"video_id", "start_time_seconds", "end_time_seconds", "labels"}
     assert set(example.feature_lists) == {"audio_embedding"}
 
@@ -113,7 +114,7 @@ def test_any_bytes_are_a_record_or_a_wire_error(content: bytes) -> None:
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=5))
 def test_any_int64_is_equal_after_encoding_and_decoding(values: list[int]) -> None:
     example = protobuf.SequenceExample({"labels": tuple(values)})
-    assert protobuf.decode(protobuf.encode(example)).context["labels"] == tuple(values)
+    assert decoded(protobuf.encode(example)).context["labels"] == tuple(values)
 
 
 def test_class_names_are_in_the_json_file_beside_the_records(tmp_path: Path) -> None:
@@ -221,4 +222,4 @@ def test_the_error_of_numeric_frames_says_to_quantise_them() -> None:
 
 def test_a_record_name_may_be_any_bytes() -> None:
     record = Record("caf\udce9", 0.0, 0.96, (), np.zeros((1, 128), np.uint8))
-    assert protobuf.decode(encode_record(record)).context["video_id"] == (b"caf\xe9",)
+    assert decoded(encode_record(record)).context["video_id"] == (b"caf\xe9",)

@@ -90,6 +90,14 @@ def test_youtube_8ms_video_level_records_are_read() -> None:
         decode_record(example.SerializeToString())
 
 
+def test_rated_segments_of_2019_are_not_taken_for_labels_of_the_video() -> None:
+    context: dict[str, protobuf.Feature] = {"id": (b"a",), "labels": (1,), "segment_labels": (1,), "segment_scores": (1.0,)}
+    content = protobuf.encode(protobuf.SequenceExample(context, {"audio": [(bytes(128),)] * 2}))
+    with pytest.raises(protobuf.WireError, match="it has rated segments of YouTube-8M 2019"):
+        decode_record(content)
+    assert len(decode_record(content, Form(labelled=False)).codes) == 2
+
+
 def test_records_without_context_as_vggishs_demo_writes_are_accepted_for_inference() -> None:
     content = protobuf.encode(protobuf.SequenceExample({}, {"audio_embedding": [(bytes(128),)] * 2}))
     found = decode_record(content, Form(labelled=False))

@@ -20,7 +20,7 @@ def clips() -> Iterator[Record]:
                 yield says([255, source, 0], (source % 3,), f"{fold}-{1000 * fold + source}-{take}")
 
 
-def plan(folds: tuple[int, ...] = (), test: Path | None = None) -> SplitPlan:
+def plan(folds: tuple[int, ...] = (), test: tuple[Path, ...] = ()) -> SplitPlan:
     return SplitPlan(folds, test, SplitSettings(0.25, 0.15))
 
 
@@ -66,7 +66,7 @@ def test_only_clips_have_a_source_of_their_own(name: str, source: str) -> None:
 
 def test_separate_test_records_are_used_whole(tmp_path: Path) -> None:
     own = written(tmp_path / "own.tfrecord", iter([says([1], (0,), "x"), says([2], (1,), "y")]))
-    (only,) = split(tmp_path, many(60), plan(test=own))
+    (only,) = split(tmp_path, many(60), plan(test=(own,)))
     assert names(only.test) == {"x", "y"}
     assert len(names(only.train) | names(only.validation)) == 60
 
@@ -78,7 +78,7 @@ def test_separate_test_records_are_used_whole(tmp_path: Path) -> None:
         ([record for record in clips() if record.video_id[0] == "1"], plan((1, 2)), "only fold 1"),
         (list(many(1)), plan(), "leaves no record"),
         (list(clips()), plan((4, 1)), r"has no fold 4; it has \[1, 2, 3\]"),
-        (list(clips()), plan((1,), Path("own.tfrecord")), "--folds and --test both choose"),
+        (list(clips()), plan((1,), (Path("own.tfrecord"),)), "--folds and --test both choose"),
     ],
 )
 def test_records_that_cannot_be_split_are_refused(tmp_path: Path, records: list[Record], its_plan: SplitPlan, what: str) -> None:

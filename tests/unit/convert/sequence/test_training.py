@@ -255,10 +255,39 @@ def test_a_set_that_fits_the_buffer_is_read_once(data: Path, tmp_path: Path) -> 
     path = tmp_path / "some.tfrecord"
     path.write_bytes((data / "train.tfrecord").read_bytes())
     learnt, again = (TrainingSet([path], CLASSES, 6, "last", buffer=60) for _ in range(2))
-    wanted = [codes[:n].tobytes() for codes, n in _pairs(again.shuffled(7, 3, 0))]
-    assert learnt.examples == 60
+    wanted = [codes[:n].tobytes() for codes, n in _pairs(again.shuffled(7, 3, 1))]
+    assert learnt.examples == len(list(_pairs(learnt.shuffled(7, 3, 0)))) == 60
     path.unlink()
-    assert [codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(7, 3, 0))] == wanted
+    assert [codes[:n].tobytes() for codes, n in _pairs(learnt.shuffled(7, 3, 1))] == wanted
+
+
+def test_records_are_counted_without_reading_their_content(data: Path, tmp_path: Path) -> None:
+    """A damaged payload is found in the first epoch, and counted once."""
+    path = tmp_path / "some.tfrecord"
+    content = bytearray((data / "train.tfrecord").read_bytes())
+    content[-10] ^= 1
+    path.write_bytes(content)
+    learnt = TrainingSet([path], CLASSES, 6, "last", skip=True, buffer=10)
+    assert (learnt.examples, learnt.damage.skipped) == (60, 0)
+    assert [len(list(_pairs(learnt.shuffled(7, 3, epoch)))) for epoch in (0, 1)] == [59, 59]
+    assert learnt.damage.kinds == {"wrong checksum": 1}
+    whole = TrainingSet([data / "train.tfrecord"], CLASSES, 6, "last")
+    assert whole.digest == TrainingSet([data / "train.tfrecord"], CLASSES, 3, "last").digest
+    assert whole.digest != TrainingSet([data / "validation.tfrecord"], CLASSES, 6, "last").digest
+
+
+@pytest.mark.parametrize(("kind", "refused"), [("lstm", True), ("dbof", True), ("frame-logistic", True), ("moe", False)])
+def test_the_mean_of_a_video_trains_video_level_models_alone(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, refused: bool
+) -> None:
+    path = tmp_path / "means.tfrecord"
+    code = np.full((1, 128), 9, np.uint8)
+    means = [Record(str(n), 0, 10, (n % CLASSES,), code, means=np.full(128, 0.1 * n, np.float32)) for n in range(8)]
+    write_dataset(path, means, EXAMPLE_LABELS)
+    small = ("--set", f"model={kind}", "training.epochs=1")
+    assert main(["train", str(path), "-o", str(tmp_path / "model"), *small]) == int(refused)
+    error = capsys.readouterr().err
+    assert ("it holds the mean of a video, and this model needs its frames; give frame-level records" in error) == refused
 
 
 def _pairs(lessons: Iterator[Any]) -> Iterator[tuple[Any, int]]:

@@ -11,7 +11,7 @@ from convert.plain_data import to_plain
 from edge_detector.streams import flush_output, run_guarded
 
 COMMANDS = {
-    "fetch": "download Google's VGGish or YAMNet, with retries and checksums",
+    "fetch": "download Google's VGGish or YAMNet, or AudioSet's features, with retries and checksums",
     "export-embedder": "convert YAMNet's body or VGGish's checkpoint to TFLite and measure its error",
     "background": "cut background recordings and split them for training, calibration and testing",
     "embed": "embed audio into AudioSet-format TFRecords",
@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "train and evaluate several models on the same data",
     "export": "convert a trained sequence model to a streaming TFLite step and measure its error",
     "calibrate": "choose each class's thresholds for each hop on held-out background",
+    "calibrate-records": "choose each class's threshold on labelled records, such as AudioSet's evaluation segments",
     "bundle": "assemble a bundle with its manifest and model card",
     "teach": "make a bundle that detects new classes from a few recordings of each",
     "verify": "check that TFLite, training graph and detector agree",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from convert.bundling.class_entry import ClassEntry
 from convert.bundling.embedder import BundledEmbedder, export_errors, file_content
 from convert.bundling.writer import created, write_bundle
 from convert.embedder.arguments import add_embedder_argument
@@ -30,28 +31,6 @@ SHAPE = ("layers", "cells", "head", "clusters", "hidden", "activation", "pooling
 
 TRAINING = ("target", "sequences", "best_epoch", "validation_loss", "seed")
 """Facts of their training that it lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClassEntry:
-    """Entry of the class file, by slug.
-
-    Attributes:
-        label: display name; by default made of the slug.
-        mid: AudioSet's identifier.
-        audioset: names of its AudioSet labels.
-        class_list: first list that has the class.
-        enabled: the class is detected without a configuration.
-        evidence: its results on recordings not used for training or calibration.
-
-    """
-
-    label: str | None = None
-    mid: str | None = None
-    audioset: tuple[str, ...] = ()
-    class_list: int = format_.FIRST_CLASS_LIST
-    enabled: bool = True
-    evidence: format_.Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

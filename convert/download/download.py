@@ -56,6 +56,49 @@ def download(file: ReleasedFile, url: str, folder: Path) -> FetchedFile:
     return _fetched(target, "downloaded", file)
 
 
+def download_archive(url: str, target: Path, largest_bytes: int) -> Path:
+    """Download a file whose checksum nobody publishes; an interrupted download is resumed. Raises EdgeDetectorError."""
+    if target.is_file():
+        return target
+    part = target.with_name(f"{target.name}.part")
+    progress = Progress(f"fetch {target.name}")
+    for attempt in itertools.count(1):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _append(url, part, largest_bytes, progress)
+            part.replace(target)
+            break
+        except requests.exceptions.RequestException as error:
+            if not _may_succeed_later(error) or attempt == TRIES:
+                message = f"{url} cannot be downloaded: {error}; run the command again to resume, or give a folder with --mirror"
+                raise EdgeDetectorError(message) from error
+            time.sleep(2.0**attempt)
+        except OSError as error:
+            message = f"{part} cannot be written: {error.strerror or error}; make room there, or give another --output"
+            raise EdgeDetectorError(message) from error
+    progress.close()
+    return target
+
+
+def _append(url: str, part: Path, largest_bytes: int, progress: Progress) -> None:
+    """Append the rest of a file to what an earlier try left; a server that sends all of it again is accepted."""
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    with requests.get(url, headers=headers, stream=True, timeout=STALL_SECONDS) as answer:
+        if done and answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return
+        answer.raise_for_status()
+        resumed = answer.status_code == requests.codes.partial_content
+        done = done if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in answer.iter_content(1_000_000):
+                done += len(chunk)
+                if done > largest_bytes:
+                    raise EdgeDetectorError(f"{url} is longer than {largest_bytes / 1e9:.0f} GB, and so is another file")
+                file.write(chunk)
+                progress.update(done // 1_000_000, "MB")
+
+
 def copy_checked(file: ReleasedFile, source: Path, folder: Path) -> FetchedFile:
     """Copy a file from a folder, by its local or published name, unless it is there. Raises EdgeDetectorError."""
     target = folder / file.name

@@ -23,6 +23,9 @@ SMOOTHING = 0.4
 """Width in log-odds of the logistic function that replaces the step of each recording."""
 
 LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS, STEP = -3.0, 4.0, 0.05
+CANDIDATES = np.arange(LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS + STEP / 2.0, STEP)
+"""Thresholds in log-odds."""
+
 SURE = 1e-6
 
 
@@ -102,12 +105,11 @@ def lowest_cost(material: CalibrationSet, class_index: int, hops_per_patch: int,
     sounding = np.array(
         [_highest(stream, class_index, hops_per_patch) for stream in material.clips if class_index in stream.true]
     )
-    candidates = np.arange(LOWEST_LOG_ODDS, HIGHEST_LOG_ODDS + STEP / 2.0, STEP)
-    others = _cost_of_others(material, class_index, hops_per_patch, costs, candidates)
+    others = _cost_of_others(material, class_index, hops_per_patch, costs, CANDIDATES)
     if len(sounding):
-        on = candidates[int(np.argmin(1.0 - _share_above(sounding, candidates) + others))]
+        on = CANDIDATES[int(np.argmin(1.0 - share_above(sounding, CANDIDATES) + others))]
     else:
-        allowed = candidates[(others <= costs.tolerated) & (candidates >= _log_odds(np.array(costs.untried)))]
+        allowed = CANDIDATES[(others <= costs.tolerated) & (log_odds(np.array(costs.untried)) <= CANDIDATES)]
         on = allowed[0] if len(allowed) else HIGHEST_LOG_ODDS
     probability = round(float(1.0 / (1.0 + np.exp(-on))), 3)
     return _measured(Rule(on=probability, off=round(OFF_SHARE * probability, 3)), material, class_index, hops_per_patch)
@@ -117,7 +119,7 @@ def _cost_of_others(
     material: CalibrationSet, class_index: int, hops_per_patch: int, costs: Costs, candidates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     shares = [
-        _share_above(np.array(highest), candidates)
+        share_above(np.array(highest), candidates)
         for streams in material.recordings.values()
         if (highest := [_highest(stream, class_index, hops_per_patch) for stream in streams if class_index not in stream.true])
     ]
@@ -126,27 +128,28 @@ def _cost_of_others(
         quiet = [stream for stream in streams if class_index not in stream.true]
         if quiet:
             segments = np.concatenate([_segments(stream, class_index, hops_per_patch) for stream in quiet])
-            cost = cost + costs.hour * _share_above(segments, candidates) * len(segments) / hours(quiet)
+            cost = cost + costs.hour * share_above(segments, candidates) * len(segments) / hours(quiet)
     return np.asarray(cost)
 
 
-def _share_above(highest: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.float64]:
+def share_above(highest: NDArray[np.float64], candidates: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the smoothed share of recordings above each candidate (m,), from their highest log-odds (n,)."""
     return np.asarray((1.0 / (1.0 + np.exp((candidates - highest[:, np.newaxis]) / SMOOTHING))).mean(axis=0), np.float64)
 
 
 def _highest(stream: Stream, class_index: int, hops_per_patch: int) -> float:
-    return float(_log_odds(at_hop(stream.probabilities, hops_per_patch)[:, class_index].max()))
+    return float(log_odds(at_hop(stream.probabilities, hops_per_patch)[:, class_index].max()))
 
 
 def _segments(stream: Stream, class_index: int, hops_per_patch: int) -> NDArray[np.float64]:
     """Return the highest log-odds of each ten seconds of a stream; ten seconds count as one event at most."""
     column = at_hop(stream.probabilities, hops_per_patch)[:, class_index]
     starts = np.arange(0, len(column), max(PIECE_HOPS * hops_per_patch // FINEST, 1))
-    return _log_odds(np.maximum.reduceat(column, starts))
+    return log_odds(np.maximum.reduceat(column, starts))
 
 
-def _log_odds(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+def log_odds(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)), finite for 0 and 1 too."""
     share = np.clip(np.asarray(probabilities, np.float64), SURE, 1.0 - SURE)
     return np.asarray(np.log(share / (1.0 - share)))
 

@@ -26,6 +26,7 @@ SLOW_FILES = (
     "test_labelled_bundle.py",
     "test_on_a_pi.py",
     "test_score.py",
+    "test_audioset_recipe.py",
 )
 
 

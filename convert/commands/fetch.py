@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from convert.download.audioset import ARCHIVE, LARGEST_ARCHIVE_BYTES, URL, Part, unpack_features
 from convert.download.download import FetchedFile, copy_checked, download, download_archive
 from convert.download.released import MODELS
+from convert.records.released_features import ARCHIVE, LARGEST_ARCHIVE_BYTES, URL, Part, unpack_features
 from edge_detector.errors import UsageError
 
 FEATURES = "audioset"

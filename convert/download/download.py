@@ -18,6 +18,7 @@ from edge_detector.errors import EdgeDetectorError
 TRIES = 5
 BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 STALL_SECONDS = 30.0
+CHUNK_BYTES = 1_000_000
 
 Origin: TypeAlias = Literal["already there", "downloaded", "copied"]
 
@@ -91,7 +92,7 @@ def _append(url: str, part: Path, largest_bytes: int, progress: Progress) -> Non
         resumed = answer.status_code == requests.codes.partial_content
         done = done if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_content(1_000_000):
+            for chunk in answer.iter_content(CHUNK_BYTES):
                 done += len(chunk)
                 if done > largest_bytes:
                     raise EdgeDetectorError(f"{url} is longer than {largest_bytes / 1e9:.0f} GB, and so is another file")

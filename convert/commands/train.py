@@ -29,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help="resume from the checkpoint in the folder (yes)"
     )
+    parser.add_argument("--tensorboard", action="store_true", help="write the curves to OUTPUT/tensorboard too")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for weights.npz and sequence.json")
 
 
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> SequenceFacts:
             without_folds=arguments.without_folds,
             skip_damaged=arguments.skip_damaged,
             resume=arguments.resume,
+            tensorboard=arguments.tensorboard,
         )
     )
 

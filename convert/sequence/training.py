@@ -20,6 +20,7 @@ from convert.sequence.losses import LOSSES
 from convert.sequence.lstm import Lstm
 from convert.sequence.options import ReadoutOptions
 from convert.sequence.settings import TrainingSettings
+from convert.sequence.tensorboard import ScalarWriter
 from convert.sequence.validation import require_one_label, validate
 from convert.tf.optimiser import Trainer
 from edge_detector.errors import EdgeDetectorError
@@ -61,6 +62,7 @@ class Training:
         folder: for checkpoints, curve and log.
         facts: description of the model, for the checkpoints.
         stream: receives a line every ten steps; stderr if not given.
+        tensorboard: write the curves for TensorBoard too.
 
     """
 
@@ -74,6 +76,7 @@ class Training:
         folder: Path,
         facts: SequenceFacts,
         stream: TextIO | None = None,
+        tensorboard: bool = False,
     ) -> None:
         self._model, self._training, self._validation, self._settings = model, training, validation, settings
         self._folder, self._facts = folder, facts
@@ -91,6 +94,7 @@ class Training:
         self._step = tf.function(self._train_step, reduce_retracing=True)
         self._restore()
         self._journal = Journal(folder, self.steps, stream)
+        self._scalars = ScalarWriter(folder) if tensorboard else None
         self._saved = time.monotonic()
 
     @property
@@ -160,7 +164,7 @@ class Training:
             figures = MetricAccumulator().add(found, targets)
             per_second = len(batch.lengths) / seconds
             point = (step + 1, self._position.epoch + 1, rate, value, per_second, figures.hit_at_1, figures.perr, figures.gap)
-            self._journal.add(Point(*point))
+            self._add(Point(*point))
 
     def _train_step(
         self, codes: Tensor, lengths: Tensor, truth: tuple[Tensor, Tensor], rate: Tensor, decay: Tensor
@@ -195,11 +199,16 @@ class Training:
         position, settings = self._position, self._settings
         averages = self.trainer.averages()
         loss, precision = validate(self._model, averages, self._validation, settings)
-        self._journal.add(Point(self.steps, position.epoch, validation_loss=loss, validation_average_precision=precision))
+        self._add(Point(self.steps, position.epoch, validation_loss=loss, validation_average_precision=precision))
         score = loss if settings.stop_by == "loss" or precision is None else -precision
         if score < position.best_score:
             position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
             self._best = averages
+
+    def _add(self, point: Point) -> None:
+        self._journal.add(point)
+        if self._scalars is not None:
+            self._scalars.add(point)
 
     def _save(self) -> None:
         position = self._position
@@ -214,6 +223,8 @@ class Training:
             best_loss=position.best_loss,
         )
         self._journal.save()
+        if self._scalars is not None:
+            self._scalars.flush()
         folder = self._folder / CHECKPOINTS / f"step-{self.steps:08d}"
         write_arrays(folder / WEIGHTS, self.trainer.averages())
         # Written last: a reader that finds it finds the weights.

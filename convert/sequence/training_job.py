@@ -58,6 +58,7 @@ class TrainingJob:
         without_folds: records made from clips of these folds are left out.
         skip_damaged: skip damaged records and count them.
         resume: resume from the checkpoint in `output`.
+        tensorboard: write the curves for TensorBoard too.
 
     """
 
@@ -69,6 +70,7 @@ class TrainingJob:
     without_folds: tuple[int, ...] = ()
     skip_damaged: bool = False
     resume: bool = True
+    tensorboard: bool = False
 
 
 def choose_classes(records: Sequence[Path], given: str | None) -> tuple[ClassName, ...]:
@@ -141,7 +143,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
         recipe={"training": to_plain(settings)},
     )
     check_resume(job.output / CHECKPOINT, _fingerprint(job, facts, training, validation))
-    outcome = Training(model, training, validation, settings, folder=job.output, facts=facts).run()
+    outcome = Training(model, training, validation, settings, folder=job.output, facts=facts, tensorboard=job.tensorboard).run()
     trained = replace(
         started,
         skipped=training.damage.skipped,

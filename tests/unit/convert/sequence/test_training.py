@@ -17,6 +17,7 @@ import pytest
 from convert.__main__ import main
 from convert.records.files import write_dataset
 from convert.records.forms import Record
+from convert.records.tfrecord import read_records
 from convert.records.training_set import TrainingSet
 from convert.sequence.facts import read_facts
 from tests.support.synthetic import EXAMPLE_LABELS, examples
@@ -87,6 +88,22 @@ def test_every_tenth_step_is_logged_in_youtube_8ms_words(data: Path, tmp_path: P
     facts = json.loads((tmp_path / "lstm" / "sequence.json").read_text())
     assert facts == json.loads(said.out)
     assert facts["options"]["learning_rate"] == 0.001
+
+
+def test_the_curves_are_written_for_tensorboard(data: Path, tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    held_out = ("--validation", data / "validation.tfrecord")
+    assert train(data, tmp_path, *held_out, "--set", "training.epochs=2", "--tensorboard") == 0
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    found = {}
+    for event in map(tf.compat.v1.Event.FromString, read_records(path)):
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+            found[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    wanted = {
+        (name, int(row["step"])): float(text) for row in curve(tmp_path) for name, text in row.items() if text and name != "step"
+    }
+    assert found == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("stop_by", ["loss", "average-precision"])

@@ -65,6 +65,8 @@ def run(arguments: argparse.Namespace) -> RecordCalibration:
     folder = trained_model(arguments.model).folder
     require_embedder(folder, arguments.records)
     facts = read_facts(folder)
+    if facts.features != "audio":
+        raise UsageError(f"{folder} is a model of {facts.features}, which the detector cannot run; train one of audio")
     if facts.audioset:
         raise UsageError(f"{folder} is a fused model, whose thresholds calibrate chooses; name a folder that train made")
 

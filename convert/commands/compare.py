@@ -25,6 +25,7 @@ from convert.records.damage import Damage
 from convert.sequence.options import TRAINED_MODELS
 from convert.sequence.splits import SplitPlan, SplitSettings, write_splits
 from convert.sequence.training_job import TABLES, ModelSettings, choose_classes
+from edge_detector.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace) -> Comparison:
         for seed in arguments.seeds
     }
     settings = {key: ModelSettings.of(recipe) for key, recipe in recipes.items()}
+    if any(each.training.features != "audio" for each in settings.values()):
+        raise UsageError('compare is for training.features = "audio"; train and eval take others')
     shares = next(iter(recipes.values())).section("splits", SplitSettings)
     classes = choose_classes(arguments.records, arguments.classes)
     plan = SplitPlan(arguments.folds, tuple(arguments.test), shares)

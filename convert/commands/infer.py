@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from convert.arguments import positive_int
-from convert.evaluation.records import BATCH_EXAMPLES, Predictor, log, open_model, predicted, require_embedder
+from convert.evaluation.records import BATCH_EXAMPLES, Predictor, form_of, log, open_model, predicted, require_embedder
 from convert.files import atomic_path
 from convert.metrics.multilabel import TOP_K
 from convert.metrics.rows import ranked_classes
 from convert.progress import Progress
 from convert.records.batches import batches
 from convert.records.damage import Damage
-from convert.records.files import Form, read_dataset
+from convert.records.files import read_dataset
 from convert.sequence.checkpoints import trained_model
 from convert.sequence.facts import read_facts
 from edge_detector.errors import EdgeDetectorError
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_
     model = load(folder)
     classes = read_facts(folder).labels if arguments.names else range(model.classes)
     # Labels are ignored, so they may come from any set of classes.
-    records = read_dataset(arguments.records, Form(labelled=False, frame_level=model.frame_level, min_frames=1), damage)
+    records = read_dataset(arguments.records, form_of(model, labelled=False), damage)
     unlabelled = (replace(record, labels=()) for record in records)
     source = batches(unlabelled, model.classes, BATCH_EXAMPLES)
     progress = Progress("infer: record")

@@ -14,6 +14,7 @@ from convert.metrics.multilabel import TOP_K, BatchFigures, Figures, MapOver, Me
 from convert.records.batches import MAX_FRAMES, Batch, batches
 from convert.records.damage import Damage
 from convert.records.files import Form, Records, find_embedder, named_records, read_dataset
+from convert.records.forms import Features
 from convert.records.identity import embedder_id, require_same_embedder
 from convert.sequence.facts import read_facts
 from edge_detector.errors import UsageError
@@ -41,6 +42,10 @@ class Predictor(Protocol):
     @property
     def frame_level(self) -> bool:
         """Whether the model needs frames, not their mean."""
+
+    @property
+    def features(self) -> Features:
+        """What its frames are."""
 
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
         """Return probabilities float32 (n, V) of a batch's codes (n, T, 128) with `frames` frames each."""
@@ -102,6 +107,11 @@ class OwnClasses:
         """Whether the model needs frames, not their mean."""
         return self.model.frame_level
 
+    @property
+    def features(self) -> Features:
+        """What its frames are."""
+        return self.model.features
+
     def predict(self, codes: Codes | Float32, frames: NDArray[np.int32]) -> Float32:
         """Return probabilities float32 (n, V)."""
         return self.model.predict(codes, frames)[:, self.audioset_labels :]
@@ -147,11 +157,17 @@ def evaluate(
     return result
 
 
+def form_of(model: Predictor, *, labelled: bool = True) -> Form:
+    """Return what records of a model must be; without labels they may come from any set of classes."""
+    classes = model.classes if labelled else None
+    return Form(classes, labelled=labelled, frame_level=model.frame_level, min_frames=1, features=model.features)
+
+
 def evaluate_model(
     model: Predictor, records: Records, measuring: Measuring, damage: Damage, *, step: int = 0, say: Log = log
 ) -> Figures:
     """Compute all figures of a model on labelled records."""
-    source = read_dataset(records, Form(classes=model.classes, frame_level=model.frame_level, min_frames=1), damage)
+    source = read_dataset(records, form_of(model), damage)
     found = predicted(model, batches(source, model.classes, measuring.batch, measuring.max_frames))
     return evaluate(((probabilities, batch.labels) for batch, probabilities in found), measuring, step, say)
 

@@ -63,6 +63,7 @@ def train_lstm(records: Sequence[Path], data: FewShotData, settings: FewShotSett
 def _training_settings(settings: FewShotSettings, context_frames: int) -> TrainingSettings:
     return TrainingSettings(
         target="frame",
+        features="audio",
         context_frames=context_frames,
         loss="cross-entropy",
         epochs=settings.epochs,

@@ -1,7 +1,8 @@
 """Embedding records to and from bytes: AudioSet's form, and YouTube-8M's at frame and at video level."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -17,7 +18,18 @@ FRAME_SIZES = {"audio_embedding": EMBEDDING_SIZE, "audio": EMBEDDING_SIZE, "rgb"
 MEAN_SIZES = {"mean_audio": EMBEDDING_SIZE, "mean_rgb": RGB_SIZE}
 """Numbers of a video-level feature, by name."""
 
-AUDIO_NAMES = ("audio_embedding", "audio", "mean_audio")
+Features: TypeAlias = Literal["audio", "rgb", "rgb-and-audio"]
+"""Features of a record that a model learns from; YouTube-8M's records have those of the pictures too."""
+
+_KINDS: Mapping[Features, tuple[tuple[str, ...], ...]] = {
+    "audio": (("audio_embedding", "audio", "mean_audio"),),
+    "rgb": (("rgb", "mean_rgb"),),
+    "rgb-and-audio": (("rgb", "mean_rgb"), ("audio_embedding", "audio", "mean_audio")),
+}
+"""For each kind of features its possible names, of which the first that a record has is taken."""
+
+WIDTHS: Mapping[Features, int] = {"audio": EMBEDDING_SIZE, "rgb": RGB_SIZE, "rgb-and-audio": RGB_SIZE + EMBEDDING_SIZE}
+"""Numbers of a frame."""
 ID_NAMES = ("video_id", "id")
 """AudioSet and YouTube-8M of 2016 and 2017; YouTube-8M since 2018."""
 
@@ -58,7 +70,7 @@ class Form:
         labelled: it must have an id and labels, and no rated segments. Inference needs neither.
         frame_level: it must have frames; the mean of a video is refused.
         min_frames: smallest number of frames.
-        features: names of the features to join, in this order; empty for the audio under any of its names.
+        features: what is read of each frame.
 
     """
 
@@ -66,7 +78,7 @@ class Form:
     labelled: bool = True
     frame_level: bool = False
     min_frames: int = 0
-    features: tuple[str, ...] = ()
+    features: Features = "audio"
 
 
 ANY_FORM = Form()
@@ -135,8 +147,8 @@ def _by_frame(example: protobuf.Message, name: str, frames: int, classes: int | 
     return tuple(_labels(values, classes) for values in found)
 
 
-def _features(example: protobuf.Message, names: Sequence[str]) -> tuple[Codes, Float32 | None]:
-    wanted = names or [name for name in AUDIO_NAMES if _holds(example, name)][:1] or AUDIO_NAMES[:1]
+def _features(example: protobuf.Message, features: Features) -> tuple[Codes, Float32 | None]:
+    wanted = [next((name for name in names if _holds(example, name)), names[0]) for names in _KINDS[features]]
     if missing := [name for name in wanted if not _holds(example, name)]:
         held = [*example.list_names, *(name for name in MEAN_SIZES if example.has_context(name))]
         has = ", ".join(sorted(held)) or "no embedding at all"

@@ -14,7 +14,7 @@ from convert.fingerprint import joined_digest
 from convert.records.batches import padded
 from convert.records.damage import Damage
 from convert.records.files import read_dataset, record_files
-from convert.records.forms import Form, Record
+from convert.records.forms import Features, Form, Record
 from convert.records.tfrecord import Summary, summarise
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
@@ -55,6 +55,7 @@ class TrainingSet:
         buffer: number of records that are shuffled together.
         without_folds: folds; records of their clips are left out.
         frame_level: the model needs frames, and refuses means.
+        features: what is read of each frame.
 
     Attributes:
         left_out: folds in `without_folds` whose records were left out so far.
@@ -72,12 +73,13 @@ class TrainingSet:
         buffer: int = SHUFFLED_RECORDS,
         without_folds: Collection[int] = (),
         frame_level: bool = False,
+        features: Features = "audio",
     ) -> None:
         self.files = tuple(file for path in paths for file in record_files(path))
         self.target: Target = target
         self.damage = Damage(skip=skip)
         self._reported: set[Path] = set()
-        self._form = Form(classes=classes, frame_level=frame_level, min_frames=1)
+        self._form = Form(classes=classes, frame_level=frame_level, min_frames=1, features=features)
         self._classes, self._context, self._buffer = classes, context, buffer
         self._without_folds = frozenset(without_folds)
         self.left_out: set[int] = set()

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from convert.records.forms import WIDTHS, Features
 from convert.sequence.facts import StateShape
 from convert.sequence.options import VIDEO_LEVEL, ModelOptions
 from edge_detector.detection.embedding import DEQUANTISE_OFFSET, DEQUANTISE_SCALE
@@ -28,15 +29,17 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
         weights: trained variables, by name.
         statistics: variables that are not trained by gradients.
         regularised: names of the weights with the L2 penalty.
+        features, width: what a frame is, and its numbers.
 
     """
 
     kind: ClassVar[str]
     options: ModelOptions
 
-    def __init__(self, options: ModelOptions, classes: int) -> None:
+    def __init__(self, options: ModelOptions, classes: int, features: Features = "audio") -> None:
         super().__init__()
-        self.options, self.classes = options, classes
+        self.options, self.classes, self.features = options, classes, features
+        self.width = WIDTHS[features]
         self.weights: dict[str, Any] = {}
         self.statistics: dict[str, Any] = {}
         self.regularised: list[str] = []

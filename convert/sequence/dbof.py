@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from convert.records.forms import Features
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, normalised
 from convert.sequence.heads import make_head, plain_copy
 from convert.sequence.options import DbofOptions
-from edge_detector.params import EMBEDDING_SIZE
 
 VARIANCE_FLOOR = 1e-3
 NORMS = ("input", "cluster", "hidden")
@@ -25,8 +25,8 @@ class Dbof(SequenceModel):
     kind = "dbof"
     options: DbofOptions
 
-    def __init__(self, options: DbofOptions, classes: int, seed: int = 0) -> None:
-        super().__init__(options, classes)
+    def __init__(self, options: DbofOptions, classes: int, seed: int = 0, features: Features = "audio") -> None:
+        super().__init__(options, classes, features)
         rng = np.random.default_rng(seed)
         for name, size_in, size in self._layers():
             deviation = float(size_in) ** -0.5
@@ -34,7 +34,7 @@ class Dbof(SequenceModel):
             if not options.batch_norm:
                 self.add(f"{name}/bias", rng.normal(0.0, deviation if name == "cluster" else 0.01, size))
         if options.batch_norm:
-            for name, size in zip(NORMS, (EMBEDDING_SIZE, options.clusters, options.hidden), strict=True):
+            for name, size in zip(NORMS, (self.width, options.clusters, options.hidden), strict=True):
                 self.add(f"{name}/gamma", np.ones(size))
                 self.add(f"{name}/beta", np.zeros(size))
                 self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros(size), trainable=False)
@@ -49,7 +49,7 @@ class Dbof(SequenceModel):
         return min(self.options.batch_norm_decay, (1.0 + step) / (10.0 + step))
 
     def _layers(self) -> tuple[tuple[str, int, int], ...]:
-        return (("cluster", EMBEDDING_SIZE, self.options.clusters), ("hidden", self.options.clusters, self.options.hidden))
+        return (("cluster", self.width, self.options.clusters), ("hidden", self.options.clusters, self.options.hidden))
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -100,7 +100,7 @@ class Dbof(SequenceModel):
     def _probabilities(self, codes: Tensor, times: Tensor, moments: dict[str, Tensor] | None) -> Tensor:
         weights = self.weights
         frames = tf.shape(codes)[1]
-        flat = tf.reshape(normalised(codes), [-1, EMBEDDING_SIZE])
+        flat = tf.reshape(normalised(codes), [-1, self.width])
         repeats = tf.reshape(times, [-1, 1])
         values = self._normed("input", flat, repeats, moments) @ weights["cluster/kernel"]
         values = self._active(self._normed("cluster", values, repeats, moments))

@@ -12,6 +12,7 @@ from convert.sequence.models import load_model
 from convert.sequence.probe_codes import spread_of, stream_codes
 from convert.sequence.streaming import export_step, require_equal, step_errors
 from convert.tf.tflite import Precision
+from edge_detector.errors import UsageError
 
 PROBE_SEED = 0
 
@@ -29,6 +30,8 @@ def export_model(folder: Path, precision: Precision, output: Path, *, records: R
     Raises EdgeDetectorError, and writes nothing, for a step that is not finite or too far from the offline graph.
     """
     model, facts = load_model(folder), read_facts(folder)
+    if facts.features != "audio":
+        raise UsageError(f"{folder} is a model of {facts.features}, which the detector cannot run; train one of audio")
     content = export_step(model, precision)
     codes = stream_codes(frames, PROBE_SEED, records, spread_of(model.readout_labels))
     errors = step_errors(content, model, precision, facts.context, codes)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from convert.files import read_json, write_json
 from convert.plain_data import from_plain, to_plain
+from convert.records.forms import Features
 
 FACTS, WEIGHTS = "sequence.json", "weights.npz"
 
@@ -63,6 +64,7 @@ class SequenceFacts:
         made_of: checksums of the embedder of its records; empty if unknown.
         folds: folds of the clips used for training or early stopping; None if unknown.
         context: frames of a training example.
+        features: what its frames are.
         training: how it was trained; None for a read-out.
         recipe: tables of the recipe that it was trained by.
         audioset: AudioSet labels before its own classes, each with its identifier or None.
@@ -81,6 +83,7 @@ class SequenceFacts:
     made_of: Mapping[str, str]
     folds: tuple[int, ...] | None
     context: int
+    features: Features = "audio"
     training: TrainingFacts | None = None
     recipe: Mapping[str, Mapping[str, object]] | None = None
     audioset: tuple[tuple[str, str | None], ...] = ()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from convert.records.forms import Features
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting
 from convert.sequence.heads import plain_copy
 from convert.sequence.options import ReadoutOptions
@@ -17,8 +18,8 @@ class LabelReadout(SequenceModel):
     kind = "readout"
     options: ReadoutOptions
 
-    def __init__(self, options: ReadoutOptions, classes: int, seed: int = 0) -> None:
-        super().__init__(options, classes)
+    def __init__(self, options: ReadoutOptions, classes: int, seed: int = 0, features: Features = "audio") -> None:
+        super().__init__(options, classes, features)
         del seed
         self.statistics |= readout_variables(classes, 0, 0)
 

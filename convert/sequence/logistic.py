@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from convert.records.forms import Features
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised, l2_normalised, normalised
 from convert.sequence.heads import make_head, plain_copy
 from convert.sequence.options import LogisticOptions, MoeOptions
-from edge_detector.params import EMBEDDING_SIZE
 
 
 class PooledModel(SequenceModel):
@@ -17,10 +17,10 @@ class PooledModel(SequenceModel):
 
     options: LogisticOptions | MoeOptions
 
-    def __init__(self, options: LogisticOptions | MoeOptions, classes: int, seed: int = 0) -> None:
-        super().__init__(options, classes)
+    def __init__(self, options: LogisticOptions | MoeOptions, classes: int, seed: int = 0, features: Features = "audio") -> None:
+        super().__init__(options, classes, features)
         mixtures = options.mixtures if isinstance(options, MoeOptions) else 0
-        self._head = make_head(self, EMBEDDING_SIZE, classes, np.random.default_rng(seed), mixtures=mixtures)
+        self._head = make_head(self, self.width, classes, np.random.default_rng(seed), mixtures=mixtures)
 
     @abstractmethod
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class FrameLogistic(PooledModel):
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Sum of the frames so far, and their number."""
-        return {"total": (EMBEDDING_SIZE,), "count": (1,)}
+        return {"total": (self.width,), "count": (1,)}
 
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
         """Return the mean frame; without frames it is 0, where the original divides 0 by 0."""
@@ -79,7 +79,7 @@ class VideoLogistic(PooledModel):
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Sum of the frames so far."""
-        return {"total": (EMBEDDING_SIZE,)}
+        return {"total": (self.width,)}
 
     def pooled(self, codes: Tensor, lengths: Tensor) -> Tensor:
         """Return the mean frame, normalised to length 1."""

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from convert.records.forms import Features
 from convert.sequence.base import Arrays, SequenceModel, Tensor, counting, dequantised, normalised, xavier
 from convert.sequence.heads import make_head, plain_copy
 from convert.sequence.options import LstmOptions
 from convert.sequence.readout import readout_log_odds, readout_macs, readout_variables
-from edge_detector.params import EMBEDDING_SIZE
 from edge_detector.types import Codes, Float32
 
 FORGET_BIAS = 1.0
@@ -27,10 +27,10 @@ class Lstm(SequenceModel):
     kind = "lstm"
     options: LstmOptions
 
-    def __init__(self, options: LstmOptions, classes: int, seed: int = 0) -> None:
-        super().__init__(options, classes)
+    def __init__(self, options: LstmOptions, classes: int, seed: int = 0, features: Features = "audio") -> None:
+        super().__init__(options, classes, features)
         rng = np.random.default_rng(seed)
-        size = EMBEDDING_SIZE
+        size = self.width
         for layer in range(options.layers):
             self.add(f"layer{layer}/kernel", xavier(rng, size + options.cells, 4 * options.cells))
             self.add(f"layer{layer}/bias", np.zeros(4 * options.cells))
@@ -56,7 +56,7 @@ class Lstm(SequenceModel):
 
     def outputs(self, codes: Tensor) -> Tensor:
         """Return the top layer's h after every frame, (n, frames, cells), from zero states."""
-        values, size = tf.transpose(normalised(codes), [1, 0, 2]), EMBEDDING_SIZE
+        values, size = tf.transpose(normalised(codes), [1, 0, 2]), self.width
         empty = tf.zeros((tf.shape(codes)[0], self.options.cells))
         for layer in range(self.options.layers):
             kernel, bias = self.weights[f"layer{layer}/kernel"], self.weights[f"layer{layer}/bias"]
@@ -80,7 +80,7 @@ class Lstm(SequenceModel):
     def frame_probabilities(self, codes: Tensor, seed: Tensor = None) -> Tensor:
         """Return probabilities (n, frames, classes) after every prefix; with a seed, outputs are dropped as in training."""
         outputs = tf.reshape(self._dropped(self.outputs(codes), seed), [-1, self.options.cells])
-        found = self._classified(self.variables_by_name, outputs, tf.reshape(codes, [-1, EMBEDDING_SIZE]))
+        found = self._classified(self.variables_by_name, outputs, tf.reshape(codes, [-1, self.width]))
         return tf.reshape(found, [tf.shape(codes)[0], tf.shape(codes)[1], self.classes])
 
     def offline_probabilities(self, codes: Tensor, lengths: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Lstm(SequenceModel):
     def frozen(self) -> Arrays:
         """Return kernels split into input and state, so that the exported graph needs no slicing."""
         weights = plain_copy(self)
-        size = EMBEDDING_SIZE
+        size = self.width
         for layer in range(self.options.layers):
             kernel = weights.pop(f"layer{layer}/kernel")
             weights |= {f"layer{layer}/input": kernel[:size], f"layer{layer}/state": kernel[size:]}

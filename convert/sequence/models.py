@@ -8,6 +8,7 @@ import numpy as np
 
 from convert.files import read_arrays
 from convert.plain_data import from_plain
+from convert.records.forms import Features
 from convert.sequence.base import SequenceModel
 from convert.sequence.dbof import Dbof
 from convert.sequence.facts import FACTS, WEIGHTS, SequenceFacts, read_facts
@@ -21,9 +22,9 @@ MODELS: Mapping[str, Any] = {model.kind: model for model in (Lstm, Dbof, FrameLo
 OPTIONS = {**TRAINED_MODELS, LabelReadout.kind: ReadoutOptions}
 
 
-def build_model(kind: str, options: ModelOptions, classes: int, seed: int = 0) -> SequenceModel:
+def build_model(kind: str, options: ModelOptions, classes: int, seed: int = 0, features: Features = "audio") -> SequenceModel:
     """Build a model with random initial weights."""
-    return cast("SequenceModel", MODELS[kind](options, classes, seed))
+    return cast("SequenceModel", MODELS[kind](options, classes, seed, features))
 
 
 def load_model(folder: Path) -> SequenceModel:
@@ -46,4 +47,4 @@ def _untrained(facts: SequenceFacts, folder: Path) -> SequenceModel:
     if facts.model not in OPTIONS:
         raise UsageError(f"{folder / FACTS}: model must be one of {', '.join(OPTIONS)}, not {facts.model!r}")
     options = from_plain(OPTIONS[facts.model], facts.options, f"{folder / FACTS}: options")
-    return build_model(facts.model, options, len(facts.audioset) + len(facts.labels))
+    return build_model(facts.model, options, len(facts.audioset) + len(facts.labels), features=facts.features)

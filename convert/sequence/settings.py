@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from convert.recipe import require_not_negative, require_positive, require_share
 from convert.records.batches import MAX_FRAMES
+from convert.records.forms import Features
 from convert.records.training_set import Target
 
 LossName: TypeAlias = Literal["cross-entropy", "hinge", "softmax", "mean-squared-error", "sparse-categorical"]
@@ -20,6 +21,7 @@ class TrainingSettings:
 
     Attributes:
         target: "frame", the labels of every frame, or "last", the labels of the whole example after its last frame.
+        features: what is learnt from of each frame; the detector runs models of audio alone.
         context_frames: maximum frames of an example.
         loss: function that is minimised (convert.sequence.losses).
         epochs: maximum passes over the data.
@@ -44,6 +46,7 @@ class TrainingSettings:
     """
 
     target: Target
+    features: Features
     context_frames: int
     loss: LossName
     epochs: int

@@ -126,7 +126,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
         for name in FILES:
             (job.output / name).unlink(missing_ok=True)
         shutil.rmtree(job.output / CHECKPOINTS, ignore_errors=True)
-    model = build_model(job.settings.model, job.settings.options, len(job.classes), settings.seed)
+    model = build_model(job.settings.model, job.settings.options, len(job.classes), settings.seed, settings.features)
     started = TrainingFacts(settings.target, settings.seed, examples, held_out, training.damage.skipped)
     facts = SequenceFacts(
         model=model.kind,
@@ -139,6 +139,7 @@ def train_model(job: TrainingJob) -> SequenceFacts:
         made_of=_embedder(job),
         folds=_folds(job),
         context=settings.context_frames,
+        features=settings.features,
         training=started,
         recipe={"training": to_plain(settings)},
     )
@@ -186,6 +187,7 @@ def _training_set(job: TrainingJob, paths: Sequence[Path]) -> TrainingSet:
         buffer=settings.shuffle_records,
         without_folds=job.without_folds,
         frame_level=job.settings.model not in VIDEO_LEVEL,
+        features=settings.features,
     )
 
 

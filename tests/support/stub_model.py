@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from convert.files import write_arrays
 from convert.records.files import Record, write_dataset
+from convert.records.forms import Features
 from convert.sequence.facts import SequenceFacts, TrainingFacts, write_facts
 from edge_detector.types import Codes, Float32
 
@@ -20,6 +21,7 @@ class StubModel:
     parameters = 12
     macs_per_frame = 34
     frame_level = False
+    features: Features = "audio"
 
     def __init__(self, classes: int = 3) -> None:
         self.classes = classes

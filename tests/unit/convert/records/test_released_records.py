@@ -55,11 +55,11 @@ def test_youtube_8ms_frame_level_records_are_read(key: str) -> None:
     found = decode_record(content, Form(classes=3862))
     assert (found.video_id, found.labels, found.means) == ("abCD", (3, 3861), None)
     assert np.array_equal(found.codes, audio)
-    both = decode_record(content, Form(features=("rgb", "audio")))
+    both = decode_record(content, Form(features="rgb-and-audio"))
     assert np.array_equal(both.codes, np.concatenate([rgb, audio], axis=1))
     del example.feature_lists.feature_list["rgb"].feature[3]
     with pytest.raises(protobuf.WireError, match="3 of rgb, 4 of audio"):
-        decode_record(example.SerializeToString(), Form(features=("rgb", "audio")))
+        decode_record(example.SerializeToString(), Form(features="rgb-and-audio"))
 
 
 def test_youtube_8ms_video_level_records_are_read() -> None:
@@ -82,7 +82,7 @@ def test_youtube_8ms_video_level_records_are_read() -> None:
     assert np.array_equal(again.means, found.means)
     assert (again.video_id, again.labels) == (found.video_id, found.labels)
     assert tf.train.Example.FromString(encode_record(found)).features.feature["mean_audio"].float_list.value
-    both = decode_record(example.SerializeToString(), Form(features=("mean_rgb", "mean_audio")))
+    both = decode_record(example.SerializeToString(), Form(features="rgb-and-audio"))
     assert both.means is not None
     assert both.means.shape == (1152,)
     example.features.feature["mean_audio"].float_list.value.pop()

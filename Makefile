@@ -49,6 +49,7 @@ format: $(VENV)/installed-all
 
 bench-train: $(VENV)/installed-all
 	$(BIN)/python -m tests.benchmarks.audioset_size
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m tests.benchmarks.training
 
 bench: $(VENV)/installed-all
 	OPENBLAS_NUM_THREADS=1 EDGE_DETECTOR_DATA=$(DATA) $(BIN)/python -m tests.benchmarks

@@ -60,10 +60,11 @@ class Lstm(SequenceModel):
         empty = tf.zeros((tf.shape(codes)[0], self.options.cells))
         for layer in range(self.options.layers):
             kernel, bias = self.weights[f"layer{layer}/kernel"], self.weights[f"layer{layer}/bias"]
-            # The inputs' share of all frames in one product. With it a loop is 1.3 times as fast as the operator BlockLSTM,
-            # whose gradient multiplies frame by frame.
-            gates = tf.matmul(values, kernel[:size]) + bias
-            of_state = kernel[size:]
+            # The inputs' share of all frames in one product of matrices. With it a loop trains 1.3 times as fast as the operator
+            # BlockLSTM, whose gradient multiplies frame by frame.
+            of_inputs, of_state = tf.split(kernel, [size, self.options.cells])
+            product = tf.matmul(tf.reshape(values, [-1, size]), of_inputs) + bias
+            gates = tf.reshape(product, [-1, tf.shape(codes)[0], 4 * self.options.cells])
 
             def step(state: tuple[Tensor, Tensor], gates: Tensor, of_state: Tensor = of_state) -> tuple[Tensor, Tensor]:
                 hidden, cell = state

@@ -32,9 +32,10 @@ COMMANDS = {
 }
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m convert", description="From labelled sound to a bundle for edge-detector.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the arguments of the one in `argv`."""
+    made = argparse.ArgumentParser(prog="python -m convert", description="From labelled sound to a bundle for edge-detector.")
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if name in argv:
@@ -43,7 +44,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             module.configure(command)
             command.add_argument("--json", action="store_true", help="print the result as one line of JSON")
             command.set_defaults(run=module.run, describe=module.describe)
-    return parser
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(given: Sequence[str]) -> int:
     try:
-        arguments = _parser(given).parse_args(given)
+        arguments = parser(given).parse_args(given)
     except SystemExit:
         # --help exits here; its output is not flushed yet.
         flush_output()

@@ -240,9 +240,12 @@ def test_only_the_owner_may_read_events(tmp_path: Path) -> None:
 
 
 def filled(folder: Path, count: int = 100, kind: str = "start") -> bytearray:
-    """An outbox's file with so many events, of the size that they have."""
+    """An outbox's file with so many events, of the size that they have; each is in it once."""
     with closing(outbox_in(folder)) as outbox:
         outbox.commit([event(f"{number}/{kind}", b'{"v":1,"label":"Rain","rest":"%0500d"}' % number) for number in range(count)])
+    # Pages that were split keep a copy of what was moved, depending on how the disk's thread took the events.
+    with closing(sqlite3.connect(folder / FILE)) as database:
+        database.execute("VACUUM")
     return bytearray((folder / FILE).read_bytes())
 
 
@@ -272,7 +275,8 @@ def test_with_a_damaged_index_every_event_is_sent_and_the_damage_reported(tmp_pa
 
 def test_events_of_a_damaged_page_are_counted_and_all_others_sent(tmp_path: Path) -> None:
     content = filled(tmp_path)
-    page = content.index(b"50/start") // 1_024
+    # The key is in the index too.
+    page = content.index(b'%0500d"}' % 50) // 1_024
     content[page * 1_024] ^= 0xFF
     (tmp_path / FILE).write_bytes(content)
     keys, outbox = drained(tmp_path)

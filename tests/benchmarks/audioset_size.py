@@ -58,21 +58,12 @@ def main() -> int:
         size = (folder / "train.tfrecord").stat().st_size / 1e6
         in_memory = arguments.segments * FRAMES * CLASSES * 4 / 1e6
         say(f"{arguments.segments} segments, {size:.0f} MB on disk; as padded arrays with targets per frame {in_memory:.0f} MB")
-        command = [
-            sys.executable,
-            "-m",
-            "convert",
-            "train",
-            folder / "train.tfrecord",
-            "--set",
-            "model=lstm",
-            f"lstm.cells={CELLS}",
-        ]
-        command += ["--set", f"training.batch={arguments.batch}", f"training.epochs={arguments.epochs}"]
-        return _watch([str(part) for part in command], arguments.segments * arguments.epochs // arguments.batch)
+        command = [sys.executable, "-m", "convert", "train", str(folder / "train.tfrecord"), "-o", str(folder / "model")]
+        values = (f"lstm.cells={CELLS}", f"training.batch={arguments.batch}", f"training.epochs={arguments.epochs}")
+        return _watch([*command, "--set", *values], arguments.segments * arguments.epochs, arguments.batch)
 
 
-def _watch(command: list[str], steps: int) -> int:
+def _watch(command: list[str], examples: int, batch: int) -> int:
     started = time.monotonic()
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     watched, rss, rates = psutil.Process(process.pid), {}, []
@@ -87,7 +78,7 @@ def _watch(command: list[str], steps: int) -> int:
     if process.returncode or first is None:
         say("the training failed")
         return 1
-    batch = int(command[command.index("--batch") + 1])
+    steps = examples // batch
     early = max(value for step, value in rss.items() if step <= max(steps // 10, min(rss)))
     late = max(rss.values())
     with_reading = batch * (last[1] - first[1]) / (last[0] - first[0])

@@ -102,26 +102,35 @@ def run(arguments: argparse.Namespace) -> RecordCalibration:
     }
     write_json(arguments.output, to_plain(calibration))
     write_json(arguments.class_file, to_plain(entries))
-    return _result(arguments, len(scores.labels), chosen, settings, damage)
+    return _result(
+        arguments.output,
+        arguments.class_file,
+        records=len(scores.labels),
+        chosen=chosen,
+        settings=settings,
+        skipped=damage.skipped,
+    )
 
 
 def _result(
-    arguments: argparse.Namespace,
+    output: Path,
+    class_file: Path,
+    *,
     records: int,
     chosen: list[MeasuredThreshold],
     settings: ThresholdSettings,
-    damage: Damage,
+    skipped: int,
 ) -> RecordCalibration:
     enabled = [found for found in chosen if found.is_enabled(settings)]
     return RecordCalibration(
-        output=str(arguments.output),
-        class_file=str(arguments.class_file),
+        output=str(output),
+        class_file=str(class_file),
         records=records,
         classes=len(chosen),
         enabled=len(enabled),
         found=sum(found.found_share for found in enabled) / max(len(enabled), 1),
         false_per_hour=sum(found.false_per_hour for found in enabled),
-        skipped=damage.skipped,
+        skipped=skipped,
     )
 
 

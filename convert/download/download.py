@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
@@ -39,46 +40,48 @@ def download(file: ReleasedFile, url: str, folder: Path) -> FetchedFile:
     if target.is_file() and sha256_of(target) == file.sha256:
         return _fetched(target, "already there", file)
     store = pooch.create(folder, base_url="", registry={file.name: f"sha256:{file.sha256}"}, urls={file.name: url})
-    for attempt in itertools.count(1):
-        try:
-            store.fetch(file.name, downloader=lambda address, output, mirror: _bounded(address, output, mirror, file))
-            break
-        except requests.exceptions.RequestException as error:
-            if not _may_succeed_later(error) or attempt == TRIES:
-                message = f"{url} cannot be downloaded: {error}; without internet, give a folder with --mirror"
-                raise EdgeDetectorError(message) from error
-            time.sleep(2.0**attempt)
-        except ValueError as error:
-            message = f"{url} is not the released {file.name}: {_one_line(error)}; nothing was kept"
-            raise EdgeDetectorError(message) from error
-        except OSError as error:
-            message = f"{target} cannot be written: {error.strerror or error}; make room there, or give another --output"
-            raise EdgeDetectorError(message) from error
+
+    def fetch() -> None:
+        store.fetch(file.name, downloader=lambda address, output, mirror: _bounded(address, output, mirror, file))
+
+    try:
+        _with_retries(fetch, url, target, "without internet, give a folder with --mirror")
+    except ValueError as error:
+        message = f"{url} is not the released {file.name}: {_one_line(error)}; nothing was kept"
+        raise EdgeDetectorError(message) from error
     return _fetched(target, "downloaded", file)
 
 
 def download_archive(url: str, target: Path, largest_bytes: int) -> Path:
-    """Download a file whose checksum nobody publishes; an interrupted download is resumed. Raises EdgeDetectorError."""
+    """Download a file without a published checksum; an interrupted download is resumed. Raises EdgeDetectorError."""
     if target.is_file():
         return target
     part = target.with_name(f"{target.name}.part")
     progress = Progress(f"fetch {target.name}")
+
+    def fetch() -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _append(url, part, largest_bytes, progress)
+        part.replace(target)
+
+    _with_retries(fetch, url, part, "run the command again to resume, or give a folder with --mirror")
+    progress.close()
+    return target
+
+
+def _with_retries(fetch: Callable[[], None], url: str, path: Path, remedy: str) -> None:
+    """Call `fetch` until it succeeds; raise EdgeDetectorError for what another try would not mend, and after all tries."""
     for attempt in itertools.count(1):
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _append(url, part, largest_bytes, progress)
-            part.replace(target)
+            fetch()
             break
         except requests.exceptions.RequestException as error:
             if not _may_succeed_later(error) or attempt == TRIES:
-                message = f"{url} cannot be downloaded: {error}; run the command again to resume, or give a folder with --mirror"
-                raise EdgeDetectorError(message) from error
+                raise EdgeDetectorError(f"{url} cannot be downloaded: {error}; {remedy}") from error
             time.sleep(2.0**attempt)
         except OSError as error:
-            message = f"{part} cannot be written: {error.strerror or error}; make room there, or give another --output"
+            message = f"{path} cannot be written: {error.strerror or error}; make room there, or give another --output"
             raise EdgeDetectorError(message) from error
-    progress.close()
-    return target
 
 
 def _append(url: str, part: Path, largest_bytes: int, progress: Progress) -> None:

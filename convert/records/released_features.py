@@ -37,7 +37,7 @@ class Part:
 
 
 def unpack_features(archive: Path, folder: Path, *, all_segments: bool) -> Mapping[str, Part]:
-    """Unpack the archive into FOLDER/PART/NAME.tfrecord, and verify each record; a file that is complete is kept.
+    """Unpack the archive into FOLDER/PART/NAME.tfrecord, and verify each record.
 
     Args:
         archive: features.tar.gz.

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +13,13 @@ import pytest
 from convert.__main__ import main
 from convert.download import download, released
 from convert.download.released import Release, ReleasedFile
+from tests.support.web_server import WebServer
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 FILE = ReleasedFile("yamnet.tflite", hashlib.sha256(CONTENT).hexdigest(), 400_000, remote_name="long_name.tflite")
 
 
-class Web:
+class Web(WebServer):
     """Serves the next of `answers` under every path, the last one again and again; bytes, or a status."""
 
     def __init__(self, *answers: bytes | int) -> None:
@@ -39,16 +39,7 @@ class Web:
             def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,10 @@
 import io
 import json
 import tarfile
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from convert.download import download
 from convert.records import released_features
 from convert.records.files import write_dataset
 from convert.records.forms import Record
+from tests.support.web_server import WebServer
 
 SEGMENTS = {"bal_train": 2, "eval": 3, "unbal_train": 5}
 
@@ -41,7 +41,7 @@ def members(folder: Path) -> dict[str, bytes]:
     return {f"audioset_v1_embeddings/{part}/0a.tfrecord": shard(folder, count) for part, count in SEGMENTS.items()}
 
 
-class Server:
+class Server(WebServer):
     """Sends at most `most` bytes for each request, and continues where it is asked to."""
 
     def __init__(self, content: bytes, most: int, *, resumes: bool) -> None:
@@ -62,16 +62,8 @@ class Server:
             def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the base class's signature
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/features"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.url += "/features"
 
 
 @pytest.fixture(autouse=True)

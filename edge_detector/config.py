@@ -108,13 +108,12 @@ class HomeAssistantConfig:
 def read_source(table: StrictTable) -> SourceConfig:
     """Read one [[source]]. Raises UsageError."""
     hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
-    hop_seconds = table.number("hop", 0.96)
-    if hop_seconds not in hops:
-        raise table.key_error("hop", f"must be one of {', '.join(f'{hop:g}' for hop in hops)} (seconds)")
-    table.text("context", "sliding", choices=("sliding",))
+    name = table.slug("name", refused=TOPIC_WORDS)
     kind = table.text("kind", "mic", choices=SOURCE_KINDS)
+    hop_seconds = table.number("hop", 0.96, choices=tuple(hops))
+    table.text("context", "sliding", choices=("sliding",))
     source = SourceConfig(
-        name=table.slug("name", refused=TOPIC_WORDS),
+        name=name,
         kind=kind,
         device=_url(table) if kind == "url" else table.optional_text("device"),
         channel=table.integer("channel", 0, low=0, high=63),
@@ -286,7 +285,11 @@ def load_config(path: Path) -> Config:
 
 def parse_config(data: Mapping[str, object], where: str) -> Config:
     """Build a configuration from parsed TOML. Raises UsageError."""
-    table = StrictTable(data, where, UsageError)
+    return read_config(StrictTable(data, where, UsageError), where)
+
+
+def read_config(table: StrictTable, where: str) -> Config:
+    """Read a configuration, `where` being its place for errors. Raises UsageError."""
     node, bundle, detection = table.table("node"), table.table("bundle"), table.table("detection")
     classes = table.named_tables("class")
     bundle_path = bundle.optional_text("path")
@@ -296,7 +299,9 @@ def parse_config(data: Mapping[str, object], where: str) -> Config:
         sources=tuple(read_source(source) for source in table.tables("source")) or (SourceConfig("mic"),),
         mqtt=read_mqtt(table.table("mqtt")),
         definitions={
-            slug: _definition(slug, values) for slug, values in classes.items() if values.has("audioset") | values.has("label")
+            slug: read_definition(slug, values)
+            for slug, values in classes.items()
+            if values.has("audioset") | values.has("label")
         },
         overrides={slug: read_rule(values) for slug, values in classes.items()},
         outbox=read_outbox(table.table("outbox")),
@@ -348,7 +353,7 @@ def _strictness(table: StrictTable) -> Strictness:
     return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)
 
 
-def _definition(slug: str, table: StrictTable) -> ClassDefinition:
+def read_definition(slug: str, table: StrictTable) -> ClassDefinition:
     """Read the AudioSet labels of a class that the configuration defines."""
     if not SLUG.fullmatch(slug) or len(slug) > MAX_SLUG_CHARACTERS:
         raise table.table_error(

@@ -14,7 +14,8 @@ SLUG = re.compile(r"[a-z0-9_]+")
 MAX_SLUG_CHARACTERS = 64
 MOST_SHOWN_CHARACTERS = 200
 MOST_NESTED = 32
-_MISSING = object()
+MISSING = object()
+"""Default of a key that is required."""
 
 
 def shown(name: object) -> str:
@@ -72,7 +73,7 @@ class StrictTable:
     def _read(self, key: str, default: object) -> object:
         self._read_keys.append(key)
         value = self._data.get(key, default)
-        if value is _MISSING:
+        if value is MISSING:
             raise self._error(f"{self._where}: the key {key!r} is missing")
         return value
 
@@ -81,7 +82,7 @@ class StrictTable:
         self._read_keys.append(key)
         return key in self._data
 
-    def text(self, key: str, default: object = _MISSING, *, choices: Sequence[str] = ()) -> str:
+    def text(self, key: str, default: object = MISSING, *, choices: Sequence[str] = ()) -> str:
         """Read a non-empty string, one of `choices` if given."""
         value = self._read(key, default)
         one_of = f"one of {', '.join(choices)}"
@@ -102,7 +103,7 @@ class StrictTable:
         """Read a line as `line` does, or None if the key is absent or null."""
         return None if self._read(key, None) is None else self.line(key)
 
-    def slug(self, key: str, default: object = _MISSING, *, refused: Sequence[str] = (), most: int | None = None) -> str:
+    def slug(self, key: str, default: object = MISSING, *, refused: Sequence[str] = (), most: int | None = None) -> str:
         """Read a name for a topic: lower-case letters, digits and underscores."""
         value = self.text(key, default)
         if not SLUG.fullmatch(value):
@@ -117,8 +118,16 @@ class StrictTable:
         """Read a string, or None if the key is absent or null."""
         return None if self._read(key, None) is None else self.text(key)
 
-    def number(self, key: str, default: object = _MISSING, *, low: float = -math.inf, high: float = math.inf) -> float:
-        """Read a finite number in [low, high]."""
+    def number(
+        self,
+        key: str,
+        default: object = MISSING,
+        *,
+        low: float = -math.inf,
+        high: float = math.inf,
+        choices: Sequence[float] = (),
+    ) -> float:
+        """Read a finite number in [low, high], one of `choices` if given."""
         value = self._read(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.key_error(key, "must be a finite number")
@@ -130,21 +139,31 @@ class StrictTable:
             raise self.key_error(key, "must be a finite number")
         if not low <= value <= high:
             raise self.key_error(key, f"must be between {low:g} and {high:g}")
+        if choices and value not in choices:
+            raise self.key_error(key, f"must be one of {', '.join(f'{choice:g}' for choice in choices)}")
         return float(value)
 
-    def integer(self, key: str, default: object = _MISSING, *, low: int, high: int) -> int:
+    def optional_number(self, key: str, *, low: float, high: float) -> float | None:
+        """Read a finite number in [low, high], or None if the key is absent."""
+        return self.number(key, low=low, high=high) if self.has(key) else None
+
+    def integer(self, key: str, default: object = MISSING, *, low: int, high: int) -> int:
         """Read an integer in [low, high]."""
         value = self._read(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self.key_error(key, f"must be a whole number between {low} and {high}")
         return value
 
-    def flag(self, key: str, default: object = _MISSING) -> bool:
+    def flag(self, key: str, default: object = MISSING) -> bool:
         """Read true or false."""
         value = self._read(key, default)
         if not isinstance(value, bool):
             raise self.key_error(key, "must be true or false")
         return value
+
+    def optional_flag(self, key: str) -> bool | None:
+        """Read true or false, or None if the key is absent."""
+        return self.flag(key) if self.has(key) else None
 
     def table(self, key: str) -> "StrictTable":
         """Read a nested table; empty if the key is absent."""
@@ -166,7 +185,7 @@ class StrictTable:
 
     def integers(self, key: str) -> tuple[int, ...]:
         """Read a list of positive integers."""
-        value = self._read(key, _MISSING)
+        value = self._read(key, MISSING)
         if not isinstance(value, list) or not all(type(item) is int and item > 0 for item in value):
             raise self.key_error(key, "must be a list of positive whole numbers")
         return tuple(value)
@@ -187,7 +206,7 @@ class StrictTable:
 
     def slugs(self, key: str) -> tuple[str, ...]:
         """Read a list of names for topics; the key must be such a name too."""
-        value = self._read(key, _MISSING)
+        value = self._read(key, MISSING)
         if not isinstance(value, list) or not all(isinstance(item, str) and SLUG.fullmatch(item) for item in (key, *value)):
             raise self.key_error(key, "must be a list of names, all of lower-case letters, digits and underscores")
         return tuple(value)

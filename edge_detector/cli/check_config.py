@@ -1,9 +1,11 @@
-"""`check-config`: validates a configuration and summarises it."""
+"""`check-config`: validates a configuration and summarises it, or prints its JSON Schema."""
 
+import json
 import sys
 from pathlib import Path
 
 from edge_detector.config import SourceConfig, load_config
+from edge_detector.config_schema import config_schema
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_classes
 from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks
@@ -36,4 +38,10 @@ def run(path: Path) -> int:
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"
         )
     sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def print_schema() -> int:
+    """Print the JSON Schema of the configuration."""
+    sys.stdout.write(json.dumps(config_schema(), indent=2) + "\n")
     return 0

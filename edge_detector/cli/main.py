@@ -86,16 +86,21 @@ def parser() -> argparse.ArgumentParser:
     )
     known.set_defaults(action=classes.run)
 
-    check = commands.add_parser("check-config", help="validate a configuration and summarise it")
-    check.add_argument("file", type=Path, metavar="FILE")
-    check.set_defaults(action=lambda options: check_config.run(options.file))
-
+    _add_check_config(commands)
     _add_forget(commands)
 
     show = commands.add_parser("demo", help="run the service on a synthetic soundscape with an embedded broker")
     show.add_argument("--real-time", action="store_true", help="run in real time (default: as fast as possible)")
     show.set_defaults(action=lambda options: demo.run(real_time=options.real_time))
     return top
+
+
+def _add_check_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = commands.add_parser("check-config", help="validate a configuration and summarise it")
+    what = check.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", type=Path, metavar="FILE", nargs="?")
+    what.add_argument("--schema", action="store_true", help="print the configuration's JSON Schema, for editors")
+    check.set_defaults(action=lambda options: check_config.run(options.file) if options.file else check_config.print_schema())
 
 
 def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

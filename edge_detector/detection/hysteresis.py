@@ -62,18 +62,14 @@ class RuleOverride:
 
 def read_rule(table: StrictTable) -> RuleOverride:
     """Read the values of a rule that a manifest or a configuration gives."""
-
-    def number(key: str, low: float, high: float) -> float | None:
-        return table.number(key, low=low, high=high) if table.has(key) else None
-
     rule = RuleOverride(
-        on=number("on", 0.0, 1.0),
-        off=number("off", 0.0, 1.0),
-        min_seconds=number("min_seconds", 0.0, 3_600.0),
-        hold_seconds=number("hold_seconds", 0.0, 3_600.0),
-        max_seconds=number("max_seconds", 1.0, 86_400.0),
-        refractory_seconds=number("refractory_seconds", 0.0, 86_400.0),
-        enabled=table.flag("enabled") if table.has("enabled") else None,
+        on=table.optional_number("on", low=0.0, high=1.0),
+        off=table.optional_number("off", low=0.0, high=1.0),
+        min_seconds=table.optional_number("min_seconds", low=0.0, high=3_600.0),
+        hold_seconds=table.optional_number("hold_seconds", low=0.0, high=3_600.0),
+        max_seconds=table.optional_number("max_seconds", low=1.0, high=86_400.0),
+        refractory_seconds=table.optional_number("refractory_seconds", low=0.0, high=86_400.0),
+        enabled=table.optional_flag("enabled"),
     )
     if rule.on is not None and rule.off is not None and rule.off > rule.on:
         raise table.key_error("off", f"must not be above on = {rule.on:g}")

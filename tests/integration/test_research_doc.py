@@ -21,7 +21,7 @@ def test_the_worked_example_gives_its_figures() -> None:
     accumulator = MetricAccumulator()
     accumulator.add(scores, labels)
     figures = accumulator.figures()
-    written = {name: float(value) for name, value in re.findall(r"(Hit@1|PERR|GAP|MAP|AUC|d'|loss) = (\d\.\d{4})", PAGE)}
+    written = {name: float(value) for name, value in re.findall(r"(Hit@1|PERR|GAP|MAP|AUC|d'|loss)\s=\s(\d\.\d{4})", PAGE)}
     found = {
         "Hit@1": figures.hit_at_1,
         "PERR": figures.perr,

@@ -166,7 +166,7 @@ def tested(
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """Hit@1 by model and training; below, what each noise changed in the same folds and seeds."""
-    head = ["model", "learnt from", *TESTS]
+    head = ["model", "trained on", *TESTS]
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * len(TESTS)]
     for model in dict.fromkeys(run["model"] for run in runs):
         plain = {(run["fold"], run["seed"]): run for run in runs if (run["model"], run["training"]) == (model, TRAININGS[0])}

@@ -38,7 +38,7 @@ class Projection:
 
 
 def fit_projection(pooled: Float32, kernel: Float32, weights: NDArray[np.float64], shrinkage: float) -> Projection:
-    """Fit the projection.
+    """Fit the projection (docs/reference.md, YAMNet's body).
 
     Args:
         pooled: pooled vectors float32 (n, 1024).
@@ -65,7 +65,9 @@ def fit_projection(pooled: Float32, kernel: Float32, weights: NDArray[np.float64
 
 
 def fit_readout(codes: Codes, log_odds: Float32, ridge: float) -> tuple[Float32, Float32]:
-    """Fit the regression of the classifier's log-odds (n, labels) on codes uint8 (n, 128).
+    """Fit the ridge regression of the classifier's log-odds (n, labels) on codes uint8 (n, 128).
+
+    Formula: docs/reference.md, YAMNet's body.
 
     `ridge` is its regularisation, as a share of the codes' variance of about (2 / CLIP)². Returns kernel float32 (128, labels)
     and bias (labels,).

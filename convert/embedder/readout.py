@@ -21,6 +21,8 @@ NAMES, MIDS = "names", "mids"
 class Readout:
     """Linear map from codes to AudioSet's labels: log-odds = dequantise(codes) @ kernel + bias.
 
+    Source: docs/reference.md, YAMNet's body.
+
     Attributes:
         kernel: float32 (128, labels).
         bias: float32 (labels,).

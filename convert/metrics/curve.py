@@ -39,7 +39,8 @@ def _average_precision(scores: NDArray[Any], labels: Labels) -> float:
 def class_areas(scores: NDArray[Any], labels: Labels) -> Scores:
     """Return the area under the ROC curve of each class (V,); NaN for a class that is in all examples (n, V) or in none.
 
-    It is the chance that an example with the class is scored above one without it; equal scores count half.
+    It is the chance that an example with the class is scored above one without it; equal scores count half
+    (J. A. Hanley, B. J. McNeil, Radiology 1982).
     """
     return np.array([_area(column, truth) for column, truth in zip(scores.T, labels.T, strict=True)])
 
@@ -57,5 +58,8 @@ def _area(scores: NDArray[Any], labels: Labels) -> float:
 
 
 def d_prime(area: float) -> float | None:
-    """Return the distance between two normal distributions of unit width with this area; None if it is infinite."""
+    """Return the distance between two normal distributions of unit width with this area; None if it is infinite.
+
+    Formula: docs/reference.md, Metrics.
+    """
     return math.sqrt(2.0) * NormalDist().inv_cdf(area) if 0.0 < area < 1.0 else None

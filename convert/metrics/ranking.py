@@ -75,7 +75,10 @@ def precision_sum(hits: Labels) -> float:
 
 
 def global_average_precision(pool: Pool, positives: int) -> float:
-    """Return GAP over all examples and classes; `positives` counts those outside the pool too. 0 without positives."""
+    """Return GAP over all examples and classes; `positives` counts those outside the pool too. 0 without positives.
+
+    Formula: docs/reference.md, Metrics.
+    """
     return precision_sum(ranked_hits(pool.scores, pool.hits)) / positives if positives else 0.0
 
 

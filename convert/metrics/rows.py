@@ -58,6 +58,8 @@ def ranked_classes(scores: Scores) -> NDArray[np.int64]:
 def row_figures(scores: Scores, labels: Labels, ranking: NDArray[np.int64]) -> RowFigures:
     """Return Hit@1, PERR and cross-entropy of each example; the first two are 0 for an example without labels.
 
+    Formulas: docs/reference.md, Metrics.
+
     Args:
         scores: probabilities (n, V).
         labels: bool (n, V).

@@ -26,7 +26,7 @@ _HEAD_BYTES = _LENGTH.size + _CRC.size
 
 
 def masked_crc(content: bytes) -> int:
-    """Return the CRC32C, rotated and offset as TFRecord stores it."""
+    """Return the CRC32C, rotated and offset as TFRecord stores it (docs/reference.md, Records)."""
     crc = int(google_crc32c.value(content))
     return (((crc >> 15) | (crc << 17)) + MASK_DELTA) & 0xFFFFFFFF
 

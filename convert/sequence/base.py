@@ -140,12 +140,15 @@ class SequenceModel(tf.Module, ABC):  # type: ignore[misc]
 
 
 def dequantised(codes: Tensor) -> Tensor:
-    """Return codes (…) as numbers in [-1.992, 2.008]; float inputs, such as a video-level mean, are returned unchanged."""
+    """Return codes (…) as numbers in [-1.992, 2.008]; float inputs, such as a video-level mean, are returned unchanged.
+
+    Formula: docs/reference.md, PCA and quantisation.
+    """
     return codes if codes.dtype.is_floating else tf.cast(codes, tf.float32) * DEQUANTISE_SCALE + DEQUANTISE_OFFSET
 
 
 def l2_normalised(values: Tensor) -> Tensor:
-    """Return vectors (…, 128) of length 1; a zero vector stays zero."""
+    """Return vectors (…, 128) of length 1; a zero vector stays zero (docs/reference.md, YouTube-8M's models)."""
     power = tf.reduce_sum(tf.square(values), axis=-1, keepdims=True)
     return values * tf.math.rsqrt(tf.maximum(power, NORM_FLOOR))
 
@@ -161,6 +164,6 @@ def counting(lengths: Tensor, frames: Tensor) -> Tensor:
 
 
 def xavier(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
-    """Return initial weights as TensorFlow 1 and TF-Slim draw them (Glorot uniform)."""
+    """Return initial weights as TensorFlow 1 and TF-Slim draw them (Glorot uniform: X. Glorot, Y. Bengio, AISTATS 2010)."""
     limit = float(np.sqrt(6.0 / (rows + columns)))
     return rng.uniform(-limit, limit, (rows, columns))

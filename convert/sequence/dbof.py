@@ -20,7 +20,7 @@ NORMS = ("input", "cluster", "hidden")
 
 
 class Dbof(SequenceModel):
-    """DBoF with batch normalisation on the input and after both layers, or with biases instead."""
+    """DBoF with batch normalisation on the input and after both layers, or biases (docs/reference.md, YouTube-8M's models)."""
 
     kind = "dbof"
     options: DbofOptions

@@ -19,7 +19,7 @@ class Head(Protocol):
 
 
 class LogisticHead:
-    """One logistic per class."""
+    """One logistic per class (docs/reference.md, YouTube-8M's models)."""
 
     def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator) -> None:
         self.macs = size * classes
@@ -32,7 +32,10 @@ class LogisticHead:
 
 
 class MoeHead:
-    """Per class a softmax over `mixtures` logistic experts and a dummy one with probability 0; gates have no bias."""
+    """Per class a softmax over `mixtures` logistic experts and a dummy one with probability 0; gates have no bias.
+
+    Formula: docs/reference.md, YouTube-8M's models.
+    """
 
     def __init__(self, model: SequenceModel, size: int, classes: int, rng: np.random.Generator, mixtures: int) -> None:
         self._classes, self._mixtures = classes, mixtures

@@ -46,7 +46,7 @@ class PooledModel(SequenceModel):
 
 
 class FrameLogistic(PooledModel):
-    """One logistic per class on the mean of the normalised frames, whose length is up to 1."""
+    """One logistic per class on the mean of the normalised frames, of length up to 1: YouTube-8M's FrameLevelLogisticModel."""
 
     kind = "frame-logistic"
 
@@ -69,7 +69,7 @@ class FrameLogistic(PooledModel):
 
 
 class VideoLogistic(PooledModel):
-    """One logistic per class on the mean of the dequantised frames, normalised to length 1.
+    """One logistic per class on the mean of the dequantised frames, normalised to length 1: YouTube-8M's LogisticModel.
 
     A video-level record holds such a mean. Its scale does not matter, so the step needs no count.
     """
@@ -96,6 +96,6 @@ class VideoLogistic(PooledModel):
 
 
 class VideoMoe(VideoLogistic):
-    """Mixture of experts per class on the same input."""
+    """Mixture of experts per class on the same input: YouTube-8M's MoeModel."""
 
     kind = "moe"

@@ -80,7 +80,10 @@ class TrainingSettings:
             raise ValueError('stop_by = "average-precision" needs target = "last": it ranks whole examples')
 
     def rate(self, highest: float, step: int, fraction: float) -> float:
-        """Return the learning rate after `step` steps, at `fraction` of all epochs; `highest` is the model's learning rate."""
+        """Return the learning rate after `step` steps, at `fraction` of all epochs; `highest` is the model's learning rate.
+
+        Formulas: docs/reference.md, Training.
+        """
         if self.schedule == "staircase":
             return highest * self.decay ** (step * self.batch // self.decay_examples)
         return highest * max(0.5 * (1.0 + math.cos(math.pi * fraction)), COSINE_FLOOR)

@@ -42,7 +42,7 @@ class Pca:
 def quantise(raw: Float32, pca: Pca) -> Codes:
     """Quantise raw embeddings float32 (…, 128) to uint8 codes of the same shape: (raw - means) · matrixᵀ, clip, truncate.
 
-    Raises BundleError for embeddings that are not finite.
+    Formula: docs/reference.md, PCA and quantisation. Raises BundleError for embeddings that are not finite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         projected = (raw - pca.means) @ pca.matrix.T
@@ -53,5 +53,8 @@ def quantise(raw: Float32, pca: Pca) -> Codes:
 
 
 def dequantise(codes: Codes) -> Float32:
-    """Convert codes uint8 (…) to float32 in [-1.992, 2.008]. The offset is half of 4/256 as in YouTube-8M, not of 4/255."""
+    """Convert codes uint8 (…) to float32 in [-1.992, 2.008]. The offset is half of 4/256 as in YouTube-8M, not of 4/255.
+
+    Formula: docs/reference.md, PCA and quantisation.
+    """
     return codes.astype(np.float32) * np.float32(DEQUANTISE_SCALE) + np.float32(DEQUANTISE_OFFSET)

@@ -23,7 +23,10 @@ def _hertz_to_mel(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mel_matrix() -> NDArray[np.float64]:
-    """Return weights from spectrum bins to mel bands: float64 (257, 64), triangles linear in mel, peak 1, DC excluded."""
+    """Return weights from spectrum bins to mel bands: float64 (257, 64), triangles linear in mel, peak 1, DC excluded.
+
+    Formula: docs/reference.md, Mel matrix.
+    """
     bins = FRONT_END.fft_samples // 2 + 1
     bin_mel = _hertz_to_mel(np.linspace(0.0, FRONT_END.sample_rate_hz / 2, bins))[:, np.newaxis]
     lowest, highest = _hertz_to_mel(np.array([FRONT_END.mel_min_hz, FRONT_END.mel_max_hz]))
@@ -47,7 +50,7 @@ def _window_and_mel(dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], slice, N
 
 
 def log_mel(samples: NDArray[Any], dtype: DTypeLike = np.float32, log_offset: float = FRONT_END.log_offset) -> NDArray[Any]:
-    """Compute the log-mel spectrogram of 16 kHz samples in [-1, 1].
+    """Compute the log-mel spectrogram of 16 kHz samples in [-1, 1] (docs/reference.md, Log-mel spectrogram).
 
     Args:
         samples: (n,) mono.

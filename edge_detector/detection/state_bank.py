@@ -10,7 +10,7 @@ from edge_detector.types import Float32
 
 @dataclass(frozen=True, slots=True)
 class StateBank:
-    """Recurrent states of one phase of one source, before or after a step.
+    """Recurrent states of one phase of one source, before or after a step (docs/reference.md, YouTube-8M's models).
 
     Attributes:
         states: one float32 (R, …) array per state tensor of the model.

@@ -14,7 +14,9 @@ DEVICE = Device("nursery", "edge_detector/nursery", "1", "default 1", {"cot": [S
 def test_the_page_names_every_entity_with_its_kind() -> None:
     (message,) = discovery(DEVICE)
     tables = [line.split("|")[1:3] for line in PAGE.splitlines() if line.startswith("| ")]
-    kinds = {name.strip(): kind for names, kind in tables for name in re.sub(r'"|one for each.*?, |, one for.*', "", names).split(", ")}
+    kinds = {
+        name.strip(): kind for names, kind in tables for name in re.sub(r'"|one for each.*?, |, one for.*', "", names).split(", ")
+    }
     for entity in json.loads(message.payload)["cmps"].values():
         assert entity["p"].replace("_", " ") in kinds.pop(entity["name"]), entity["name"]
     assert set(kinds) == {"entity"}

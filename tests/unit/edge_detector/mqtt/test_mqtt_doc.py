@@ -69,7 +69,9 @@ def test_the_page_has_the_topics_with_their_qos_and_retention() -> None:
         assert documented.pop(topic) == (message.qos, message.retained)
     assert set(documented) == {"<source>/threshold/<slug>", "<source>/mute"}
     retained = {topic.replace("<source>", "cot").replace("<slug>", "rain") for topic in documented}
-    assert retained < {topic.removeprefix("edge_detector/nursery/") for topic in messages.retained_topics(NAMES.base, "cot", ["rain"])}
+    assert retained < {
+        topic.removeprefix("edge_detector/nursery/") for topic in messages.retained_topics(NAMES.base, "cot", ["rain"])
+    }
 
 
 @pytest.mark.parametrize(("section", "values"), [("event", EndReason), ("health", SourceState), ("health", SignalQuality)])

@@ -47,6 +47,10 @@ install_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
 }
 
+check_systemd() {
+    command -v systemctl > /dev/null || fail "systemd is not installed here, and the service needs it; without it: edge-detector run --config FILE"
+}
+
 check_python() {
     case $(readlink -f "$(command -v "$PYTHON" || echo "$PYTHON")") in
         /root/* | /home/*) fail "$PYTHON lies in a home directory, which the sandbox hides; set PYTHON=/usr/bin/python3" ;;
@@ -162,7 +166,7 @@ uninstall() {
 umask 022
 [ "$(id -u)" = 0 ] || fail "must be run as root: sudo $0 $*"
 case ${1:-} in
-    install) install_packages; check_python; build; switch; configure; start; remove_old_environments ;;
+    install) check_systemd; install_packages; check_python; build; switch; configure; start; remove_old_environments ;;
     rollback) rollback ;;
     uninstall) uninstall "${2:-}" ;;
     *) fail "usage: $0 install | rollback | uninstall [--purge]" ;;

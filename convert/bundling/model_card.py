@@ -1,74 +1,30 @@
-"""MODEL_CARD.md: a bundle's contents, accuracy and limits."""
+"""MODEL_CARD.md: what a user decides by: what a bundle detects, how well, what it was trained on, and its limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from convert.evaluation.chosen_thresholds import Calibration, ChosenRule, calibration_of
-from convert.evaluation.figures import Accuracy
+from convert.bundling.evaluation_page import HeldOutFigures, MeasuredScores, bullets, evidence_text
 from convert.evaluation.score import ScoreResult
-from convert.evaluation.scoring import confusion_table
-from convert.evaluation.tables import card_sections, cross_validation_card
+from convert.evaluation.tables import card_tables
 from convert.plain_data import from_plain
 from edge_detector.detection.bundle import Manifest, SoundClass
 
-TRAINED_ON = "the clips that the networks were trained on, which overestimates it"
 
-
-@dataclass(frozen=True, slots=True)
-class EventShare:
-    """Clips that give an event of their class at one hop: number, share, and share by class."""
-
-    clips: int
-    found: int
-    share: float
-    recall: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOutFigures(Accuracy):
-    """Accuracy of held-out clips, with a description of the measurement, and their events by hop in seconds."""
-
-    protocol: str
-    events: Mapping[str, EventShare] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """Scores in the evaluation of a manifest."""
-
-    scores: tuple[ScoreResult, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Fusion:
-    """Classes that are fused with AudioSet labels, and the weight of the labels."""
-
-    fused: tuple[str, ...] = ()
-    label_share: float | None = None
-
-
-def model_card(manifest: Manifest, sizes: Mapping[str, int]) -> str:
+def model_card(manifest: Manifest) -> str:
     """Format the card as Markdown; every figure comes from the manifest."""
-    classes = "\n".join(_class_row(sound) for sound in manifest.classes)
-    calibration = calibration_of(manifest)
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"A sound event detector for edge-detector, created {manifest.created}. Licence: {manifest.licence}.",
-        "## Classes",
+        "## What it detects",
         _about_classes(manifest),
-        f"| slug | name | AudioSet labels | trained output | enabled | on, hop 0.96 s | evidence |\n{'|---' * 7}|\n{classes}",
-        "## Networks",
-        _build(manifest, sizes),
-        "## Training",
-        _training(manifest),
-        "## Accuracy",
-        _evaluation(manifest.evaluation),
-        *(("## Thresholds", _thresholds(calibration)) if calibration else ()),
-        *(("## Experiments", _list(tried)) if (tried := manifest.training.get("tried")) else ()),
-        "## Exported files against their source graphs",
-        _table(manifest.parity),
+        _enabled_classes(manifest),
+        *_disabled_classes(manifest),
+        "## How well",
+        _accuracy(manifest.evaluation),
+        "[EVALUATION.md](EVALUATION.md) has all tables, thresholds and experiments, and the errors of export.",
+        "## Trained on",
+        bullets(manifest.training.get("credits")),
         "## Limits",
-        _list(manifest.training.get("limits")),
+        bullets(manifest.training.get("limits")),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -84,161 +40,38 @@ def _about_classes(manifest: Manifest) -> str:
     )
 
 
-def _class_row(sound: SoundClass) -> str:
-    evidence = sound.evidence
-    results = "AudioSet read-out, not tested" if sound.sequence_output is None else "see below"
-    if evidence is not None:
-        results = (
-            f"found {evidence.found} of {evidence.clips} clips of {evidence.originals} originals; "
-            f"false in {evidence.false} of {evidence.others} other recordings"
-        )
-    cells = (
-        f"`{sound.slug}`",
-        sound.label,
-        "; ".join(sound.audioset) or sound.mid or "-",
-        "no" if sound.sequence_output is None else "yes",
-        "yes" if sound.enabled else "no",
-        f"{sound.rules[1].on:.2f}",
-        results,
-    )
-    return f"| {' | '.join(cells)} |"
+def _enabled_classes(manifest: Manifest) -> str:
+    rows = [_row(sound) for sound in manifest.classes if sound.enabled]
+    return "\n".join(["| class | name | AudioSet labels | evidence |", "|---|---|---|---|", *rows])
 
 
-def _build(manifest: Manifest, sizes: Mapping[str, int]) -> str:
-    sequence = manifest.sequence
-    files = ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in sizes.items())
-    states = ", ".join(f"{state.name} {list(state.shape)}" for state in sequence.states)
-    return (
-        f"Log-mel patches of 0.975 s (offset {manifest.log_offset:g}), the embedder {_embedder_name(manifest)} to 128 numbers, "
-        "PCA and 8-bit quantisation as in AudioSet, then the "
-        f"sequence model ({sequence.kind}; state {states}) in a sliding bank of {sequence.context_frames} states. "
-        f"{_fusion(manifest)}Files: {files}."
-    )
+def _row(sound: SoundClass) -> str:
+    labels = "; ".join(sound.audioset) or sound.mid or "-"
+    return f"| `{sound.slug}` | {sound.label} | {labels} | {evidence_text(sound)} |"
 
 
-def _embedder_name(manifest: Manifest) -> str:
-    return str(manifest.embedder) if manifest.embedder else "of VGGish's shape"
+def _disabled_classes(manifest: Manifest) -> list[str]:
+    slugs = [f"`{sound.slug}`" for sound in manifest.classes if not sound.enabled]
+    return [f"Off until the configuration enables them: {', '.join(slugs)}."] if slugs else []
 
 
-def _fusion(manifest: Manifest) -> str:
-    facts = from_plain(_Fusion, manifest.training.get("sequence", {}), "the manifest's training", ignore_unknown=True)
-    if not facts.fused:
-        return ""
-    return (
-        f"The probability of {', '.join(facts.fused)} is the weighted mean in log-odds of the LSTM's and, with weight "
-        f"{facts.label_share}, of the maximum of the class's AudioSet labels. "
-    )
-
-
-def _training(manifest: Manifest) -> str:
-    training = manifest.training
-    facts = {key: value for key, value in training.items() if key not in ("credits", "tried", "limits", "calibration")}
-    return f"{_list(training.get('credits'))}\n\n{_table(facts)}".strip()
-
-
-def _list(items: object) -> str:
-    return "\n".join(f"- {item}" for item in items) if isinstance(items, (list, tuple)) else ""
-
-
-def _evaluation(evaluation: Mapping[str, object]) -> str:
+def _accuracy(evaluation: Mapping[str, object]) -> str:
     parts = []
     if "clips" in evaluation:
         figures = from_plain(HeldOutFigures, evaluation, "the manifest's evaluation", ignore_unknown=True)
-        parts.append(_accuracy(figures))
-        parts += [_events(figures.events)] if figures.events else []
-    scores = from_plain(_Scores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
+        parts.append(
+            f"{figures.right} of {figures.clips} clips ({100 * figures.accuracy:.1f} %) have their class on top by mean "
+            f"probability. {figures.protocol}"
+        )
+    scores = from_plain(MeasuredScores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
     parts += [_score(score) for score in scores]
     kept = evaluation.get("kept")
     if isinstance(kept, Mapping):
-        parts.append(f"### The classes kept from {kept['of']}")
-        parts.append("Their probabilities, bit for bit, and their thresholds are those of that bundle.")
-        parts.append(_evaluation(kept))
+        parts.append(f"Probabilities and thresholds of the classes kept from {kept['of']} are those of that bundle, bit for bit.")
+        parts.append(_accuracy(kept))
     return "\n\n".join(parts) or "Not measured."
 
 
 def _score(score: ScoreResult) -> str:
-    if score.parts is None:
-        return card_sections(score)
-    head = "Bundles of the same recipe, each made without one part of the recordings and measured on that part."
-    return f"### Cross-validation\n\n{head}\n\n{cross_validation_card(score)}"
-
-
-def _accuracy(figures: HeldOutFigures) -> str:
-    return (
-        f"{figures.right} of {figures.clips} clips ({100 * figures.accuracy:.1f} %) have their class on top by mean "
-        f"probability. {figures.protocol}\n\nRows are true classes, columns classes on top:\n\n"
-        f"```\n{confusion_table(figures)}\n```"
-    )
-
-
-def _events(events: Mapping[str, EventShare]) -> str:
-    rows = [
-        f"| {hop} s | {found.found} of {found.clips} ({100 * found.share:.1f} %) | {_missed(found.recall)} |"
-        for hop, found in events.items()
-    ]
-    head = "The same clips as events: those that give an event of their class at the thresholds of this bundle.\n"
-    return "\n".join([head, "| hop | found | classes below 100 % |", "|---|---|---|", *rows])
-
-
-def _missed(recall: Mapping[str, float]) -> str:
-    return ", ".join(f"{slug} {100 * share:.0f} %" for slug, share in recall.items() if share < 1.0) or "none"
-
-
-def _thresholds(calibration: Calibration) -> str:
-    background = ", ".join(f"{label} {length:.2f} h" for label, length in calibration.hours.items())
-    rows = []
-    for slug, hops in calibration.classes.items():
-        cells = [f"{found.rule.on:.2f}{_duration(found.rule)} ({_percent(found.recall)})" for found in hops.values()]
-        rows.append(f"| `{slug}` | {' | '.join(cells)} |")
-    names = list(next(iter(calibration.classes.values())))
-    titles = " | ".join(f"on, hop {hop} s" for hop in names)
-    head = f"{_criteria(calibration, background)} on {_recall_on(calibration)}. A time is the minimum duration of an event.\n"
-    return "\n".join([head, f"| class | {titles} |", "|---|" + "---|" * len(names), *rows])
-
-
-def _criteria(calibration: Calibration, background: str) -> str:
-    costs, levels = calibration.costs, _text(calibration.gains_db)
-    if costs is None:
-        lowest = "" if calibration.lowest_on is None else f", none below {calibration.lowest_on:g}"
-        return (
-            f"Chosen for at most {calibration.false_alarms_per_hour or 0.0:g} false alarms per hour and class on {background} "
-            f"(each sound at levels {levels} dB), plus a margin of {calibration.margin or 0.0:g} in log-odds{lowest}. In "
-            "brackets the recall"
-        )
-    return (
-        f"Chosen for the lowest cost, where missing all clips of a class costs 1, an event in every recording of other sound "
-        f"(mean over kinds) {costs.recordings:g}, and one in each hour of speech and of music {costs.hour:g}, on {background} "
-        f"(at levels {levels} dB). In brackets the recall"
-    )
-
-
-def _recall_on(calibration: Calibration) -> str:
-    if calibration.held_out:
-        return "the clips, each with a sequence model of the same recipe that was trained without its fold"
-    return calibration.recall_on or TRAINED_ON
-
-
-def _duration(rule: ChosenRule) -> str:
-    return f", {rule.min_seconds:g} s" if rule.min_seconds else ""
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f} %"
-
-
-def _table(facts: Mapping[str, object]) -> str:
-    rows = []
-    for name, value in facts.items():
-        nested = value.items() if isinstance(value, Mapping) else [("", value)]
-        rows += [f"| {f'{name} {key}'.strip().replace('_', ' ')} | {_text(item)} |" for key, item in nested]
-    return "\n".join(["| fact | value |", "|---|---|", *rows])
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_text(item) for item in value)
-    return str(value)
+    head = "" if score.parts is None else "Bundles of the same recipe, each measured on the part that it was made without.\n\n"
+    return f"{head}{card_tables(score)}"

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from convert.bundling.evaluation_page import evaluation_page
 from convert.bundling.model_card import model_card
 from edge_detector.detection import bundle as format_
 from edge_detector.errors import EdgeDetectorError, UsageError
+
+EVALUATION = "EVALUATION.md"
 
 
 def require_bundle_place(folder: Path) -> None:
@@ -29,8 +32,10 @@ def created() -> str:
 def write_bundle(folder: Path, manifest: format_.Manifest, networks: Mapping[str, bytes]) -> int:
     """Write a bundle of these networks and their PCA, load it as the detector does, and return its size in bytes."""
     contents = dict(networks)
-    contents[format_.MODEL_CARD] = model_card(manifest, {name: len(content) for name, content in networks.items()}).encode()
+    contents[format_.MODEL_CARD] = model_card(manifest).encode()
     contents[format_.MANIFEST] = format_.render_manifest(manifest, contents)
+    # For readers alone: the loader neither needs nor verifies it.
+    contents[EVALUATION] = evaluation_page(manifest, {name: len(content) for name, content in networks.items()}).encode()
     require_bundle_place(folder)
     # Load before replacing the old bundle: an unreadable manifest would leave none.
     format_.require_sizes(contents, str(folder))

@@ -14,8 +14,13 @@ COMMON_LABELS = 3
 """Number of labels of other recordings that are named."""
 
 
+def found_and_false(found: OtherSounds) -> str:
+    """Format the table of a model card: found and false at the marks."""
+    return "\n\n".join([_about(found), _marks_table(found), _limits(found)])
+
+
 def other_sounds_section(found: OtherSounds) -> str:
-    """Format the tables of a card: found and false at the marks, and found at given shares of false recordings."""
+    """Format found and false at the marks, and found at given shares of false recordings."""
     return "\n\n".join([_about(found), _marks_table(found), _interpolated_table(found), _limits(found)])
 
 

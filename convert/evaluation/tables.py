@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from convert.evaluation.figures import Accuracy, AlarmFigures, EventFigures, FoundClips, SoundscapeFigures
 from convert.evaluation.markdown import table
 from convert.evaluation.other_figures import OtherSounds
-from convert.evaluation.other_sounds_tables import other_sounds_section, other_sounds_text
+from convert.evaluation.other_sounds_tables import found_and_false, other_sounds_section, other_sounds_text
 from convert.evaluation.score import ALL, PartScore, ScoreResult
 from convert.evaluation.scoring import confusion_table
 
@@ -30,13 +30,24 @@ def score_text(result: ScoreResult) -> str:
     return "\n\n".join([*_accuracy_parts(result), *_other_sounds(result, other_sounds_text), *_event_parts(result)])
 
 
-def cross_validation_card(result: ScoreResult) -> str:
-    """Format a cross-validation for a model card: all tables but those of other sounds by strictness, label and class."""
+def card_tables(result: ScoreResult) -> str:
+    """Format what a model card shows of a score: found and false, and false alarms an hour."""
+    background = {each.title: each.background for each in result.detectors.values() if each.background is not None}
+    parts = [
+        *_other_sounds(result, found_and_false),
+        *([] if result.other_sounds else [found_table(result)]),
+        *([f"{BACKGROUND_HEAD}\n\n{_alarms(background, keep_quiet=True)}"] if background else []),
+    ]
+    return "\n\n".join(parts)
+
+
+def cross_validation_sections(result: ScoreResult) -> str:
+    """Format a cross-validation for a page of figures: all tables but those of other sounds by strictness, label and class."""
     return "\n\n".join([*_accuracy_parts(result), *_other_sounds(result, other_sounds_section), *_event_parts(result)])
 
 
-def card_sections(result: ScoreResult) -> str:
-    """Format a score for a model card: the same without accuracy."""
+def score_sections(result: ScoreResult) -> str:
+    """Format a score for a page of figures: the same without accuracy."""
     return "\n\n".join([*_other_sounds(result, other_sounds_section), *_event_parts(result)])
 
 

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from convert.__main__ import COMMANDS
+from convert.bundling.evaluation_page import evaluation_page
 from convert.bundling.model_card import model_card
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.records.files import read_dataset
@@ -55,7 +56,7 @@ def test_thresholds_are_chosen_on_background_and_written_into_the_bundle(work: P
     expected = json.loads(chosen.read_text(encoding="utf-8"))["classes"]
     for each in manifest.classes:
         assert [each.rules[hops].on for hops in (1, 2, 4)] == [found["rule"]["on"] for found in expected[each.slug].values()]
-    card = (work / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (work / "calibrated" / "EVALUATION.md").read_text(encoding="utf-8")
     assert "Thresholds are not calibrated" not in card
     assert "Chosen for the lowest cost" in card
     assert "## Experiments\n\n- Twice the clips: half the errors.\n" in card
@@ -104,7 +105,7 @@ def test_the_tables_of_a_score_are_written_into_the_card(work: Path, tmp_path: P
     assert convert(*bundle_command(work, tmp_path / "scored"), "--scores", tmp_path / "score.json") == 0
     evaluation = load_bundle(tmp_path / "scored").manifest.evaluation
     assert list(evaluation) == ["scores"]
-    assert "Events on soundscapes" in (tmp_path / "scored" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Events on soundscapes" in (tmp_path / "scored" / "EVALUATION.md").read_text(encoding="utf-8")
 
 
 def test_whole_clips_are_embedded_with_their_labels(work: Path) -> None:
@@ -202,9 +203,11 @@ def test_every_command_has_a_help_text(command: str, capsys: pytest.CaptureFixtu
     assert "--json" in capsys.readouterr().out
 
 
-def test_the_default_bundle_s_card_matches_its_manifest() -> None:
+def test_the_default_bundle_s_pages_match_its_manifest() -> None:
     shipped = load_bundle(DEFAULT_BUNDLE)
     sizes = {name: (DEFAULT_BUNDLE / name).stat().st_size for name in (EMBEDDER, SEQUENCE, PCA)}
     card = (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert card == model_card(shipped.manifest, sizes)
-    assert "is the weighted mean in log-odds of the LSTM's" in card
+    assert card == model_card(shipped.manifest)
+    figures = (DEFAULT_BUNDLE / "EVALUATION.md").read_text(encoding="utf-8")
+    assert figures == evaluation_page(shipped.manifest, sizes)
+    assert "is the weighted mean in log-odds of the LSTM's" in figures

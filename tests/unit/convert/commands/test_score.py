@@ -13,7 +13,7 @@ import soundfile
 
 from convert.__main__ import main
 from convert.audio.clips import Clip, LoadedClip
-from convert.bundling.model_card import model_card
+from convert.bundling.evaluation_page import evaluation_page
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.evaluation.conditions import conditions
 from convert.evaluation.figures import AlarmFigures, FoundClips, SoundscapeFigures
@@ -302,16 +302,16 @@ def test_clips_are_scored_in_each_condition_and_the_counts_add_up(
     assert "pink noise at 10 dB" in capsys.readouterr().out
 
 
-def test_the_card_shows_scores_and_the_manifest_carries_no_single_latency(results: Mapping[int, Any]) -> None:
+def test_the_page_of_figures_shows_scores_and_the_manifest_carries_no_single_latency(results: Mapping[int, Any]) -> None:
     manifest = load_bundle(DEFAULT_BUNDLE).manifest
     result = from_plain(ScoreResult, results[5], "score", ignore_unknown=True)
     lean = to_plain(result.for_manifest())
     assert "latencies_seconds" not in json.dumps(lean)
     assert "latencies_seconds" in json.dumps(to_plain(result)), "the result itself is unchanged"
     evaluation = {**manifest.evaluation, "scores": [lean]}
-    card = model_card(replace(manifest, evaluation=evaluation), {"embedder.tflite": 1})
-    assert "Events on soundscapes" in card
-    assert "### Cross-validation" not in card
+    page = evaluation_page(replace(manifest, evaluation=evaluation), {"embedder.tflite": 1})
+    assert "Events on soundscapes" in page
+    assert "### Cross-validation" not in page
 
 
 def test_a_result_read_from_its_json_is_the_same_result(results: Mapping[int, Any], tmp_path: Path) -> None:

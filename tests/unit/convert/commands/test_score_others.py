@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import soundfile
 
+from convert.bundling.evaluation_page import evaluation_page
 from convert.bundling.model_card import model_card
 from convert.embedder.runtime import DEFAULT_BUNDLE, stream_probabilities
 from convert.evaluation import other_sounds
 from convert.evaluation.other_figures import OtherSounds
 from convert.evaluation.other_sounds import BUNDLE, PEER_IDENTIFIERS, PEER_LABELS, SHIFTS
 from convert.evaluation.score import ScoreResult
-from convert.evaluation.tables import card_sections, cross_validation_card, score_text
+from convert.evaluation.tables import cross_validation_sections, score_sections, score_text
 from convert.plain_data import from_plain, to_plain
 from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
 from edge_detector.detection.bundle import load_bundle
@@ -158,16 +159,14 @@ def test_the_text_has_every_point_and_the_marks_by_label_and_class(results: Mapp
 
 def test_the_card_shows_the_marks_and_the_limits_of_the_figures(results: Mapping[int, Any]) -> None:
     evaluation = {"scores": [to_plain(as_result(results[5]).for_manifest())]}
-    card = model_card(replace(load_bundle(DEFAULT_BUNDLE).manifest, evaluation=evaluation), {"embedder.tflite": 1})
-    for wanted in (
-        *NAMES,
-        "false of all enabled",
-        "7 % of the ten",
-        "16 % of all enabled",
-        "Limits: the other recordings have 2 labels",
-    ):
+    manifest = replace(load_bundle(DEFAULT_BUNDLE).manifest, evaluation=evaluation)
+    card, page = model_card(manifest), evaluation_page(manifest, {"embedder.tflite": 1})
+    for wanted in (*NAMES, "false of all enabled", "Limits: the other recordings have 2 labels"):
         assert wanted in card
-    assert "| 0 balanced" not in card, "every point is in the manifest, and too much for a card"
+        assert wanted in page
+    assert "7 % of the ten" in page
+    assert "16 % of all enabled" in page
+    assert "| 0 balanced" not in page, "every point is in the manifest, and too much for a page"
 
 
 def test_found_and_false_of_folds_add_up(results: Mapping[int, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +189,7 @@ def test_found_and_false_of_folds_add_up(results: Mapping[int, Any], tmp_path: P
             added: Counter[str] = sum((Counter(getattr(each, counts)) for each in own_marks), Counter())
             assert +Counter(getattr(mark, counts)) == added
     assert (tmp_path / "curve.svg").read_text(encoding="utf-8").startswith("<?xml")
-    card = cross_validation_card(as_result(result))
+    card = cross_validation_sections(as_result(result))
     assert "which makes 8 trials" in card
     assert "| 0 balanced" not in card
     assert "| 0 balanced" in score_text(as_result(result))
@@ -231,7 +230,7 @@ def test_a_picture_of_folds_needs_other_sounds(
     assert cross_validate(*write_scores(tmp_path, without), more=("--picture", str(tmp_path / "curve.svg"))) == 2
     assert "score with --others, or leave it out" in capsys.readouterr().err
     assert not (tmp_path / "curve.svg").exists()
-    assert card_sections(as_result(without[5])).startswith("| as a detector"), "and without it nothing is said of it"
+    assert score_sections(as_result(without[5])).startswith("| as a detector"), "and without it nothing is said of it"
 
 
 def texts(picture: ET.Element) -> list[str]:

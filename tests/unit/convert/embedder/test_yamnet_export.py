@@ -124,8 +124,9 @@ def test_the_model_card_names_the_body(made: Path) -> None:
     manifest = load_bundle(made / "bundle").manifest
     assert manifest.embedder is not None
     assert manifest.embedder.name == "yamnet-body"
+    figures = (made / "bundle" / "EVALUATION.md").read_text(encoding="utf-8")
     card = (made / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "Log-mel patches of 0.975 s (offset 0.001), the embedder yamnet-body (" in card
+    assert "Log-mel patches of 0.975 s (offset 0.001), the embedder yamnet-body (" in figures
     assert "It outputs 521 AudioSet labels and 0 outputs of a trained sequence model." in card
 
 

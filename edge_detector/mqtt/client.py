@@ -543,7 +543,7 @@ def subscription(  # noqa: C901 - paho's callbacks, one after the other
 
     def on_subscribe(_client: paho.Client, _data: object, _mid: int, reasons: list[Any], _more: object) -> None:
         if any(reason.is_failure for reason in reasons):
-            refusals.append(f"the broker {broker.address} will not send us {topic_filter}; check its access rules")
+            refusals.append(f"the broker {broker.address} does not deliver {topic_filter}; check its access rules")
         answered.set()
 
     def on_message(_client: paho.Client, _data: object, got: paho.MQTTMessage) -> None:

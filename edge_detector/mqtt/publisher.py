@@ -279,7 +279,7 @@ class Publisher:
                 self._overwritten.setdefault(topic, None)
             case SubscriptionRefused(topic_filter, refusal):
                 if topic_filter not in self._own_filters:
-                    self._trouble_log.refuse(topic_filter, refusal, "the broker will not send us")
+                    self._trouble_log.refuse(topic_filter, refusal, "the broker does not deliver")
             case Connected():
                 self._on_connected(item)
             case Disconnected():

@@ -11,8 +11,8 @@ _LOGIN = "check user name and password"
 _LATER = "it is tried again, more and more slowly"
 _REFUSALS = {
     128: "it gives no reason; see its log",
-    129: 'it does not understand our CONNECT; try protocol = "{other}" in [mqtt]',
-    130: 'it rejects our CONNECT as malformed; try protocol = "{other}" in [mqtt]',
+    129: 'it does not understand this CONNECT packet; try protocol = "{other}" in [mqtt]',
+    130: 'it rejects the CONNECT packet as malformed; try protocol = "{other}" in [mqtt]',
     131: "the reason is its own; see its log",
     132: 'it does not speak MQTT {protocol}; set protocol = "{other}" in [mqtt]',
     133: "it does not take the client id {client_id}; allow it there (mosquitto: clientid_prefixes), or change [node] name",
@@ -21,21 +21,21 @@ _REFUSALS = {
     136: f"it cannot serve now; {_LATER}",
     137: f"it is busy; {_LATER}",
     138: "it has banned this client; lift the ban there",
-    140: "it wants another kind of authentication; allow user name and password there",
-    144: "it does not take the topic of our last will; allow base_topic there, or change it in [mqtt]",
-    149: "our CONNECT is too large for it; raise its limit on packets",
+    140: "it requires another kind of authentication; allow user name and password there",
+    144: "it does not accept the topic of the last will; allow base_topic there, or change it in [mqtt]",
+    149: "the CONNECT packet is too large for it; raise its limit on packets",
     151: "a quota is used up; raise it there",
-    153: "it does not take the payload of our last will; see its log",
+    153: "it does not accept the payload of the last will; see its log",
     154: "it keeps no retained messages, and states are retained; switch them on there (mosquitto: retain_available true)",
     155: "it takes no QoS 1, and events need it; allow it there (mosquitto: max_qos 1)",
-    156: "it wants us to use another server{reference}; set host in [mqtt]",
+    156: "it redirects to another server{reference}; set host in [mqtt]",
     157: "it has moved{reference}; set host in [mqtt]",
     159: f"it is asked too often; {_LATER}",
 }
 _LOSSES = {
     139: "it shuts down; it is tried again",
-    141: "it received nothing from us for too long; is the network slow?",
-    TAKEN_OVER: "another client has our id {client_id}, as a copied card has; give each node a name of its own ([node] name)",
+    141: "it received nothing for too long; check whether the network is slow",
+    TAKEN_OVER: "another client uses the id {client_id}, as a copied card does; give each node a name of its own ([node] name)",
     147: "more was under way than it takes; see its log",
     PACKET_TOO_LARGE: "a packet was too large for it; raise its limit on packets (mosquitto: max_packet_size)",
     150: "it gets messages too fast; raise its limit, or set probabilities to second or off",
@@ -54,7 +54,7 @@ _OLD_CODES = {1: 132, 2: 133, 3: 136, 4: 134, 5: 135}
 def refused(broker: Broker, code: int, reason: object, reference: str = "") -> str:
     """Return a sentence with remedy for a CONNACK that refuses the connection."""
     cure = _filled(_REFUSALS.get(code, "see its log"), broker, reference)
-    return f"the broker {broker.address} refused us ({reason}); {cure}"
+    return f"the broker {broker.address} refused the connection ({reason}); {cure}"
 
 
 def lost(broker: Broker, code: int, reason: object, reference: str = "") -> str:
@@ -79,10 +79,10 @@ def no_answer(broker: Broker, code: int | None, problem: str | None, *, silent: 
         return refused(broker, new, names.get(new, "Not authorized"))
     if problem is not None:
         cure = f'try protocol = "{_other(broker)}" in [mqtt]'
-        return f"the broker {broker.address} answers what is no MQTT {broker.protocol} ({problem}); {cure}"
+        return f"the broker {broker.address} does not answer in MQTT {broker.protocol} ({problem}); {cure}"
     if silent:
-        return f"the broker {broker.address} lets us connect and does not answer; is it an MQTT broker, and does it want TLS?"
-    return f"the broker {broker.address} hung up before it answered; does it want TLS or a client certificate?"
+        return f"the broker {broker.address} accepts the connection and does not answer; check that it is an MQTT broker, and whether it requires TLS"
+    return f"the broker {broker.address} closed the connection before it answered; check whether it requires TLS or a client certificate"
 
 
 def _other(broker: Broker) -> str:

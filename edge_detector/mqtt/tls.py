@@ -19,12 +19,12 @@ _REASONS = {
     "WRONG_VERSION_NUMBER": "it does not speak TLS on this port; TLS is usually on port 8883, and without it tls = false",
     "RECORD_LAYER_FAILURE": "it does not speak TLS on this port; TLS is usually on port 8883, and without it tls = false",
     "UNEXPECTED_EOF_WHILE_READING": "it hung up in the middle of the TLS handshake; is this its TLS port?",
-    "CERTIFICATE_REQUIRED": "it wants a certificate of ours; give cert_file and key_file",
-    "HANDSHAKE_FAILURE": "it would not agree on TLS with us; it may want a certificate of ours (cert_file and key_file)",
-    "UNKNOWN_CA": "it does not trust who signed our certificate; let its own authority sign the one in cert_file",
-    "CERTIFICATE_EXPIRED": "it says that our certificate has expired; renew the one in cert_file",
-    "CERTIFICATE_REVOKED": "it says that our certificate has been revoked; get a new one for cert_file",
-    "BAD_CERTIFICATE": "it does not accept our certificate; see its log, and check the one in cert_file",
+    "CERTIFICATE_REQUIRED": "it requires a client certificate; give cert_file and key_file",
+    "HANDSHAKE_FAILURE": "it did not agree on TLS; it may require a client certificate (cert_file and key_file)",
+    "UNKNOWN_CA": "it does not trust the issuer of the client certificate; let its own authority sign the one in cert_file",
+    "CERTIFICATE_EXPIRED": "it reports that the client certificate has expired; renew the one in cert_file",
+    "CERTIFICATE_REVOKED": "it reports that the client certificate has been revoked; get a new one for cert_file",
+    "BAD_CERTIFICATE": "it does not accept the client certificate; see its log, and check the one in cert_file",
     "PROTOCOL_VERSION": "it only speaks a TLS older than 1.2; bring the broker up to date",
 }
 
@@ -83,7 +83,7 @@ def describe_connect_error(error: Exception, address: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{where} is not trusted: {_verification(error, host)}"
     if isinstance(error, ssl.SSLError):
-        return f"{where} cannot be talked to in TLS: {_tls_reason(error)}"
+        return f"{where} does not complete a TLS handshake: {_tls_reason(error)}"
     return f"{where} cannot be reached: {_network_reason(error, host)}"
 
 
@@ -115,7 +115,7 @@ def _network_reason(error: Exception, host: str) -> str:
     if isinstance(error, TimeoutError) or number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN):
         return "there is no answer; check the address, the network and the firewall"
     if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "it hung up at once; a broker that wants TLS does so (tls = true), and one that wants a certificate of ours"
+        return "it closed the connection at once, as a broker does that requires TLS (tls = true) or a client certificate"
     if number in (errno.EPERM, errno.EACCES):
         return "this machine does not allow it; a firewall, or IPAddressAllow in the systemd unit, forbids the address"
     return str(error) or type(error).__name__

@@ -93,5 +93,5 @@ def test_commands_that_the_broker_will_not_send_us_are_known(deaf_broker: Broker
         publisher = publisher_to(broker, "node/+/mute/set", "home/status")
         wait_until(lambda: bool(publisher.refused_topics), "the refusal")
         assert publisher.refused_topics == {"node/+/mute/set": "Not authorized"}
-        assert "will not send us node/+/mute/set (Not authorized)" in caplog.text
+        assert "does not deliver node/+/mute/set (Not authorized)" in caplog.text
         assert publisher.close(WILL, timeout_seconds=20)

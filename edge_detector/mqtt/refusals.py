@@ -81,8 +81,14 @@ def no_answer(broker: Broker, code: int | None, problem: str | None, *, silent: 
         cure = f'try protocol = "{_other(broker)}" in [mqtt]'
         return f"the broker {broker.address} does not answer in MQTT {broker.protocol} ({problem}); {cure}"
     if silent:
-        return f"the broker {broker.address} accepts the connection and does not answer; check that it is an MQTT broker, and whether it requires TLS"
-    return f"the broker {broker.address} closed the connection before it answered; check whether it requires TLS or a client certificate"
+        return (
+            f"the broker {broker.address} accepts the connection and does not answer; "
+            "check that it is an MQTT broker, and whether it requires TLS"
+        )
+    return (
+        f"the broker {broker.address} closed the connection before it answered; "
+        "check whether it requires TLS or a client certificate"
+    )
 
 
 def _other(broker: Broker) -> str:

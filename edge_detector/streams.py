@@ -6,6 +6,7 @@ Handles closed streams, a full disk, names that are not UTF-8 and the C locale.
 import io
 import os
 import sys
+import threading
 from codecs import register_error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -52,6 +53,28 @@ def install_streams() -> None:
         own = os.dup(_ERRORS) if sys.stderr is not None else os.open(os.devnull, os.O_WRONLY)
         errors = io.BufferedWriter(_BestEffortErrors(own, "w"), buffer_size=1)
         sys.stderr = io.TextIOWrapper(errors, _encoding(sys.stderr), errors="as_bytes", line_buffering=True)
+
+
+_STDERR_LOCK = threading.Lock()
+
+
+@contextmanager
+def discarded_native_messages() -> Iterator[None]:
+    """Discard what libraries write to descriptor 2 meanwhile; this program writes elsewhere. One thread at a time."""
+    with _STDERR_LOCK:
+        try:
+            kept = os.dup(_ERRORS)
+        except OSError:
+            yield
+            return
+        try:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, _ERRORS)
+            os.close(null)
+            yield
+        finally:
+            os.dup2(kept, _ERRORS)
+            os.close(kept)
 
 
 def flush_output() -> None:

@@ -13,6 +13,7 @@ from edge_detector.errors import BundleError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.plain_text import without_controls
 from edge_detector.schema import MAX_SLUG_CHARACTERS, shown
+from edge_detector.streams import discarded_native_messages
 from edge_detector.types import Codes, Float32
 
 _RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -56,19 +57,24 @@ class Graph:
 
     def __init__(self, content: bytes, signature: str, *, rows: int = 1) -> None:
         try:
-            self._interpreter = interpreter_class()(model_content=content, num_threads=1)
-            runner = self._interpreter.get_signature_runner(signature)
-            self.inputs: Mapping[str, Any] = runner.get_input_details()
-            self.outputs: Mapping[str, Any] = runner.get_output_details()
-            # The runtime cannot resize and allocate while the runner holds the interpreter.
-            del runner
-            for details in self.inputs.values():
-                if len(details["shape_signature"]) and details["shape_signature"][0] == -1:
-                    shape = [rows, *details["shape"][1:]]
-                    self._interpreter.resize_tensor_input(details["index"], shape, strict=True)
-            self._interpreter.allocate_tensors()
+            # The runtime reports its delegates there, and its errors in exceptions too.
+            with discarded_native_messages():
+                self._load(content, signature, rows)
         except _GRAPH_ERRORS as error:
             raise BundleError(f"the model cannot be loaded ({_reason(error)}); make the bundle again") from error
+
+    def _load(self, content: bytes, signature: str, rows: int) -> None:
+        self._interpreter = interpreter_class()(model_content=content, num_threads=1)
+        runner = self._interpreter.get_signature_runner(signature)
+        self.inputs: Mapping[str, Any] = runner.get_input_details()
+        self.outputs: Mapping[str, Any] = runner.get_output_details()
+        # The runtime cannot resize and allocate while the runner holds the interpreter.
+        del runner
+        for details in self.inputs.values():
+            if len(details["shape_signature"]) and details["shape_signature"][0] == -1:
+                shape = [rows, *details["shape"][1:]]
+                self._interpreter.resize_tensor_input(details["index"], shape, strict=True)
+        self._interpreter.allocate_tensors()
 
     def require(self, tensors: Mapping[str, Any], name: str, shape: tuple[int, ...], dtype: type) -> None:
         """Raise BundleError if tensor `name` is missing or has another shape (-1 is any) or dtype."""

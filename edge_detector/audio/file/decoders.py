@@ -7,9 +7,7 @@ import select
 import shutil
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -19,6 +17,7 @@ import soundfile
 from edge_detector.audio.file.containers import Layout, is_size_of_stream, layout_of
 from edge_detector.errors import SourceError
 from edge_detector.params import FRONT_END
+from edge_detector.streams import discarded_native_messages
 from edge_detector.types import Float32
 
 DECODE_SAMPLES = 16_384
@@ -50,8 +49,6 @@ _FFMPEG_SECONDS = 30.0
 _MAX_STDERR_BYTES = 65_536
 _LAST_LINES = 2
 _ADDRESS = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\]")
-
-_stderr_lock = threading.Lock()
 
 
 class Decoder(Protocol):
@@ -152,7 +149,7 @@ class SndfileDecoder:
         wanted = DECODE_SAMPLES if self._frames is None else min(DECODE_SAMPLES, self._frames - self._read_frames)
         if wanted <= 0:
             return np.zeros((0, self.channels), np.float32)
-        with _quiet_stderr():
+        with discarded_native_messages():
             try:
                 frames: Float32 = self._file.read(wanted, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
@@ -160,7 +157,7 @@ class SndfileDecoder:
         return frames
 
     def _open_next(self, part: tuple[int, int]) -> _SequentialSoundFile:
-        with _quiet_stderr():
+        with discarded_native_messages():
             if len(self._layout.parts) == 1:
                 return _SequentialSoundFile(os.fsencode(self._path))
             self._bytes = _FileRange(self._path, *part)
@@ -305,25 +302,6 @@ def _is_cut(file: soundfile.SoundFile) -> bool:
     _, _, log = file.extra_info.partition("\nLength")
     # Either size may be wrong: WAV and AIFF log that of the samples, formats with larger sizes only that of the file.
     return any(int(found[3]) < int(found[2]) and not is_size_of_stream(int(found[2])) for found in _SIZE_NOTE.finditer(log))
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Discard what libmpg123 writes to descriptor 2; this program writes elsewhere, see `streams`. One thread at a time."""
-    with _stderr_lock:
-        try:
-            kept = os.dup(2)
-        except OSError:
-            yield
-            return
-        try:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 2)
-            os.close(null)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The shipped unit, installed by the shipped installer, under a real systemd. `make test-systemd` runs it, as root."""
 
 import re
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tests.system.systemd.conftest import BASE, UNIT, WATCHDOG_SECONDS, Machine,
 
 STOP_SECONDS = 5.0
 SLOWLY = 60.0
+SLOW_MILLISECONDS = 500.0
 PASSWORD = "hunter2 with spaces"  # noqa: S105 - of a broker that lives for a second
 
 
@@ -75,8 +77,10 @@ def test_the_whole_chain_runs_in_the_sandbox_at_full_speed(machine: Machine) -> 
         inbox.wait_for(lambda item: item.topic.endswith("/event") and b'"event_type":"end"' in item.payload, "end of an event")
         assert slug in {event["slug"] for event in inbox.json("event")}
         assert {0} == {item["lost_samples"] for item in inbox.json("probabilities")}
+        latencies_ms = [item["latency_ms"] for item in inbox.json("probabilities")]
+    # Without /proc/cpuinfo the networks run 300 times slower, in more than a second.
+    assert statistics.median(latencies_ms) < SLOW_MILLISECONDS
     log = machine.box.journal(UNIT, f"_PID={machine.shows('MainPID')}")
-    assert "XNNPACK delegate" in log, "the fast kernels are in use"
     assert "Traceback" not in log
     assert "cpuinfo" not in log
 

@@ -5,7 +5,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from edge_detector.audio.microphone import InputDevice, Measurement, alsa_name, list_devices, measure
+from edge_detector.audio.microphone import (
+    InputDevice,
+    Measurement,
+    PyAudioMissingError,
+    alsa_name,
+    list_devices,
+    measure,
+)
+from edge_detector.audio.programs.alsa_cards import list_cards, read_cards
 from edge_detector.errors import SourceError
 from edge_detector.levels import LEVEL_FLOOR_DBFS
 
@@ -14,13 +22,30 @@ MARK_OF_DEFAULT = "*"
 
 def run(*, as_json: bool) -> int:
     """Print one line for each microphone, as soon as it is measured. Raises SourceError if there is none."""
-    devices = list_devices()
+    try:
+        devices = list_devices()
+    except PyAudioMissingError:
+        return _cards(as_json=as_json)
     if not devices:
         raise SourceError("no microphone was found; plug one in, and see whether arecord -l lists it")
     lines = json_lines(devices) if as_json else table(devices)
     for line in lines:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
+    return 0
+
+
+def _cards(*, as_json: bool) -> int:
+    """Print ALSA's sound cards, which need no PyAudio; their levels are not measured."""
+    cards = list_cards(read_cards())
+    if not cards:
+        raise SourceError("there is no sound card; plug a microphone in, and see whether arecord -l lists it")
+    for card, name in cards:
+        device = f"plughw:CARD={card}"
+        line = json.dumps({"type": "card", "name": name, "alsa_device": device}) if as_json else f"{device}  {name}"
+        sys.stdout.write(f"{line}\n")
+    if not as_json:
+        sys.stdout.write("select one with mic:NAME, where a part of its name is enough; rates and levels need PyAudio\n")
     return 0
 
 

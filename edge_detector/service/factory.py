@@ -1,5 +1,6 @@
 """Builds sources, networks, supervisors and stream processors. Heavy modules are imported on first use."""
 
+import logging
 import random
 import sys
 import time
@@ -23,6 +24,8 @@ from edge_detector.service.stream import BlockSink, StreamProcessor
 from edge_detector.service.supervisor import SourceSupervisor, SupervisorTimeouts
 from edge_detector.threads import in_thread
 from edge_detector.types import Block
+
+LOG = logging.getLogger(__name__)
 
 STREAM_TIMES = SupervisorTimeouts(stall=12.0)
 """A playlist's stream arrives in segments of several seconds; ffmpeg itself gives up after 10 s without sound."""
@@ -88,13 +91,22 @@ def open_source(config: SourceConfig, block_samples: int | None = None) -> Sourc
     """Open the source of a [[source]] table. Raises SourceError."""
     match config.kind:
         case "mic":
-            from edge_detector.audio.microphone import Microphone, UnseenDeviceError  # noqa: PLC0415 - PortAudio only where needed
+            from edge_detector.audio.microphone import (  # noqa: PLC0415 - PortAudio only where needed
+                Microphone,
+                PyAudioMissingError,
+                UnseenDeviceError,
+            )
 
             try:
                 return Microphone(config.device, channel=config.channel)
             except UnseenDeviceError as error:
                 # PortAudio lists no new device while another microphone is open in this process; arecord does.
                 return _arecord(error.alsa_device, config.channel)
+            except PyAudioMissingError:
+                from edge_detector.audio.programs.alsa_cards import alsa_device, read_cards  # noqa: PLC0415 - as above
+
+                LOG.info("PyAudio is not installed; arecord records in its place (PyAudio: pip install -e '.[mic]')")
+                return _arecord(alsa_device(config.device, read_cards()), config.channel)
         case "arecord":
             return _arecord(config.device, config.channel)
         case "url":

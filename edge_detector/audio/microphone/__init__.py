@@ -6,7 +6,7 @@ checks the time of the last callback.
 """
 
 from edge_detector.audio.microphone.capture import Microphone
-from edge_detector.audio.microphone.devices import InputDevice, UnseenDeviceError, alsa_name, choose_device
+from edge_detector.audio.microphone.devices import InputDevice, PyAudioMissingError, UnseenDeviceError, alsa_name, choose_device
 from edge_detector.audio.microphone.measuring import Measurement, measure
 from edge_detector.audio.microphone.portaudio import list_devices
 
@@ -14,6 +14,7 @@ __all__ = [
     "InputDevice",
     "Measurement",
     "Microphone",
+    "PyAudioMissingError",
     "UnseenDeviceError",
     "alsa_name",
     "choose_device",

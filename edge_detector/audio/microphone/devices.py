@@ -10,6 +10,10 @@ _CARD = re.compile(r" \((hw:\d+,\d+)\)$")
 """Suffix of PortAudio's name of a sound card's device; the first number changes with the order of plugging in."""
 
 
+class PyAudioMissingError(SourceError):
+    """PyAudio, or the PortAudio library below it, is not installed."""
+
+
 class UnseenDeviceError(SourceError):
     """The microphone exists, but PortAudio in this process cannot detect it until all other microphones are closed.
 

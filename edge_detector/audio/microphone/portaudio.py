@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from edge_detector.audio.microphone.devices import InputDevice
+from edge_detector.audio.microphone.devices import InputDevice, PyAudioMissingError
 from edge_detector.audio.programs.environment import SOUND_VARIABLES, child_environment
 from edge_detector.errors import SourceError
 
@@ -123,7 +123,7 @@ def _import_pyaudio() -> Callable[[], PortAudio]:
     try:
         import pyaudio  # noqa: PLC0415 - an optional dependency, only for microphones
     except ImportError as error:
-        raise SourceError(
+        raise PyAudioMissingError(
             f"PyAudio, which microphones need, cannot be loaded ({error}); apt-get install portaudio19-dev gcc python3-dev, "
             "then pip install 'edge-detector[mic]'"
         ) from error

@@ -3,12 +3,18 @@
 import argparse
 import importlib
 import json
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from convert.plain_data import to_plain
+from edge_detector.errors import UsageError
 from edge_detector.streams import flush_output, run_guarded
+
+Result = TypeVar("Result")
 
 COMMANDS = {
     "fetch": "download Google's VGGish or YAMNet, or AudioSet's features, with retries and checksums",
@@ -40,7 +46,7 @@ def parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if name in argv:
             # Import only the command in use, so that option errors appear without delay.
-            module = importlib.import_module(f"convert.commands.{name.replace('-', '_')}")
+            module = _with_extra(partial(importlib.import_module, f"convert.commands.{name.replace('-', '_')}"))
             module.configure(command)
             command.add_argument("--json", action="store_true", help="print the result as one line of JSON")
             command.set_defaults(run=module.run, describe=module.describe)
@@ -51,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 done, 1 failed, 2 wrong usage."""
     given = sys.argv[1:] if argv is None else list(argv)
     name = next((word for word in given if word in COMMANDS), "")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notices; its errors are exceptions
     return run_guarded(f"convert {name}".strip(), lambda: _run(given))
 
 
@@ -62,7 +69,7 @@ def _run(given: Sequence[str]) -> int:
         flush_output()
         raise
     try:
-        result = arguments.run(arguments)
+        result = _with_extra(lambda: arguments.run(arguments))
     except KeyboardInterrupt:
         sys.stderr.write(f"convert {arguments.command}: interrupted; run the same command again to resume where possible\n")
         return 128 + signal.SIGINT
@@ -70,6 +77,19 @@ def _run(given: Sequence[str]) -> int:
     text = json.dumps(plain, allow_nan=False) if arguments.json else arguments.describe(result)
     sys.stdout.write(f"{text}\n")
     return 1 if plain.get("passed") is False else 0
+
+
+def _with_extra(action: Callable[[], Result]) -> Result:
+    """Carry out an action; UsageError if a package of the extra `convert` is missing."""
+    try:
+        return action()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "convert", "edge_detector"}:
+            raise
+        raise UsageError(
+            f"{package} is not installed, which convert needs; run in the project's folder: pip install -e '.[convert]' (1.6 GB)"
+        ) from error
 
 
 if __name__ == "__main__":

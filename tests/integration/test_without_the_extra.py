@@ -1,0 +1,47 @@
+"""Without the extra `convert` each command names it in one sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convert.__main__ import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+EXTRA = ("tensorflow", "keras", "scipy", "pooch", "requests", "matplotlib", "google_crc32c", "google")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("base-install")
+    for package in EXTRA:
+        text = f"raise ModuleNotFoundError(name={package!r})\n"
+        (folder / f"{package}.py").write_text(text)
+    return {**os.environ, "PYTHONPATH": f"{folder}:{ROOT}"}
+
+
+def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "convert", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_shown_or_the_extra_is_named(command: str, environment: dict[str, str]) -> None:
+    done = run(environment, command, "--help")
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"convert {command}: " in done.stderr
+        assert "is not installed, which convert needs; run in the project's folder: pip install -e '.[convert]'" in done.stderr
+
+
+def test_teaching_names_the_extra(environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(environment, "teach", str(tmp_path), "-o", str(tmp_path / "bundle"))
+    assert done.returncode == 2
+    assert "pip install -e '.[convert]' (1.6 GB)" in done.stderr
+
+
+def test_the_list_of_commands_needs_no_extra(environment: dict[str, str]) -> None:
+    assert "teach" in run(environment, "--help").stdout

@@ -8,7 +8,7 @@ from edge_detector import __version__
 from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run
 from edge_detector.detection.bundle import hop_key
 from edge_detector.params import HOPS_PER_PATCH
-from edge_detector.service.logs import start_logging
+from edge_detector.service.logs import LEVELS, start_logging
 from edge_detector.streams import flush_output, run_guarded
 
 
@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
 
     service = commands.add_parser("run", help="the service: detect on the configured sources and publish over MQTT")
     service.add_argument("--config", type=Path, metavar="FILE", help="TOML; without it: default microphone, localhost:1883")
+    service.add_argument("--log-level", choices=LEVELS, default="info", help="least level that is logged (default info)")
+    service.add_argument("--log-format", choices=("text", "json"), default="text", help="text (default), or lines of JSON")
     service.set_defaults(action=lambda options: run.run(options.config))
 
     on_one_source = commands.add_parser("listen", help="detect on one source, without a broker, and print")
@@ -142,6 +144,6 @@ def _run(arguments: Sequence[str] | None) -> int:
         # From --help and --version: flush their output here, where errors become sentences.
         flush_output()
         raise
-    start_logging()
+    start_logging(level=getattr(options, "log_level", "info"), as_json=getattr(options, "log_format", "text") == "json")
     result: int = options.action(options)
     return result

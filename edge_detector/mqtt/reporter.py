@@ -110,6 +110,15 @@ class Reporter:
         else:
             yield from self._report_detection(item, anchor)
 
+    def summary(self, detection: Detection) -> str:
+        """Return what happened, for a log: "Baby crying started, 0.91", "Baby crying ended after 4.8 s, peak 0.99"."""
+        label = self._classes[detection.class_index].label
+        if isinstance(detection, EventStart):
+            return f"{label} started, {detection.peak_probability:.2f}"
+        seconds = (detection.end_sample - detection.first_sample) / FRONT_END.sample_rate_hz
+        reason = "" if detection.end_reason == "ended" else f", {detection.end_reason}"
+        return f"{label} ended after {seconds:.1f} s, peak {detection.peak_probability:.2f}{reason}"
+
     def _health(self) -> Iterator[Message]:
         if self._source_health is not None:
             yield messages.health(self._names, *self._source_health, self._since_utc_seconds, self._troubles)

@@ -10,6 +10,7 @@ from edge_detector.errors import BundleError, SourceError, unforeseen
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.troubles import Troubles
+from edge_detector.service.logs import EACH
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.supervisor import SourceStateChange, SourceSupervisor, StreamOpened
 from edge_detector.types import Block, Detection, EndReason, Message, Scores
@@ -185,7 +186,10 @@ class SourceWorker:
                 continue
             if isinstance(item, Scores):
                 self._on_hop(item, anchor)
-            self._send(self._reporter.report(item, anchor))
+            messages = list(self._reporter.report(item, anchor))
+            if messages and not isinstance(item, Scores):
+                LOG.info("%s: %s", self.name, self._reporter.summary(item), extra=EACH)
+            self._send(messages)
 
     def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:

@@ -87,7 +87,8 @@ def test_the_command_works(command: str, folder: Path, broker: Broker, microphon
     ) as process:
         if words[0] == "mosquitto_sub":
             with subscriber(broker.host, broker.port) as inbox:
-                assert main(["run", "--config", str(one_file(folder))]) == 0
+                service = [sys.executable, "-m", "edge_detector", "run", "--config", str(one_file(folder))]
+                subprocess.run(service, check=True, capture_output=True)
                 inbox.wait_for(lambda item: item.topic.endswith("/status"), "status")
             assert process.stdout is not None
             assert "edge_detector/nursery/cot/" in process.stdout.readline()

@@ -85,7 +85,7 @@ def test_every_class_gets_thresholds_at_each_hop_whatever_it_is_made_of(
         wanted = [found["rule"]["on"] for found in result["classes"][new.slug].values()]
         assert [new.rules[hops].on for hops in (1, 2, 4)] == wanted
         assert new.enabled == old.enabled
-    card = (tmp_path / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (tmp_path / "calibrated" / "EVALUATION.md").read_text(encoding="utf-8")
     assert "Chosen for the lowest cost, where missing all clips of a class costs 1" in card
     assert "trained without its fold" not in card
 
@@ -137,7 +137,7 @@ def test_clips_of_a_held_out_fold_run_through_the_bundle_trained_without_it(
     monkeypatch.undo()
     more = ("--calibration", tmp_path / "chosen.json")
     assert convert(*bundle_command(labelled, "fused", tmp_path / "calibrated", *more)) == 0
-    card = (tmp_path / "calibrated" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (tmp_path / "calibrated" / "EVALUATION.md").read_text(encoding="utf-8")
     assert "the clips, each with a sequence model of the same recipe that was trained without its fold" in card
 
 

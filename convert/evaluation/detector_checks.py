@@ -11,6 +11,7 @@ from edge_detector.detection.embedding import quantise
 from edge_detector.detection.logmel import patches
 from edge_detector.detection.state_bank import StateBank
 from edge_detector.detection.tflite import TfliteSequenceStep
+from edge_detector.errors import UsageError
 from edge_detector.types import Codes, Float32
 
 LARGEST_STREAM_DIFFERENCE = {"float32": 1e-5, "float16": 1e-5, "dynamic": 2e-2}
@@ -58,7 +59,11 @@ def detector_checks(bundle: Bundle, samples: Float32) -> DetectorCheck:
     windowed = _window_by_window(bundle, codes)
     finite = bool(np.isfinite(streamed).all() and np.isfinite(windowed).all())
     difference = float(np.abs(streamed - windowed).max()) if finite else None
-    allowed = LARGEST_STREAM_DIFFERENCE[precision_of(bundle, "sequence")]
+    precision = precision_of(bundle, "sequence")
+    if precision not in LARGEST_STREAM_DIFFERENCE:
+        known = ", ".join(LARGEST_STREAM_DIFFERENCE)
+        raise UsageError(f"the manifest's parity.sequence.precision is {precision[:40]!r}; it must be one of {known}")
+    allowed = LARGEST_STREAM_DIFFERENCE[precision]
     same = bool(np.array_equal(streamed, whole))
     return DetectorCheck(
         frames=len(codes),

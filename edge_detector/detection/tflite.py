@@ -89,7 +89,7 @@ class Graph:
             f"the model's tensor {name!r} is {details['dtype'].__name__} {found}, expected {dtype.__name__} {shape}"
         )
 
-    def run(self, **inputs: np.ndarray[Any, Any]) -> None:
+    def run(self, /, **inputs: np.ndarray[Any, Any]) -> None:
         """Set the inputs by name and run once; `output` returns the results. Raises BundleError if the run fails."""
         try:
             for name, value in inputs.items():
@@ -106,6 +106,16 @@ class Graph:
             raise BundleError(f"the model has no output {name!r} ({_reason(error)}); make the bundle again") from error
         return result
 
+    def row(self, name: str, size: int) -> Float32:
+        """Return the only row of an output float32 (1, size). Raises BundleError for another shape, which a free size allows."""
+        result = self.output(name)
+        if result.shape != (1, size):
+            raise BundleError(
+                f"the model's output {name!r} has the shape {result.shape}, expected (1, {size}); make the bundle again"
+            )
+        only: Float32 = result[0]
+        return only
+
 
 class TfliteEmbedder:
     """The embedding network: signature embed(log_mel float32[1,96,64]) -> embedding float32[1,128]."""
@@ -115,12 +125,13 @@ class TfliteEmbedder:
         shape = (1, FRONT_END.patch_frames, FRONT_END.mel_bands)
         self._graph.require(self._graph.inputs, "log_mel", shape, np.float32)
         self._graph.require(self._graph.outputs, "embedding", (1, EMBEDDING_SIZE), np.float32)
+        if unknown := set(self._graph.inputs) - {"log_mel"}:
+            raise BundleError(f"the embedder has inputs that the detector does not give: {_names(unknown)}")
 
     def embed(self, log_mel: Float32) -> Float32:
         """Return the raw embedding float32 (128,) of one patch float32 (96, 64)."""
         self._graph.run(log_mel=log_mel[np.newaxis])
-        raw: Float32 = self._graph.output("embedding")[0]
-        return raw
+        return self._graph.row("embedding", EMBEDDING_SIZE)
 
 
 class TfliteSequenceStep:
@@ -144,7 +155,7 @@ class TfliteSequenceStep:
             self._graph.require(self._graph.outputs, f"next_{name}", (-1, *shape), np.float32)
         if unknown := set(self._graph.inputs) - {"embedding", "row", *states}:
             raise BundleError(f"the sequence model has inputs that its manifest does not name: {_names(unknown)}")
-        self._names = tuple(states)
+        self._names, self._classes = tuple(states), classes
 
     def step(self, codes: Codes, row: int, states: tuple[Float32, ...]) -> tuple[Float32, tuple[Float32, ...]]:
         """Return the probabilities float32 (V,) of `row`, and all states float32 (rows, …), after the step."""
@@ -153,5 +164,5 @@ class TfliteSequenceStep:
             row=np.array([row], np.int32),
             **dict(zip(self._names, states, strict=True)),
         )
-        probabilities: Float32 = self._graph.output("probabilities")[0]
+        probabilities = self._graph.row("probabilities", self._classes)
         return probabilities, tuple(self._graph.output(f"next_{name}") for name in self._names)

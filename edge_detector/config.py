@@ -13,7 +13,7 @@ from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, RuleOv
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
-from edge_detector.schema import MAX_SLUG_CHARACTERS, SLUG, StrictTable, shown
+from edge_detector.schema import MAX_SLUG_CHARACTERS, SLUG, StrictTable, shown, with_suggestion
 from edge_detector.types import ProbabilityRate, Strictness
 
 TOPIC_WORDS = (
@@ -180,6 +180,9 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
         raise table.key_error(
             "host", "must be a name or an address, such as broker.local; port and tls are settings of their own"
         )
+    name, _, port = host.partition(":")
+    if port.isdecimal():
+        raise table.key_error("host", f'has a port in it; write host = "{name}" and port = {port}')
     tls = table.flag("tls", default=False)
     mqtt = MqttConfig(
         host=host,
@@ -381,9 +384,8 @@ def rules(classes: Sequence[SoundClass], hops_per_patch: int, config: Config) ->
     slugs = [sound.slug for sound in classes]
     for slug in config.overrides:
         if slug not in slugs:
-            raise UsageError(
-                f"{config.origin} [class.{shown(slug)}]: the bundle has no such class; it has {', '.join(map(shown, slugs))}"
-            )
+            problem = f"{config.origin} [class.{shown(slug)}]: the bundle has no such class"
+            raise UsageError(with_suggestion(problem, slug, slugs, f"it has {', '.join(map(shown, slugs))}"))
     log_odds = STRICTNESS_LOG_ODDS[config.strictness]
     return tuple(
         _rule(shifted(sound.rules[hops_per_patch], log_odds), config.overrides.get(sound.slug), config.origin, sound.slug)

@@ -3,6 +3,7 @@
 Used in place of a schema library for its error messages, and to need no dependency on a Raspberry Pi.
 """
 
+import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,13 @@ def shown(name: object) -> str:
     """Format an untrusted name for one line of text."""
     text = str(name)
     return text if text.isprintable() else repr(text)
+
+
+def with_suggestion(problem: str, name: str, known: Sequence[str], rest: str) -> str:
+    """Return "PROBLEM; REST", with the known name that is nearest to `name` between them if one is near."""
+    longer = [each for each in known if len(name) > 1 and each.startswith(name)]
+    near = longer or difflib.get_close_matches(name[:MAX_SLUG_CHARACTERS], known, n=1)
+    return f"{problem}; did you mean {near[0]!r}? {rest[0].upper()}{rest[1:]}" if near else f"{problem}; {rest}"
 
 
 def _value(value: object) -> str:
@@ -172,6 +180,8 @@ class StrictTable:
     def tables(self, key: str) -> list["StrictTable"]:
         """Read a list of tables; empty if the key is absent."""
         value = self._read(key, [])
+        if isinstance(value, Mapping):
+            raise self.table_error(f"{key} is a list of tables; write [[{key}]] in place of [{key}]")
         if not isinstance(value, list):
             raise self.key_error(key, "must be a list of tables")
         return [StrictTable(item, f"{self._where} [{key} {number}]", self._error) for number, item in enumerate(value, 1)]
@@ -228,5 +238,6 @@ class StrictTable:
         """Reject every key that was not read."""
         for key in self._data:
             if key not in self._read_keys:
-                known = ", ".join(sorted(set(self._read_keys)))
-                raise self._error(f"{self._where}: unknown key {_value(key)}; known here: {known}")
+                known = sorted(set(self._read_keys))
+                problem = f"{self._where}: unknown key {_value(key)}"
+                raise self._error(with_suggestion(problem, str(key), known, f"known here: {', '.join(known)}"))

@@ -117,7 +117,7 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
     [
         ("nonsense", "is not TOML"),
         ("surprise = 1", "unknown key 'surprise'"),
-        ("[mqtt]\nprot = 1", "unknown key 'prot'; known here:.*port"),
+        ("[mqtt]\nprot = 1", "unknown key 'prot'; did you mean 'protocol'\\? Known here:.*port"),
         ("[mqtt]\nport = 0", "port = 0 must be a whole number between 1 and 65535"),
         ("[mqtt]\nport = true", "port = True must be a whole number"),
         ('[mqtt]\nprotocol = "4"', "must be one of 5, 3.1.1"),
@@ -142,7 +142,7 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
         ('[mqtt]\npassword_file = "secret"', "needs username"),
         ("[outbox]\nmax_messages = 0", "must be a whole number between 1 and"),
         ("[outbox]\nmax_age_seconds = inf", "finite"),
-        ("[outbox]\nmax_age = 1", "unknown key 'max_age'; known here: max_age_seconds"),
+        ("[outbox]\nmax_age = 1", "unknown key 'max_age'; did you mean 'max_age_seconds'\\?"),
         ('[home_assistant]\nprefix = "home/#"', r"must have neither \+ nor #"),
         ("[home_assistant]\nenabled = 1", "must be true or false"),
         ('[[source]]\nname = "a"\nkind = "radio"', "must be one of mic, arecord, file, url"),
@@ -153,6 +153,10 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
         ('[detection]\nstrictness = "lax"', r"\[detection\]: strictness = 'lax' must be one of sensitive, balanced, strict"),
         ("[detection]\nstrictness = 1", "strictness = 1 must be a non-empty text, one of sensitive, balanced, strict"),
         ("source = 3", "must be a list of tables"),
+        ('[source]\nname = "cot"', r"source is a list of tables; write \[\[source\]\] in place of \[source\]"),
+        ('[[source]]\nname = "cot"\ndevise = "USB"', "unknown key 'devise'; did you mean 'device'\\? Known here: "),
+        ("[sources]", "unknown key 'sources'; did you mean 'source'\\?"),
+        ('[mqtt]\nhost = "localhost:1883"', 'has a port in it; write host = "localhost" and port = 1883'),
         ("mqtt = 3", "must be a table"),
     ],
 )

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     on_one_source.set_defaults(action=listen.run)
 
     collect = commands.add_parser("record", help="record clips of your own sound for convert teach")
-    collect.add_argument("label", metavar="LABEL", help="class name, as in topics: washing_machine_beep")
+    collect.add_argument("label", metavar="LABEL", help='name of the sound: washing_machine_beep, "Door bell"')
     collect.add_argument("source", nargs="?", default="mic", metavar="SOURCE", help="source as for listen (default mic)")
     collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for DIR/LABEL/LABEL_001.wav, …")
     collect.add_argument("--seconds", type=_above_0, default=5.0, metavar="S", help="length of a clip (default 5)")

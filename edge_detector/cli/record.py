@@ -18,7 +18,8 @@ from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
 from edge_detector.audio.wav_file import write_clip
 from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
-from edge_detector.schema import SLUG
+from edge_detector.plain_text import is_plain
+from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS
 from edge_detector.service.factory import STDIN, open_argument, warn
 from edge_detector.types import SignalQuality
 
@@ -36,8 +37,9 @@ ADVICE: dict[Problem, str] = {
 
 def run(options: argparse.Namespace) -> int:
     """Collect clips until there are enough, the source ends, or Ctrl-C."""
-    if not SLUG.fullmatch(options.label):
-        raise UsageError(f"{options.label!r} cannot be a label: only lower-case letters, digits and underscores, as in dog_bark")
+    if not _is_label(options.label):
+        allowed = f"one line of at most {MAX_SLUG_CHARACTERS} characters with a letter or digit, without / and a leading dot"
+        raise UsageError(f"{options.label[:MOST_SHOWN_CHARACTERS]!r} cannot be a label, which becomes a folder: give {allowed}")
     if options.seconds < SHORTEST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is too short for a clip; give at least {SHORTEST_SECONDS:g}")
     keys = sys.stdin is not None and sys.stdin.isatty() and options.source != STDIN
@@ -62,6 +64,11 @@ def run(options: argparse.Namespace) -> int:
         louder_by = f"{options.louder_by:g} dB louder than what came before it"
         raise SourceError(f"nothing in {options.source} was {louder_by}; give a lower --louder-by")
     return 0
+
+
+def _is_label(label: str) -> bool:
+    named = any(character.isalnum() for character in label)
+    return named and is_plain(label) and len(label) <= MAX_SLUG_CHARACTERS and "/" not in label and not label.startswith(".")
 
 
 def _takes(source: Source, cutter: Segmenter, view: "View", *, keys: bool) -> Iterator[Recording]:
@@ -90,7 +97,7 @@ class Collection:
         self.refused: Counter[Problem] = Counter()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            numbers = [re.fullmatch(rf"{label}_(\d+)\..+", path.name) for path in folder.iterdir()]
+            numbers = [re.fullmatch(rf"{re.escape(label)}_(\d+)\..+", path.name) for path in folder.iterdir()]
         except OSError as error:
             raise EdgeDetectorError(f"no clips can be kept in {folder}: {error.strerror}; choose another folder") from error
         self._last = max((int(found[1]) for found in numbers if found), default=0)

@@ -76,9 +76,13 @@ def test_the_sounds_in_a_microphone_become_clips_sample_by_sample(microphone: Fa
         assert samples.tobytes() in TWO_SOUNDS.tobytes()
 
 
-def test_teach_finds_the_clips(tmp_path: Path) -> None:
-    assert record("dog_bark", recording(tmp_path), "-o", tmp_path / "sounds", "--seconds", 2).returncode == 0
-    assert [clip.label for clip in find_clips(tmp_path / "sounds")] == ["dog_bark", "dog_bark"]
+@pytest.mark.parametrize(
+    ("label", "slug"), [("dog_bark", "dog_bark"), ("Door bell", "door_bell"), ("Küchenuhr (neu) [2]", "kuchenuhr_neu_2")]
+)
+def test_teach_finds_the_clips_of_any_label(tmp_path: Path, label: str, slug: str) -> None:
+    for _ in range(2):
+        assert record(label, recording(tmp_path), "-o", tmp_path / "sounds", "--seconds", 2, "--count", 1).returncode == 0
+    assert [clip.label for clip in find_clips(tmp_path / "sounds")] == [slug, slug]
 
 
 def test_clips_that_are_there_stay_and_new_ones_are_numbered_on(tmp_path: Path) -> None:
@@ -153,7 +157,9 @@ def test_enter_begins_a_clip_of_a_sound_that_is_there_all_the_time(microphone: F
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("Dog bark", "-o", "."), 2, "cannot be a label"),
+        (("...", "-o", "."), 2, "cannot be a label"),
+        (("!", "-o", "."), 2, "cannot be a label"),
+        (("two\nlines", "-o", "."), 2, "cannot be a label"),
         (("../beep", "-o", "."), 2, "cannot be a label"),
         (("beep", "-o", ".", "--seconds", "0.5"), 2, "is too short"),
         (("beep", "-o", ".", "--press-enter"), 2, "needs a terminal"),

@@ -1,5 +1,6 @@
 """Progress display: one updating line on a terminal, a plain line every 30 s in a log."""
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -28,6 +29,7 @@ class Progress:
         of = "" if self._total is None else f"/{self._total}"
         line = f"{self._what}: {done}{of}{f'  {note}' if note else ''}"
         if self._terminal:
+            line = line[: shutil.get_terminal_size().columns - 1]
             print(f"\r{line:<{self._width}}", end="", file=self._stream, flush=True)
             self._width = len(line)
         else:

@@ -7,17 +7,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
 from edge_detector.audio.dump import Dump
+from edge_detector.cli.live_panel import ClassRow, Panel, class_lines, columns_of, level_line, moves_cursor, style_of
 from edge_detector.config import default_config, load_config
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_indices
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BundleError, SourceError, UsageError
 from edge_detector.mqtt import messages
-from edge_detector.mqtt.reporter import Reporter, top_classes
+from edge_detector.mqtt.reporter import Reporter
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.service.factory import LoadedBundle, build_processor, load_networks, open_argument, parse_source, warn
 from edge_detector.service.stream import StreamProcessor
@@ -25,7 +27,9 @@ from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQual
 
 POLL_SECONDS = 0.5
 JSON_TYPES = ("probabilities", "event", "health")
-METER_FLOOR_DBFS = -60.0
+PANEL_CLASSES = 5
+PANEL_FLOOR = 0.05
+"""Least probability of a class in the panel."""
 SIGNAL_WORDS: Mapping[SignalQuality, str] = {
     "silent": "no sound, digital silence: the microphone or recording is muted, switched off or empty; check it",
     "flat": "no sound, a constant value: the microphone or its converter is broken; try another",
@@ -56,9 +60,11 @@ def run(options: argparse.Namespace) -> int:
             for item in _items(processor, options.seconds):
                 view.show(item)
                 if processor.signal_quality not in (signal, "ok"):
+                    view.clear()
                     sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal_quality]}\n")
                 signal = processor.signal_quality
         finally:
+            view.clear()
             if dump is not None:
                 dump.close()
         view.finish()
@@ -102,6 +108,9 @@ class JsonLines:
             for message in (*healthy, *self._reporter.report(item, self._processor.anchor)):
                 _print_json(message)
 
+    def clear(self) -> None:
+        """Do nothing: JSON lines stay."""
+
     def finish(self) -> None:
         """Do nothing: JSON lines have no summary."""
 
@@ -116,34 +125,40 @@ def _print_json(message: Message) -> None:
 
 
 class Table:
-    """Text output: events, a summary, and on a terminal a live line of level and classes."""
+    """Text output: events, a summary, and on a terminal a panel of the level and the most probable classes."""
 
     def __init__(self, processor: StreamProcessor, networks: LoadedBundle, rules: Sequence[Rule]) -> None:
         self.windows = 0
         self._processor = processor
         self._classes = networks.classes
         self._enabled = enabled_indices(rules)
+        self._rules = rules
         self._sum = np.zeros(len(self._classes))
         self._events = 0
-        self._live = sys.stdout.isatty()
+        self._panel = Panel(sys.stdout, lambda: columns_of(sys.stdout)) if moves_cursor(sys.stdout) else None
 
     def show(self, item: Scores | Detection) -> None:
-        """Print an event, or refresh the live line."""
+        """Print an event, or refresh the panel."""
         if isinstance(item, Scores):
             self.windows += 1
             self._sum += item.probabilities
-            if self._live:
-                self._write(self._live_line(item), end="")
+            if self._panel is not None:
+                self._panel.draw(self._panel_lines(item))
             return
         label = self._classes[item.class_index].label
-        start_seconds = item.first_sample / FRONT_END.sample_rate_hz
+        time_text = self._time(item.first_sample)
         if isinstance(item, EventEnd):
             seconds = (item.end_sample - item.first_sample) / FRONT_END.sample_rate_hz
             why = "" if item.end_reason == "ended" else f" ({item.end_reason})"
-            self._write(f"{start_seconds:9.2f} s  end    {label}, {seconds:.2f} s, peak {item.peak_probability:.2f}{why}")
+            self._write(f"{time_text}  end    {label}, {seconds:.2f} s, peak {item.peak_probability:.2f}{why}")
         else:
             self._events += 1
-            self._write(f"{start_seconds:9.2f} s  start  {label}, {item.peak_probability:.2f}")
+            self._write(f"{time_text}  start  {label}, {item.peak_probability:.2f}")
+
+    def clear(self) -> None:
+        """Erase the panel, so that other output has a line of its own."""
+        if self._panel is not None:
+            self._panel.clear()
 
     def finish(self) -> None:
         """Print the summary: seconds, windows, events, mean probabilities."""
@@ -156,15 +171,26 @@ class Table:
         lost = f", {self._processor.lost_samples} samples lost" if self._processor.lost_samples else ""
         self._write(f"processed {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
 
-    def _live_line(self, scores: Scores) -> str:
-        filled = round(20 * max(0.0, 1.0 - scores.level_dbfs / METER_FLOOR_DBFS))
-        classes = "   ".join(
-            f"{label} {probability:.2f}" for label, probability in top_classes(scores, self._classes, self._enabled, 3)
-        )
-        return (
-            f"{scores.end_sample / FRONT_END.sample_rate_hz:9.2f} s  {'#' * filled:<20} {scores.level_dbfs:6.1f} dBFS  {classes}"
-        )
+    def _panel_lines(self, scores: Scores) -> list[str]:
+        style = style_of(columns_of(sys.stdout), sys.stdout.encoding)
+        order = sorted(self._enabled, key=lambda index: -float(scores.probabilities[index]))[:PANEL_CLASSES]
+        rows = [
+            ClassRow(self._classes[index].label, float(scores.probabilities[index]), self._rules[index].on)
+            for index in order
+            if scores.probabilities[index] >= PANEL_FLOOR
+        ]
+        return [level_line(self._time(scores.end_sample), scores.level_dbfs, style), *class_lines(rows, style)]
 
-    def _write(self, text: str, end: str = "\n") -> None:
-        sys.stdout.write(("\r\x1b[K" if self._live else "") + text + end)
+    def _time(self, sample: int) -> str:
+        """Return the local time of a sample, or the seconds in a recording."""
+        anchor = self._processor.anchor
+        if anchor is None or anchor.clock == "file" or not self._processor.source.live:
+            return f"{sample / FRONT_END.sample_rate_hz:9.2f} s"
+        return datetime.fromtimestamp(anchor.at(sample), UTC).astimezone().strftime("%H:%M:%S")
+
+    def _write(self, text: str) -> None:
+        if self._panel is not None:
+            self._panel.print(text)
+            return
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

@@ -17,6 +17,7 @@ from edge_detector.audio.segmenter import SHORTEST_SECONDS, Problem, Recording, 
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
 from edge_detector.audio.wav_file import write_clip
+from edge_detector.cli.live_panel import Panel, columns_of, level_line, moves_cursor, style_of
 from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
 from edge_detector.plain_text import is_plain
 from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS
@@ -24,8 +25,6 @@ from edge_detector.service.factory import STDIN, open_argument, warn
 from edge_detector.types import SignalQuality
 
 POLL_SECONDS = 0.1
-METER_FLOOR_DBFS = -80.0
-METER_CHARACTERS = 30
 ADVICE: dict[Problem, str] = {
     "silent": "digital silence: the microphone is muted, or unplugged at its far end",
     "flat": "flat: the microphone gives a constant and no sound",
@@ -169,7 +168,7 @@ class Screen:
 
     def __init__(self, collection: Collection, options: argparse.Namespace, *, keys: bool) -> None:
         self._collection, self._options, self._keys = collection, options, keys
-        self._live = sys.stdout.isatty()
+        self._panel = Panel(sys.stdout, lambda: columns_of(sys.stdout)) if moves_cursor(sys.stdout) else None
         self._signal: SignalQuality = "ok"
 
     def begin(self) -> None:
@@ -184,11 +183,11 @@ class Screen:
         if signal != self._signal and signal in ("silent", "flat"):
             self._write(f"no sound, {ADVICE[signal]}")
         self._signal = signal
-        if self._live:
-            taken = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
-            filled = round(METER_CHARACTERS * max(0.0, 1.0 - cutter.level_dbfs / METER_FLOOR_DBFS))
-            meter = f"{'#' * filled:<{METER_CHARACTERS}} {cutter.level_dbfs:6.1f} dBFS, room {cutter.room_dbfs:.0f}"
-            self._write(f"{meter}   clip {self._collection.kept + 1} of {self._collection.count}: {taken}", end="")
+        if self._panel is not None:
+            state = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
+            clip = f"clip {self._collection.kept + 1} of {self._collection.count}: {state}"
+            style = style_of(columns_of(sys.stdout), sys.stdout.encoding)
+            self._panel.draw([level_line(clip, cutter.level_dbfs, style, tail=f"room {cutter.room_dbfs:.0f}")])
 
     def show(self, take: Recording, path: Path | None) -> None:
         """Say what became of a take."""
@@ -208,6 +207,9 @@ class Screen:
             sounds = collection.folder.parent
             self._write(f"to learn the sounds in {sounds}: python -m convert teach {sounds} -o my.bundle")
 
-    def _write(self, text: str, end: str = "\n") -> None:
-        sys.stdout.write(("\r\x1b[K" if self._live else "") + text + end)
+    def _write(self, text: str) -> None:
+        if self._panel is not None:
+            self._panel.print(text)
+            return
+        sys.stdout.write(f"{text}\n")
         sys.stdout.flush()

@@ -159,9 +159,3 @@ class Reporter:
         yield messages.class_state(self._names, self._classes[index].slug, on=started)
         if not self._announced:
             yield from self._report_top_class(None)
-
-
-def top_classes(scores: Scores, classes: Sequence[SoundClass], enabled: Sequence[int], count: int) -> list[tuple[str, float]]:
-    """Return label and probability of the `count` most probable enabled classes, in descending order."""
-    order = sorted(enabled, key=lambda index: -float(scores.probabilities[index]))[:count]
-    return [(classes[index].label, float(scores.probabilities[index])) for index in order]

@@ -44,10 +44,15 @@ frontend:
 history:
 logbook:
 """
-ONBOARDING = {"version": 4, "minor_version": 1, "key": "onboarding", "data": {"done": ["core_config", "analytics", "integration"]}}
+ONBOARDING = {
+    "version": 4,
+    "minor_version": 1,
+    "key": "onboarding",
+    "data": {"done": ["core_config", "analytics", "integration"]},
+}
 """Of the questions to a new user only the first remains: name and password."""
 BROKER_FORM = {"other_settings": {"set_client_cert": False, "set_ca_cert": "off"}}
-COMPILER = "command -v g++ || { apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ python3-dev; }"
+COMPILER = "command -v g++ || { apt-get update -qq; apt-get install -y -qq --no-install-recommends g++ python3-dev; }"
 """Home Assistant installs what its integrations need at the first start, and compiles two of these packages."""
 START_SECONDS = 600.0
 PAGE_SECONDS = 60.0
@@ -228,8 +233,9 @@ class Browser(Rig):
 
     def boxes(self, selector: str) -> list[Box]:
         """Where the selected elements are, of those that have a size."""
-        script = f"{FIND} return found.map(each => each.getBoundingClientRect()).map(each => [each.x, each.y, each.width, each.height])"
-        return [(x, y, width, height) for x, y, width, height in self.run(script, selector) if width and height]
+        found = self.run(f"{FIND} return found.map(each => each.getBoundingClientRect().toJSON())", selector)
+        boxes = [(each["x"], each["y"], each["width"], each["height"]) for each in found]
+        return [box for box in boxes if box[2] and box[3]]
 
     def scroll_to(self, selector: str, number: int) -> None:
         self.run(f"{FIND} found[arguments[1]].scrollIntoView()", selector, number)
@@ -288,8 +294,9 @@ def wait_for(what: str, holds: Callable[[], bool]) -> None:
 
 def take(folder: Path, home: Home, browser: Browser, microphone: FakeMicrophone) -> None:
     """Play an evening, and take the screenshots while the baby cries."""
-    script = "return Object.values(document.querySelector('home-assistant').hass.devices).find(each => each.name == arguments[0]).id"
-    device = f"{home.url}/config/devices/device/{browser.run(script, DEVICE_NAME)}"
+    devices = browser.run(CALL, {"type": "config/device_registry/list"})
+    identifier = next(each["id"] for each in devices if each["name"] == DEVICE_NAME)
+    device = f"{home.url}/config/devices/device/{identifier}"
     began = datetime.now(UTC)
     microphone.play(sound(EVENING), latency_milliseconds=200).wait()
     browser.open(device, "ha-logbook", "ha-device-entities-card")

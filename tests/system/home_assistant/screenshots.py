@@ -55,6 +55,8 @@ BROKER_FORM = {"other_settings": {"set_client_cert": False, "set_ca_cert": "off"
 COMPILER = "command -v g++ || { apt-get update -qq; apt-get install -y -qq --no-install-recommends g++ python3-dev; }"
 """Home Assistant installs what its integrations need at the first start, and compiles two of these packages."""
 START_SECONDS = 600.0
+RELOAD_SECONDS = 35.0
+"""How long after an entity is enabled Home Assistant loads its integration again."""
 PAGE_SECONDS = 60.0
 SETTLE_SECONDS = 3.0
 
@@ -171,10 +173,10 @@ class Home(Rig):
         if done["type"] != "create_entry":
             raise RuntimeError(f"the MQTT integration refused the broker: {done}")
 
-    def shows(self, entity: str, *states: str) -> bool:
-        """Whether the entity exists, and is in one of the states if any are named."""
+    def shows(self, entity: str, state: str | None = None) -> bool:
+        """Whether the entity is in this state, or available if none is named."""
         found = [each["state"] for each in self._ask("GET", "/api/states") if each["entity_id"] == entity]
-        return bool(found) and (not states or found[0] in states)
+        return found == [state] if state else found not in ([], ["unavailable"])
 
     def close(self) -> None:
         super().close()
@@ -285,7 +287,6 @@ def log_in(browser: Browser, home: Home) -> None:
     browser.run(CALL, {"type": "http/config/promote"})
     for entity in CONTROLS:
         browser.run(CALL, {"type": "config/entity_registry/update", "entity_id": entity, "disabled_by": None})
-        # Half a minute after the last of these Home Assistant loads them.
 
 
 def wait_for(what: str, holds: Callable[[], bool]) -> None:
@@ -305,16 +306,17 @@ def take(folder: Path, home: Home, browser: Browser, microphone: FakeMicrophone)
     cards = [*browser.boxes("ha-device-info-card"), *browser.boxes("ha-card:has(ha-logbook)")]
     browser.capture(folder / "home-assistant-device.png", around(cards))
 
-    span = {"start_date": began.isoformat(), "end_date": datetime.now(UTC).isoformat()}
-    entities = ",".join(f"binary_sensor.nursery_cot_{slug}" for slug in SHOWN)
-    browser.open(f"{home.url}/history?{urlencode({'entity_id': entities, **span})}", "state-history-chart-timeline canvas")
-    charts = [*browser.boxes("ha-date-range-picker"), *browser.boxes("state-history-chart-timeline")]
-    browser.capture(folder / "home-assistant-history.png", around(charts))
-
     browser.resize(PHONE, mobile=True)
-    browser.open(device, "ha-device-entities-card")
     browser.scroll_to("ha-device-entities-card", 1)
     browser.capture(folder / "home-assistant-controls.png")
+
+    time.sleep(PAUSE_SECONDS)
+    browser.resize(DESKTOP)
+    span = {"start_date": began.isoformat(), "end_date": datetime.now(UTC).isoformat()}
+    entities = ",".join(f"binary_sensor.nursery_cot_{slug}" for slug in SHOWN)
+    chart = "state-history-chart-timeline"
+    browser.open(f"{home.url}/history?{urlencode({'entity_id': entities, **span})}", chart, "canvas")
+    browser.capture(folder / "home-assistant-history.png", around(browser.boxes(chart)))
 
 
 def main() -> int:
@@ -335,6 +337,7 @@ def main() -> int:
         home.connect(broker)
         wait_for("the node", lambda: home.shows("binary_sensor.nursery_cot_baby_cry", "off"))
         log_in(browser, home)
+        time.sleep(RELOAD_SECONDS)
         wait_for("the controls", lambda: all(home.shows(entity) for entity in CONTROLS))
         take(folder, home, browser, microphone)
     return 0

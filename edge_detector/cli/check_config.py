@@ -7,7 +7,6 @@ from pathlib import Path
 from edge_detector.config import SourceConfig, load_config
 from edge_detector.config_schema import config_schema
 from edge_detector.detection.bundle import hop_key
-from edge_detector.detection.classes import enabled_classes
 from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks
 
 
@@ -32,8 +31,9 @@ def run(path: Path) -> int:
         f"bundle {manifest.name} {manifest.version} from {config.bundle or DEFAULT_BUNDLE}, strictness {config.strictness}"
     )
     for source in config.sources:
-        enabled = enabled_classes(networks.classes, networks.rules[source.hops_per_patch])
-        detects = ", ".join(sound.slug for sound in enabled) or "nothing: every class is off"
+        rules = networks.rules[source.hops_per_patch]
+        enabled = [f"{sound.slug} {rule.on:.2f}" for sound, rule in zip(networks.classes, rules, strict=True) if rule.enabled]
+        detects = ", ".join(enabled) or "nothing: every class is off"
         lines.append(
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"
         )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -274,11 +275,13 @@ def test_a_wrong_label_in_a_configuration_is_a_sentence(tmp_path: Path, tape: Pa
         assert (caught.value.returncode, caught.value.stdout) == (2, "")
 
 
-def test_check_config_lists_what_is_detected(tmp_path: Path, bundle: Path) -> None:
+def test_check_config_lists_what_is_detected_with_its_thresholds(tmp_path: Path, bundle: Path) -> None:
     config = tmp_path / "edge.toml"
     own = '[class.kettle]\naudioset = ["Tick-tock"]\n[class.rain]\nenabled = false\n'
     config.write_text(f'[bundle]\npath = "{bundle}"\n[detection]\nclass_list = 2\n{own}')
     expected = ", ".join(slug for slug in (*TWELVE, "animal", "kettle") if slug != "rain")
-    assert f"source mic: mic default, hop 0.96 s, detects {expected}\n" in edge_detector("check-config", config)
+    output = edge_detector("check-config", config)
+    assert f"source mic: mic default, hop 0.96 s, detects {expected}\n" in re.sub(r" \d\.\d\d(?=[,\n])", "", output)
+    assert ", kettle 0.30\n" in output
     config.write_text("".join(f"[class.{slug}]\nenabled = false\n" for slug in TWELVE))
     assert "detects nothing: every class is off\n" in edge_detector("check-config", config)

@@ -131,7 +131,7 @@ def accuracy_sections(evaluation: Mapping[str, object]) -> str:
     parts = []
     if "clips" in evaluation:
         figures = from_plain(HeldOutFigures, evaluation, "the manifest's evaluation", ignore_unknown=True)
-        parts.append(_accuracy(figures))
+        parts += [accuracy_text(figures), _confusion(figures)]
         parts += [_events(figures.events)] if figures.events else []
     scores = from_plain(MeasuredScores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
     parts += [_score(score) for score in scores]
@@ -150,12 +150,16 @@ def _score(score: ScoreResult) -> str:
     return f"### Cross-validation\n\n{head}\n\n{cross_validation_sections(score)}"
 
 
-def _accuracy(figures: HeldOutFigures) -> str:
+def accuracy_text(figures: HeldOutFigures) -> str:
+    """Format the accuracy and how it was measured."""
     return (
         f"{figures.right} of {figures.clips} clips ({100 * figures.accuracy:.1f} %) have their class on top by mean "
-        f"probability. {figures.protocol}\n\nRows are true classes, columns classes on top:\n\n"
-        f"```\n{confusion_table(figures)}\n```"
+        f"probability. {figures.protocol}"
     )
+
+
+def _confusion(figures: HeldOutFigures) -> str:
+    return f"Rows are true classes, columns classes on top:\n\n```\n{confusion_table(figures)}\n```"
 
 
 def _events(events: Mapping[str, EventShare]) -> str:

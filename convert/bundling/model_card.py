@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from convert.bundling.evaluation_page import HeldOutFigures, MeasuredScores, bullets, evidence_text
+from convert.bundling.evaluation_page import HeldOutFigures, MeasuredScores, accuracy_text, bullets, evidence_text
 from convert.evaluation.score import ScoreResult
 from convert.evaluation.tables import card_tables
 from convert.plain_data import from_plain
@@ -59,10 +59,7 @@ def _accuracy(evaluation: Mapping[str, object]) -> str:
     parts = []
     if "clips" in evaluation:
         figures = from_plain(HeldOutFigures, evaluation, "the manifest's evaluation", ignore_unknown=True)
-        parts.append(
-            f"{figures.right} of {figures.clips} clips ({100 * figures.accuracy:.1f} %) have their class on top by mean "
-            f"probability. {figures.protocol}"
-        )
+        parts.append(accuracy_text(figures))
     scores = from_plain(MeasuredScores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
     parts += [_score(score) for score in scores]
     kept = evaluation.get("kept")

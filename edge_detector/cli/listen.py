@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from edge_detector.audio.dump import Dump
-from edge_detector.cli.live_panel import ClassRow, Panel, class_lines, columns_of, level_line, moves_cursor, style_of
+from edge_detector.cli.live_panel import ClassRow, Panel, class_lines, level_line
 from edge_detector.config import default_config, load_config
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.classes import enabled_indices
@@ -135,14 +135,14 @@ class Table:
         self._rules = rules
         self._sum = np.zeros(len(self._classes))
         self._events = 0
-        self._panel = Panel(sys.stdout, lambda: columns_of(sys.stdout)) if moves_cursor(sys.stdout) else None
+        self._panel = Panel.on(sys.stdout)
 
     def show(self, item: Scores | Detection) -> None:
         """Print an event, or refresh the panel."""
         if isinstance(item, Scores):
             self.windows += 1
             self._sum += item.probabilities
-            if self._panel is not None:
+            if self._panel.live:
                 self._panel.draw(self._panel_lines(item))
             return
         label = self._classes[item.class_index].label
@@ -150,15 +150,14 @@ class Table:
         if isinstance(item, EventEnd):
             seconds = (item.end_sample - item.first_sample) / FRONT_END.sample_rate_hz
             why = "" if item.end_reason == "ended" else f" ({item.end_reason})"
-            self._write(f"{time_text}  end    {label}, {seconds:.2f} s, peak {item.peak_probability:.2f}{why}")
+            self._panel.print(f"{time_text}  end    {label}, {seconds:.2f} s, peak {item.peak_probability:.2f}{why}")
         else:
             self._events += 1
-            self._write(f"{time_text}  start  {label}, {item.peak_probability:.2f}")
+            self._panel.print(f"{time_text}  start  {label}, {item.peak_probability:.2f}")
 
     def clear(self) -> None:
         """Erase the panel, so that other output has a line of its own."""
-        if self._panel is not None:
-            self._panel.clear()
+        self._panel.clear()
 
     def finish(self) -> None:
         """Print the summary: seconds, windows, events, mean probabilities."""
@@ -169,10 +168,10 @@ class Table:
         means = ", ".join(f"{self._classes[index].label} {self._sum[index] / self.windows:.2f}" for index in order)
         on_average = f"on average: {means}" if means else "every class is off"
         lost = f", {self._processor.lost_samples} samples lost" if self._processor.lost_samples else ""
-        self._write(f"processed {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
+        self._panel.print(f"processed {seconds:.1f} s in {self.windows} windows{lost}; {self._events} events; {on_average}")
 
     def _panel_lines(self, scores: Scores) -> list[str]:
-        style = style_of(columns_of(sys.stdout), sys.stdout.encoding)
+        style = self._panel.style
         order = sorted(self._enabled, key=lambda index: -float(scores.probabilities[index]))[:PANEL_CLASSES]
         rows = [
             ClassRow(self._classes[index].label, float(scores.probabilities[index]), self._rules[index].on)
@@ -187,10 +186,3 @@ class Table:
         if anchor is None or anchor.clock == "file" or not self._processor.source.live:
             return f"{sample / FRONT_END.sample_rate_hz:9.2f} s"
         return datetime.fromtimestamp(anchor.at(sample), UTC).astimezone().strftime("%H:%M:%S")
-
-    def _write(self, text: str) -> None:
-        if self._panel is not None:
-            self._panel.print(text)
-            return
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()

@@ -48,15 +48,9 @@ def moves_cursor(stream: TextIO, environment: Mapping[str, str] = os.environ) ->
     return stream.isatty() and environment.get("TERM", "dumb") != "dumb"
 
 
-def columns_of(stream: TextIO) -> int:
-    """Return the width of a terminal now; COLUMNS takes precedence."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or shutil.get_terminal_size().columns
-    except OSError:
-        return shutil.get_terminal_size().columns
+def terminal_columns() -> int:
+    """Return the width of standard output's terminal now; COLUMNS takes precedence."""
+    return shutil.get_terminal_size().columns
 
 
 def style_of(columns: int, encoding: str, environment: Mapping[str, str] = os.environ) -> Style:
@@ -118,16 +112,30 @@ def _marked(bar: str, threshold: float) -> str:
 class Panel:
     """Draws on a terminal that moves its cursor. The width is asked for at each drawing, so that a resize needs no signal.
 
+    On anything else only the lines that stay are written.
+
     Args:
-        stream: the terminal.
-        columns: returns its width.
+        stream: the terminal, a file or a pipe.
+        columns: returns the terminal's width.
+        live: it is a terminal that moves its cursor.
 
     """
 
-    def __init__(self, stream: TextIO, columns: Callable[[], int]) -> None:
+    def __init__(self, stream: TextIO, columns: Callable[[], int], *, live: bool) -> None:
         self._stream = stream
         self._columns = columns
+        self.live = live
         self._drawn: list[int] = []
+
+    @classmethod
+    def on(cls, stream: TextIO) -> "Panel":
+        """Return the panel of a standard stream."""
+        return cls(stream, terminal_columns, live=moves_cursor(stream))
+
+    @property
+    def style(self) -> Style:
+        """What the terminal can show now."""
+        return style_of(self._columns(), self._stream.encoding)
 
     def draw(self, lines: Sequence[str]) -> None:
         """Replace the panel by these lines, each narrower than the terminal."""
@@ -137,8 +145,10 @@ class Panel:
 
     def print(self, text: str) -> None:
         """Write text that stays, wrapped between words; it replaces the panel until the next drawing."""
-        columns = max(LEAST_COLUMNS, self._columns()) - 1
-        lines = textwrap.wrap(text, columns, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
+        lines = [text]
+        if self.live:
+            columns = max(LEAST_COLUMNS, self._columns()) - 1
+            lines = textwrap.wrap(text, columns, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
         self._stream.write(self._erased() + "".join(f"{line}\n" for line in lines))
         self._drawn = []
         self._stream.flush()
@@ -152,7 +162,7 @@ class Panel:
     def _erased(self) -> str:
         """Return the control sequence that erases the panel; a narrower terminal has wrapped its lines."""
         if not self._drawn:
-            return "\r\x1b[J"
+            return ""
         columns = max(1, self._columns())
         above = sum(max(1, -(-width // columns)) for width in self._drawn) - 1
         return "\r" + (f"\x1b[{above}A" if above else "") + "\x1b[J"

@@ -17,7 +17,7 @@ from edge_detector.audio.segmenter import SHORTEST_SECONDS, Problem, Recording, 
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
 from edge_detector.audio.wav_file import write_clip
-from edge_detector.cli.live_panel import Panel, columns_of, level_line, moves_cursor, style_of
+from edge_detector.cli.live_panel import Panel, level_line
 from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
 from edge_detector.plain_text import is_plain
 from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS
@@ -168,7 +168,7 @@ class Screen:
 
     def __init__(self, collection: Collection, options: argparse.Namespace, *, keys: bool) -> None:
         self._collection, self._options, self._keys = collection, options, keys
-        self._panel = Panel(sys.stdout, lambda: columns_of(sys.stdout)) if moves_cursor(sys.stdout) else None
+        self._panel = Panel.on(sys.stdout)
         self._signal: SignalQuality = "ok"
 
     def begin(self) -> None:
@@ -176,40 +176,32 @@ class Screen:
         louder = f"when it is {self._options.louder_by:g} dB louder than the room"
         when = [] if self._options.press_enter else [louder]
         when += ["when you press Enter"] if self._keys else []
-        self._write(f"Make the sound: {self._options.seconds:g} s of it are kept {' or '.join(when)}. Ctrl-C ends it.")
+        self._panel.print(f"Make the sound: {self._options.seconds:g} s of it are kept {' or '.join(when)}. Ctrl-C ends it.")
 
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Refresh the live line, and report a microphone that begins to deliver nothing."""
         if signal != self._signal and signal in ("silent", "flat"):
-            self._write(f"no sound, {ADVICE[signal]}")
+            self._panel.print(f"no sound, {ADVICE[signal]}")
         self._signal = signal
-        if self._panel is not None:
+        if self._panel.live:
             state = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
             clip = f"clip {self._collection.kept + 1} of {self._collection.count}: {state}"
-            style = style_of(columns_of(sys.stdout), sys.stdout.encoding)
-            self._panel.draw([level_line(clip, cutter.level_dbfs, style, tail=f"room {cutter.room_dbfs:.0f}")])
+            self._panel.draw([level_line(clip, cutter.level_dbfs, self._panel.style, tail=f"room {cutter.room_dbfs:.0f}")])
 
     def show(self, take: Recording, path: Path | None) -> None:
         """Say what became of a take."""
         if take.problem is not None:
-            self._write(f"not kept, {ADVICE[take.problem]}")
+            self._panel.print(f"not kept, {ADVICE[take.problem]}")
         else:
             kept = f"{self._collection.kept} of {self._collection.count}"
-            self._write(f"{path}  {take.seconds:.1f} s, {take.peak_dbfs:.0f} dBFS, {kept}")
+            self._panel.print(f"{path}  {take.seconds:.1f} s, {take.peak_dbfs:.0f} dBFS, {kept}")
 
     def finish(self) -> None:
         """Print the summary."""
         collection = self._collection
         refused = collection.refused.total()
         not_kept = f", {refused} not kept" if refused else ""
-        self._write(f"clips of {collection.label} in {collection.folder}: {collection.kept}{not_kept}")
+        self._panel.print(f"clips of {collection.label} in {collection.folder}: {collection.kept}{not_kept}")
         if collection.kept:
             sounds = collection.folder.parent
-            self._write(f"to learn the sounds in {sounds}: python -m convert teach {sounds} -o my.bundle")
-
-    def _write(self, text: str) -> None:
-        if self._panel is not None:
-            self._panel.print(text)
-            return
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+            self._panel.print(f"to learn the sounds in {sounds}: python -m convert teach {sounds} -o my.bundle")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.audio.dump import Dump
 from edge_detector.config import Config, OutboxConfig, load_config
 from edge_detector.demo.soundscape import PlannedEvent, make_soundscape
 from edge_detector.detection.hysteresis import RuleOverride
@@ -26,6 +25,7 @@ from tests.support.broker import Broker
 from tests.support.command import edge_detector
 from tests.support.inbox import Inbox, subscriber
 from tests.support.labelled_bundle import TWELVE, labelled_bundle
+from tests.support.soundscape_file import write_soundscape
 from tests.support.waiting import wait_until
 
 BASE, DEVICE = "edge_detector/nursery", "homeassistant/device/nursery/cot/config"
@@ -33,11 +33,7 @@ BASE, DEVICE = "edge_detector/nursery", "homeassistant/device/nursery/cot/config
 
 @pytest.fixture(scope="module")
 def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tape") / "tape.wav"
-    dump = Dump(path, 16_000)
-    dump.write(make_soundscape().block)
-    dump.close()
-    return path
+    return write_soundscape(tmp_path_factory.mktemp("tape") / "tape.wav")
 
 
 @pytest.fixture(scope="module")

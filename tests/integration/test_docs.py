@@ -13,13 +13,13 @@ import pytest
 from convert.__main__ import parser as convert_parser
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.recipe import load_recipe
-from edge_detector.audio.dump import Dump
 from edge_detector.cli.main import main, parser
 from edge_detector.config import load_config
 from edge_detector.demo.soundscape import make_soundscape
 from tests.support.broker import Broker
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.inbox import subscriber
+from tests.support.soundscape_file import write_soundscape
 from tests.unit.convert.bundling.test_own_bundle import STEPS
 
 ROOT = Path(__file__).parents[2]
@@ -58,9 +58,7 @@ def folder(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> Path:
     soundscape = make_soundscape()
     (tmp_path / "corpus").mkdir()
     for path in ("recording.wav", "corpus/one.wav", "corpus/two.wav"):
-        dump = Dump(tmp_path / path, 16_000)
-        dump.write(soundscape.block)
-        dump.close()
+        write_soundscape(tmp_path / path)
     settings = next(text for kind, text in BLOCKS if kind == "toml")
     (tmp_path / "edge.toml").write_text(f"{settings}port = {broker.port}\n".replace('"USB"', '"fakemic"'))
     for name in ("my-bundle", "my-sounds"):

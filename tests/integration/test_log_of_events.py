@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.audio.dump import Dump
 from edge_detector.demo.soundscape import make_soundscape
 from tests.support.broker import Broker
+from tests.support.soundscape_file import write_soundscape
 
 
 @pytest.fixture
 def config(tmp_path: Path, broker: Broker) -> Path:
-    recording = Dump(tmp_path / "soundscape.wav", 16_000)
-    recording.write(make_soundscape().block)
-    recording.close()
+    write_soundscape(tmp_path / "soundscape.wav")
     path = tmp_path / "edge.toml"
     path.write_text(
         f'[[source]]\nname = "cot"\nkind = "file"\ndevice = "{tmp_path}/soundscape.wav"\n[mqtt]\nport = {broker.port}\n'

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_detector.audio.dump import Dump
 from edge_detector.demo.soundscape import make_soundscape
+from tests.support.soundscape_file import write_soundscape
 from tests.support.terminal import run_on_terminal
 
 LISTEN = (sys.executable, "-m", "edge_detector", "listen", "recording.wav")
@@ -17,9 +17,7 @@ WIDTHS = (40, 80, 120, 200)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("terminal")
-    recording = Dump(made / "recording.wav", 16_000)
-    recording.write(make_soundscape().block)
-    recording.close()
+    write_soundscape(made / "recording.wav")
     return made
 
 

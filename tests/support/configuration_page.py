@@ -19,7 +19,7 @@ def schema_text() -> str:
 
 def page_text(page: str) -> str:
     """The page with its tables of keys as the schema has them."""
-    tables = {name: "\n".join([*_rows(node), ""]) for name, node in _tables()}
+    tables = {name: "\n".join([*_rows(node), ""]) for name, node in schema_tables()}
     return _TABLE.sub(lambda match: f"{match[1]}{tables[match[2]]}{match[3]}", page)
 
 
@@ -27,7 +27,8 @@ def table_names(page: str) -> list[str]:
     return [name for _, name, _ in _TABLE.findall(page)]
 
 
-def _tables() -> Iterator[tuple[str, Mapping[str, Any]]]:
+def schema_tables() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and schema of each table of the configuration, those of a list or by name included."""
     properties: Mapping[str, Mapping[str, Any]] = config_schema()["properties"]  # type: ignore[assignment]
     for name, node in properties.items():
         inner = node.get("items") or node.get("additionalProperties") or node

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from edge_detector.config import parse_config
-from edge_detector.config_schema import config_schema
 from edge_detector.errors import UsageError
-from tests.support.configuration_page import PAGE, SCHEMA, page_text, schema_text, table_names
+from tests.support.configuration_page import PAGE, SCHEMA, page_text, schema_tables, schema_text, table_names
 
 NEEDS: Mapping[str, Mapping[str, object]] = {
     "source.device_file": {"kind": "url"},
@@ -22,9 +21,7 @@ NEEDS: Mapping[str, Mapping[str, object]] = {
 
 
 def leaves() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    properties: Mapping[str, Any] = config_schema()["properties"]  # type: ignore[assignment]
-    for name, node in properties.items():
-        table = node.get("items") or (name == "class" and node["additionalProperties"]) or node
+    for name, table in schema_tables():
         for key, value in table["properties"].items():
             yield name, key, value
 

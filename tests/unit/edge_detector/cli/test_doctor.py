@@ -11,7 +11,6 @@ import pytest
 from edge_detector.cli import doctor
 from edge_detector.cli.doctor.sound import CheckedSound, device_advice, examine_source, judge_sound
 from edge_detector.config import SourceConfig, default_config, parse_config, rules
-from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.classes import enabled_indices, resolve_classes
 from edge_detector.errors import UsageError
@@ -21,6 +20,7 @@ from tests.support.broker import Broker, free_port
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.inbox import subscriber
 from tests.support.labelled_bundle import labelled_bundle
+from tests.support.soundscape_file import write_soundscape
 
 CLASSES = resolve_classes(load_bundle(DEFAULT_BUNDLE).manifest, {})
 RULES = rules(CLASSES, 1, default_config())
@@ -165,13 +165,7 @@ def test_a_broker_that_refuses_the_password_or_the_topic_is_told_apart(
 
 
 def test_a_recording_is_examined_as_a_source_too(tmp_path: Path) -> None:
-    from edge_detector.audio.dump import Dump  # noqa: PLC0415 - used here only
-
-    soundscape = make_soundscape()
-    dump = Dump(tmp_path / "tape.wav", 16_000)
-    dump.write(soundscape.block)
-    dump.close()
-    tape = SourceConfig("tape", "file", str(tmp_path / "tape.wav"))
+    tape = SourceConfig("tape", "file", str(write_soundscape(tmp_path / "tape.wav")))
     findings = examine_source(tape, load_networks(None), RULES, 1e6)
     assert [finding.verdict for finding in findings] == ["good", "good"]
     assert findings[1].said.startswith("detected "), "the soundscape is made of sounds it knows"

@@ -43,7 +43,7 @@ def test_a_bar_is_as_long_as_its_probability_with_a_mark_at_the_threshold() -> N
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_the_panel_is_redrawn_in_place_below_the_lines_that_stay(columns: int) -> None:
     stream = io.StringIO()
-    panel = Panel(stream, lambda: columns)
+    panel = Panel(stream, lambda: columns, live=True)
     for number in range(5):
         panel.draw(panel_of(columns, -60.0 + number))
         panel.print(f"event {number}")
@@ -57,13 +57,13 @@ def test_the_panel_is_redrawn_in_place_below_the_lines_that_stay(columns: int) -
 
 def test_text_that_stays_is_wrapped_between_words() -> None:
     stream = io.StringIO()
-    Panel(stream, lambda: 40).print("     3.84 s  end    Dog barking, 4.82 s, peak 0.99")
+    Panel(stream, lambda: 40, live=True).print("     3.84 s  end    Dog barking, 4.82 s, peak 0.99")
     assert screen(40, stream.getvalue()) == ["     3.84 s  end    Dog barking, 4.82", "    s, peak 0.99"]
 
 
 def test_a_panel_that_a_narrower_terminal_has_wrapped_is_erased_whole() -> None:
     stream, columns = io.StringIO(), 80
-    panel = Panel(stream, lambda: columns)
+    panel = Panel(stream, lambda: columns, live=True)
     panel.draw(["x" * 79, "y" * 79])
     columns = 40
     panel.clear()

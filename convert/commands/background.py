@@ -17,8 +17,10 @@ from convert.embedder.sorting import KindSorter
 from convert.files import write_bytes, write_json
 from convert.plain_data import to_plain
 from convert.progress import Progress
-from edge_detector.errors import UsageError
+from convert.records.damage import Damage, DamagedRecordError
+from edge_detector.errors import SourceError, UsageError
 from edge_detector.params import FRONT_END
+from edge_detector.types import Float32
 
 LIST = "background.json"
 PIECES_PER_SOURCE = 6
@@ -57,10 +59,11 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Result of one part: list entries and files."""
+    """Result of one part: list entries, files, and the errors of the recordings that cannot be used."""
 
     listed: tuple[CutRecordings, ...]
     written: tuple[Path, ...]
+    damaged: tuple[str, ...]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help=f"YAMNet's .tflite, for sorting the recordings of parts labelled {BY_KIND} into folders KIND_LABEL",
     )
+    parser.add_argument("--skip-damaged", action="store_true", help="skip recordings that cannot be used and count them")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for SPLIT/LABEL/1-ORIGIN_MINUTE-NUMBER.wav")
 
 
@@ -90,9 +94,12 @@ def run(arguments: argparse.Namespace) -> Background:
         raise UsageError(f"YAMNet sorts the parts labelled {BY_KIND}; give --teacher yamnet.tflite")
     cut = partial(_cut, material=arguments.material, output=arguments.output, teacher=arguments.teacher)
     progress = Progress("background: part", len(parts))
+    damage = Damage(skip=arguments.skip_damaged)
     listed: list[CutRecordings] = []
     written: set[Path] = set()
     for number, (part, part_result) in enumerate(zip(parts, _in_processes(cut, parts), strict=True), 1):
+        for error in part_result.damaged:
+            damage.handle(DamagedRecordError("unreadable recording", error))
         if written.intersection(part_result.written):
             raise UsageError(
                 f'the plan has {part.split} {part.label} of {part.of} twice; merge both into one part, with files "a*,b*"'
@@ -137,23 +144,34 @@ def _sorter(teacher: Path) -> KindSorter:
 def _cut(part: Part, material: Path, output: Path, teacher: Path | None) -> _Cut:
     """Cut one part; a part sorted by kind gives one list entry per folder."""
     files = audio_files(part, material)
+    damaged: list[str] = []
     if part.label != BY_KIND or teacher is None:
-        return _write({part.label: files}, part, output)
+        return _write({part.label: files}, part, output, damaged)
     folders: dict[str, list[Path]] = {}
-    for path in files:
-        samples = read_16khz(path)
+    for path, samples in _read(files, damaged):
         if is_audible(samples):
             folders.setdefault(_sorter(teacher).folder_of(samples), []).append(path)
-    return _write(folders, part, output)
+    return _write(folders, part, output, damaged)
 
 
-def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path) -> _Cut:
+def _read(files: Sequence[Path], damaged: list[str]) -> Iterator[tuple[Path, Float32]]:
+    """Yield each recording and its samples, float32 (n,) at 16 kHz; the error of one that cannot be used joins `damaged`."""
+    for path in files:
+        try:
+            samples = read_16khz(path)
+        except SourceError as error:
+            damaged.append(str(error))
+        else:
+            yield path, samples
+
+
+def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path, damaged: list[str]) -> _Cut:
     origin = "".join(letter if letter.isalnum() else "_" for letter in part.of)
     listed: list[CutRecordings] = []
     written: list[Path] = []
     for label, files in sorted(folders.items()):
-        samples = 0
-        for number, piece in enumerate(cut_pieces(map(read_16khz, files))):
+        samples, refused = 0, len(damaged)
+        for number, piece in enumerate(cut_pieces(found for _, found in _read(files, damaged))):
             written.append(output / part.split / label / f"1-{origin}_{number // PIECES_PER_SOURCE:04d}-{number:04d}.wav")
             write_bytes(written[-1], wav_bytes(piece))
             samples += len(piece)
@@ -162,13 +180,13 @@ def _write(folders: Mapping[str, Sequence[Path]], part: Part, output: Path) -> _
                 split=part.split,
                 label=label,
                 of=part.of,
-                files=len(files),
+                files=len(files) - len(damaged) + refused,
                 hours=round(samples / FRONT_END.sample_rate_hz / 3600.0, 4),
                 licence=part.licence,
                 credit=part.credit,
             )
         )
-    return _Cut(tuple(listed), tuple(written))
+    return _Cut(tuple(listed), tuple(written), tuple(damaged))
 
 
 def _remove_others(output: Path, written: set[Path]) -> None:

@@ -63,7 +63,7 @@ $(DEBIAN)/spoken: $(DEBIAN)/unpacked.voices
 	touch $@
 
 $(BACKGROUND)/background.json: $(DEBIAN)/spoken $(DEBIAN)/decoded $(PACKAGES:%=$(DEBIAN)/unpacked/%) $(PLAN)
-	$(CONVERT) background $(DEBIAN) --plan $(PLAN) --teacher $(TEACHER) -o $(BACKGROUND)
+	$(CONVERT) background $(DEBIAN) --plan $(PLAN) --teacher $(TEACHER) --skip-damaged -o $(BACKGROUND)
 
 # YAMNet's body, its projection fitted to sound of every kind but the clips, so that one embedder serves every fold of them.
 EMBEDDER ?= $(WORK)/embedder/embedder.tflite

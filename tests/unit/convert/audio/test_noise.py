@@ -55,6 +55,20 @@ def test_material_is_cut_into_pieces_and_listed(tmp_path: Path) -> None:
     assert listed[1]["licence"] == "CC0"
 
 
+def test_a_truncated_recording_is_refused_or_skipped_and_not_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    material = write_material(tmp_path / "material")
+    (whole, *_) = sorted((material / "voices").glob("*.wav"))
+    cut = whole.with_name("cut.wav")
+    cut.write_bytes(whole.read_bytes()[:-4_000])
+    plan = write_plan(tmp_path / "plan.json", PART)
+    assert background(material, "--plan", plan, "-o", tmp_path / "out") == 1
+    assert "cut.wav is truncated" in capsys.readouterr().err
+    assert background(material, "--plan", plan, "--skip-damaged", "-o", tmp_path / "out") == 0
+    assert "skipped: " in capsys.readouterr().err
+    (part,) = json.loads((tmp_path / "out" / "background.json").read_text(encoding="utf-8"))["parts"]
+    assert part["files"] == 2
+
+
 def test_a_second_plan_removes_the_pieces_of_the_first(tmp_path: Path) -> None:
     material = write_material(tmp_path / "material")
     music = PART | {"label": "music", "of": "tunes", "split": "test"}

@@ -31,6 +31,7 @@ COMMANDS = {
     "calibrate": "choose each class's thresholds for each hop on held-out background",
     "calibrate-records": "choose each class's threshold on labelled records, such as AudioSet's evaluation segments",
     "bundle": "assemble a bundle with its manifest and model card",
+    "negatives": "pack records of other sound into the negatives that teach learns beside recordings",
     "teach": "make a bundle that detects new classes from a few recordings of each",
     "verify": "check that TFLite, training graph and detector agree",
     "score": "evaluate a bundle on clips, other sounds, soundscapes and background, beside YAMNet",

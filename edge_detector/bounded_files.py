@@ -167,3 +167,15 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
 def arrays_of(content: bytes, most_bytes: int) -> Mapping[str, NDArray[Any]]:
     """Read an npz archive from bytes in memory, see `read_npz`."""
     return read_npz(io.BytesIO(content), most_bytes)
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return an uncompressed npz archive of arrays by name; the same arrays give the same bytes."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
+            # Without a date of its own, a member gets the current time.
+            file.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    return archive.getvalue()

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.audio.augment import gain_of_db, reverberant, rms
-from convert.audio.clips import LoadedClip
+from convert.audio.augment import reverberant
 from convert.metrics.events import SoundEvent, merge_close
+from edge_detector.audio.clips import LoadedClip
 from edge_detector.demo.synthesis import band, noise, tilted
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import gain_of_db, rms
 from edge_detector.types import Float32
 
 CLIPS_PER_SCENE = 16

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from convert.records.classes import slug_of
+from edge_detector.class_names import slug_of
 from edge_detector.errors import UsageError
 
 FIRST_LABELS = (

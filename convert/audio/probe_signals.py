@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.audio.augment import gain_of_db
-from convert.audio.clips import find_clips, labels_of, load_clips
-from convert.audio.noise import Backgrounds
 from convert.audio.windows import WindowSource
+from edge_detector.audio.clips import find_clips, labels_of, load_clips
 from edge_detector.detection.logmel import log_mel
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import gain_of_db
+from edge_detector.teaching.noise import Backgrounds
 from edge_detector.types import Float32
 
 

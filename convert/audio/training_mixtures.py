@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.audio.activity import cut, window_energy
-from convert.audio.augment import equalised, gain_of_db, of_telephone, recorded, reverberant, speed_changed
-from convert.audio.clips import BACKGROUND_CLASSES, NO_CLASS, NO_FOLD, LoadedClip
+from convert.audio.augment import of_telephone, recorded, reverberant
 from convert.audio.kinds import OTHER, kind_of
-from convert.audio.noise import Backgrounds, room_tones
 from convert.recipe import require_not_negative, require_positive, require_share
+from edge_detector.audio.activity import cut, window_energy
+from edge_detector.audio.clips import BACKGROUND_CLASSES, NO_CLASS, NO_FOLD, LoadedClip
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import equalised, gain_of_db, speed_changed
+from edge_detector.teaching.noise import Backgrounds, room_tones
 from edge_detector.types import Float32
 
 ACTIVE_RANGE_DB = 45.0

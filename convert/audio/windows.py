@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convert.audio.activity import active_starts, cut
-from convert.audio.augment import band_limited, equalised, gain_of_db, recorded, reverberant, rms, speed_changed
-from convert.audio.noise import Backgrounds
+from convert.audio.augment import band_limited, recorded, reverberant
+from edge_detector.audio.activity import active_starts, cut
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import equalised, gain_of_db, rms, speed_changed
+from edge_detector.teaching.noise import Backgrounds
 from edge_detector.types import Float32
 
 BACKGROUND_SHARE = 0.1

@@ -11,13 +11,13 @@ from functools import cache, partial
 from pathlib import Path
 
 from convert.audio.background_plan import BY_KIND, SPLITS, Part, audio_files, cut_pieces, is_audible, read_parts, require_disjoint
-from convert.audio.samples import read_16khz
 from convert.audio.wav import wav_bytes
 from convert.embedder.sorting import KindSorter
 from convert.files import write_bytes, write_json
 from convert.plain_data import to_plain
 from convert.progress import Progress
 from convert.records.damage import Damage, DamagedRecordError
+from edge_detector.audio.samples import read_16khz
 from edge_detector.errors import SourceError, UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from convert.bundling.class_entry import ClassEntry
 from convert.bundling.embedder import BundledEmbedder, export_errors, file_content
-from convert.bundling.writer import created, write_bundle
+from convert.bundling.writer import write_bundle
 from convert.embedder.arguments import add_embedder_argument
 from convert.evaluation.chosen_thresholds import Calibration, read_calibration
 from convert.evaluation.score import read_score
 from convert.files import read_json
 from convert.fingerprint import digest_of_files
 from convert.plain_data import from_plain, to_plain
-from convert.records.classes import named
 from convert.records.identity import embedder_id, require_same_embedder
 from convert.sequence.facts import WEIGHTS, SequenceFacts, read_facts
+from edge_detector.class_names import named
 from edge_detector.detection import bundle as format_
+from edge_detector.detection.bundle_folder import created
 from edge_detector.detection.classes import UNTESTED_RULE
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError

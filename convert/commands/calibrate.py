@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convert.arguments import folds
-from convert.audio.clips import find_clips, load_clips
-from convert.embedder.runtime import detector_model
-from convert.evaluation.calibration import Stream, hours
 from convert.evaluation.chosen_thresholds import Calibration, ChosenThreshold, CostWeights
 from convert.evaluation.score_streams import Levels, calibration_set, clip_streams, doubts_of, finest_probabilities, labelled_by
 from convert.evaluation.thresholds import Costs, lowest_cost
@@ -16,9 +13,12 @@ from convert.files import write_json
 from convert.plain_data import to_plain
 from convert.progress import Progress
 from convert.recipe import add_recipe_arguments, load_recipe, require_not_negative, require_positive
+from edge_detector.audio.clips import find_clips, load_clips
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key, load_bundle
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.errors import UsageError
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.teaching.calibration import Stream, hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +133,11 @@ def _clips(
     slugs = [sound.slug for sound in classes]
     if not held_out:
         labelled = load_clips(find_clips(folder, used), slugs)
-        probabilities = finest_probabilities(detector_model(load_bundle(bundle), classes))
+        probabilities = finest_probabilities(networks_of(load_bundle(bundle), classes))
         return clip_streams(probabilities, labelled), sorted({clip.clip.fold for clip in labelled})
     streams = []
     for fold, other in [(fold, _trained_without(fold, folder, bundle, slugs)) for fold, folder in held_out]:
-        probabilities = finest_probabilities(detector_model(other, other.manifest.classes))
+        probabilities = finest_probabilities(networks_of(other, other.manifest.classes))
         streams += clip_streams(probabilities, load_clips(find_clips(folder, [fold]), slugs))
     return streams, sorted(fold for fold, _ in held_out)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from convert.arguments import folds
-from convert.audio.clips import NO_CLASS, Clip, LoadedClip
 from convert.audio.training_mixtures import Composer, MixtureSettings, split_by_source
 from convert.embedder.arguments import add_embedder_argument, load_embedder
 from convert.embedder.corpus import FRAME_SECONDS, labelled, loaded
@@ -19,11 +18,13 @@ from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_json
 from convert.progress import Progress
 from convert.recipe import add_recipe_arguments, load_recipe
-from convert.records.classes import ClassName, classes_from_json
+from convert.records.classes import classes_from_json
 from convert.records.damage import Damage
 from convert.records.files import Record
 from convert.records.record_set import RecordSet, write_record_set
 from convert.records.shards import Work
+from edge_detector.audio.clips import NO_CLASS, Clip, LoadedClip
+from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 from edge_detector.types import Codes
 

@@ -9,10 +9,10 @@ from convert.embedder.arguments import add_embedder_argument, load_embedder
 from convert.embedder.corpus import Recording, embedded, labelled, recordings_of, unlabelled
 from convert.embedder.provenance import provenance
 from convert.embedder.runtime import CodeEmbedder
-from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.record_set import RecordSet, write_record_set
 from convert.records.shards import Work
+from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from convert.arguments import folds, positive_float, positive_int
-from convert.audio.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_clips, load_unlabelled
 from convert.audio.evaluation_soundscapes import SceneComposer
 from convert.audio.false_alarm_signals import signals
 from convert.embedder.runtime import enabled_classes
@@ -28,6 +27,7 @@ from convert.evaluation.score import DetectorScore, PeerScore, ScoreResult
 from convert.evaluation.scoring import accuracy, clip_probabilities
 from convert.evaluation.tables import score_text
 from convert.files import write_bytes
+from edge_detector.audio.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_clips, load_unlabelled
 from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH

@@ -4,7 +4,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from convert.audio.clips import (
+from convert.embedder.runtime import CodeEmbedder
+from convert.records.damage import Damage, DamagedRecordError
+from convert.records.files import Record
+from edge_detector.audio.clips import (
     AUDIO_SUFFIXES,
     NO_CLASS,
     NO_FOLD,
@@ -16,11 +19,8 @@ from convert.audio.clips import (
     find_clips,
     labels_of,
 )
-from convert.audio.samples import blocks_16khz, read_16khz
-from convert.embedder.runtime import CodeEmbedder
-from convert.records.classes import ClassName
-from convert.records.damage import Damage, DamagedRecordError
-from convert.records.files import Record
+from edge_detector.audio.samples import blocks_16khz, read_16khz
+from edge_detector.class_names import ClassName
 from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Block, Float32

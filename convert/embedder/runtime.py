@@ -1,6 +1,6 @@
 """The detector's own stages applied to files, so that training and evaluation use the code that runs on a Raspberry Pi."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,11 @@ from convert.files import write_arrays
 from convert.records.identity import UNNAMED, embedder_provenance
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import EMBEDDER, MAX_FILE_BYTES, PCA, Bundle, SoundClass, pca_of
-from edge_detector.detection.classes import ClassMap
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import Pca, quantise
 from edge_detector.detection.hysteresis import Decider
 from edge_detector.detection.logmel import LogMelStream, patches
-from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
+from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.params import EMBEDDING_SIZE, FRONT_END
 from edge_detector.types import Block, Codes, Float32, Scores
@@ -100,26 +99,6 @@ class CodeEmbedder:
     def _codes(self, log_mels: Iterable[Float32]) -> Codes:
         rows = [quantise(self._embedder.embed(patch), self._pca) for patch in log_mels]
         return np.stack(rows) if rows else np.zeros((0, EMBEDDING_SIZE), np.uint8)
-
-
-def detector_model(bundle: Bundle, classes: Sequence[SoundClass] | None = None) -> Networks:
-    """Return both networks of a bundle for the detector, with a probability for each of these classes, or for every output."""
-    manifest = bundle.manifest
-    spec, outputs = manifest.sequence, manifest.named_outputs
-    step = TfliteSequenceStep(
-        bundle.sequence,
-        rows=spec.context_frames,
-        states={state.name: state.shape for state in spec.states},
-        classes=outputs.count,
-    )
-    return Networks(
-        TfliteEmbedder(bundle.embedder),
-        bundle.pca,
-        step,
-        spec,
-        classes=None if classes is None else ClassMap.of(classes, outputs),
-        log_offset=manifest.log_offset,
-    )
 
 
 def enabled_classes(bundle: Bundle) -> tuple[SoundClass, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from convert.embedder.pseudo_labels import Doubts
 from convert.embedder.tagger import Tagger
 from convert.embedder.yamnet_labels import read_labels
-from convert.records.classes import ClassName
+from edge_detector.class_names import ClassName
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.audio.samples import read_16khz
 from convert.embedder.corpus import recordings_in
 from convert.embedder.facts import BodyErrors, EmbedderFacts
 from convert.embedder.projection import (
@@ -26,6 +25,7 @@ from convert.embedder.yamnet import windows
 from convert.embedder.yamnet_body import classifier, cut_body, parameters, read_file, with_inner_outputs
 from convert.embedder.yamnet_labels import labelled, read_labels
 from convert.progress import Progress
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.embedding import Pca, quantise
 from edge_detector.detection.logmel import log_mel
 from edge_detector.detection.tflite import Graph

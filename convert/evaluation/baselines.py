@@ -5,17 +5,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from convert.audio.clips import LoadedClip
-from convert.embedder.runtime import detector_model, enabled_classes, stream_probabilities
+from convert.embedder.runtime import enabled_classes, stream_probabilities
 from convert.embedder.yamnet import FRIGATE_RULE, FRIGATE_STEP_SAMPLES, YamnetBaseline
 from convert.evaluation.benchmark import BenchmarkDetector
-from convert.evaluation.calibration import FINEST
 from convert.evaluation.chosen_thresholds import calibration_of
 from convert.evaluation.score_streams import NOISE, Labelled, Levels, calibration_set, clip_streams
 from convert.evaluation.thresholds import Costs, lowest_cost
+from edge_detector.audio.clips import LoadedClip
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.calibration import FINEST
 from edge_detector.types import Float32
 
 BUNDLE, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibrated"
@@ -24,7 +25,7 @@ BUNDLE, FRIGATE, CALIBRATED = "edge_detector", "yamnet_frigate", "yamnet_calibra
 def bundle_detectors(bundle: Bundle, hops: Sequence[int]) -> dict[str, BenchmarkDetector]:
     """Build the bundle's detector at each number of hops per patch."""
     classes = enabled_classes(bundle)
-    model = detector_model(bundle, classes)
+    model = networks_of(bundle, classes)
     return {
         f"{BUNDLE}_{hop_key(hop)}": BenchmarkDetector(
             title=f"this bundle, hop {hop_key(hop)} s",

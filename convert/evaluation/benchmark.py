@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
-from convert.audio.clips import LoadedClip
 from convert.audio.evaluation_soundscapes import SceneComposer, ScoredScene
-from convert.evaluation.calibration import as_scores
 from convert.evaluation.figures import AlarmFigures, FoundClips, SoundscapeFigures
 from convert.evaluation.score import ALL
 from convert.metrics.events import SoundEvent, count_events, merge_close
 from convert.progress import Progress
+from edge_detector.audio.clips import LoadedClip
 from edge_detector.detection.hysteresis import Decider, Rule
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.calibration import as_scores
 from edge_detector.types import EventEnd, EventStart, Float32
 
 SNRS_DB = (0, 5, 10, 15, 20)

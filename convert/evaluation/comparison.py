@@ -16,12 +16,12 @@ from convert.fingerprint import digest_of_files
 from convert.metrics.multilabel import Figures
 from convert.plain_data import to_plain
 from convert.records.batches import batches
-from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.files import Form, read_dataset
 from convert.sequence.facts import read_facts
 from convert.sequence.splits import Split
 from convert.sequence.training_job import ModelSettings, TrainingJob, train_model
+from edge_detector.class_names import ClassName
 from edge_detector.detection.tflite import Graph
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.params import EMBEDDING_SIZE

@@ -5,9 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from convert.audio.augment import gain_of_db, in_room, of_telephone, rms
+from convert.audio.augment import in_room, of_telephone
 from edge_detector.demo.synthesis import band, noise, tilted
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import gain_of_db, rms
 from edge_detector.types import Float32
 
 QUIET_DB = -30.0

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convert.embedder.runtime import detector_model, stream_probabilities
+from convert.embedder.runtime import stream_probabilities
 from edge_detector.detection.bundle import Bundle
 from edge_detector.detection.embedding import quantise
+from edge_detector.detection.linear_classifier import RECENT_FRAMES
 from edge_detector.detection.logmel import patches
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.detection.state_bank import StateBank
 from edge_detector.detection.tflite import TfliteSequenceStep
 from edge_detector.errors import UsageError
@@ -50,7 +52,7 @@ def precision_of(bundle: Bundle, part: str) -> str:
 
 def detector_checks(bundle: Bundle, samples: Float32) -> DetectorCheck:
     """Compare the detector's path with the same files run window by window, each from a fresh state."""
-    model = detector_model(bundle)
+    model = networks_of(bundle)
     streamed = stream_probabilities(model, samples, block_samples=1_000)
     whole = stream_probabilities(model, samples)
     codes = np.stack(
@@ -78,11 +80,12 @@ def detector_checks(bundle: Bundle, samples: Float32) -> DetectorCheck:
 def _window_by_window(bundle: Bundle, codes: Codes) -> Float32:
     spec = bundle.manifest.sequence
     shapes = {state.name: state.shape for state in spec.states}
-    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=bundle.manifest.named_outputs.count)
+    step = TfliteSequenceStep(bundle.sequence, rows=1, states=shapes, classes=bundle.manifest.named_outputs.of_step)
     found = []
     for end in range(1, len(codes) + 1):
         states = StateBank.empty(1, list(shapes.values())).states
         for frame in codes[max(end - spec.context_frames, 0) : end]:
             probabilities, states = step.step(frame, 0, states)
-        found.append(probabilities)
+        taught = () if bundle.taught is None else (bundle.taught.probabilities(codes[max(end - RECENT_FRAMES, 0) : end]),)
+        found.append(np.concatenate([probabilities, *taught]))
     return np.stack(found)

@@ -12,8 +12,9 @@ from operator import add
 import numpy as np
 
 from convert.metrics.events import EventCounts, latency_figures, mean_f1
-from convert.metrics.intervals import poisson_upper, wilson_interval
+from convert.metrics.intervals import poisson_upper
 from convert.plain_data import KEY
+from edge_detector.teaching.intervals import wilson_interval
 
 HOUR_DIGITS, LATENCY_DIGITS = 6, 3
 

@@ -13,7 +13,8 @@ from convert.embedder.yamnet import NAMES_BY_MID
 from convert.files import read_json
 from convert.plain_data import from_plain
 from convert.recipe import RECIPES
-from convert.records.classes import classes_from_json, slug_of
+from convert.records.classes import classes_from_json
+from edge_detector.class_names import slug_of
 from edge_detector.errors import UsageError
 
 MAY_HOLD = RECIPES / "other_sounds.json"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from convert.metrics.intervals import wilson_interval
+from edge_detector.teaching.intervals import wilson_interval
 
 FALSE_SHARES = (0.07, 0.10, 0.16)
 """Shares of false recordings at which the share found is reported."""

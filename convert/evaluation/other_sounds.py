@@ -15,20 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.audio.clips import Clip, LoadedClip
-from convert.audio.samples import read_16khz
-from convert.embedder.runtime import detector_model, enabled_classes, stream_probabilities
+from convert.embedder.runtime import enabled_classes, stream_probabilities
 from convert.embedder.yamnet import EXAMPLE_STEP_SAMPLES, YamnetBaseline, by_identifier, names_of
-from convert.evaluation.calibration import OFF_SHARE, as_scores
 from convert.evaluation.may_hold import MayHold
 from convert.evaluation.other_figures import Curve, Mark, Material, OtherLabel, OtherSounds, Point
 from convert.evaluation.scoring import clip_probabilities
 from convert.progress import Progress
+from edge_detector.audio.clips import Clip, LoadedClip
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
 from edge_detector.detection.detector import Networks
 from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.calibration import OFF_SHARE, as_scores
 from edge_detector.types import EventStart, Float32
 
 TEN = (
@@ -141,7 +142,7 @@ def of_bundle(bundle: Bundle, hops_per_patch: int) -> Network:
         rules={f"{shift:g}": tuple(replace(shifted(rule, shift), enabled=True) for rule in shipped) for shift in SHIFTS},
         marks={name: f"{shift:g}" for name, shift in STRICTNESS_LOG_ODDS.items()},
     )
-    return Network(partial(_streamed, detector_model(bundle, classes)), {BUNDLE: detector})
+    return Network(partial(_streamed, networks_of(bundle, classes)), {BUNDLE: detector})
 
 
 def of_peer(path: Path, bundle: Bundle) -> Network:

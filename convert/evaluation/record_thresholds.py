@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.evaluation.calibration import OFF_SHARE
 from convert.evaluation.chosen_thresholds import ChosenRule, ChosenThreshold
 from convert.evaluation.thresholds import CANDIDATES, log_odds, share_above
 from convert.recipe import require_positive, require_share
@@ -19,6 +18,7 @@ from convert.records.batches import Batch
 from convert.sequence.splits import share_of, source_of
 from edge_detector.detection.bundle import Evidence
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.calibration import OFF_SHARE
 from edge_detector.types import Codes, Float32
 
 FRAME_SECONDS = FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz

@@ -8,20 +8,21 @@ from typing import TypeAlias
 
 import numpy as np
 
-from convert.audio.augment import gain_of_db
-from convert.audio.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_unlabelled
 from convert.audio.kinds import kind_of
-from convert.audio.noise import Backgrounds, room_tones
 from convert.embedder.pseudo_labels import Doubts
-from convert.embedder.runtime import detector_model, stream_probabilities
-from convert.evaluation.calibration import FINEST, Stream, false_alarms, hours, pieces_of, starts_in
+from convert.embedder.runtime import stream_probabilities
 from convert.evaluation.figures import AlarmFigures, FoundClips
 from convert.evaluation.thresholds import CalibrationSet
 from convert.progress import Progress
+from edge_detector.audio.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_unlabelled
 from edge_detector.detection.bundle import Bundle, SoundClass, hop_key
 from edge_detector.detection.classes import ClassMap
 from edge_detector.detection.detector import Networks
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
+from edge_detector.teaching.augment import gain_of_db
+from edge_detector.teaching.calibration import FINEST, Stream, false_alarms, hours, pieces_of, starts_in
+from edge_detector.teaching.noise import Backgrounds, room_tones
 from edge_detector.types import Float32
 
 NOISE = "synthetic noise"
@@ -63,7 +64,7 @@ class Labelled:
 
 def labelled_by(bundle: Bundle, classes: Sequence[SoundClass]) -> Callable[[Float32], Labelled]:
     """Return the function from samples to a bundle's probabilities of these classes and of AudioSet's labels."""
-    model, outputs = detector_model(bundle), bundle.manifest.named_outputs
+    model, outputs = networks_of(bundle), bundle.manifest.named_outputs
     of_classes = ClassMap.of(classes, outputs)
 
     def label(samples: Float32) -> Labelled:

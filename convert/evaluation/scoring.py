@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
-from convert.audio.clips import LoadedClip
 from convert.evaluation.figures import Accuracy
 from convert.progress import Progress
+from edge_detector.audio.clips import LoadedClip
 from edge_detector.types import Float32
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.evaluation.calibration import FINEST, OFF_SHARE, PIECE_HOPS, Stream, at_hop, hours, starts_in
 from convert.evaluation.chosen_thresholds import ChosenRule, ChosenThreshold
 from edge_detector.detection.hysteresis import Rule
+from edge_detector.teaching.calibration import FINEST, OFF_SHARE, PIECE_HOPS, Stream, at_hop, hours, starts_in
 
 SMOOTHING = 0.4
 """Width in log-odds of the logistic function that replaces the step of each recording."""

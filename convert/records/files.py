@@ -9,10 +9,11 @@ from typing import TypeAlias
 from convert.files import read_json, write_json
 from convert.plain_data import from_plain
 from convert.records import protobuf, tfrecord
-from convert.records.classes import ClassName, classes_from_json, classes_to_json, named
+from convert.records.classes import classes_from_json, classes_to_json
 from convert.records.damage import Damage, DamagedRecordError
 from convert.records.forms import ANY_FORM, Form, Record, decode_record, encode_record
 from convert.records.identity import KEYS, embedder_id
+from edge_detector.class_names import ClassName, named
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 __all__ = [

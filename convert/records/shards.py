@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convert.progress import Progress
-from convert.records.classes import ClassName
 from convert.records.damage import Damage, DamagedRecordError
 from convert.records.files import Record, read_sidecar, sidecar, write_dataset
+from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 
 

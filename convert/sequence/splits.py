@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from convert.audio.clips import NO_FOLD, fold_and_source
 from convert.progress import Progress
 from convert.recipe import require_positive, require_share
-from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.files import Form, Record, Records, find_embedder, named_records, read_dataset, write_dataset
+from edge_detector.audio.clips import NO_FOLD, fold_and_source
+from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 
 Part: TypeAlias = Literal["train", "validation", "test"]

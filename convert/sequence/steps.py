@@ -23,7 +23,7 @@ class Step:
     def of_bundle(cls, bundle: Bundle) -> "Step":
         """Return the step of a bundle."""
         states = {state.name: state.shape for state in bundle.manifest.sequence.states}
-        return cls(bundle.sequence, states, bundle.manifest.named_outputs.count)
+        return cls(bundle.sequence, states, bundle.manifest.named_outputs.of_step)
 
     def in_a_bank(self, rows: int, codes: Codes) -> Float32:
         """Return probabilities float32 (frames, classes) of codes uint8 (frames, 128), through a sliding bank of `rows` rows."""

@@ -9,13 +9,14 @@ from convert.files import write_arrays
 from convert.fingerprint import FINGERPRINT, check_resume
 from convert.plain_data import to_plain
 from convert.recipe import Recipe
-from convert.records.classes import ClassName, classes_to_json, numbered, read_class_names
+from convert.records.classes import classes_to_json, numbered, read_class_names
 from convert.records.files import find_classes, find_embedder, find_folds, record_files
 from convert.records.identity import embedder_id, require_same_embedder
 from convert.records.training_set import TrainingSet
 from convert.sequence.facts import FACTS, WEIGHTS, SequenceFacts, TrainingFacts, write_facts
 from convert.sequence.options import TRAINED_MODELS, VIDEO_LEVEL, ModelOptions
 from convert.sequence.settings import LENGTH, TrainingSettings
+from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 
 CHECKPOINT = "checkpoint.npz"

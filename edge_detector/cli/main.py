@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run
+from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run, teach
 from edge_detector.detection.bundle import hop_key
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.service.logs import LEVELS, start_logging
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     on_one_source.add_argument("--block-samples", type=int, metavar="N", help="block size for files, in samples (default 4096)")
     on_one_source.set_defaults(action=listen.run)
 
-    collect = commands.add_parser("record", help="record clips of your own sound for convert teach")
+    collect = commands.add_parser("record", help="record clips of your own sound for teach")
     collect.add_argument("label", metavar="LABEL", help='name of the sound: washing_machine_beep, "Door bell"')
     collect.add_argument("source", nargs="?", default="mic", metavar="SOURCE", help="source as for listen (default mic)")
     collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for DIR/LABEL/LABEL_001.wav, …")
@@ -66,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     )
     collect.add_argument("--json", action="store_true", help="JSON line per clip")
     collect.set_defaults(action=record.run)
+
+    _add_teach(commands)
 
     found = commands.add_parser("devices", help="list microphones, their rates and levels")
     found.add_argument("--json", action="store_true", help="JSON output")
@@ -95,6 +97,13 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--real-time", action="store_true", help="run in real time (default: as fast as possible)")
     show.set_defaults(action=lambda options: demo.run(real_time=options.real_time))
     return top
+
+
+def _add_teach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    learn = commands.add_parser("teach", help="make a bundle that detects new classes from a few recordings of each")
+    teach.configure(learn)
+    learn.add_argument("--json", action="store_true", help="JSON output")
+    learn.set_defaults(action=teach.run)
 
 
 def _add_check_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

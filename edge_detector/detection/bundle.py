@@ -10,28 +10,35 @@ from types import MappingProxyType
 
 import numpy as np
 
-from edge_detector.bounded_files import arrays_of, megabytes, parse_json, read_regular
+from edge_detector.bounded_files import arrays_of, megabytes, npz_bytes, parse_json, read_regular
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.hysteresis import Rule, read_rule
+from edge_detector.detection.linear_classifier import LinearClassifier
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.plain_text import is_plain
 from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, StrictTable
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 1, 1
-"""1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels as outputs, and the outputs of each class."""
+SCHEMA_MAJOR, SCHEMA_MINOR = 1, 2
+"""1.1 adds the log-mel offset, the embedder's identity, AudioSet's labels as outputs, and the outputs of each class; 1.2 adds
+taught classes. A manifest names the lowest version that has all of it."""
+MINOR_WITHOUT_TAUGHT = 1
 
 MANIFEST = "manifest.json"
 EMBEDDER, SEQUENCE, PCA, MODEL_CARD = "embedder.tflite", "sequence.tflite", "pca.npz", "MODEL_CARD.md"
+TAUGHT = "taught.npz"
 FILES = (EMBEDDER, SEQUENCE, PCA, MODEL_CARD)
+"""Files of every bundle; one with taught classes has TAUGHT too."""
 MAX_FILE_BYTES: Mapping[str, int] = MappingProxyType(
-    {MANIFEST: 4_000_000, EMBEDDER: 300_000_000, SEQUENCE: 300_000_000, PCA: 200_000, MODEL_CARD: 1_000_000}
+    {MANIFEST: 4_000_000, EMBEDDER: 300_000_000, SEQUENCE: 300_000_000, PCA: 200_000, TAUGHT: 4_200_000, MODEL_CARD: 1_000_000}
 )
 """The largest exported network, full-size VGGish in float32, has 289 MB."""
 MAX_PCA_BYTES = 300_000
 """Of the unpacked numbers; two matrices in double precision would exceed it."""
 MAX_CLASSES = 2_000
 MAX_OUTPUTS = 2 * MAX_CLASSES
+MAX_TAUGHT_BYTES = 4_200_000
+"""Of the unpacked numbers: 2,000 classes in double precision."""
 MAX_STATES = 64
 MAX_STATE_NUMBERS = 1 << 24
 """Numbers of all states and rows of a bank, 64 MB. Each source has up to four banks."""
@@ -73,14 +80,18 @@ class AudioSetLabel:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Names of the sequence step's outputs: AudioSet's labels first, then the outputs of the sequence model."""
+    """Names of all outputs: AudioSet's labels, the outputs of the sequence model, then those of the taught classes.
+
+    The sequence step computes the labels and the outputs of the sequence model, a linear classifier the taught classes.
+    """
 
     audioset: tuple[AudioSetLabel, ...] = ()
     sequence: tuple[str, ...] = ()
+    taught: tuple[str, ...] = ()
 
     @property
-    def count(self) -> int:
-        """Number of outputs."""
+    def of_step(self) -> int:
+        """Number of outputs of the sequence step."""
         return len(self.audioset) + len(self.sequence)
 
 
@@ -137,7 +148,8 @@ class SoundClass:
         rules: rules by hops per patch.
         audioset: names of its AudioSet labels.
         output: name of the sequence model's output, which takes precedence over the labels: the labels' scores are fused into
-            it already. None for a class of labels alone.
+            it already. None for a class of labels alone, or a taught one.
+        taught: name of the taught output, which takes precedence over everything else; None for any other class.
         class_list: first class list that contains it. A configuration uses the list it was written for.
         evidence: detection results; None if not measured.
 
@@ -149,6 +161,7 @@ class SoundClass:
     rules: Mapping[int, Rule]
     audioset: tuple[str, ...] = ()
     output: str | None = None
+    taught: str | None = None
     class_list: int = FIRST_CLASS_LIST
     evidence: Evidence | None = None
 
@@ -159,8 +172,8 @@ class SoundClass:
 
     @property
     def sequence_output(self) -> str | None:
-        """Name of the sequence model's output: `output`, or the slug if the bundle names none; None for labels alone."""
-        return self.output or (None if self.audioset else self.slug)
+        """Name of the sequence model's output: `output`, by default the slug; None for labels alone or a taught class."""
+        return None if self.taught else self.output or (None if self.audioset else self.slug)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +204,16 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle in memory; `embedder` and `sequence` are the bytes whose checksums were compared."""
+    """A verified bundle in memory; `embedder` and `sequence` are the bytes whose checksums were compared.
+
+    `taught` computes the taught outputs, in the manifest's order; None without any.
+    """
 
     manifest: Manifest
     embedder: bytes
     sequence: bytes
     pca: Pca
+    taught: LinearClassifier | None = None
 
 
 def hop_key(hops_per_patch: int) -> str:
@@ -209,13 +226,16 @@ def load_bundle(folder: Path) -> Bundle:
     if not folder.is_dir():
         raise BundleError(f"there is no bundle folder {folder}; give the path of a folder with a {MANIFEST}")
     manifest, checksums = parse_manifest(_read(folder, MANIFEST), f"{folder / MANIFEST}")
-    contents = {name: _read(folder, name) for name in FILES}
+    contents = {name: _read(folder, name) for name in checksums}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != checksums[name]:
             raise BundleError(f"{folder / name} is not the file its manifest describes; copy the bundle again")
     pca = _load_pca(contents[PCA], folder / PCA)
     _require_one_embedder(manifest, embedder_digest(contents[EMBEDDER], pca), folder)
-    return Bundle(manifest, contents[EMBEDDER], contents[SEQUENCE], pca)
+    taught = None
+    if TAUGHT in contents:
+        taught = _load_taught(contents[TAUGHT], folder / TAUGHT, len(manifest.named_outputs.taught))
+    return Bundle(manifest, contents[EMBEDDER], contents[SEQUENCE], pca, taught)
 
 
 def embedder_digest(content: bytes, pca: Pca) -> str:
@@ -278,7 +298,7 @@ def parse_manifest(content: bytes, where: str) -> tuple[Manifest, dict[str, str]
         outputs=outputs,
     )
     files = table.table("files")
-    checksums = {name: files.text(name) for name in FILES}
+    checksums = {name: files.text(name) for name in (*FILES, *((TAUGHT,) if manifest.named_outputs.taught else ()))}
     files.reject_unknown()
     table.reject_unknown()
     return manifest, checksums
@@ -288,8 +308,9 @@ def render_manifest(manifest: Manifest, contents: Mapping[str, bytes]) -> bytes:
     """Render manifest.json for these file contents; the inverse of `parse_manifest`."""
     sequence = asdict(manifest.sequence)
     outputs = manifest.outputs
+    minor = SCHEMA_MINOR if outputs and outputs.taught else MINOR_WITHOUT_TAUGHT
     data: dict[str, object] = {
-        "schema": f"{SCHEMA_MAJOR}.{SCHEMA_MINOR}",
+        "schema": f"{SCHEMA_MAJOR}.{minor}",
         "name": manifest.name,
         "version": manifest.version,
         "created": manifest.created,
@@ -302,13 +323,15 @@ def render_manifest(manifest: Manifest, contents: Mapping[str, bytes]) -> bytes:
         "training": manifest.training,
         "evaluation": manifest.evaluation,
         "parity": manifest.parity,
-        "files": {name: hashlib.sha256(contents[name]).hexdigest() for name in FILES},
+        "files": {name: hashlib.sha256(contents[name]).hexdigest() for name in (*FILES, TAUGHT) if name in contents},
     }
     return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
 
 
 def _outputs_values(outputs: Outputs) -> dict[str, object]:
-    return {"audioset": [[label.name, label.mid] for label in outputs.audioset], "sequence": list(outputs.sequence)}
+    labels = [[label.name, label.mid] for label in outputs.audioset]
+    taught = {"taught": list(outputs.taught)} if outputs.taught else {}
+    return {"audioset": labels, "sequence": list(outputs.sequence), **taught}
 
 
 def _class_values(sound: SoundClass) -> dict[str, object]:
@@ -319,6 +342,7 @@ def _class_values(sound: SoundClass) -> dict[str, object]:
         "mid": sound.mid,
         **labels,
         **({"output": sound.output} if sound.output is not None else {}),
+        **({"taught": sound.taught} if sound.taught is not None else {}),
         **({"class_list": sound.class_list} if sound.class_list != FIRST_CLASS_LIST else {}),
         **({} if sound.enabled else {"enabled": False}),
         **({"evidence": asdict(sound.evidence)} if sound.evidence is not None else {}),
@@ -384,15 +408,18 @@ def _outputs(table: StrictTable) -> Outputs:
     outputs = Outputs(
         audioset=tuple(AudioSetLabel(name, mid) for name, mid in labels),
         sequence=table.slugs("sequence"),
+        taught=table.slugs("taught") if table.has("taught") else (),
     )
     table.reject_unknown()
     names = [label.name for label in outputs.audioset]
-    if not 1 <= outputs.count <= MAX_OUTPUTS or len(set(names)) != len(names):
+    if not 1 <= outputs.of_step <= MAX_OUTPUTS or len(set(names)) != len(names):
         raise table.table_error(f"must name 1 to {MAX_OUTPUTS} outputs, each AudioSet label once")
-    for text in (*names, *(label.mid or "" for label in outputs.audioset), *outputs.sequence):
+    for text in (*names, *(label.mid or "" for label in outputs.audioset), *outputs.sequence, *outputs.taught):
         _require_short(table, text)
     if len(set(outputs.sequence)) != len(outputs.sequence):
         raise table.key_error("sequence", "must name each output once")
+    if len(set(outputs.taught)) != len(outputs.taught) or len(outputs.taught) > MAX_CLASSES:
+        raise table.key_error("taught", f"must name up to {MAX_CLASSES} outputs, each once")
     return outputs
 
 
@@ -416,6 +443,7 @@ def _classes(table: StrictTable) -> tuple[SoundClass, ...]:
             },
             audioset=item.texts("audioset"),
             output=item.slug("output", most=MAX_SLUG_CHARACTERS) if item.has("output") else None,
+            taught=item.slug("taught", most=MAX_SLUG_CHARACTERS) if item.has("taught") else None,
             class_list=item.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
             evidence=_evidence(item.table("evidence")) if item.has("evidence") else None,
         )
@@ -436,7 +464,8 @@ def _evidence(table: StrictTable) -> Evidence:
 
 
 def _require_outputs(table: StrictTable, classes: tuple[SoundClass, ...], outputs: Outputs | None) -> None:
-    """Reject a class whose outputs the sequence step does not have."""
+    """Reject a class whose outputs the bundle does not have."""
+    taught = set(outputs.taught) if outputs else set()
     names = {label.name for label in outputs.audioset} if outputs else set()
     model_outputs = set(outputs.sequence) if outputs else set()
     for sound in classes:
@@ -444,6 +473,10 @@ def _require_outputs(table: StrictTable, classes: tuple[SoundClass, ...], output
             raise table.table_error(
                 f"the class {sound.slug} is made of {unknown[0][:MAX_SLUG_CHARACTERS]!r}, which is not one of the outputs"
             )
+        if sound.taught is not None:
+            if sound.taught not in taught:
+                raise table.table_error(f"the class {sound.slug} names the taught output {sound.taught}, which the bundle lacks")
+            continue
         if outputs and not sound.audioset and sound.sequence_output not in model_outputs:
             raise table.table_error(f"the class {sound.slug} has neither an output of the sequence model nor AudioSet labels")
         if sound.output is not None and sound.output not in model_outputs:
@@ -470,7 +503,7 @@ def _read(folder: Path, name: str) -> bytes:
 def require_sizes(contents: Mapping[str, bytes], where: str) -> None:
     """Raise BundleError for contents that are too large for `load_bundle`."""
     for name, most in MAX_FILE_BYTES.items():
-        if len(contents[name]) > most:
+        if len(contents.get(name, b"")) > most:
             raise BundleError(
                 f"{name} of {where} would have {len(contents[name])} bytes; a bundle may have {megabytes(most)} there"
             )
@@ -495,3 +528,31 @@ def _load_pca(content: bytes, path: Path) -> Pca:
         return pca_of(content)
     except ValueError as error:
         raise BundleError(f"{path} does not hold PCA parameters: {error}") from error
+
+
+def taught_content(classifier: LinearClassifier) -> bytes:
+    """Return the bytes of TAUGHT; the same classifier gives the same bytes."""
+    return npz_bytes({"weights": classifier.weights, "biases": classifier.biases})
+
+
+def classifier_of(content: bytes) -> LinearClassifier:
+    """Read the classifier of taught classes from an npz file's bytes, of any float type. Raises ValueError."""
+    arrays = arrays_of(content, MAX_TAUGHT_BYTES)
+    if missing := {"weights", "biases"} - set(arrays):
+        message = f"it has no array {min(missing)}"
+        raise ValueError(message)
+    if any(array.dtype.kind != "f" for array in arrays.values()):
+        message = "its arrays are not real numbers"
+        raise ValueError(message)
+    with np.errstate(over="ignore"):  # overflow gives infinity, which LinearClassifier rejects
+        return LinearClassifier(arrays["weights"].astype(np.float32), arrays["biases"].astype(np.float32))
+
+
+def _load_taught(content: bytes, path: Path, expected: int) -> LinearClassifier:
+    try:
+        classifier = classifier_of(content)
+    except ValueError as error:
+        raise BundleError(f"{path} does not hold taught classes: {error}; make the bundle again") from error
+    if len(classifier.biases) != expected:
+        raise BundleError(f"{path} has {len(classifier.biases)} taught classes, its manifest {expected}; make the bundle again")
+    return classifier

@@ -28,7 +28,7 @@ class ClassDefinition:
 
 
 class ClassMap:
-    """Maps the outputs of a sequence step to class probabilities: the maximum over the outputs of each class.
+    """Maps the outputs of a bundle to class probabilities: the maximum over the outputs of each class.
 
     Args:
         columns: indices of each class's outputs, at least one each.
@@ -62,6 +62,8 @@ def enabled_classes(classes: Sequence[SoundClass], rules: Sequence[Rule]) -> tup
 
 def columns_of(sound: SoundClass, outputs: Outputs) -> tuple[int, ...]:
     """Return the indices of the outputs that a class combines."""
+    if sound.taught is not None:
+        return (outputs.of_step + outputs.taught.index(sound.taught),)
     if sound.sequence_output is not None:
         return (len(outputs.audioset) + outputs.sequence.index(sound.sequence_output),)
     indices = {label.name: index for index, label in enumerate(outputs.audioset)}

@@ -9,6 +9,7 @@ from edge_detector.detection.bundle import SequenceSpec
 from edge_detector.detection.classes import ClassMap
 from edge_detector.detection.embedding import Pca, quantise
 from edge_detector.detection.hysteresis import Decider, Rule
+from edge_detector.detection.linear_classifier import RECENT_FRAMES, LinearClassifier
 from edge_detector.detection.load_shedding import LoadShedder
 from edge_detector.detection.logmel import LogMelStream
 from edge_detector.detection.networks import Embedder, SequenceStep
@@ -28,6 +29,7 @@ class Networks:
     Attributes:
         embedder, pca: from a log-mel patch to codes.
         sequence, spec: from codes to outputs.
+        taught: from recent codes to the taught outputs, which follow those of the sequence step; None without any.
         classes: from outputs to the classes' probabilities; None where each output is a class.
         log_offset: log-mel offset that the embedder was trained with.
 
@@ -37,6 +39,7 @@ class Networks:
     pca: Pca
     sequence: SequenceStep
     spec: SequenceSpec
+    taught: LinearClassifier | None = None
     classes: ClassMap | None = None
     log_offset: float = FRONT_END.log_offset
 
@@ -45,7 +48,10 @@ class Networks:
         return Embedding(quantise(self.embedder.embed(patch.log_mel), self.pca))
 
     def step(self, codes: Codes, bank: StateBank) -> tuple[Float32, StateBank]:
-        """Return the due row's outputs in [0, 1], and the bank after the step. Raises BundleError for other outputs."""
+        """Return the outputs in [0, 1], with the sequence model's of the due row, and the bank after the step.
+
+        Raises BundleError for other outputs.
+        """
         outputs, states = self.sequence.step(codes, bank.next_row, bank.states)
         # Negated as a whole: comparisons with NaN are false.
         if not ((outputs >= -PROBABILITY_ROUNDING) & (outputs <= 1.0 + PROBABILITY_ROUNDING)).all():
@@ -53,7 +59,11 @@ class Networks:
             raise BundleError(
                 f"the sequence model gives {wrong:.6g}, which is not a probability; use another bundle, or make this one again"
             )
-        return np.clip(outputs, 0.0, 1.0), bank.stepped(states)
+        outputs, bank = np.clip(outputs, 0.0, 1.0), bank.stepped(states)
+        if self.taught is None:
+            return outputs, bank
+        bank = bank.remembering(codes, RECENT_FRAMES)
+        return np.concatenate([outputs, self.taught.probabilities(bank.recent)]), bank
 
     def empty_bank(self) -> StateBank:
         """Return the bank at the start of a stream."""

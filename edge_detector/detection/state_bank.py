@@ -1,11 +1,12 @@
 """The state bank: R staggered states, so that one row has always processed exactly the last R frames."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edge_detector.types import Float32
+from edge_detector.params import EMBEDDING_SIZE
+from edge_detector.types import Codes, Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,13 @@ class StateBank:
     Attributes:
         states: one float32 (R, …) array per state tensor of the model.
         steps: number since the start or the last gap.
+        recent: codes uint8 (n, 128) of the last frames, the newest last, for taught classes; empty without any.
 
     """
 
     states: tuple[Float32, ...]
     steps: int = 0
+    recent: Codes = field(default_factory=lambda: np.zeros((0, EMBEDDING_SIZE), np.uint8))
 
     @classmethod
     def empty(cls, rows: int, row_shapes: Sequence[tuple[int, ...]]) -> "StateBank":
@@ -51,4 +54,8 @@ class StateBank:
 
     def stepped(self, states: tuple[Float32, ...]) -> "StateBank":
         """Return the bank after a step that returned `states`."""
-        return StateBank(states, self.steps + 1)
+        return replace(self, states=states, steps=self.steps + 1)
+
+    def remembering(self, codes: Codes, frames: int) -> "StateBank":
+        """Return the bank with codes uint8 (128,) as its newest; the last `frames` are kept."""
+        return replace(self, recent=np.concatenate([self.recent, codes[np.newaxis]])[-frames:])

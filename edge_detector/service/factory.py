@@ -12,10 +12,10 @@ from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.source import Source
 from edge_detector.config import Config, SourceConfig, default_config, rules_by_hop
 from edge_detector.detection.bundle import Manifest, SoundClass, load_bundle
-from edge_detector.detection.classes import ClassMap, resolve_classes
+from edge_detector.detection.classes import resolve_classes
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.hysteresis import Decider, Rule
-from edge_detector.detection.tflite import TfliteEmbedder, TfliteSequenceStep
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import with_url
 from edge_detector.params import FRONT_END
@@ -56,22 +56,8 @@ def load_networks(folder: Path | None, config: Config | None = None) -> LoadedBu
     """
     config = config or default_config()
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
-    spec = bundle.manifest.sequence
-    outputs = bundle.manifest.named_outputs
     classes = resolve_classes(bundle.manifest, config.definitions, config.class_list, config.origin)
-    model = Networks(
-        embedder=TfliteEmbedder(bundle.embedder),
-        pca=bundle.pca,
-        sequence=TfliteSequenceStep(
-            bundle.sequence,
-            rows=spec.context_frames,
-            states={state.name: state.shape for state in spec.states},
-            classes=outputs.count,
-        ),
-        spec=spec,
-        classes=ClassMap.of(classes, outputs),
-        log_offset=bundle.manifest.log_offset,
-    )
+    model = networks_of(bundle, classes)
     networks = LoadedBundle(bundle.manifest, classes, model, rules_by_hop(classes, config))
     _warm_up(networks)
     return networks

@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 
 import convert
-from convert.audio.clips import find_clips
-from convert.audio.samples import read_16khz
-from convert.embedder.runtime import detector_model, stream_probabilities
+from convert.embedder.runtime import stream_probabilities
 from convert.evaluation.benchmark import BenchmarkDetector
 from convert.files import read_json
 from convert.progress import Progress
+from edge_detector.audio.clips import find_clips
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.bundle import Bundle, hop_key, load_bundle
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 
 NAMED = Path(convert.__file__).parent / "recipes" / "default_evidence.json"
@@ -64,7 +65,7 @@ def detector(bundle: Bundle, hops: int) -> BenchmarkDetector:
     return BenchmarkDetector(
         title=bundle.manifest.name,
         slugs=tuple(sound.slug for sound in classes),
-        probabilities=partial(stream_probabilities, detector_model(bundle, classes), hops_per_patch=hops),
+        probabilities=partial(stream_probabilities, networks_of(bundle, classes), hops_per_patch=hops),
         step_samples=FRONT_END.patch_step_samples // hops,
         rules=tuple(replace(sound.rules[hops], enabled=True) for sound in classes),
     )

@@ -21,9 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from convert.audio.clips import LoadedClip, find_clips, load_clips
-from convert.embedder.runtime import detector_model
-from convert.evaluation.calibration import at_hop, starts_in
 from convert.evaluation.score_streams import (
     Levels,
     alarms_by_hop,
@@ -32,12 +29,15 @@ from convert.evaluation.score_streams import (
     finest_probabilities,
     sounds_by_label,
 )
+from edge_detector.audio.clips import LoadedClip, find_clips, load_clips
 from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.networks_of_bundle import networks_of
+from edge_detector.teaching.calibration import at_hop, starts_in
 
 TAUGHT_CLIPS = 10
-GOAL, MOST_SECONDS = 0.85, 300.0
+GOAL, MOST_SECONDS = 0.93, 60.0
 RECIPES = Path(__file__).parents[2] / "convert" / "recipes"
-SEQUENCES, VALIDATION_SEQUENCES, NEGATIVES, EPOCHS = 4_000, 600, 600, 60
+SEQUENCES, VALIDATION_SEQUENCES, NEGATIVES, EPOCHS = 4_000, 600, 1_000, 60
 FOLDS = "1,2,3,4"
 
 
@@ -74,7 +74,8 @@ def sizes(sequences: int, seed: int) -> tuple[str, ...]:
 
 def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[Path, Path]:
     """A bundle that knows these clips only, and negatives by its embedder."""
-    bundle, negatives, tflite = work / "known.bundle", work / "negatives.tfrecord", work / "embedder" / "embedder.tflite"
+    bundle, negatives, tflite = work / "known.bundle", work / "negatives.npz", work / "embedder" / "embedder.tflite"
+    composed, whole = work / "composed.tfrecord", work / "whole.tfrecord"
     lstm, fused = work / "lstm", work / "fused"
     fit = (*sorted(path for path in (background / "train").iterdir() if path.is_dir()), data / "world")
     compose = ("compose", clips, "--folds", FOLDS, "--background", background / "train", "--embedder", tflite, "--skip-damaged")
@@ -90,7 +91,9 @@ def make_known(clips: Path, background: Path, data: Path, work: Path) -> tuple[P
             records[1],
             (*compose, "--part", "validation", "--set", f"mixtures.sequences={VALIDATION_SEQUENCES}", "mixtures.seed=2"),
         ),
-        (negatives, (*compose, "--set", f"mixtures.sequences={NEGATIVES}", "mixtures.seed=7")),
+        (composed, (*compose, "--set", f"mixtures.sequences={NEGATIVES}", "mixtures.seed=7")),
+        (whole, ("embed", background / "train", "--embedder", tflite, "--skip-damaged")),
+        (negatives, ("negatives", composed, whole, "--most-per-label", 100)),
         (lstm, learn),
         (fused, ("fuse", lstm, "--embedder", tflite, "--classes", RECIPES / "default_classes.json")),
         (fused / "sequence.tflite", ("export", fused, "--records", records[1])),
@@ -110,7 +113,7 @@ def heard(bundle: Path, clips: list[LoadedClip], slugs: list[str]) -> list[dict[
     """For each class, clips with their class on top by mean probability, and clips that give an event of their class."""
     classes = load_bundle(bundle).manifest.classes
     places = {sound.slug: index for index, sound in enumerate(classes)}
-    streams = clip_streams(finest_probabilities(detector_model(load_bundle(bundle), classes)), clips)
+    streams = clip_streams(finest_probabilities(networks_of(load_bundle(bundle), classes)), clips)
     found = []
     for slug in slugs:
         own = [stream for stream, clip in zip(streams, clips, strict=True) if clip.clip.label == slug]
@@ -132,7 +135,7 @@ def report(name: str, bundle: Path, clips: list[LoadedClip], slugs: list[str], b
         shares = [f"{row[key]} ({100 * row[key] / row['clips']:.1f} %)" for key in ("top", "top_of_taught", "events")]
         say(f"| {row['slug']} | {row['clips']} | {' | '.join(shares)} |")
     classes = load_bundle(bundle).manifest.classes
-    probabilities = finest_probabilities(detector_model(load_bundle(bundle), classes))
+    probabilities = finest_probabilities(networks_of(load_bundle(bundle), classes))
     quiet = continuous_streams(probabilities, sounds_by_label(background / "test"), [sound.slug for sound in classes], Levels())
     for label, found in alarms_by_hop(quiet, classes).items():
         figures = found["0.96"]
@@ -164,7 +167,7 @@ def main() -> int:
     for seed in range(arguments.seeds):
         for name, more in (("kept", ()), ("only", ("--only",))):
             output = work / f"{name}-{seed}.bundle"
-            options = ("--from", bundle, "--negatives", negatives, "--set", f"few_shot.seed={seed}")
+            options = ("--from", bundle, "--negatives", negatives, "--seed", seed)
             passed, busy = convert("teach", ten, *options, *more, "-o", output)
             share = report(f"{name}, seed {seed}", output, clips, unheard, arguments.background)
             say(f"teach took {passed:.0f} s, {busy:.0f} s of one core")

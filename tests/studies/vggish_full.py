@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.audio.clips import find_clips
-from convert.audio.samples import read_16khz
+from edge_detector.audio.clips import find_clips
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.logmel import patches as patches_of
 from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.types import Float32

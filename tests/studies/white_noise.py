@@ -21,21 +21,21 @@ from typing import Any
 import numpy as np
 
 from convert.arguments import folds, seeds
-from convert.audio.augment import gain_of_db, rms
-from convert.audio.clips import LoadedClip, classes_of, find_clips, labels_of, load_clips
 from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from convert.evaluation.comparison import train_and_measure
 from convert.evaluation.records import Measuring, evaluate_model, open_model
 from convert.files import write_bytes, write_json
 from convert.recipe import load_recipe
-from convert.records.classes import ClassName
 from convert.records.damage import Damage
 from convert.records.files import Record, write_dataset
 from convert.sequence.splits import Split, share_of
 from convert.sequence.training_job import ModelSettings
+from edge_detector.audio.clips import LoadedClip, classes_of, find_clips, labels_of, load_clips
+from edge_detector.class_names import ClassName
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.embedding import CODES_PER_UNIT, dequantise
 from edge_detector.params import CODE_LIMIT, FRONT_END
+from edge_detector.teaching.augment import gain_of_db, rms
 from edge_detector.types import Codes, Float32
 
 SNRS_DB = (20.0, 10.0, 0.0)

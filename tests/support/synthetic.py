@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from convert.audio.clips import Clip, LoadedClip
 from convert.records.forms import Record
 from convert.sequence.probe_codes import stream_codes
+from edge_detector.audio.clips import Clip, LoadedClip
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.__main__ import main
-from convert.audio.samples import read_16khz
+from edge_detector.audio.samples import read_16khz
 from tests.support.synthetic import write_clips
 
 

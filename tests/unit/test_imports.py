@@ -20,8 +20,9 @@ MAY_IMPORT = {
         "config": {BASE, "detection"},
         "config_schema": {BASE, "config"},
         "mqtt": {BASE, "detection", "audio", "config"},
+        "teaching": {BASE, "detection", "audio", "demo"},
         "service": {BASE, "detection", "audio", "config", "mqtt"},
-        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo"},
+        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo", "teaching"},
         "__main__": {"cli"},
     },
     "convert": {
@@ -35,7 +36,6 @@ MAY_IMPORT = {
         "sequence": {BASE, "tf", "metrics", "records", "audio", "embedder"},
         "evaluation": {BASE, "metrics", "records", "audio", "embedder", "sequence"},
         "bundling": {BASE, "records", "embedder", "evaluation"},
-        "few_shot": {BASE, "tf", "records", "audio", "embedder", "sequence", "evaluation", "bundling"},
         "commands": {
             *(
                 BASE,
@@ -48,17 +48,21 @@ MAY_IMPORT = {
                 "sequence",
                 "evaluation",
                 "bundling",
-                "few_shot",
             ),
         },
         "__main__": {BASE, "commands"},
     },
 }
 """What each domain may import beside itself; modules that lie beside the folders are the base, unless they are named."""
-CONVERT_MAY_IMPORT = {BASE, "detection"}
+CONVERT_MAY_IMPORT = {BASE, "detection", "teaching"}
 CONVERT_MAY_ALSO_IMPORT = {
+    "edge_detector.audio.activity",
+    "edge_detector.audio.clips",
     "edge_detector.audio.file",
     "edge_detector.audio.resampler",
+    "edge_detector.audio.samples",
+    "edge_detector.cli.taught",
+    "edge_detector.cli.teach",
     "edge_detector.demo.soundscape",
     "edge_detector.demo.synthesis",
 }
@@ -66,6 +70,7 @@ PURE = {
     *(
         "backoff",
         "bounded_files",
+        "class_names",
         "config",
         "config_schema",
         "errors",
@@ -77,10 +82,15 @@ PURE = {
         "schema",
         "types",
     ),
-    *(f"audio.{name}" for name in ("gaps", "programs.environment", "sample_clock", "segmenter", "signal_quality", "source")),
+    *(
+        f"audio.{name}"
+        for name in ("activity", "gaps", "programs.environment", "sample_clock", "segmenter", "signal_quality", "source")
+    ),
     *(f"demo.{name}" for name in ("sounds", "soundscape", "synthesis")),
     *(f"detection.{name}" for name in ("bundle", "classes", "detector", "embedding", "hysteresis", "load_shedding", "logmel")),
-    *(f"detection.{name}" for name in ("networks", "state_bank")),
+    *(f"detection.{name}" for name in ("linear_classifier", "networks", "state_bank")),
+    *(f"teaching.{name}" for name in ("augment", "calibration", "extension", "intervals", "negatives", "noise", "regression")),
+    "teaching.streams",
     *(f"mqtt.{name}" for name in ("home_assistant", "message_store", "messages", "name_conflict", "outbox")),
     *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "telemetry", "troubles")),
 }

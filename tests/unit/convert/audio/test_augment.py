@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.audio.augment import OVERDRIVEN_SHARE, TELEPHONE_HZ, in_room, of_telephone, recorded, reverberant, rms
-from convert.audio.noise import Backgrounds
+from convert.audio.augment import OVERDRIVEN_SHARE, TELEPHONE_HZ, in_room, of_telephone, recorded, reverberant
+from edge_detector.teaching.augment import rms
+from edge_detector.teaching.noise import Backgrounds
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.audio.augment import rms
-from convert.audio.clips import Clip, LoadedClip
 from convert.evaluation.benchmark import BenchmarkDetector, found_in_conditions
 from convert.evaluation.conditions import NOISE_SNR_DB, QUIET_DB, ROOMS, conditions
+from edge_detector.audio.clips import Clip, LoadedClip
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import rms
 from edge_detector.types import Float32
 from tests.support.synthetic import RATE_HZ, sound
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.audio.augment import gain_of_db, rms
-from convert.audio.clips import Clip, LoadedClip
 from convert.audio.evaluation_soundscapes import CLIPS_PER_SCENE, FRAME_SAMPLES, SceneComposer, ScoredScene
 from convert.evaluation.benchmark import BenchmarkDetector, found_at, on_scene
 from convert.metrics.events import SoundEvent
+from edge_detector.audio.clips import Clip, LoadedClip
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import gain_of_db, rms
 from edge_detector.types import Float32
 from tests.support.synthetic import LABELS, RATE_HZ, loaded
 

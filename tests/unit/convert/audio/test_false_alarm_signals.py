@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from convert.audio.augment import rms
 from convert.audio.false_alarm_signals import QUIET_ROOM, QUIET_ROOM_LENGTH_FACTOR, signals
+from edge_detector.teaching.augment import rms
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000

@@ -6,7 +6,7 @@ import pytest
 
 from convert.audio.kinds import FIRST_LABELS, KINDS, OTHER, folder_names, kind_of
 from convert.embedder.runtime import DEFAULT_BUNDLE
-from convert.records.classes import slug_of
+from edge_detector.class_names import slug_of
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.errors import UsageError
 

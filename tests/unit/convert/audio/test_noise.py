@@ -10,14 +10,15 @@ import soundfile
 
 import convert
 from convert.__main__ import main
-from convert.audio.augment import band_limited, rms
+from convert.audio.augment import band_limited
 from convert.audio.background_plan import BY_KIND, cut_pieces, read_parts
-from convert.audio.clips import NO_CLASS, Clip, LoadedClip, find_clips
 from convert.audio.kinds import kind_of
-from convert.audio.samples import read_16khz
 from convert.audio.training_mixtures import Composer
 from convert.embedder.corpus import labelled
 from convert.embedder.sorting import KindSorter
+from edge_detector.audio.clips import NO_CLASS, Clip, LoadedClip, find_clips
+from edge_detector.audio.samples import read_16khz
+from edge_detector.teaching.augment import rms
 from tests.support.synthetic import RATE_HZ, loaded, sound, write_clips
 
 PART = {"split": "train", "label": "speech", "of": "voices", "licence": "CC0", "credit": "anonymous"}

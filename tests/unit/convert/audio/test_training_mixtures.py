@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.audio.activity import active_starts, cut
-from convert.audio.clips import NO_CLASS, NO_FOLD, Clip, LoadedClip
 from convert.audio.training_mixtures import MAX_COUNTED_RECORDINGS, Composer, Scene, scene_samples, split_by_source
 from convert.audio.windows import WindowSource
+from edge_detector.audio.activity import active_starts, cut
+from edge_detector.audio.clips import NO_CLASS, NO_FOLD, Clip, LoadedClip
 from edge_detector.detection.logmel import patches
 from edge_detector.types import Float32
 from tests.support.synthetic import LABELS, loaded, sound

@@ -121,7 +121,7 @@ def test_clips_of_a_held_out_fold_run_through_the_bundle_trained_without_it(
 
         return probabilities
 
-    monkeypatch.setattr(command, "detector_model", lambda bundle, _classes: bundle)
+    monkeypatch.setattr(command, "networks_of", lambda bundle, _classes: bundle)
     monkeypatch.setattr(command, "finest_probabilities", finest_probabilities)
     monkeypatch.setattr(
         command, "labelled_by", lambda bundle, _: lambda samples: Labelled(finest_probabilities(bundle)(samples), None)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.audio.clips import NO_CLASS, NO_FOLD
 from convert.embedder.corpus import labelled
 from convert.embedder.pseudo_labels import Doubts
 from convert.records.files import read_dataset
+from edge_detector.audio.clips import NO_CLASS, NO_FOLD
 from edge_detector.detection.bundle import EMBEDDER
 from tests.support.labelled_embedder import CLASSES, NAMES, made_readout, write_classes, write_embedder
 from tests.support.recorded_clips import record, write_damaged, write_kitchen

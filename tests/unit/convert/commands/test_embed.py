@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.audio.samples import blocks_16khz, read_16khz
 from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from convert.records.files import find_folds, read_classes, read_dataset
 from convert.sequence.splits import source_of
+from edge_detector.audio.samples import blocks_16khz, read_16khz
 from edge_detector.detection.bundle import load_bundle
 from tests.support.recorded_clips import RATE_HZ, codes, embed, record, write_damaged, write_kitchen
 from tests.support.synthetic import LABELS, write_clips

@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 from convert.__main__ import main
-from convert.audio.clips import Clip, LoadedClip
 from convert.bundling.evaluation_page import evaluation_page
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.evaluation.conditions import conditions
@@ -25,6 +24,7 @@ from convert.files import read_json, write_json
 from convert.metrics.events import EventCounts
 from convert.plain_data import from_plain, to_plain
 from convert.recipe import RECIPES
+from edge_detector.audio.clips import Clip, LoadedClip
 from edge_detector.demo.soundscape import INT16_SCALE, make_soundscape
 from edge_detector.detection.bundle import load_bundle
 from tests.support.synthetic import sound

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from convert.audio.probe_signals import probe_patches
-from convert.audio.samples import read_16khz
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.logmel import patches as patches_of
 from edge_detector.detection.tflite import TfliteEmbedder
 from edge_detector.errors import EdgeDetectorError

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.audio.clips import find_clips, load_clips
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.embedder.yamnet import (
     EXAMPLE_STEP_SAMPLES,
@@ -21,7 +20,8 @@ from convert.embedder.yamnet import (
 from convert.embedder.yamnet_labels import LABELS, read_labels
 from convert.evaluation.benchmark import BenchmarkDetector, found_at
 from convert.evaluation.scoring import accuracy
-from convert.records.classes import ClassName
+from edge_detector.audio.clips import find_clips, load_clips
+from edge_detector.class_names import ClassName
 from edge_detector.detection.bundle import SoundClass, load_bundle
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import UsageError

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.audio.clips import find_clips
-from convert.audio.samples import read_16khz
 from convert.embedder.projection import POOLED_SIZE, Projection
+from edge_detector.audio.clips import find_clips
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.logmel import log_mel
 from edge_detector.detection.tflite import Graph, TfliteEmbedder

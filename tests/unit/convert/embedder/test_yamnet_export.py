@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convert.audio.clips import find_clips
-from convert.audio.samples import read_16khz
 from convert.embedder.readout import read_readout
 from convert.embedder.runtime import CodeEmbedder
 from convert.files import read_json
+from edge_detector.audio.clips import find_clips
+from edge_detector.audio.samples import read_16khz
 from edge_detector.detection.bundle import EMBEDDER, load_bundle
 from edge_detector.detection.embedding import quantise
 from tests.support.recorded_clips import record

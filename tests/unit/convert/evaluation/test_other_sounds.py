@@ -12,10 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.audio.clips import Clip, LoadedClip
 from convert.embedder.runtime import DEFAULT_BUNDLE, enabled_classes
 from convert.embedder.yamnet import YamnetBaseline, by_identifier
-from convert.evaluation.calibration import as_scores
 from convert.evaluation.may_hold import MayHold
 from convert.evaluation.other_figures import (
     Curve,
@@ -42,11 +40,13 @@ from convert.evaluation.other_sounds import (
     peer_clips,
     require_ten,
 )
-from convert.metrics.intervals import wilson_interval
+from edge_detector.audio.clips import Clip, LoadedClip
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Decider, Rule, shifted
 from edge_detector.errors import UsageError
+from edge_detector.teaching.calibration import as_scores
+from edge_detector.teaching.intervals import wilson_interval
 from edge_detector.types import EventStart, Float32
 
 STEP_SAMPLES = 15_360

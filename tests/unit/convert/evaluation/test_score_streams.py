@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.audio.augment import rms
 from convert.embedder.pseudo_labels import Doubts
-from convert.embedder.runtime import DEFAULT_BUNDLE, detector_model, stream_probabilities
-from convert.evaluation.calibration import FINEST
+from convert.embedder.runtime import DEFAULT_BUNDLE, stream_probabilities
 from convert.evaluation.score_streams import (
     Labelled,
     Levels,
@@ -21,6 +19,9 @@ from convert.evaluation.score_streams import (
     sounds_by_label,
 )
 from edge_detector.detection.bundle import load_bundle
+from edge_detector.detection.networks_of_bundle import networks_of
+from edge_detector.teaching.augment import rms
+from edge_detector.teaching.calibration import FINEST
 from edge_detector.types import Float32
 from tests.support.synthetic import RATE_HZ, sound
 
@@ -105,9 +106,9 @@ def test_a_bundle_returns_the_detector_s_probabilities_of_classes_and_labels() -
     classes, outputs = bundle.manifest.classes, bundle.manifest.named_outputs
     samples = sound("hiss", 1)
     found = labelled_by(bundle, classes)(samples)
-    assert np.array_equal(found.classes, stream_probabilities(detector_model(bundle, classes), samples, FINEST))
+    assert np.array_equal(found.classes, stream_probabilities(networks_of(bundle, classes), samples, FINEST))
     assert found.labels is not None
-    every = stream_probabilities(detector_model(bundle), samples, FINEST)
+    every = stream_probabilities(networks_of(bundle), samples, FINEST)
     assert np.array_equal(found.labels, every[:, : len(outputs.audioset)])
     doubts = doubts_of(bundle, classes)
     assert doubts is not None

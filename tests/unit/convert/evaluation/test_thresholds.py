@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.evaluation.calibration import Stream, at_hop, event_starts
 from convert.evaluation.thresholds import CalibrationSet, Costs, Threshold, lowest_cost
 from edge_detector.params import HOPS_PER_PATCH
+from edge_detector.teaching.calibration import Stream, at_hop, event_starts
 
 COSTS = Costs()
 QUIET = 0.01

@@ -2,7 +2,8 @@
 
 import pytest
 
-from convert.metrics.intervals import poisson_upper, wilson_interval
+from convert.metrics.intervals import poisson_upper
+from edge_detector.teaching.intervals import wilson_interval
 
 
 @pytest.mark.parametrize(

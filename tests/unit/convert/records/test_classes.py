@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from convert.embedder.yamnet_labels import AUDIOSET_LABELS
-from convert.records.classes import ClassName, classes_from_json, classes_to_json, named, read_class_names
+from convert.records.classes import classes_from_json, classes_to_json, read_class_names
+from edge_detector.class_names import ClassName, named
 from edge_detector.errors import EdgeDetectorError, UsageError
 
 HEAD = "index,mid,display_name\n"

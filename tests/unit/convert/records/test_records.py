@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from convert.records import protobuf, tfrecord
 from convert.records.batches import batches
-from convert.records.classes import ClassName
 from convert.records.files import (
     Form,
     Record,
@@ -26,6 +25,7 @@ from convert.records.files import (
     read_dataset,
     write_dataset,
 )
+from edge_detector.class_names import ClassName
 from edge_detector.detection.embedding import dequantise
 from edge_detector.errors import EdgeDetectorError, UsageError
 from tests.support.messages import decoded

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from convert.audio.clips import find_clips
+from edge_detector.audio.clips import find_clips
 from tests.support.fake_microphone import FakeMicrophone
 
 RATE_HZ = 16_000

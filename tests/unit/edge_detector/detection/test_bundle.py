@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_detector.bounded_files import npz_bytes
 from edge_detector.detection.bundle import (
     EMBEDDER,
     FILES,
@@ -17,6 +18,7 @@ from edge_detector.detection.bundle import (
     MODEL_CARD,
     PCA,
     SEQUENCE,
+    TAUGHT,
     AudioSetLabel,
     EmbedderId,
     Evidence,
@@ -29,9 +31,11 @@ from edge_detector.detection.bundle import (
     load_bundle,
     parse_manifest,
     render_manifest,
+    taught_content,
 )
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.hysteresis import Rule
+from edge_detector.detection.linear_classifier import FEATURES, LinearClassifier
 from edge_detector.errors import BundleError
 
 RULES = {1: Rule(0.6, 0.3), 2: Rule(0.7, 0.3), 4: Rule(0.8, 0.3, min_seconds=0.5)}
@@ -113,7 +117,7 @@ def test_pickled_pca_parameters_are_refused(tmp_path: Path) -> None:
         (b"[]", "must be a table"),
         (edited(surprise=1), "unknown key 'surprise'"),
         (edited(schema="2.0"), "install a newer"),
-        (edited(schema="1.2"), "install a newer"),
+        (edited(schema="1.3"), "install a newer"),
         (edited(schema="one"), "major.minor"),
         (edited(name=""), "non-empty"),
         (edited(front_end={"sample_rate_hz": 8000}), "front_end"),
@@ -361,3 +365,66 @@ def test_a_bundle_of_schema_1_0_loads_as_it_was_meant(tmp_path: Path) -> None:
     assert (old.outputs, old.embedder, old.sequence.embedder, old.log_offset) == (None, None, None, 0.01)
     assert [(sound.class_list, sound.enabled, sound.audioset, sound.output) for sound in old.classes] == 2 * [(1, True, (), None)]
     assert old.classes[0].rules[2] == Rule(0.6, 0.3, min_seconds=0.9)
+
+
+TAUGHT_CLASS = SoundClass("washer", "Washer", None, RULES, taught="washer")
+
+
+def taught_manifest() -> Manifest:
+    outputs = Outputs(sequence=("dog_bark", "rain"), taught=("washer",))
+    return replace(manifest(), classes=(*manifest().classes, TAUGHT_CLASS), outputs=outputs)
+
+
+def taught_folder(folder: Path, classifier: bytes) -> Path:
+    files = {**contents(), TAUGHT: classifier}
+    folder.mkdir()
+    for name, content in {**files, MANIFEST: render_manifest(taught_manifest(), files)}.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_bundle_with_taught_classes_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    classifier = LinearClassifier(rng.standard_normal((1, FEATURES)).astype(np.float32), np.ones(1, np.float32))
+    bundle = load_bundle(taught_folder(tmp_path / "bundle", taught_content(classifier)))
+    assert bundle.manifest == taught_manifest()
+    assert bundle.taught is not None
+    assert np.array_equal(bundle.taught.weights, classifier.weights)
+    assert np.array_equal(bundle.taught.biases, classifier.biases)
+
+
+def test_only_a_bundle_with_taught_classes_needs_the_newest_schema() -> None:
+    assert json.loads(render_manifest(manifest(), contents()))["schema"] == "1.1"
+    assert json.loads(render_manifest(taught_manifest(), {**contents(), TAUGHT: b""}))["schema"] == "1.2"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"weights": np.zeros((1, FEATURES))}, "it has no array biases"),
+        ({"weights": np.zeros((1, 3)), "biases": np.zeros(1)}, "weights and biases must be"),
+        ({"weights": np.full((1, FEATURES), np.nan), "biases": np.zeros(1)}, "not all finite"),
+        ({"weights": np.full((1, FEATURES), 1e300), "biases": np.zeros(1)}, "not all finite"),
+        ({"weights": np.zeros((1, FEATURES), np.int64), "biases": np.zeros(1)}, "not real numbers"),
+        ({"weights": np.zeros((2, FEATURES)), "biases": np.zeros(2)}, "has 2 taught classes, its manifest 1"),
+    ],
+)
+def test_a_classifier_that_does_not_fit_is_refused(arrays: dict[str, np.ndarray], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=sentence) as caught:
+        load_bundle(taught_folder(tmp_path / "bundle", npz_bytes(arrays)))
+    assert str(caught.value).endswith("make the bundle again")
+
+
+def test_a_class_of_a_taught_output_that_is_not_there_is_refused() -> None:
+    wrong = replace(taught_manifest(), outputs=Outputs(sequence=("dog_bark", "rain"), taught=("dryer",)))
+    with pytest.raises(BundleError, match="names the taught output washer, which the bundle lacks"):
+        parse_manifest(render_manifest(wrong, {**contents(), TAUGHT: b""}), "manifest")
+
+
+def test_a_missing_classifier_is_one_sentence(tmp_path: Path) -> None:
+    folder = taught_folder(tmp_path / "bundle", b"no archive")
+    with pytest.raises(BundleError, match="does not hold taught classes"):
+        load_bundle(folder)
+    (folder / TAUGHT).unlink()
+    with pytest.raises(BundleError, match="copy the bundle again"):
+        load_bundle(folder)

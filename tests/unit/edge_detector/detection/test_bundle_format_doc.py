@@ -25,15 +25,19 @@ from edge_detector.detection.bundle import (
     MAX_PCA_BYTES,
     MAX_STATE_NUMBERS,
     MAX_STATES,
+    MAX_TAUGHT_BYTES,
     MODEL_CARD,
     PCA,
     SCHEMA_MAJOR,
     SCHEMA_MINOR,
     SEQUENCE,
     SEQUENCE_KINDS,
+    TAUGHT,
     load_bundle,
     parse_manifest,
+    taught_content,
 )
+from edge_detector.detection.linear_classifier import FEATURES, LinearClassifier
 from edge_detector.detection.tflite import Graph
 from edge_detector.errors import BundleError
 from edge_detector.params import FRONT_END
@@ -108,8 +112,8 @@ def accepted_keys(name: str) -> set[str]:
 
 def test_the_example_is_a_manifest_of_the_newest_schema() -> None:
     manifest, checksums = parse_manifest(EXAMPLE.encode(), "example")
-    assert [sound.slug for sound in manifest.classes] == ["doorbell", "kettle"]
-    assert set(checksums) == set(FILES)
+    assert [sound.slug for sound in manifest.classes] == ["doorbell", "kettle", "our_washer"]
+    assert set(checksums) == {*FILES, TAUGHT}
     assert json.loads(EXAMPLE)["schema"] == f"{SCHEMA_MAJOR}.{SCHEMA_MINOR}"
     assert PAGE.startswith(f"# Bundle format, schema {SCHEMA_MAJOR}.{SCHEMA_MINOR}\n")
 
@@ -118,6 +122,7 @@ def test_the_example_is_a_bundle_once_the_program_of_the_page_has_written_its_di
     numbers, file = np.random.default_rng(0), io.BytesIO()
     np.savez(file, pca_eigen_vectors=numbers.normal(size=(128, 128)).T, pca_means=numbers.normal(size=(128, 1)))
     contents = {EMBEDDER: b"embedder", SEQUENCE: b"sequence", PCA: file.getvalue(), MODEL_CARD: b"# Hall\n"}
+    contents[TAUGHT] = taught_content(LinearClassifier(np.ones((1, FEATURES), np.float32), np.zeros(1, np.float32)))
     for name, content in {**contents, MANIFEST: EXAMPLE.encode()}.items():
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BundleError, match="is not the file its manifest describes"):
@@ -185,7 +190,7 @@ def test_the_page_has_the_files_and_the_limits_of_the_reader() -> None:
     assert {quoted(row[0])[0]: row[2] for row in rows("files")} == {
         name: megabytes(most) for name, most in MAX_FILE_BYTES.items()
     }
-    limits = (MAX_CLASSES, MAX_OUTPUTS, MAX_STATES, MAX_STATE_NUMBERS, MOST_NESTED, MAX_PCA_BYTES)
+    limits = (MAX_CLASSES, MAX_OUTPUTS, MAX_STATES, MAX_STATE_NUMBERS, MOST_NESTED, MAX_PCA_BYTES, MAX_CLASSES, MAX_TAUGHT_BYTES)
     assert [row[1] for row in rows("limits")] == [f"{limit:,}" for limit in limits]
     assert f"of 1 to {MOST_SHOWN_CHARACTERS} characters" in PAGE
     assert f"1 to {MAX_SLUG_CHARACTERS} of" in PAGE
@@ -200,7 +205,7 @@ def test_the_networks_of_the_default_bundle_have_the_tensors_on_the_page(file: s
     for way, name, dtype, shape in rows(f"tensors of {file}"):
         for state in manifest.sequence.states if "STATE" in name else manifest.sequence.states[:1]:
             tensor = quoted(name)[0].replace("STATE", state.name)
-            sizes = {"R": (-1,), "V": (manifest.named_outputs.count,), "…": state.shape}
+            sizes = {"R": (-1,), "V": (manifest.named_outputs.of_step,), "…": state.shape}
             expected = tuple(n for size in shape.strip("[]").split(", ") for n in sizes.get(size) or (int(size),))
             graph.require(graph.inputs if way == "input" else graph.outputs, tensor, expected, getattr(np, dtype))
             documented[way].add(tensor)

@@ -109,7 +109,7 @@ def as_scores(probabilities: Float32, step_samples: int, numbers: Iterable[int] 
 def choose(
     background: Sequence[Stream], clips: Sequence[Stream], class_index: int, hops_per_patch: int, limits: Limits
 ) -> Choice:
-    """Return the lowest threshold within the limits.
+    """Return the lowest threshold within the limits, or a lower one with a minimum duration if that loses no clip.
 
     Args:
         background: sound that is not used in training.
@@ -119,15 +119,30 @@ def choose(
         limits: limit of false alarms, and margin.
 
     """
-    quiet = [stream for stream in background if class_index not in stream.true]
-    sounding = [stream for stream in clips if class_index in stream.true]
-    columns = [at_hop(stream.probabilities, hops_per_patch)[:, class_index] for stream in quiet]
-    found = [_lowest(columns, hours(quiet), limits, hops_per_patch, minimum) for minimum in (0.0, LASTING_SECONDS)]
-    choices = [_measured(rule, quiet, sounding, class_index, hops_per_patch) for rule in found]
-    short, lasting = choices
+    short, lasting = (
+        choose_lowest(background, clips, class_index, hops_per_patch, limits, min_seconds=minimum)
+        for minimum in (0.0, LASTING_SECONDS)
+    )
     kept = short.recall is not None and lasting.recall is not None and lasting.recall >= short.recall
     longer_pays = short.rule.on > HIGH_ON and lasting.rule.on < short.rule.on and kept
     return lasting if longer_pays else short
+
+
+def choose_lowest(
+    background: Sequence[Stream],
+    clips: Sequence[Stream],
+    class_index: int,
+    hops_per_patch: int,
+    limits: Limits,
+    *,
+    min_seconds: float = 0.0,
+) -> Choice:
+    """Return the lowest threshold within the limits for a minimum duration; arguments as of `choose`."""
+    quiet = [stream for stream in background if class_index not in stream.true]
+    sounding = [stream for stream in clips if class_index in stream.true]
+    columns = [at_hop(stream.probabilities, hops_per_patch)[:, class_index] for stream in quiet]
+    rule = _lowest(columns, hours(quiet), limits, hops_per_patch, min_seconds)
+    return _measured(rule, quiet, sounding, class_index, hops_per_patch)
 
 
 def _lowest(columns: Sequence[Float32], length_hours: float, limits: Limits, hops_per_patch: int, minimum: float) -> Rule:

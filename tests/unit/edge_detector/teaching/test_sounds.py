@@ -1,4 +1,4 @@
-"""Preparation of recordings from a home for few-shot training."""
+"""Preparation of recordings from a home for teaching."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.audio.clips import NO_CLASS, Clip, LoadedClip
-from convert.few_shot.sounds import halve_background, split_from_room, split_into_parts, synthetic_negatives
+from edge_detector.audio.clips import Clip, LoadedClip
 from edge_detector.demo.soundscape import VOICINGS
 from edge_detector.errors import UsageError
+from edge_detector.teaching.sounds import halve_background, split_from_room, split_into_parts, synthetic_sounds
 from edge_detector.types import Float32
 
 RATE_HZ = 16_000
@@ -34,37 +34,34 @@ def seconds(samples: Float32) -> float:
 
 def test_the_room_around_a_sound_becomes_silence_and_a_negative() -> None:
     samples = np.concatenate([room(1.5), beep(1.0), room(2.5)])
-    (sound,), (found_room,) = split_from_room([clip(samples)])
-    assert np.array_equal(
-        sound.samples[int(1.6 * RATE_HZ) : int(2.4 * RATE_HZ)], samples[int(1.6 * RATE_HZ) : int(2.4 * RATE_HZ)]
-    )
-    assert not sound.samples[: int(1.2 * RATE_HZ)].any()
-    assert not sound.samples[int(2.8 * RATE_HZ) :].any()
-    assert found_room.class_index == NO_CLASS
-    assert seconds(found_room.samples) == pytest.approx(3.5, abs=0.2)
-    assert np.abs(found_room.samples).max() < 0.02
+    sound, found_room = split_from_room(samples)
+    assert np.array_equal(sound[int(1.6 * RATE_HZ) : int(2.4 * RATE_HZ)], samples[int(1.6 * RATE_HZ) : int(2.4 * RATE_HZ)])
+    assert not sound[: int(1.2 * RATE_HZ)].any()
+    assert not sound[int(2.8 * RATE_HZ) :].any()
+    assert seconds(found_room) == pytest.approx(3.5, abs=0.2)
+    assert np.abs(found_room).max() < 0.02
 
 
 def test_short_pauses_stay_in_the_sound_and_long_ones_do_not() -> None:
     samples = np.concatenate([room(1.0), beep(0.3), room(0.4), beep(0.3), room(2.0), beep(0.3), room(1.0)])
-    (sound,), _ = split_from_room([clip(samples)])
-    assert sound.samples[int(1.5 * RATE_HZ)] != 0.0
-    assert not sound.samples[int(2.5 * RATE_HZ) : int(3.5 * RATE_HZ)].any()
+    sound, _ = split_from_room(samples)
+    assert sound[int(1.5 * RATE_HZ)] != 0.0
+    assert not sound[int(2.5 * RATE_HZ) : int(3.5 * RATE_HZ)].any()
 
 
 @pytest.mark.parametrize(
     "samples", [room(5.0, -20.0), np.zeros(RATE_HZ, np.float32), beep(3.0)], ids=["noise", "silence", "tone"]
 )
 def test_a_steady_sound_is_the_sound_from_end_to_end(samples: Float32) -> None:
-    (sound,), rooms = split_from_room([clip(samples)])
-    assert np.array_equal(sound.samples, samples)
-    assert rooms == []
+    sound, found_room = split_from_room(samples)
+    assert np.array_equal(sound, samples)
+    assert not len(found_room)
 
 
 def test_digital_silence_around_a_sound_is_no_room() -> None:
-    (sound,), rooms = split_from_room([clip(np.concatenate([beep(1.0), np.zeros(4 * RATE_HZ, np.float32)]))])
-    assert np.count_nonzero(sound.samples) > 0.9 * RATE_HZ
-    assert all(not found.samples.any() for found in rooms) or rooms == []
+    sound, found_room = split_from_room(np.concatenate([beep(1.0), np.zeros(4 * RATE_HZ, np.float32)]))
+    assert np.count_nonzero(sound) > 0.9 * RATE_HZ
+    assert not found_room.any()
 
 
 def test_every_recording_is_in_one_part_and_takes_of_one_original_share_it() -> None:
@@ -89,10 +86,9 @@ def test_half_of_the_background_is_for_training_and_the_other_half_is_not(tmp_pa
     for number in range(4):
         soundfile.write(tmp_path / "night" / f"{number}.wav", np.full(5 * RATE_HZ, -0.1 * number, np.float32), RATE_HZ)
     training, kept = halve_background([tmp_path])
-    assert sum(seconds(piece.samples) for piece in training) == sum(map(seconds, kept)) == 40.0
-    assert all(piece.class_index == NO_CLASS for piece in training)
-    assert max(seconds(piece.samples) for piece in training) == 10.0
-    samples = np.concatenate([piece.samples for piece in training])
+    assert sum(map(seconds, training)) == sum(map(seconds, kept)) == 40.0
+    assert max(map(seconds, training)) == 10.0
+    samples = np.concatenate(training)
     assert not set(np.round(samples, 4)) & set(np.round(np.concatenate(kept), 4)) - {0.25}
 
 
@@ -101,7 +97,7 @@ def test_a_folder_without_recordings_is_one_sentence(tmp_path: Path) -> None:
         halve_background([tmp_path])
 
 
-def test_synthetic_sounds_are_negatives_except_those_of_new_classes() -> None:
-    slugs = [made.clip.label for made in synthetic_negatives(("rain", "my_own"))]
-    assert set(slugs) == set(VOICINGS) - {"rain"}
-    assert all(made.class_index == NO_CLASS and np.abs(made.samples).max() > 0.001 for made in synthetic_negatives(("rain",)))
+def test_synthetic_sounds_are_all_but_those_of_new_classes() -> None:
+    every, others = synthetic_sounds(()), synthetic_sounds(("rain", "my_own"))
+    assert len(others) == len(every) * (len(VOICINGS) - 1) // len(VOICINGS)
+    assert all(np.abs(made).max() > 0.001 for made in every)

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from convert.evaluation.calibration import (
+from edge_detector.detection.hysteresis import Decider, Rule
+from edge_detector.params import FRONT_END
+from edge_detector.teaching.calibration import (
     HIGHEST_ON,
     LASTING_SECONDS,
     LOWEST_ON,
@@ -20,8 +22,6 @@ from convert.evaluation.calibration import (
     hours,
     pieces_of,
 )
-from edge_detector.detection.hysteresis import Decider, Rule
-from edge_detector.params import FRONT_END
 from edge_detector.types import EventStart, Float32
 
 QUIET, LOUD = 0.02, 0.9

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.audio.augment import gain_of_db, rms
-from convert.audio.noise import PAUSE_SAMPLES, ROOM_TONE_SHARE, Backgrounds, room_tone, room_tones
+from edge_detector.teaching.augment import gain_of_db, rms
+from edge_detector.teaching.noise import PAUSE_SAMPLES, ROOM_TONE_SHARE, Backgrounds, room_tone, room_tones
 from edge_detector.types import Float32
 from tests.support.synthetic import RATE_HZ
 

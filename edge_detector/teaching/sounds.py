@@ -1,4 +1,4 @@
-"""Few-shot recordings: parts, separation of sound from room, and negatives."""
+"""Recordings for teaching: parts, separation of sound from room, the user's background, and synthetic negatives."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.audio.activity import window_energy
-from convert.audio.clips import AUDIO_SUFFIXES, NO_CLASS, NO_FOLD, Clip, LoadedClip
-from convert.audio.samples import read_16khz
+from edge_detector.audio.activity import window_energy
+from edge_detector.audio.clips import AUDIO_SUFFIXES, LoadedClip
+from edge_detector.audio.samples import read_16khz
 from edge_detector.demo.soundscape import VOICINGS, make_soundscape
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
@@ -46,21 +46,11 @@ def split_into_parts(clips: Sequence[LoadedClip], parts: int) -> list[list[Loade
     return found
 
 
-def split_from_room(clips: Sequence[LoadedClip]) -> tuple[list[LoadedClip], list[LoadedClip]]:
-    """Split each clip into its sound, with digital silence elsewhere, and its room as a negative.
+def split_from_room(samples: Float32) -> tuple[Float32, Float32]:
+    """Split a recording into its sound, with digital silence elsewhere, and its room: the rest, joined.
 
-    Frames of a training sequence are labelled by energy: without the split, frames of room noise get the label of the sound.
+    Frames are labelled by energy: without the split, frames of room noise get the label of the sound.
     """
-    sounds, rooms = [], []
-    for clip in clips:
-        sound, room = _split(clip.samples)
-        sounds.append(LoadedClip(clip.clip, clip.class_index, sound))
-        if len(room) >= FRONT_END.patch_samples:
-            rooms.append(negative("room", room))
-    return sounds, rooms
-
-
-def _split(samples: Float32) -> tuple[Float32, Float32]:
     energy = window_energy(samples, WINDOW_SAMPLES, np.arange(0, len(samples), WINDOW_SAMPLES, dtype=np.int64))
     floor, loudest = float(np.quantile(energy, FLOOR_SHARE)), float(energy.max())
     if loudest <= floor * 10.0 ** (STEADY_RANGE_DB / 10.0):
@@ -83,7 +73,7 @@ def _widened(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(wide, np.bool_)
 
 
-def halve_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[Float32]]:
+def halve_background(folders: Sequence[Path]) -> tuple[list[Float32], list[Float32]]:
     """Load all recordings below the folders: one half for training, in pieces, the other for thresholds.
 
     A long recording is split in its middle; short ones alternate. Raises UsageError for a folder without recordings.
@@ -100,7 +90,7 @@ def halve_background(folders: Sequence[Path]) -> tuple[list[LoadedClip], list[Fl
                 halves[1].append(samples[len(samples) // 2 :])
             else:
                 halves[number % 2].append(samples)
-    return [negative("background", piece) for samples in halves[0] for piece in _pieces(samples)], halves[1]
+    return [piece for samples in halves[0] for piece in _pieces(samples)], halves[1]
 
 
 def _pieces(samples: Float32) -> list[Float32]:
@@ -109,19 +99,14 @@ def _pieces(samples: Float32) -> list[Float32]:
     return [piece for piece in cut if len(piece) >= FRONT_END.patch_samples]
 
 
-def synthetic_negatives(labels: Sequence[str]) -> list[LoadedClip]:
-    """Synthesise everyday sounds as negatives, except those of these labels."""
+def synthetic_sounds(labels: Sequence[str]) -> list[Float32]:
+    """Synthesise everyday sounds, except those of these labels."""
     return [_synthetic(slug, seed) for slug in VOICINGS if slug not in labels for seed in range(SYNTHETIC_SEEDS)]
 
 
 @cache
-def _synthetic(slug: str, seed: int) -> LoadedClip:
+def _synthetic(slug: str, seed: int) -> Float32:
     """Synthesise one sound, always the same; it takes half a second."""
     soundscape = make_soundscape(seed, ((slug, SYNTHETIC_SECONDS),))
     (event,) = soundscape.events
-    return negative(slug, soundscape.block.samples[event.first_sample : event.end_sample])
-
-
-def negative(name: str, samples: Float32) -> LoadedClip:
-    """Wrap samples as a clip of no class."""
-    return LoadedClip(Clip(Path(name), name, NO_FOLD, name), NO_CLASS, samples)
+    return soundscape.block.samples[event.first_sample : event.end_sample]

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from convert.audio.activity import window_energy
-from convert.audio.augment import equalised, fast_length, gain_of_db, rms
+from edge_detector.audio.activity import window_energy
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.augment import equalised, fast_length, gain_of_db, rms
 from edge_detector.types import Float32
 
 POOL_SECONDS = 30

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.audio.clips import NO_FOLD, find_clips, labels_of, load_clips
 from convert.audio.training_mixtures import split_by_source
+from edge_detector.audio.clips import NO_FOLD, find_clips, labels_of, load_clips
 from edge_detector.errors import EdgeDetectorError, UsageError
 from tests.support.synthetic import LABELS, write_clips
 

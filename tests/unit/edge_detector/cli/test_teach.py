@@ -1,7 +1,9 @@
-"""teach: from a folder of recordings to a bundle that detects them besides the classes of another bundle."""
+"""teach: from a folder of recordings to a bundle that detects them beside the classes of another bundle."""
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,25 +11,25 @@ import numpy as np
 import pytest
 import soundfile
 
-from convert.__main__ import main
-from convert.commands.teach import DEFAULT_NEGATIVES
-from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
-from convert.records.files import find_embedder, read_classes
-from convert.records.identity import embedder_id
-from convert.sequence.probe_codes import stream_codes
-from convert.sequence.steps import Step
-from edge_detector.cli.main import main as edge_detector
-from edge_detector.detection.bundle import load_bundle
+from edge_detector.cli.main import main
+from edge_detector.detection.bundle import EMBEDDER, PCA, SEQUENCE, load_bundle
+from edge_detector.detection.networks_of_bundle import networks_of
+from edge_detector.service.factory import DEFAULT_BUNDLE
+from edge_detector.teaching.streams import codes_of, outputs_of
+from edge_detector.types import Float32
 from tests.support.synthetic import LABELS, RATE_HZ, sound, write_recordings
 
-pytest.importorskip("tensorflow")
-
-SHORTER = ("--set", "few_shot.sequences=60", "few_shot.epochs=3", "few_shot.parts=2", "few_shot.noise_minutes=1.0")
 SLUGS = tuple(f"{label}_of_the_oven" for label in LABELS)
 
 
 def teach(*arguments: object) -> int:
-    return main(["teach", *map(str, (*arguments, *SHORTER))])
+    return main(["teach", *map(str, arguments)])
+
+
+def outputs(bundle: Path) -> Float32:
+    """Every output of a bundle on half a minute of beeps."""
+    networks = networks_of(load_bundle(bundle))
+    return outputs_of(networks, codes_of(networks, np.concatenate([sound("beep", seed, 5.0) for seed in range(6)])))
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +39,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_recordings(folder / "sounds")
     # A beep may be shorter than a window.
     soundfile.write(folder / "sounds" / "Beep of the oven" / "take 0.wav", sound("beep", 0, 0.8), RATE_HZ)
-    (folder / "room").mkdir()
+    (folder / "sounds" / "background").mkdir()
     noise = 0.001 * np.random.default_rng(0).standard_normal(30 * RATE_HZ)
-    soundfile.write(folder / "room" / "evening.wav", noise, RATE_HZ)
-    assert teach(folder / "sounds", "--background", folder / "room", "-o", folder / "my.bundle") == 0
+    soundfile.write(folder / "sounds" / "background" / "evening.wav", noise, RATE_HZ)
+    assert teach(folder / "sounds", "-o", folder / "my.bundle") == 0
     return folder
 
 
@@ -52,29 +54,32 @@ def test_the_new_classes_follow_the_kept_ones(made: Path) -> None:
     assert extended.name == "my.bundle"
 
 
-def test_the_probabilities_of_kept_classes_are_equal_to_the_bit(made: Path) -> None:
-    shipped, extended = (Step.of_bundle(load_bundle(folder)) for folder in (DEFAULT_BUNDLE, made / "my.bundle"))
-    codes = stream_codes(40, 1)
-    assert np.array_equal(extended.in_a_bank(10, codes)[:, : shipped.classes], shipped.in_a_bank(10, codes))
+def test_the_networks_and_the_probabilities_of_kept_classes_are_equal_to_the_bit(made: Path) -> None:
+    for name in (EMBEDDER, SEQUENCE, PCA):
+        assert (made / "my.bundle" / name).read_bytes() == (DEFAULT_BUNDLE / name).read_bytes()
+    shipped = outputs(DEFAULT_BUNDLE)
+    assert np.array_equal(outputs(made / "my.bundle")[:, : shipped.shape[1]], shipped)
 
 
-def test_the_detector_runs_the_bundle(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recording = next((made / "sounds").glob("*/*.wav"))
-    assert edge_detector(["listen", str(recording), "--bundle", str(made / "my.bundle"), "--json"]) == 0
-    (line, *_) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if "probabilities" in line)
-    assert set(SLUGS) < set(line["probabilities"])
-    assert main(["verify", str(made / "my.bundle")]) == 0
+def test_the_service_detects_a_taught_sound(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "unseen.wav", np.concatenate([np.zeros(2 * RATE_HZ), sound("beep", 77, 4.0)]), RATE_HZ)
+    assert main(["listen", str(tmp_path / "unseen.wav"), "--bundle", str(made / "my.bundle"), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["slug"] for line in lines if line.get("event_type") == "start"] == ["beep_of_the_oven"]
+    probabilities = next(line["probabilities"] for line in lines if line["type"] == "probabilities")
+    assert set(SLUGS) < set(probabilities)
 
 
-def test_the_model_card_describes_training_and_evaluation(made: Path) -> None:
+def test_the_card_describes_training_and_evaluation(made: Path) -> None:
     manifest = load_bundle(made / "my.bundle").manifest
-    assert manifest.evaluation["clips"] == 12
+    figures = manifest.evaluation["taught"]
+    assert isinstance(figures, dict)
+    assert figures["recordings"] == 12
     card = (made / "my.bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert "Each recording of the new classes was left out once" in card
-    assert "Trained on few recordings: beep_of_the_oven (4)" in card
-    assert "minutes of the user's background" in card
-    assert "thresholds of the classes kept from default " in card
-    assert "ESC-10" in card, "the credits of the extended bundle are kept"
+    assert "Each recording was left out once" in card
+    assert "Few recordings: beep_of_the_oven (4)" in card
+    assert "h of own background" in card
+    assert (DEFAULT_BUNDLE / "MODEL_CARD.md").read_text(encoding="utf-8") in card
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,7 @@ def alone(made: Path) -> Path:
 def test_only_leaves_the_new_classes(alone: Path) -> None:
     manifest = load_bundle(alone).manifest
     assert [each.slug for each in manifest.classes] == ["hiss", "rain"]
-    assert [state.name for state in manifest.sequence.states] == ["h0", "c0"]
+    assert manifest.named_outputs.taught == ("hiss", "rain")
 
 
 def test_a_new_class_replaces_the_class_of_its_slug(made: Path, alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,23 +114,17 @@ def test_a_bundle_with_new_classes_can_be_extended_again(made: Path) -> None:
     assert teach(one, "--from", made / "my.bundle", "-o", made / "again") == 0
     first, second = (load_bundle(made / name).manifest for name in ("my.bundle", "again"))
     assert [each.slug for each in second.classes] == [*(each.slug for each in first.classes), "kettle"]
-
-
-def test_the_shipped_negatives_are_of_the_shipped_embedder() -> None:
-    shipped = load_bundle(DEFAULT_BUNDLE)
-    negatives, own = (
-        embedder_id(made_of or {}) for made_of in (find_embedder(DEFAULT_NEGATIVES), CodeEmbedder.of_bundle(shipped).made_of)
-    )
-    assert negatives is not None
-    assert own is not None
-    assert negatives.digest == own.digest
-    assert tuple(each.slug for each in read_classes(DEFAULT_NEGATIVES)) == shipped.manifest.named_outputs.sequence
+    before = outputs(made / "my.bundle")
+    assert np.array_equal(outputs(made / "again")[:, : before.shape[1]], before)
+    facts = second.training["taught"]
+    assert isinstance(facts, list)
+    assert [list(each["recordings"]) for each in facts] == [list(SLUGS), ["kettle"]]
 
 
 def test_a_folder_that_is_no_bundle_is_not_replaced(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert teach(made / "sounds", "-o", made / "room") == 2
+    assert teach(made / "sounds", "-o", made / "sounds") == 2
     assert "is no bundle" in capsys.readouterr().err
-    assert (made / "room" / "evening.wav").exists()
+    assert (made / "sounds" / "background" / "evening.wav").exists()
 
 
 def test_too_few_recordings_are_rejected_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,15 +143,23 @@ def test_takes_of_one_original_are_too_few(tmp_path: Path, capsys: pytest.Captur
     assert "4 recordings of beep, by their names (FOLD-ORIGINAL-TAKE) of 1 originals only" in capsys.readouterr().err
 
 
-def test_negatives_of_another_embedder_are_rejected(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for end in ("", ".json"):
-        shutil.copy(f"{DEFAULT_NEGATIVES}{end}", tmp_path / f"other.tfrecord{end}")
-    facts = tmp_path / "other.tfrecord.json"
-    facts.write_text(facts.read_text().replace('"embedder": "', '"embedder": "0'))
-    assert teach(made / "sounds", "--negatives", tmp_path / "other.tfrecord", "-o", tmp_path / "bundle") == 2
-    message = capsys.readouterr().err
-    assert "other.tfrecord is of the embedder " in message
-    assert message.endswith("; make the records with embed --bundle, or leave them out\n")
+def test_the_room_alone_is_too_little(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "background").mkdir()
+    soundfile.write(tmp_path / "background" / "room.wav", sound("hiss", 1), RATE_HZ)
+    assert teach(tmp_path, "-o", tmp_path / "bundle") == 2
+    assert "has recordings of the room only; record a sound too: edge-detector record NAME" in capsys.readouterr().err
+
+
+def test_progress_in_a_log_names_the_stage(made: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge_detector", "teach", str(made / "sounds"), "--json", "-o", str(tmp_path / "bundle")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "teach 5/5  write the bundle: 1 of 1" in result.stderr
+    assert json.loads(result.stdout)["bundle"] == str(tmp_path / "bundle")
+
+
+def test_the_same_recordings_give_the_same_classifier(made: Path, tmp_path: Path) -> None:
+    assert teach(made / "sounds", "-o", tmp_path / "bundle") == 0
+    assert (tmp_path / "bundle" / "taught.npz").read_bytes() == (made / "my.bundle" / "taught.npz").read_bytes()
 
 
 @pytest.fixture
@@ -167,7 +174,7 @@ def among_recordings(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("/nowhere", "-o", "x"), 2, "/nowhere is not a folder"),
         (("sounds", "--from", "/nowhere", "-o", "x"), 1, "no bundle folder"),
         (("sounds", "--background", "/nowhere", "-o", "x"), 2, "holds no recordings"),
-        (("sounds", "--set", "few_shot.cells=0", "-o", "x"), 2, "cells must be above 0"),
+        (("sounds", "--negatives", "/nowhere", "-o", "x"), 2, "/nowhere cannot be read"),
     ],
 )
 @pytest.mark.usefixtures("among_recordings")

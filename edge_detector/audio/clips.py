@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.audio.samples import read_16khz
-from convert.records.classes import ClassName, named, slug_of
 from edge_detector.audio.file import FOREIGN_SUFFIXES
+from edge_detector.audio.samples import read_16khz
+from edge_detector.class_names import ClassName, named, slug_of
 from edge_detector.errors import EdgeDetectorError, UsageError
 from edge_detector.types import Float32
 

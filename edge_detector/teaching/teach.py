@@ -1,0 +1,220 @@
+"""Teaching: from a folder of recordings to a bundle that detects them beside the classes of another bundle."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from edge_detector.audio.clips import Clip, classes_of, find_clips, labels_of, load_clips
+from edge_detector.bounded_files import read_regular
+from edge_detector.detection import bundle as format_
+from edge_detector.detection.bundle_folder import EVALUATION, created, require_bundle_place, write_folder
+from edge_detector.detection.networks_of_bundle import networks_of
+from edge_detector.errors import UsageError
+from edge_detector.params import FRONT_END
+from edge_detector.teaching.card import limits_of, taught_card
+from edge_detector.teaching.extension import Extension
+from edge_detector.teaching.figures import TaughtFigures, measure
+from edge_detector.teaching.learning import Report, TeachingData, learn
+from edge_detector.teaching.negatives import SHIPPED, Negative, read_negatives
+from edge_detector.teaching.sounds import halve_background, synthetic_sounds
+from edge_detector.teaching.thresholds import NEGATIVE_SHARES, Thresholds, choose_thresholds
+from edge_detector.types import Float32
+
+ROOM = "background"
+"""Folder among the recordings that holds the room, not a class."""
+
+FEWEST, FEW = 3, 10
+"""Recordings of a class: least number, and the number below which its figures are uncertain."""
+
+VERSION = "1.0.0"
+STAGES = 5
+"""Stages that `teach` reports."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingPlan:
+    """What to teach.
+
+    Attributes:
+        recordings: folder with a folder of recordings for each class.
+        base: bundle to extend.
+        output: folder of the new bundle.
+        only: without the classes of the extended bundle.
+        background: folders of the room without the classes, beside the recordings' own.
+        negatives: file of negatives; None for those that ship.
+        false_alarms_per_hour: limit for each class on noise and the room.
+        seed: of all random draws.
+
+    """
+
+    recordings: Path
+    base: Path
+    output: Path
+    only: bool = False
+    background: tuple[Path, ...] = ()
+    negatives: Path | None = None
+    false_alarms_per_hour: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A bundle with taught classes.
+
+    Attributes:
+        bundle: its folder.
+        bytes: its size.
+        base: name and version of the extended bundle.
+        recordings: number by slug.
+        background_minutes: of the room.
+        negative_hours: of the negatives.
+        kept: slugs of the kept classes.
+        replaced: slugs of the classes that new ones replace.
+        thresholds: of the new classes.
+        figures: of the left-out recordings.
+        limits: sentences for users.
+
+    """
+
+    bundle: Path
+    bytes: int
+    base: str
+    recordings: Mapping[str, int]
+    background_minutes: float
+    negative_hours: float
+    kept: tuple[str, ...]
+    replaced: tuple[str, ...]
+    thresholds: Thresholds
+    figures: TaughtFigures
+    limits: tuple[str, ...] = ()
+
+
+def teach(plan: TeachingPlan, report: Report) -> Taught:
+    """Learn, leave each recording out once, choose thresholds, measure and write the bundle.
+
+    Raises UsageError for too few recordings, and for a place that a bundle must not replace.
+    """
+    require_bundle_place(plan.output)
+    base = format_.load_bundle(plan.base)
+    clips = [clip for clip in find_clips(plan.recordings) if clip.label != ROOM]
+    labels = labels_of(clips)
+    _require_enough(plan.recordings, clips)
+    extension = Extension.of(base, classes_of(clips, labels), only=plan.only)
+    room = plan.recordings / ROOM
+    training_room, room_for_thresholds = halve_background([*plan.background, *([room] if room.is_dir() else [])])
+    negatives = _negatives(plan.negatives, base, labels)
+    data = TeachingData(
+        labels=labels,
+        clips=load_clips(clips, labels),
+        sounds=(*synthetic_sounds(labels), *training_room),
+        negatives=negatives,
+        seed=plan.seed,
+    )
+    learnt = learn(networks_of(base), data, report)
+    report("choose thresholds", 0, 1)
+    thresholds = choose_thresholds(
+        networks_of(base),
+        learnt,
+        labels,
+        background=room_for_thresholds,
+        false_alarms_per_hour=plan.false_alarms_per_hour,
+        seed=plan.seed,
+    )
+    report("choose thresholds", 1, 1)
+    enabled = tuple(sound for sound in extension.kept if sound.enabled)
+    figures = measure(networks_of(base, enabled) if enabled else networks_of(base), enabled, learnt, labels, thresholds)
+    counts = Counter(clip.label for clip in clips)
+    result = Taught(
+        bundle=plan.output,
+        bytes=0,
+        base=extension.base_name,
+        recordings={label: counts[label] for label in labels},
+        background_minutes=_minutes([*training_room, *room_for_thresholds]),
+        negative_hours=round(sum(thresholds.hours.get(kind, 0.0) for kind in NEGATIVE_SHARES), 2),
+        kept=tuple(sound.slug for sound in extension.kept),
+        replaced=extension.replaced,
+        thresholds=thresholds,
+        figures=figures,
+    )
+    limits = limits_of(
+        result.recordings, figures, few=FEW, negatives=bool(negatives), background_minutes=result.background_minutes
+    )
+    result = replace(result, limits=limits)
+    size = _write(plan, extension, result, format_.taught_content(extension.classifier(learnt.classifier)))
+    report("write the bundle", 1, 1)
+    return replace(result, bytes=size)
+
+
+def _write(plan: TeachingPlan, extension: Extension, result: Taught, classifier: bytes) -> int:
+    base = extension.base.manifest
+    facts = {
+        "from": result.base,
+        "recordings": result.recordings,
+        "background_minutes": result.background_minutes,
+        "negative_hours": result.negative_hours,
+        "seed": plan.seed,
+        "limits": result.limits,
+    }
+    before = base.training.get("taught")
+    manifest = replace(
+        extension.manifest({slug: result.thresholds.rules(slug) for slug in result.recordings}),
+        name=plan.output.resolve().name,
+        version=VERSION,
+        created=created(),
+        training={**base.training, "taught": [*(before if isinstance(before, list) else ()), facts]},
+        evaluation={**base.evaluation, "taught": asdict(result.figures)},
+    )
+    files = {name: _content(plan.base, name) for name in (format_.EMBEDDER, format_.SEQUENCE, format_.PCA)}
+    pages = {}
+    if (plan.base / EVALUATION).is_file():
+        pages[EVALUATION] = _content(plan.base, EVALUATION)
+    card = taught_card(
+        manifest,
+        result.figures,
+        result.thresholds,
+        result.limits,
+        base_name=result.base,
+        base_card=_content(plan.base, format_.MODEL_CARD).decode(),
+    )
+    contents = {**files, **pages, format_.TAUGHT: classifier, format_.MODEL_CARD: card.encode()}
+    return write_folder(plan.output, manifest, contents)
+
+
+def _content(folder: Path, name: str) -> bytes:
+    try:
+        return read_regular(folder / name, format_.MAX_FILE_BYTES.get(name, format_.MAX_FILE_BYTES[format_.MODEL_CARD]))
+    except OSError as error:
+        raise UsageError(f"{folder / name} cannot be read ({error.strerror}); copy the bundle again") from error
+
+
+def _negatives(path: Path | None, base: format_.Bundle, labels: Sequence[str]) -> tuple[Negative, ...]:
+    """Return the given negatives, or those that ship if they are of the bundle's embedder, without these classes."""
+    own = format_.embedder_digest(base.embedder, base.pca)
+    found = read_negatives(path or SHIPPED)
+    if found.embedder == own:
+        return found.without(labels)
+    if path is not None:
+        raise UsageError(
+            f"{path} is of the embedder {found.embedder[:8]}, and the bundle has {own[:8]}; make the negatives with "
+            "convert embed --embedder BUNDLE and convert negatives, or leave them out"
+        )
+    return ()
+
+
+def _require_enough(folder: Path, found: Sequence[Clip]) -> None:
+    if not found:
+        raise UsageError(f"{folder} has recordings of the room only; record a sound too: edge-detector record NAME -o {folder}")
+    for label in labels_of(found):
+        clips = [clip for clip in found if clip.label == label]
+        if len(clips) < FEWEST:
+            raise UsageError(f"{folder} has {len(clips)} recordings of {label}; teach needs {FEWEST}, and ten are better")
+        if len(originals := {clip.source for clip in clips}) < FEWEST:
+            raise UsageError(
+                f"{folder} has {len(clips)} recordings of {label}, by their names (FOLD-ORIGINAL-TAKE) of {len(originals)} "
+                f"originals only; teach needs {FEWEST}: record more, or rename what is no take of another"
+            )
+
+
+def _minutes(sounds: Sequence[Float32]) -> float:
+    return round(sum(map(len, sounds)) / FRONT_END.sample_rate_hz / 60.0, 1)

@@ -63,8 +63,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = parse_json(read_regular(path, MAX_JSON_BYTES))
     except FileNotFoundError as error:
-        message = f"{path} does not exist; run the command that makes it first"
-        raise UsageError(message) from error
+        in_repository = "give its path in a clone of the repository: the wheel has not all files of the recipes"
+        made = "run the command that makes it first"
+        raise UsageError(f"{path} does not exist; {in_repository if path.parent.name == 'recipes' else made}") from error
     except (OSError, ValueError) as error:
         message = f"{path} is not a readable JSON file: {getattr(error, 'strerror', None) or error}"
         raise EdgeDetectorError(message) from error

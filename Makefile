@@ -11,7 +11,7 @@ DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 # for PyAudio, systemd's checks, and a Raspberry Pi's processor in emulation.
 APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container qemu-user
 
-.PHONY: help demo test check format bench bench-pi bench-train bundle install rollback uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
+.PHONY: help demo test check format bench bench-pi bench-train bundle wheel install rollback uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make bench-pi  instructions on the processors of a Pi 3, 4 and 5, counted in emulation (needs DATA; a few minutes)"
 	@echo "make bench-train  memory and speed of training on as many segments as AudioSet's balanced set has"
 	@echo "make bundle  train the default bundle again (half an hour on two cores; needs DATA)"
+	@echo "make wheel   the program as one file, in dist/"
 	@echo "make install, make uninstall, make rollback  the systemd service, under /opt (as root); back to the version before an upgrade"
 	@echo "make test-systemd  the unit in a real systemd, in a box (as root)"
 	@echo "make chaos   killed daemons, cut power, broken brokers, microphones that die, disks that hang, clocks that are set, for 40 minutes"
@@ -60,6 +61,11 @@ bench-pi: $(VENV)/installed-all
 bundle: $(VENV)/installed-all
 	$(MAKE) -f convert/recipes/default.mk PYTHON=$(BIN)/python DATA=$(DATA)
 
+wheel: $(VENV)/bin/python
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# `edge-detector install-service` runs the same installer, and needs no repository.
 install:
 	$(SUDO) systemd/install.sh install
 

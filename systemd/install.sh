@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs, upgrades or removes the service on a machine with systemd. Run as root; `make install` does.
+# Installs, upgrades or removes the service on a machine with systemd. Run as root; `make install` does in a repository, and
+# `edge-detector install-service` wherever the program is installed.
 #
 #   install.sh install            a virtual environment under /opt, the unit, the command; an existing configuration is kept
 #   install.sh rollback           goes back to the version before the last upgrade; once more returns to the newer one
@@ -20,7 +21,9 @@ COMMAND=/usr/local/bin/edge-detector
 CURRENT=$HOME_DIR/bin/edge-detector
 PREVIOUS=$HOME_DIR/bin/edge-detector.previous
 HERE=$(cd "$(dirname "$0")" && pwd)
+# The repository; or, from a wheel, share/edge-detector of the environment with the program to be installed.
 PROJECT=${PROJECT:-$(dirname "$HERE")}
+PROGRAM_PYTHON=${PROGRAM_PYTHON:-$PROJECT/../../bin/python}
 # Packages to compile and run PyAudio, and to create a virtual environment with Debian's Python.
 PACKAGES="python3-venv python3-dev gcc portaudio19-dev libportaudio2 alsa-utils"
 
@@ -42,9 +45,11 @@ install_packages() {
     command -v dpkg-query > /dev/null || { say "not Debian: install the equivalents of $PACKAGES"; return 0; }
     missing=$(for package in $PACKAGES; do dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || echo "$package"; done)
     [ -z "$missing" ] && return 0
-    say "installing from Debian:" $missing
+    # shellcheck disable=SC2086 # a word for each package
+    set -- $missing
+    say "installing from Debian: $*"
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
 check_systemd() {
@@ -63,19 +68,24 @@ build() {
     environment=$HOME_DIR/environments/$(date -u +%Y%m%dT%H%M%SZ)-$$
     say "building $environment"
     mkdir -p "$HOME_DIR/environments"
-    # From a copy, since a build leaves files owned by root in the source folder and includes those of an older build.
-    source_copy=$(mktemp -d)
-    trap 'rm -rf "$environment" "$source_copy"' EXIT
-    for part in pyproject.toml README.md LICENSE edge_detector convert; do cp -R "$PROJECT/$part" "$source_copy/"; done
+    material=$(mktemp -d)
+    trap 'rm -rf "$environment" "$material"' EXIT
+    if [ -e "$PROJECT/pyproject.toml" ]; then
+        # From a copy, since a build leaves files owned by root in the source folder and includes those of an older build.
+        for part in pyproject.toml README.md LICENSE NOTICE systemd edge_detector convert; do cp -R "$PROJECT/$part" "$material/"; done
+        package=$material
+    else
+        package=$("$PROGRAM_PYTHON" -P -m edge_detector install-service --pack "$material")
+    fi
     "$PYTHON" -m venv "$environment"
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$source_copy[mic]"
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "${package}[mic]"
     if [ -e "$CONFIG_DIR/edge.toml" ]; then
         "$environment/bin/edge-detector" check-config "$CONFIG_DIR/edge.toml" > /dev/null \
             || fail "nothing was changed: correct $CONFIG_DIR/edge.toml first, which this version does not accept"
     fi
     install -m 0644 "$HERE/$UNIT" "$environment/$UNIT"
     install -m 0644 "$PROJECT/README.md" "$environment/README.md"
-    rm -rf "$source_copy"
+    rm -rf "$material"
     durable "$environment"
     trap - EXIT
 }
@@ -120,12 +130,12 @@ start() {
     has_systemd || { systemctl enable --quiet "$UNIT" && say "systemd is not running here: the service starts at the next boot"; return 0; }
     systemctl daemon-reload
     systemctl enable --quiet "$UNIT"
-    systemctl restart "$UNIT" || fail "it is in place, but does not start: see journalctl -u edge-detector; back to the version before: $0 rollback"
+    systemctl restart "$UNIT" || fail "it is in place, but does not start: see journalctl -u edge-detector; back to the version before: edge-detector install-service --rollback"
     say "running; see journalctl -fu edge-detector, or run: sudo edge-detector doctor --config $CONFIG_DIR/edge.toml"
 }
 
 rollback() {
-    environment=$(environment_of "$PREVIOUS") || fail "there is no earlier version here; an upgrade keeps one: install.sh install"
+    environment=$(environment_of "$PREVIOUS") || fail "there is no earlier version here; an upgrade keeps one: edge-detector install-service"
     if [ -e "$CONFIG_DIR/edge.toml" ]; then
         "$PREVIOUS" check-config "$CONFIG_DIR/edge.toml" > /dev/null \
             || fail "nothing was changed: correct $CONFIG_DIR/edge.toml first, which the earlier version does not accept"
@@ -158,7 +168,7 @@ uninstall() {
         rm -rf "$CONFIG_DIR" "$UNIT_FILE.d" /var/lib/private/edge-detector /var/lib/edge-detector
         say "removed, with configuration, secrets and state"
     else
-        say "removed; $CONFIG_DIR and /var/lib/edge-detector stay (install.sh uninstall --purge removes them too)"
+        say "removed; $CONFIG_DIR and /var/lib/edge-detector stay (with --purge they are removed too)"
     fi
 }
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, listen, record, run, teach
+from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, install_service, listen, record, run, teach
 from edge_detector.detection.bundle import hop_key
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.service.logs import LEVELS, start_logging
@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_check_config(commands)
     _add_forget(commands)
+    _add_install_service(commands)
 
     show = commands.add_parser("demo", help="run the service on a synthetic soundscape with an embedded broker")
     show.add_argument("--real-time", action="store_true", help="run in real time (default: as fast as possible)")
@@ -124,6 +125,31 @@ def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="configuration with the node and broker; stop the service first",
     )
     leave.set_defaults(action=lambda options: forget.run(options.config))
+
+
+def _add_install_service(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    service = commands.add_parser(
+        "install-service", help="install or upgrade the systemd service, as root; go back to the version before; remove it"
+    )
+    what = service.add_mutually_exclusive_group()
+    what.add_argument(
+        "--rollback", action="store_const", dest="verb", const="rollback", help="go back to the version before the last upgrade"
+    )
+    what.add_argument(
+        "--uninstall",
+        action="store_const",
+        dest="verb",
+        const="uninstall",
+        help="remove the service and its retained topics; configuration, secrets and state stay",
+    )
+    what.add_argument("--pack", type=Path, metavar="DIR", help="write this program as a wheel into DIR, and install nothing")
+    service.add_argument("--purge", action="store_true", help="with --uninstall: remove configuration, secrets and state too")
+    service.set_defaults(
+        verb="install",
+        action=lambda options: (
+            install_service.pack(options.pack) if options.pack else install_service.run(options.verb, purge=options.purge)
+        ),
+    )
 
 
 def _above_0(text: str) -> float:

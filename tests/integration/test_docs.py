@@ -13,6 +13,7 @@ import pytest
 from convert.__main__ import parser as convert_parser
 from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.recipe import load_recipe
+from edge_detector import __version__
 from edge_detector.cli.main import main, parser
 from edge_detector.config import load_config
 from edge_detector.demo.soundscape import make_soundscape
@@ -44,12 +45,16 @@ def matching(pattern: str) -> list[str]:
 
 
 INSTALLS = matching(r"sudo apt install .*|\.venv/bin/pip install .*")
-SERVICE = matching(r"sudo make .*|sudo systemd/.*|sudo systemctl .*|journalctl .*")
+SERVICE = matching(r"sudo make .*|sudo systemctl .*|journalctl .*")
+INSTALL_SERVICE = matching(r"sudo (edge-detector/bin/)?edge-detector install-service.*")
+# test_package.py installs the wheel, the box of tests/system/systemd its service.
+FROM_WHEEL = matching(r"python3 -m venv edge-detector|edge-detector/bin/pip install .*")
 MAKE = [command for command in matching("make .*") if command != "make demo"]
 OWN_STEPS = [command for command in COMMANDS if command.removeprefix(CONVERT) in STEPS]
 # These need TensorFlow for minutes, a person who makes a sound, or files of gigabytes; tests of their own run them in short.
 LONG = matching(rf"{CONVERT}(score|teach|fetch|export-embedder) .*|{EDGE_DETECTOR}record .*")
-RUNNABLE = [command for command in COMMANDS if command not in {*INSTALLS, *SERVICE, *MAKE, *OWN_STEPS, *LONG, "git pull"}]
+NOT_RUN = {*INSTALLS, *SERVICE, *INSTALL_SERVICE, *FROM_WHEEL, *MAKE, *OWN_STEPS, *LONG, "git pull"}
+RUNNABLE = [command for command in COMMANDS if command not in NOT_RUN]
 
 
 @pytest.fixture
@@ -129,16 +134,25 @@ def test_make_knows_the_target(command: str) -> None:
 
 @pytest.mark.parametrize("command", SERVICE)
 def test_the_service_is_controlled_as_in_its_tests(command: str) -> None:
-    installer, makefile = (ROOT / "systemd" / "install.sh").read_text(), (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     words = shlex.split(command)
     if words[:2] == ["sudo", "make"]:
         assert f"\n{words[2]}:\n\t$(SUDO) systemd/install.sh {words[2]}\n" in makefile
-    elif words[1] == "systemd/install.sh":
-        assert " ".join(["install.sh", *words[2:]]) in installer
     else:
         unit = words[words.index("-u") + 1] if "-u" in words else words[-1]
         assert (ROOT / "systemd" / f"{unit}.service").exists()
         assert words[0] == "journalctl" or words[2] in {"restart", "reload"}
+
+
+@pytest.mark.parametrize("command", INSTALL_SERVICE)
+def test_the_options_of_the_installer_exist(command: str) -> None:
+    options = parser().parse_args(command.partition("edge-detector ")[2].split())
+    assert f"{options.verb}{' --purge' if options.purge else ''}" in {"install", "uninstall --purge"}
+
+
+def test_the_wheel_of_the_pages_is_of_this_version() -> None:
+    names = {word for command in FROM_WHEEL for word in command.split() if word.endswith(".whl")}
+    assert names == {f"edge_detector-{__version__}-py3-none-any.whl"}
 
 
 @pytest.mark.parametrize("command", LONG)

@@ -157,3 +157,29 @@ def test_convert_from_the_wheel_reads_its_recipes_and_says_what_it_has_not(progr
         f"{left_out} does not exist; give its path in a clone of the repository: the wheel has not all files of the recipes\n"
     )
     assert asked.stderr.count("\n") == 1
+
+
+def test_an_installed_program_packs_itself_as_the_wheel_that_it_came_from(wheel: Path, programs: Path, tmp_path: Path) -> None:
+    packed = run(programs / "edge-detector", "install-service", "--pack", tmp_path, where=tmp_path)
+    assert packed.returncode == 0, packed.stderr
+    again = Path(packed.stdout.strip())
+    assert again.name == wheel.name
+    record = f"{STEM}.dist-info/RECORD"
+    before, after = contents(wheel), contents(again)
+    assert sorted(before.pop(record).decode().splitlines()) == sorted(after.pop(record).decode().splitlines())
+    assert after == before
+    with ZipFile(again) as archive:
+        mode = archive.getinfo(f"{STEM}.data/data/share/edge-detector/systemd/install.sh").external_attr >> 16
+    assert mode & 0o100
+    second = install(again, tmp_path / "again")
+    said = run(second / "edge-detector", "--version", where=tmp_path)
+    assert said.stdout == f"edge-detector {edge_detector.__version__}\n", said.stderr
+
+
+def test_the_wheel_has_the_installer_of_the_service(programs: Path, tmp_path: Path) -> None:
+    code = "from edge_detector.cli.install_service import find_installer, REPOSITORY; print(find_installer(REPOSITORY))"
+    found = Path(run(programs / "python", "-c", code, where=tmp_path).stdout.strip())
+    assert found == programs.parent / "share/edge-detector/systemd/install.sh"
+    for name in SERVICE:
+        assert (found.parent / Path(name).name).read_bytes() == (ROOT / name).read_bytes()
+    assert (found.parents[1] / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()

@@ -8,10 +8,10 @@ WORKERS ?= 3
 DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 
 # What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, certificates, a URL's sound, a compiler
-# for PyAudio, systemd's checks, and a Raspberry Pi's processor in emulation.
-APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container qemu-user
+# for PyAudio, systemd's checks, a shell script's checks, and a Raspberry Pi's processor in emulation.
+APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container qemu-user shellcheck
 
-.PHONY: help demo test check format bench bench-pi bench-train bundle wheel install rollback uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
+.PHONY: help demo test check format bench bench-pi bench-train bundle wheel home-assistant-addon install rollback uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-train  memory and speed of training on as many segments as AudioSet's balanced set has"
 	@echo "make bundle  train the default bundle again (half an hour on two cores; needs DATA)"
 	@echo "make wheel   the program as one file, in dist/"
+	@echo "make home-assistant-addon  the folder for /addons of a Home Assistant OS, in dist/edge_detector"
 	@echo "make install, make uninstall, make rollback  the systemd service, under /opt (as root); back to the version before an upgrade"
 	@echo "make test-systemd  the unit in a real systemd, in a box (as root)"
 	@echo "make chaos   killed daemons, cut power, broken brokers, microphones that die, disks that hang, clocks that are set, for 40 minutes"
@@ -64,6 +65,13 @@ bundle: $(VENV)/installed-all
 wheel: $(VENV)/bin/python
 	rm -rf build
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# The Supervisor sees this folder alone, and builds the image in it.
+home-assistant-addon: $(VENV)/bin/python
+	rm -rf build dist/edge_detector
+	mkdir -p dist
+	cp -R container/home-assistant dist/edge_detector
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist/edge_detector .
 
 # `edge-detector install-service` runs the same installer, and needs no repository.
 install:

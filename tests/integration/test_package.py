@@ -1,6 +1,7 @@
 """What is built of the repository: a source distribution with all of it, and a wheel with what runs."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -118,6 +119,21 @@ def test_the_wheel_has_the_packages_and_what_they_read(wheel: Path) -> None:
     beside = {f"{STEM}.data/data/share/edge-detector/{name}" for name in {"README.md", *SERVICE}}
     packed = {name for name in contents(wheel) if not name.startswith(f"{STEM}.dist-info/")}
     assert packed == (ours - recipes) | read | beside
+
+
+def test_installer_and_container_copy_all_that_the_wheel_is_made_of(wheel: Path, tmp_path: Path) -> None:
+    listed = re.search(r"for part in (.+?); do", (ROOT / "systemd" / "install.sh").read_text())
+    assert listed is not None
+    parts = set(listed[1].split())
+    copied = re.findall(r"(?m)^COPY (?!--)(.+) \S+$", (ROOT / "container" / "Containerfile").read_text())
+    assert {part for line in copied for part in line.split()} == parts
+    for name in tracked():
+        if Path(name).parts[0] in parts:
+            copy = tmp_path / "source" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "built").mkdir()
+    assert set(contents(build("wheel", tmp_path / "source", tmp_path / "built"))) == set(contents(wheel))
 
 
 def test_the_metadata_are_complete(wheel: Path) -> None:

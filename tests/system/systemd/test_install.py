@@ -3,7 +3,7 @@
 import time
 
 from tests.support.inbox import subscriber
-from tests.system.systemd.conftest import STATE, UNIT, Machine, report
+from tests.system.systemd.conftest import BASE, STATE, UNIT, Machine, report
 from tests.system.systemd.test_box import is_healthy
 
 RUNNING = ("readlink", "-f", "/opt/edge-detector/bin/edge-detector")
@@ -91,4 +91,19 @@ def test_uninstalling_takes_the_program_away_and_leaves_what_is_the_user_s(machi
     assert machine.shows("LoadState") == "not-found"
     machine.install("uninstall", "--purge")
     for path in ("/etc/edge-detector", STATE, "/var/lib/edge-detector"):
+        assert machine.box.run("test", "-e", path, check=False).returncode == 1, path
+
+
+def test_the_wheel_alone_makes_a_running_service_where_nothing_was_before(machine: Machine) -> None:
+    machine.box.run("sh", "-c", _FROM_WHEEL)
+    said = machine.box.run("/srv/person/venv/bin/edge-detector", "install-service").stdout
+    assert "wrote /etc/edge-detector/edge.toml" in said
+    machine.box.run("cmp", "/etc/edge-detector/edge.toml", "/srv/project/systemd/edge.toml")
+    assert (machine.shows("ActiveState"), machine.shows("UnitFileState")) == ("active", "enabled")
+    machine.configure()
+    machine.systemctl("restart")
+    with subscriber(machine.broker.host, machine.broker.port) as inbox:
+        inbox.wait_for_payload(f"{BASE}/status", b"online")
+    machine.box.run("edge-detector", "install-service", "--uninstall", "--purge")
+    for path in ("/opt/edge-detector", "/etc/edge-detector", "/var/lib/edge-detector"):
         assert machine.box.run("test", "-e", path, check=False).returncode == 1, path

@@ -1,9 +1,11 @@
-"""File checks, names and syncing for the state directory."""
+"""File checks, names and syncing."""
 
 import os
 import stat
 from pathlib import Path
 
+BACKGROUND_FOLDER = "background"
+"""Folder among those of a person's sounds that holds the room: `record --background` writes it, and it names no class."""
 MOST_ASIDE = 9
 _KINDS = {
     stat.S_IFIFO: "a FIFO",

@@ -115,7 +115,7 @@ class Segmenter:
             yield self._finished(None)
 
     def _push_window(self, window: Float32) -> None:
-        self.level_dbfs = _level_dbfs(window)
+        self.level_dbfs = window_dbfs(window)
         settled = len(self._levels) * WINDOW_SECONDS >= SETTLING_SECONDS
         louder_by_db = self.level_dbfs - self.room_dbfs
         self._levels.append(self.level_dbfs)
@@ -133,11 +133,12 @@ class Segmenter:
         windows, self._recording = self._recording or [], None
         self._pre_roll.clear()
         samples = np.concatenate([np.zeros(0, np.float32), *windows])
-        peak_dbfs = max(map(_level_dbfs, windows), default=LEVEL_FLOOR_DBFS)
+        peak_dbfs = max(map(window_dbfs, windows), default=LEVEL_FLOOR_DBFS)
         return Recording(samples, peak_dbfs, problem or _problem(samples, peak_dbfs))
 
 
-def _level_dbfs(window: Float32) -> float:
+def window_dbfs(window: Float32) -> float:
+    """Return the level of some samples without their DC offset."""
     # Variance, not power, because simple sound cards have a DC offset.
     return level_dbfs(float(np.var(window, dtype=np.float64)))
 

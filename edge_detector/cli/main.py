@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_detector import __version__
 from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, install_service, listen, record, run, teach
 from edge_detector.detection.bundle import hop_key
+from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.service.logs import LEVELS, start_logging
 from edge_detector.streams import flush_output, run_guarded
@@ -46,26 +47,7 @@ def parser() -> argparse.ArgumentParser:
     on_one_source.add_argument("--block-samples", type=int, metavar="N", help="block size for files, in samples (default 4096)")
     on_one_source.set_defaults(action=listen.run)
 
-    collect = commands.add_parser("record", help="record clips of your own sound for teach")
-    collect.add_argument("label", metavar="LABEL", help='name of the sound: washing_machine_beep, "Door bell"')
-    collect.add_argument("source", nargs="?", default="mic", metavar="SOURCE", help="source as for listen (default mic)")
-    collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for DIR/LABEL/LABEL_001.wav, …")
-    collect.add_argument("--seconds", type=_above_0, default=5.0, metavar="S", help="length of a clip (default 5)")
-    collect.add_argument("--count", type=_count, default=10, metavar="N", help="number of clips (default 10)")
-    collect.add_argument(
-        "--louder-by",
-        type=_above_0,
-        default=12.0,
-        metavar="DB",
-        help="level above the room that starts a clip, in dB (default 12)",
-    )
-    collect.add_argument(
-        "--press-enter",
-        action="store_true",
-        help="start clips by Enter alone, for continuous sounds or loud rooms",
-    )
-    collect.add_argument("--json", action="store_true", help="JSON line per clip")
-    collect.set_defaults(action=record.run)
+    _add_record(commands)
 
     _add_teach(commands)
 
@@ -105,6 +87,38 @@ def _add_teach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     teach.configure(learn)
     learn.add_argument("--json", action="store_true", help="JSON output")
     learn.set_defaults(action=teach.run)
+
+
+def _add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    collect = commands.add_parser(
+        "record",
+        help="record clips of your own sound, or the room, for teach",
+        usage="%(prog)s LABEL [SOURCE] -o DIR [options]\n       %(prog)s --background MINUTES [SOURCE] -o DIR [--json]",
+    )
+    collect.add_argument("label", nargs="?", metavar="LABEL", help='name of the sound: washing_machine_beep, "Door bell"')
+    collect.add_argument("source", nargs="?", metavar="SOURCE", help="source as for listen (default mic)")
+    collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for DIR/LABEL/LABEL_001.wav, …")
+    collect.add_argument(
+        "--background",
+        type=_above_0,
+        metavar="MINUTES",
+        help=f"record so long the room without your sounds, into DIR/{BACKGROUND_FOLDER}; without LABEL",
+    )
+    collect.add_argument("--seconds", type=_above_0, metavar="S", help=f"length of a clip (default {record.SECONDS:g})")
+    collect.add_argument("--count", type=_count, metavar="N", help=f"number of clips (default {record.COUNT})")
+    collect.add_argument(
+        "--louder-by",
+        type=_above_0,
+        metavar="DB",
+        help=f"level above the room that starts a clip, in dB (default {record.LOUDER_BY_DB:g})",
+    )
+    collect.add_argument(
+        "--press-enter",
+        action="store_true",
+        help="start clips by Enter alone, for continuous sounds or loud rooms",
+    )
+    collect.add_argument("--json", action="store_true", help="JSON line per clip")
+    collect.set_defaults(action=record.run)
 
 
 def _add_check_config(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,51 +1,76 @@
-"""`record`: records clips of one sound into a folder for `convert teach`."""
+"""`record`: records clips of one sound, or the room, into a folder for `convert teach`."""
 
 import argparse
-import json
 import os
-import re
 import select
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
-from edge_detector.audio.resampler import StreamResampler
-from edge_detector.audio.segmenter import SHORTEST_SECONDS, Problem, Recording, Segmenter
+from edge_detector.audio.segmenter import SHORTEST_SECONDS, Recording, Segmenter
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
-from edge_detector.audio.wav_file import write_clip
+from edge_detector.cli import record_background
 from edge_detector.cli.live_panel import Panel, level_line
-from edge_detector.errors import EdgeDetectorError, SourceError, UsageError
+from edge_detector.cli.recorded import ADVICE, Collection, JsonLines, blocks_at_16_khz
+from edge_detector.errors import SourceError, UsageError
+from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.plain_text import is_plain
-from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS
-from edge_detector.service.factory import STDIN, open_argument, warn
+from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, shown
+from edge_detector.service.factory import MICROPHONE, STDIN, is_source, open_argument, warn
 from edge_detector.types import SignalQuality
 
-POLL_SECONDS = 0.1
-ADVICE: dict[Problem, str] = {
-    "silent": "digital silence: the microphone is muted, or unplugged at its far end",
-    "flat": "flat: the microphone gives a constant and no sound",
-    "clipped": "clipped: go further away, or turn the microphone down",
-    "quiet": "too quiet: go nearer, or turn the microphone up",
-    "gap": "a piece is missing: this machine was too busy",
-}
+SECONDS = 5.0
+COUNT = 10
+LOUDER_BY_DB = 12.0
+CLIP_OPTIONS = ("seconds", "count", "louder_by", "press_enter")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Collect clips until there are enough, the source ends, or Ctrl-C."""
+    """Collect clips until there are enough, the source ends, or Ctrl-C; with `--background` record the room."""
+    if options.background is not None:
+        _require_room_options(options)
+        return record_background.run(options.background, options.label or MICROPHONE, options.output, as_json=options.json)
+    return _collect_clips(_with_defaults(options))
+
+
+def _require_room_options(options: argparse.Namespace) -> None:
+    # The one word left for it is the source: the room has no label.
+    source = options.label or MICROPHONE
+    if options.source is not None:
+        raise UsageError(f"--background takes no LABEL; leave {shown(source)!r} out, or --background for clips of that sound")
+    if not is_source(source):
+        problem = f"{shown(source)!r} is neither a file nor another source, and --background takes no LABEL"
+        raise UsageError(f"{problem}; leave it out, or --background for clips of that sound")
+    for name in CLIP_OPTIONS:
+        if getattr(options, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for clips of a sound; leave it out with --background")
+
+
+def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
+    defaults = {"source": MICROPHONE, "seconds": SECONDS, "count": COUNT, "louder_by": LOUDER_BY_DB}
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return argparse.Namespace(**{"label": None, **defaults, **given})
+
+
+def _collect_clips(options: argparse.Namespace) -> int:
+    if options.label is None:
+        raise UsageError("record needs the LABEL of the sound, or --background MINUTES for the room without it")
     if not _is_label(options.label):
         allowed = f"one line of at most {MAX_SLUG_CHARACTERS} characters with a letter or digit, without / and a leading dot"
         raise UsageError(f"{options.label[:MOST_SHOWN_CHARACTERS]!r} cannot be a label, which becomes a folder: give {allowed}")
+    if _is_rooms(options.label):
+        problem = f"the folder {BACKGROUND_FOLDER} is kept for the room, and cannot be a label"
+        raise UsageError(f"{problem}; record the room with --background MINUTES, or give the sound another name")
     if options.seconds < SHORTEST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is too short for a clip; give at least {SHORTEST_SECONDS:g}")
     keys = sys.stdin is not None and sys.stdin.isatty() and options.source != STDIN
     if options.press_enter and not keys:
         raise UsageError("--press-enter needs a terminal to press Enter on; without it, clips begin by themselves")
-    collection = Collection(options.output / options.label, options.label, options.count)
-    view: View = JsonLines(collection) if options.json else Screen(collection, options, keys=keys)
+    collection = Collection(options.output / options.label, options.label)
+    view: View = JsonClips(collection) if options.json else Screen(collection, options, keys=keys)
     cutter = Segmenter(options.seconds, None if options.press_enter else options.louder_by)
     source = open_argument(options.source)
     printed = tuple(getattr(source, "warnings", ()))
@@ -54,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         with closing(source), suppress(KeyboardInterrupt):
             for take in _takes(source, cutter, view, keys=keys):
                 view.show(take, collection.add(take))
-                if collection.complete:
+                if collection.kept >= options.count:
                     break
     finally:
         view.finish()
@@ -70,52 +95,22 @@ def _is_label(label: str) -> bool:
     return named and is_plain(label) and len(label) <= MAX_SLUG_CHARACTERS and "/" not in label and not label.startswith(".")
 
 
+def _is_rooms(label: str) -> bool:
+    """Whether teach, which compares letters and digits alone, would take the folder for the room's."""
+    return "".join(filter(str.isalnum, label)).casefold() == BACKGROUND_FOLDER
+
+
 def _takes(source: Source, cutter: Segmenter, view: "View", *, keys: bool) -> Iterator[Recording]:
-    resampler, monitor = StreamResampler(source.rate_hz), SignalMonitor()
-    while not source.ended:
-        block = source.read(POLL_SECONDS)
+    monitor = SignalMonitor()
+    for block in blocks_at_16_khz(source):
         if keys and select.select([sys.stdin], [], [], 0.0)[0]:
             if not os.read(sys.stdin.fileno(), 4_096):
                 return
             cutter.begin()
-        resampled = None if block is None else resampler.push(block)
-        if resampled is not None:
-            yield from cutter.push(resampled)
-            view.update(cutter, monitor.push(resampled))
-    if (last := resampler.finish()) is not None:
-        yield from cutter.push(last)
+        if block is not None:
+            yield from cutter.push(block)
+            view.update(cutter, monitor.push(block))
     yield from cutter.finish()
-
-
-class Collection:
-    """The clips of one label. Those that are there stay; new ones are numbered on."""
-
-    def __init__(self, folder: Path, label: str, count: int) -> None:
-        self.folder, self.label, self.count = folder, label, count
-        self.kept = 0
-        self.refused: Counter[Problem] = Counter()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            numbers = [re.fullmatch(rf"{re.escape(label)}_(\d+)\..+", path.name) for path in folder.iterdir()]
-        except OSError as error:
-            raise EdgeDetectorError(f"no clips can be kept in {folder}: {error.strerror}; choose another folder") from error
-        self._last = max((int(found[1]) for found in numbers if found), default=0)
-
-    @property
-    def complete(self) -> bool:
-        """Whether as many were kept as were asked for."""
-        return self.kept >= self.count
-
-    def add(self, take: Recording) -> Path | None:
-        """Write a recording if it is fit for training, and print its path. Raises EdgeDetectorError if it cannot be written."""
-        if take.problem is not None:
-            self.refused[take.problem] += 1
-            return None
-        path = self.folder / f"{self.label}_{self._last + 1:03d}.wav"
-        write_clip(path, take.samples)
-        self._last += 1
-        self.kept += 1
-        return path
 
 
 class View(Protocol):
@@ -134,33 +129,11 @@ class View(Protocol):
         """There will be no more."""
 
 
-class JsonLines:
-    """A line when it listens, one for each take, and one at the end."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-
-    def begin(self) -> None:
-        """Report that the source delivers sound."""
-        self._print({"type": "listening", "label": self._collection.label})
+class JsonClips(JsonLines):
+    """JSON lines of clips."""
 
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Levels are for people."""
-
-    def show(self, take: Recording, path: Path | None) -> None:
-        """Print what became of a take."""
-        found = {"kept": path is not None, "path": None if path is None else str(path), "problem": take.problem}
-        self._print({"type": "clip", **found, "seconds": round(take.seconds, 3), "peak_dbfs": round(take.peak_dbfs, 1)})
-
-    def finish(self) -> None:
-        """Print what was collected."""
-        collection = self._collection
-        facts = {"label": collection.label, "folder": str(collection.folder), "kept": collection.kept}
-        self._print({"type": "summary", **facts, "not_kept": dict(collection.refused)})
-
-    def _print(self, line: dict[str, object]) -> None:
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
 
 
 class Screen:
@@ -185,7 +158,7 @@ class Screen:
         self._signal = signal
         if self._panel.live:
             state = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
-            clip = f"clip {self._collection.kept + 1} of {self._collection.count}: {state}"
+            clip = f"clip {self._collection.kept + 1} of {self._options.count}: {state}"
             self._panel.draw([level_line(clip, cutter.level_dbfs, self._panel.style, tail=f"room {cutter.room_dbfs:.0f}")])
 
     def show(self, take: Recording, path: Path | None) -> None:
@@ -193,7 +166,7 @@ class Screen:
         if take.problem is not None:
             self._panel.print(f"not kept, {ADVICE[take.problem]}")
         else:
-            kept = f"{self._collection.kept} of {self._collection.count}"
+            kept = f"{self._collection.kept} of {self._options.count}"
             self._panel.print(f"{path}  {take.seconds:.1f} s, {take.peak_dbfs:.0f} dBFS, {kept}")
 
     def finish(self) -> None:

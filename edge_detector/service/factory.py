@@ -32,6 +32,7 @@ STREAM_TIMES = SupervisorTimeouts(stall=12.0)
 
 DEFAULT_BUNDLE = Path(__file__).parent.parent / "bundles" / "default"
 STDIN = "-"
+MICROPHONE = "mic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,14 @@ def parse_source(text: str, *, hops_per_patch: int, real_time: bool) -> SourceCo
     if "://" in text:
         return SourceConfig("url", "url", text, hops_per_patch=hops_per_patch)
     kind, _, device = text.partition(":")
-    if kind in ("mic", "arecord"):
+    if kind in (MICROPHONE, "arecord"):
         return SourceConfig("mic", kind, device or None, hops_per_patch=hops_per_patch)
     return SourceConfig("file", "file", text, hops_per_patch=hops_per_patch, real_time=real_time)
+
+
+def is_source(text: str) -> bool:
+    """Whether a SOURCE argument can name a source: a file must exist."""
+    return text == STDIN or parse_source(text, hops_per_patch=1, real_time=False).kind != "file" or Path(text).exists()
 
 
 def open_argument(text: str, *, hops_per_patch: int = 1, real_time: bool = False, block_samples: int | None = None) -> Source:

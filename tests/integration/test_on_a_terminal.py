@@ -1,4 +1,4 @@
-"""`listen` and `record` on terminals of several widths."""
+"""`listen` and `record`, of clips and of a room, on terminals of several widths."""
 
 import re
 import sys
@@ -55,3 +55,18 @@ def test_record_shows_each_clip_and_what_to_do_next(folder: Path, tmp_path: Path
     assert "Door bell_001.wav" in text
     assert "clip 1 of 10: waiting" in output
     assert "waiting" not in text, "the panel is gone"
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_the_recording_of_a_room_shows_the_time_that_is_left(folder: Path, columns: int) -> None:
+    options = ("--background", "0.75", "recording.wav", "-o", f"on_{columns}")
+    code, shown, output = run_on_terminal((*LISTEN[:3], "record", *options), columns, folder=folder)
+    assert code == 0
+    assert all(len(line) < columns for line in shown)
+    text = " ".join(" ".join(shown).split())
+    assert "background_001.wav 45 s, loudest" in text
+    assert ": 0:45 of 0:45" in text
+    drawn = re.findall(r"(\d:\d\d) of 0:45, (\d:\d\d) left +[█·]* +-?\d+\.\d dBFS", output)
+    assert drawn[0] == ("0:00", "0:45")
+    assert drawn[-1] == ("0:45", "0:00")
+    assert "left" not in text, "the panel is gone"

@@ -84,7 +84,16 @@ PURE = {
     ),
     *(
         f"audio.{name}"
-        for name in ("activity", "gaps", "programs.environment", "sample_clock", "segmenter", "signal_quality", "source")
+        for name in (
+            "activity",
+            "gaps",
+            "programs.environment",
+            "room_pieces",
+            "sample_clock",
+            "segmenter",
+            "signal_quality",
+            "source",
+        )
     ),
     *(f"demo.{name}" for name in ("sounds", "soundscape", "synthesis")),
     *(f"detection.{name}" for name in ("bundle", "classes", "detector", "embedding", "hysteresis", "load_shedding", "logmel")),

@@ -66,7 +66,8 @@ def test_the_sounds_in_a_microphone_become_clips_sample_by_sample(microphone: Fa
         microphone.play(TWO_SOUNDS.astype("<i2").tobytes(), latency_milliseconds=500)
         *clips, summary = map(json.loads, output(process).read().splitlines())
     assert process.returncode == 0
-    assert summary == {"type": "summary", "label": "beep", "folder": str(tmp_path / "beep"), "kept": 2, "not_kept": {}}
+    facts = {"label": "beep", "folder": str(tmp_path / "beep"), "kept": 2, "not_kept": {}, "seconds": 4.0}
+    assert summary == {"type": "summary", **facts}
     assert [clip["path"] for clip in clips] == [str(tmp_path / "beep" / f"beep_00{number}.wav") for number in (1, 2)]
     for clip in clips:
         assert soundfile.info(clip["path"]).subtype == "PCM_16"
@@ -162,6 +163,8 @@ def test_enter_begins_a_clip_of_a_sound_that_is_there_all_the_time(microphone: F
         (("two\nlines", "-o", "."), 2, "cannot be a label"),
         (("../beep", "-o", "."), 2, "cannot be a label"),
         (("beep", "-o", ".", "--seconds", "0.5"), 2, "is too short"),
+        (("-o", "."), 2, "needs the LABEL of the sound, or --background MINUTES"),
+        (("Background", "-o", "."), 2, "the folder background is kept for the room"),
         (("beep", "-o", ".", "--press-enter"), 2, "needs a terminal"),
         (("beep", "-o", "/proc"), 1, "no clips can be kept in /proc/beep"),
         (("beep", "nothing.wav", "-o", "."), 1, "nothing.wav"),

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection.bundle import FIRST_CLASS_LIST, MAX_CLASS_LIST, SoundClass, hop_key
@@ -274,16 +275,20 @@ def default_config() -> Config:
 
 def load_config(path: Path) -> Config:
     """Read a configuration file. Raises UsageError with the key, the value and the allowed values."""
+    return parse_config(load_document(path), str(path))
+
+
+def load_document(path: Path) -> dict[str, Any]:
+    """Read the TOML of a configuration file. Raises UsageError."""
     try:
         content = read_regular(path, MAX_CONFIG_BYTES)  # a pipe without a writer would be waited for
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise UsageError(f"{path} is UTF-16, and TOML is UTF-8; save it as UTF-8")
-        data = tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
+        return tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
     except OSError as error:
         raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
-    return parse_config(data, str(path))
 
 
 def parse_config(data: Mapping[str, object], where: str) -> Config:

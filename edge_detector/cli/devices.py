@@ -63,13 +63,14 @@ def table(devices: tuple[InputDevice, ...]) -> Iterator[str]:
     for device in devices:
         mark = MARK_OF_DEFAULT if device.is_default else " "
         found = measure(device.name)
-        yield f"{mark} {device.index:>5}  {device.name:{width}}  {device.max_channels:>8}  {_level(found)}"
+        yield f"{mark} {device.index:>5}  {device.name:{width}}  {device.max_channels:>8}  {level_text(found)}"
         if found.rates_hz:
             yield f"         at {', '.join(str(rate_hz) for rate_hz in found.rates_hz)} Hz"
     yield f"{MARK_OF_DEFAULT} the default; select another one with mic:NAME, where a part of its name is enough"
 
 
-def _level(found: Measurement) -> str:
+def level_text(found: Measurement) -> str:
+    """Format the level of a microphone, or why there is none."""
     if found.level_dbfs is None:
         return found.problem or "no sound was received"
     silent = "  digital silence: muted, or unplugged at its far end?" if found.level_dbfs <= LEVEL_FLOOR_DBFS else ""

@@ -5,7 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_detector import __version__
-from edge_detector.cli import check_config, classes, demo, devices, doctor, forget, install_service, listen, record, run, teach
+from edge_detector.cli import (
+    check_config,
+    classes,
+    demo,
+    devices,
+    doctor,
+    forget,
+    install_service,
+    listen,
+    record,
+    run,
+    setup,
+    teach,
+)
 from edge_detector.detection.bundle import hop_key
 from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.params import HOPS_PER_PATCH
@@ -54,6 +67,15 @@ def parser() -> argparse.ArgumentParser:
     found = commands.add_parser("devices", help="list microphones, their rates and levels")
     found.add_argument("--json", action="store_true", help="JSON output")
     found.set_defaults(action=lambda options: devices.run(as_json=options.json))
+
+    begin = commands.add_parser("setup", help="ask for microphone, broker and sounds, try each, and write the configuration")
+    begin.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="file to write, or to begin with (default: /etc/edge-detector/edge.toml, if you may write it, else ./edge.toml)",
+    )
+    begin.set_defaults(action=lambda options: setup.run(options.config), log_level="error")
 
     look = commands.add_parser("doctor", help="check bundle, sources, broker and speed, and name remedies")
     look.add_argument(

@@ -51,8 +51,11 @@ INSTALL_SERVICE = matching(r"sudo (edge-detector/bin/)?edge-detector install-ser
 FROM_WHEEL = matching(r"python3 -m venv edge-detector|edge-detector/bin/pip install .*")
 MAKE = [command for command in matching("make .*") if command != "make demo"]
 OWN_STEPS = [command for command in COMMANDS if command.removeprefix(CONVERT) in STEPS]
-# These need TensorFlow for minutes, a person who makes a sound, or files of gigabytes; tests of their own run them in short.
-LONG = matching(rf"{CONVERT}(score|teach|fetch|export-embedder) .*|{EDGE_DETECTOR}record .*")
+# These need TensorFlow for minutes, a person who answers or makes a sound, or files of gigabytes; tests of their own run them in
+# short.
+LONG = matching(
+    rf"{CONVERT}(score|teach|fetch|export-embedder) .*|{EDGE_DETECTOR}(record|setup|teach).*|sudo edge-detector setup"
+)
 NOT_RUN = {*INSTALLS, *SERVICE, *INSTALL_SERVICE, *FROM_WHEEL, *MAKE, *OWN_STEPS, *LONG, "git pull"}
 RUNNABLE = [command for command in COMMANDS if command not in NOT_RUN]
 
@@ -157,7 +160,7 @@ def test_the_wheel_of_the_pages_is_of_this_version() -> None:
 
 @pytest.mark.parametrize("command", LONG)
 def test_the_options_of_a_long_command_exist(command: str) -> None:
-    words = shlex.split(command)
+    words = shlex.split(command.removeprefix("sudo "))
     if words[0].endswith("edge-detector"):
         parser().parse_args(words[1:])
         return

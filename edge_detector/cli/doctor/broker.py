@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -23,13 +24,13 @@ RETAINED_SECONDS = 1.0
 """Time for the retained messages, which follow a subscription without an end mark."""
 
 
-def examine_broker(config: Config) -> Iterator[Finding]:
+def examine_broker(config: Config, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Connect, log in, publish, and read the retained state of the running service."""
     mqtt = config.mqtt
     where = f"{mqtt.host}:{mqtt.port}"
     try:
-        broker = broker_of(mqtt, temporary_client_id(f"edge_detector-{config.node}-doctor"))
-        warnings = broker_warnings(mqtt)
+        broker = broker_of(mqtt, temporary_client_id(f"edge_detector-{config.node}-doctor"), environment)
+        warnings = broker_warnings(mqtt, environment)
     except UsageError as error:
         yield Finding("broker", "bad", str(error))
         return

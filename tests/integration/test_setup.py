@@ -215,6 +215,16 @@ def test_a_muted_microphone_is_said_and_asked_about_again(microphone: FakeMicrop
         terminal.expect(ADDRESS)
 
 
+def test_without_pyaudio_a_card_or_the_default_is_tried_by_arecord(noisy: FakeMicrophone, tmp_path: Path) -> None:
+    (tmp_path / "pyaudio.py").write_text("raise ImportError('no PyAudio here')\n")
+    environment = noisy.environment | {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    command = (sys.executable, "-m", "edge_detector", "setup", "--config", "edge.toml")
+    with Dialogue(command, folder=tmp_path, environment=environment, columns=200) as terminal:
+        terminal.answer(NAME)
+        terminal.answer(MICROPHONE, "default")
+        assert "at 16000 Hz, level -3" in terminal.expect(ADDRESS)
+
+
 QUESTIONS = (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, PASSWORD, ANNOUNCE, BUNDLE, SOUNDS, PLACE, WRITE)
 
 

@@ -94,11 +94,13 @@ def _cards(kind: str) -> Iterator[Candidate]:
 
 
 def cards(kind: str, listed: Sequence[tuple[str, str]]) -> Iterator[Candidate]:
-    """Yield ALSA's cards, given by id and name: by name for `mic`, as PortAudio knows them too, if that is enough."""
+    """Yield ALSA's cards, given by id and name, then its default: by name for `mic`, as PortAudio has it, if that is enough."""
     names = [name.rpartition(" - ")[2] for _, name in listed]
     for (card, _), name in zip(listed, names, strict=True):
         is_clear = kind == "mic" and names.count(name) == 1 and ":" not in name
         yield Candidate(name if is_clear else f"plughw:CARD={card}", f"{name} ({card})")
+    # Last, since on a Pi it is card 0, which has no input; with PulseAudio it may be all there is.
+    yield Candidate(None, ALSA_DEFAULT)
 
 
 def best(candidates: Sequence[Candidate], current: str | None) -> int:

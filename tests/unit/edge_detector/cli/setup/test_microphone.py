@@ -43,6 +43,7 @@ def test_one_is_chosen_by_its_number_or_a_part_of_its_name(answer: str, chosen: 
 
 def test_cards_of_one_name_are_told_apart_by_their_identifier() -> None:
     listed = [("Device", "USB-Audio - USB PnP"), ("Device_1", "USB-Audio - USB PnP"), ("C920", "USB-Audio - HD Webcam")]
-    assert [each.device for each in cards("mic", listed)] == ["plughw:CARD=Device", "plughw:CARD=Device_1", "HD Webcam"]
+    devices = ["plughw:CARD=Device", "plughw:CARD=Device_1", "HD Webcam", None]
+    assert [each.device for each in cards("mic", listed)] == devices, "ALSA's default is the last"
     assert [each.device for each in cards("arecord", listed)][2] == "plughw:CARD=C920"
     assert [each.name for each in cards("mic", listed)][2] == "HD Webcam (C920)"

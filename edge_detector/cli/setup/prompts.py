@@ -1,8 +1,10 @@
 """Questions on a terminal. Ctrl-C raises KeyboardInterrupt, the end of input EOFError."""
 
-import getpass
+import select
 import sys
-from collections.abc import Sequence
+import termios
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from edge_detector.cli.doctor import Finding
 from edge_detector.cli.live_panel import Panel
@@ -10,6 +12,7 @@ from edge_detector.plain_text import is_plain
 
 NONE = "-"
 """Answer that removes what would be kept by Enter."""
+POLL_SECONDS = 0.2
 
 
 def say(text: str) -> None:
@@ -34,7 +37,7 @@ def show(findings: Sequence[Finding]) -> None:
 def ask(question: str, default: str | None = None) -> str:
     """Return the answer, one line; Enter gives the default, or an empty text without one."""
     while True:
-        answer = input(f"{question}{'' if default is None else f' [{default}]'}: ").strip()
+        answer = _line(f"{question}{'' if default is None else f' [{default}]'}: ").strip()
         if is_plain(answer):
             return answer or default or ""
         say("that has characters that cannot be used; type it again")
@@ -58,7 +61,33 @@ def ask_yes(question: str, *, default: bool) -> bool:
 def ask_hidden(question: str) -> str:
     """Return an answer that is not shown while it is typed."""
     while True:
-        answer = getpass.getpass(f"{question}: ")
+        with _no_echo():
+            answer = _line(f"{question}: ")
+        sys.stdout.write("\n")
         if is_plain(answer):
             return answer
         say("that has characters that cannot be used; type it again")
+
+
+def _line(prompt: str) -> str:
+    """Return a line without its end. `input` and `getpass` would miss a Ctrl-C just before they begin to read."""
+    sys.stdout.write(prompt)
+    sys.stdout.flush()
+    while not select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
+        pass
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.removesuffix("\n")
+
+
+@contextmanager
+def _no_echo() -> Iterator[None]:
+    before = termios.tcgetattr(sys.stdin)
+    hidden = [*before]
+    hidden[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSAFLUSH, hidden)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -41,7 +41,7 @@ class Patch:
 
     Attributes:
         log_mel: float32 (96, 64), time by mel band, natural log of magnitude + 0.01.
-        first_sample: first sample under the patch.
+        first_sample: first sample under the patch; silence before the first or after the last sample of a source does not count.
         end_sample: one past the last sample under the patch.
         lost_samples: samples lost since the previous patch; above 0 in the first patch after a gap.
         level_dbfs: RMS level of the patch's samples, full-scale sine = -3 dBFS, floor -120.

@@ -70,11 +70,7 @@ def run(options: argparse.Namespace) -> int:
         view.finish()
         warn(source, printed)
         if not view.windows and not source.live and options.seconds is None:
-            received_seconds = processor.heard_samples / source.rate_hz
-            raise SourceError(
-                f"{options.source} is too short: {received_seconds:.3f} s, and one window needs "
-                f"{FRONT_END.patch_samples / FRONT_END.sample_rate_hz:.3f} s"
-            )
+            raise SourceError(f"{options.source} is too short to hold any sound at 16 kHz; give a longer recording")
     return 0
 
 

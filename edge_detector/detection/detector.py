@@ -1,6 +1,6 @@
 """Detector of one source: log-mel, embedding, sequence step, decision."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +110,18 @@ class StreamDetector:
         if block.lost_samples:
             yield from self._decider.close("gap", block.lost_samples)
             self._restart()
-        for patch in self._log_mel.push(block):
+        yield from self._decide(self._log_mel.push(block))
+
+    def finish(self) -> Iterator[Scores | Detection]:
+        """Yield the scores and detections of what was heard last, as if silence followed. No `push` may follow.
+
+        Raises BundleError if a network fails.
+        """
+        if not self.failed:
+            yield from self._decide(self._log_mel.finish())
+
+    def _decide(self, patches: Iterable[Patch]) -> Iterator[Scores | Detection]:
+        for patch in patches:
             try:
                 scores = self._step(patch)
             except BundleError:

@@ -5,6 +5,7 @@ Source of every formula: tensorflow/models research/audioset/vggish, mel_feature
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -110,12 +111,15 @@ class LogMelStream:
         self._group_first_sample = sample
         self._groups: deque[tuple[Float32, float]] = deque(maxlen=self._groups_per_patch)
         self._groups_until_patch = self._groups_per_patch
+        self._before_first_patch: list[Float32] | None = []
 
     def push(self, block: Block) -> Iterator[Patch]:
         """Yield each patch that `block` completes, oldest first."""
         if block.lost_samples:
             self._lost_samples += block.lost_samples
             self._start_at(block.first_sample)
+        if self._before_first_patch is not None:
+            self._before_first_patch.append(block.samples)
         consumed, available, size = 0, len(block.samples), len(self._group)
         while consumed < available:
             end = min(size, self._filled + available - consumed)
@@ -129,6 +133,27 @@ class LogMelStream:
                 if patch is not None:
                     yield patch
 
+    def finish(self) -> Iterator[Patch]:
+        """Yield the patches that reach beyond the end of the sound, as if silence followed; no `push` may follow.
+
+        Sound that is shorter than a patch has silence before it: a window shows a short sound best at its end, with its onset.
+        First and last samples of the patches stay within the sound.
+        """
+        silence = np.zeros(FRONT_END.patch_samples, np.float32)
+        first_sample, end_sample = 0, self._group_first_sample + self._filled
+        rest = [silence]
+        if self._before_first_patch is not None:
+            first_sample = end_sample - sum(map(len, self._before_first_patch))
+            if first_sample == end_sample:
+                return
+            rest = [silence[end_sample - first_sample :], *self._before_first_patch, silence]
+            self._start_at(end_sample - FRONT_END.patch_samples)
+        for patch in self.push(Block(np.concatenate(rest), first_sample)):
+            # What begins later has no sound that an earlier patch does not have.
+            if patch.first_sample >= end_sample - FRONT_END.frame_overlap_samples:
+                return
+            yield replace(patch, first_sample=max(patch.first_sample, first_sample), end_sample=min(patch.end_sample, end_sample))
+
     def _push_group(self, samples: Float32) -> Patch | None:
         new = samples[: self._group_samples]
         self._groups.append((log_mel(samples, log_offset=self._log_offset), float(np.dot(new, new)) / len(new)))
@@ -136,7 +161,7 @@ class LogMelStream:
         self._groups_until_patch -= 1
         if self._groups_until_patch:
             return None
-        self._groups_until_patch = self._groups_per_hop
+        self._groups_until_patch, self._before_first_patch = self._groups_per_hop, None
         lost, self._lost_samples = self._lost_samples, 0
         first_sample = self._group_first_sample - FRONT_END.patch_step_samples
         return Patch(

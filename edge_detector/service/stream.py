@@ -88,19 +88,22 @@ class StreamProcessor:
         yield from self.finish(end_reason)
 
     def finish(self, end_reason: EndReason) -> Iterator[Scores | Detection]:
-        """Process buffered samples and end open events. May be called again.
+        """Process buffered samples, with silence after them unless the source was lost, and end open events.
 
-        Raises BundleError if a network fails on the buffered samples, after yielding the ends of open events.
+        May be called again. Raises BundleError if a network fails on these samples, after yielding the ends of open events.
         """
         if self._finished:
             return
         self._finished = True
-        if (last := self._resampler.finish()) is not None:
-            try:
+        try:
+            if (last := self._resampler.finish()) is not None:
                 yield from self.detector.push(last)
-            except BundleError:
-                yield from self.detector.close(end_reason)
-                raise
+            if end_reason != "source_lost":
+                # A microphone that fails again and again would give events of its own breaks.
+                yield from self.detector.finish()
+        except BundleError:
+            yield from self.detector.close(end_reason)
+            raise
         yield from self.detector.close(end_reason)
 
     def push(self, block: Block) -> Iterator[Scores | Detection]:

@@ -90,6 +90,6 @@ def test_the_daemon_publishes_probabilities_of_audiosets_classes(made: Path, tmp
         assert result.returncode == 0, result.stderr
         inbox.wait_for_payload("edge_detector/nursery/status", b"offline")
     probabilities = [item["probabilities"] for item in inbox.json("probabilities")]
-    assert len(probabilities) == 5
+    assert len(probabilities) == 6
     assert all("speech" in each for each in probabilities)
     assert {item["event_type"] for item in inbox.json("event") if item["slug"] == "speech"} == {"start", "end"}

@@ -90,6 +90,18 @@ def test_closing_ends_an_open_event_at_the_last_sound() -> None:
     assert (end.end_sample, end.end_reason) == (2 * 15_360 + 15_600, "shutdown")
 
 
+@pytest.mark.parametrize("hops_per_patch", [1, 2, 4])
+@pytest.mark.parametrize("seconds", [0.3, 2.0])
+def test_a_sound_in_the_last_moment_of_a_recording_is_an_event_within_it(seconds: float, hops_per_patch: int) -> None:
+    detector = StreamDetector(MODEL, Decider([Rule(0.5, 0.5)]), hops_per_patch=hops_per_patch)
+    recording = np.concatenate([np.zeros(round(16_000 * seconds) - 800, np.float32), sound(0.05)])
+    assert not [item for item in hear(detector, recording) if isinstance(item, EventStart)]
+    assert any(isinstance(item, EventStart) for item in detector.finish())
+    (end,) = detector.close("ended")
+    assert isinstance(end, EventEnd)
+    assert 0 <= end.first_sample < end.end_sample == len(recording)
+
+
 class BreakingStep(CountingStep):
     """Returns a number that is not a probability from the third frame on."""
 

@@ -132,3 +132,41 @@ def test_the_level_is_that_of_the_patch_and_has_a_floor() -> None:
     (patch,) = LogMelStream().push(Block(full_scale_sine, 0))
     assert patch.level_dbfs == pytest.approx(-3.01, abs=0.01)
     assert level_dbfs(0.0) == -120.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples=st.integers(15_600, 60_000), cut=st.integers(1, 20_000), hops=st.sampled_from(HOPS_PER_PATCH))
+def test_the_end_of_a_recording_gives_the_patches_that_silence_after_it_would_give(samples: int, cut: int, hops: int) -> None:
+    sound = music(4)[:samples]
+    stream = LogMelStream(hops)
+    found = [patch for at in range(0, samples, cut) for patch in stream.push(Block(sound[at : at + cut], at))]
+    found += stream.finish()
+    expected = patches(np.pad(sound, (0, 15_600)), hops)[: len(found)]
+    assert np.array_equal(np.stack([patch.log_mel for patch in found]), expected)
+    assert found[-1].end_sample == samples, "all of it is in some patch, and no patch says that there was more"
+    assert samples - 15_360 // hops - 240 <= found[-1].first_sample < samples - 240
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples=st.integers(1, 15_599), cut=st.integers(1, 20_000), hops=st.sampled_from(HOPS_PER_PATCH))
+def test_a_recording_shorter_than_a_patch_is_at_the_end_of_the_first(samples: int, cut: int, hops: int) -> None:
+    sound = music(1)[:samples]
+    stream = LogMelStream(hops)
+    assert not [patch for at in range(0, samples, cut) for patch in stream.push(Block(sound[at : at + cut], at))]
+    found = list(stream.finish())
+    expected = patches(np.pad(sound, (15_600 - samples, 15_600)), hops)
+    assert np.array_equal(np.stack([patch.log_mel for patch in found]), expected[:hops])
+    assert {(patch.first_sample, patch.end_sample) for patch in found} <= {(first, samples) for first in range(samples)}
+
+
+def test_sound_after_a_gap_is_finished_without_what_was_before_it() -> None:
+    stream = LogMelStream()
+    assert len(list(stream.push(Block(music(2)[:20_000], 0)))) == 1
+    assert not list(stream.push(Block(music(1)[:8_000], 50_000, lost_samples=30_000)))
+    (patch,) = stream.finish()
+    assert np.array_equal(patch.log_mel, patches(np.pad(music(1)[:8_000], (7_600, 0)))[0])
+    assert (patch.first_sample, patch.end_sample, patch.lost_samples) == (50_000, 58_000, 30_000)
+
+
+def test_a_stream_without_sound_ends_without_a_patch() -> None:
+    assert not list(LogMelStream().finish())

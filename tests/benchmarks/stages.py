@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.config import default_config, rules
+from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import quantise
 from edge_detector.detection.hysteresis import Decider
@@ -14,7 +15,7 @@ from edge_detector.detection.logmel import LogMelStream, patches
 from edge_detector.detection.tflite import interpreter_class
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.params import FRONT_END
+from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.service.factory import LoadedBundle
 from edge_detector.types import Block, Codes, Detection, Float32, Scores
 
@@ -23,6 +24,7 @@ PEER = "YAMNet, bare loop"
 FRONT_END_STAGE = "front end"
 EMBEDDER = "embedder"
 WHOLE_PATH = "samples to decided events"
+AT_SHORTER_HOPS = {hops: f"the same, hop {hop_key(hops)} s" for hops in HOPS_PER_PATCH if hops > 1}
 YAMNET_SECONDS = 0.96
 """YAMNet's input is 0.975 s; called as seldom as it can be without skipping sound."""
 
@@ -47,8 +49,9 @@ def sequence(model: Networks, codes: Sequence[Codes]) -> None:
         bank = ready.stepped(states)
 
 
-def decided_events(networks: LoadedBundle, blocks: Sequence[Block]) -> Iterator[Scores | Detection]:
-    detector = StreamDetector(networks.model, Decider(rules(networks.classes, 1, default_config())))
+def decided_events(networks: LoadedBundle, blocks: Sequence[Block], hops_per_patch: int = 1) -> Iterator[Scores | Detection]:
+    decider = Decider(rules(networks.classes, hops_per_patch, default_config()))
+    detector = StreamDetector(networks.model, decider, hops_per_patch=hops_per_patch)
     for block in blocks:
         yield from detector.push(block)
 

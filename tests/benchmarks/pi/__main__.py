@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
-from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH
+from tests.benchmarks.stages import AT_SHORTER_HOPS, EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH
 from tests.conftest import DATA
 from tests.support.pi_box import EMULATOR, PROCESSORS, PROJECT, Box, Processor, make_box, why_not
 
@@ -53,7 +53,7 @@ def main() -> None:
     more = (peer.resolve(), *([options.bundle.resolve()] if options.bundle else []))
     box = make_box(options.box)
     sounds = write_sounds(box.folder)
-    works = (PEER, FRONT_END_STAGE, EMBEDDER, WHOLE_PATH)
+    works = (PEER, FRONT_END_STAGE, EMBEDDER, WHOLE_PATH, *AT_SHORTER_HOPS.values())
     for work in works:
         # In a new box Python compiles what it imports, once, which is no part of hearing.
         box.run(PROCESSORS[0], "tests.benchmarks.pi.inside", work, sounds[0], *more)

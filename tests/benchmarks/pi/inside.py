@@ -6,13 +6,29 @@ python -m tests.benchmarks.pi.inside WORK SAMPLES.npy YAMNET [BUNDLE]
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from edge_detector.params import FRONT_END
-from edge_detector.service.factory import load_networks
-from tests.benchmarks.stages import EMBEDDER, FRONT_END_STAGE, PEER, WHOLE_PATH, blocks_of, decided_events, front_end, yamnet
+from edge_detector.service.factory import LoadedBundle, load_networks
+from edge_detector.types import Float32
+from tests.benchmarks.stages import (
+    AT_SHORTER_HOPS,
+    EMBEDDER,
+    FRONT_END_STAGE,
+    PEER,
+    WHOLE_PATH,
+    blocks_of,
+    decided_events,
+    front_end,
+    yamnet,
+)
+
+
+def decide(networks: LoadedBundle, sound: Float32, hops_per_patch: int) -> None:
+    deque(decided_events(networks, blocks_of(sound), hops_per_patch), maxlen=0)
 
 
 def main(work: str, samples: str, peer: str, *bundle: str) -> None:
@@ -24,7 +40,8 @@ def main(work: str, samples: str, peer: str, *bundle: str) -> None:
         PEER: yamnet(Path(peer), sound),
         FRONT_END_STAGE: lambda: front_end(blocks_of(sound)),
         EMBEDDER: lambda: [networks.model.embedder.embed(silence) for _ in range(len(sound) // FRONT_END.patch_step_samples)],
-        WHOLE_PATH: lambda: deque(decided_events(networks, blocks_of(sound)), maxlen=0),
+        WHOLE_PATH: partial(decide, networks, sound, 1),
+        **{name: partial(decide, networks, sound, hops) for hops, name in AT_SHORTER_HOPS.items()},
     }
     works[work]()
 

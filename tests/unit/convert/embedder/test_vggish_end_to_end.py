@@ -102,7 +102,7 @@ def test_the_daemon_publishes_probabilities_and_an_event_of_a_recording(made: Pa
         assert result.returncode == 0, result.stderr
         inbox.wait_for_payload("edge_detector/nursery/status", b"offline")
     probabilities = [item["probabilities"] for item in inbox.json("probabilities")]
-    assert len(probabilities) == 6, "one for each whole window of the tape"
+    assert len(probabilities) == 7, "one for each window that begins on the tape"
     assert all(set(each) == set(LABELS) for each in probabilities)
     assert all(0.0 <= value <= 1.0 for each in probabilities for value in each.values())
     assert max(each["beep"] for each in probabilities) >= LOW

@@ -327,35 +327,6 @@ def read_config(table: StrictTable, where: str) -> Config:
     return config
 
 
-def differences(before: Config, after: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the changes that a reload applies, and those that need a restart, as names of places in the file."""
-    defined = {*before.definitions, *after.definitions}
-    # A class that was not defined at the start has no thresholds to change yet.
-    with_rules = {*before.overrides, *after.overrides} - (set(after.definitions) - set(before.definitions))
-    applied: list[tuple[str, object, object]] = [
-        ("strictness", before.strictness, after.strictness),
-        *((f"[class.{slug}]", before.overrides.get(slug), after.overrides.get(slug)) for slug in sorted(with_rules)),
-    ]
-    postponed: list[tuple[str, object, object]] = [
-        ("[node]", before.node, after.node),
-        ("[[source]]", before.sources, after.sources),
-        ("[mqtt]", before.mqtt, after.mqtt),
-        ("[outbox]", before.outbox, after.outbox),
-        ("[home_assistant]", before.home_assistant, after.home_assistant),
-        ("bundle", before.bundle, after.bundle),
-        ("class_list", before.class_list, after.class_list),
-        *(
-            (f"what [class.{slug}] is made of", before.definitions.get(slug), after.definitions.get(slug))
-            for slug in sorted(defined)
-        ),
-    ]
-
-    def changed(parts: list[tuple[str, object, object]]) -> tuple[str, ...]:
-        return tuple(name for name, old, new in parts if old != new)
-
-    return changed(applied), changed(postponed)
-
-
 def _strictness(table: StrictTable) -> Strictness:
     text = table.text("strictness", "balanced", choices=tuple(STRICTNESS_LOG_ODDS))
     return next(strictness for strictness in STRICTNESS_LOG_ODDS if strictness == text)

@@ -21,10 +21,12 @@ def _device(source: SourceConfig) -> str:
     return source.device or "default"
 
 
-def run(path: Path) -> int:
-    """Check the file and its bundle as `run` does, without opening a microphone or a connection."""
+def run(path: Path, *, quiet: bool = False) -> int:
+    """Check the file and its bundle as `run` does, without opening a microphone or a connection; quiet, only print errors."""
     config = load_config(path)
     networks = load_networks(config.bundle, config)
+    if quiet:
+        return 0
     manifest = networks.manifest
     lines = [f"{path} is valid: node {config.node}, broker {config.mqtt.host}:{config.mqtt.port}, MQTT {config.mqtt.protocol}"]
     lines.append(

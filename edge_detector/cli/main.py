@@ -148,7 +148,12 @@ def _add_check_config(commands: "argparse._SubParsersAction[argparse.ArgumentPar
     what = check.add_mutually_exclusive_group(required=True)
     what.add_argument("file", type=Path, metavar="FILE", nargs="?")
     what.add_argument("--schema", action="store_true", help="print the configuration's JSON Schema, for editors")
-    check.set_defaults(action=lambda options: check_config.run(options.file) if options.file else check_config.print_schema())
+    check.add_argument("--quiet", action="store_true", help="print nothing for a valid file")
+    check.set_defaults(
+        action=lambda options: (
+            check_config.run(options.file, quiet=options.quiet) if options.file else check_config.print_schema()
+        )
+    )
 
 
 def _add_forget(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

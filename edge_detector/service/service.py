@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.audio.source import Source
-from edge_detector.config import Config, SourceConfig, differences, rules_by_hop
+from edge_detector.config import Config, SourceConfig, rules_by_hop
+from edge_detector.config_changes import RulesByHop, applied_changes, postponed_changes
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
 from edge_detector.mqtt import messages
@@ -57,6 +58,7 @@ class Service:
     ) -> None:
         self._config = config
         self._networks = networks
+        self._rules = networks.rules
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
         settings = state.settings.load() if state.settings is not None else Settings()
@@ -169,6 +171,10 @@ class Service:
             for source in self._config.sources
         }
 
+    def _by_slug(self, rules: Mapping[int, tuple[Rule, ...]]) -> RulesByHop:
+        slugs = [sound.slug for sound in self._networks.classes]
+        return {hops: dict(zip(slugs, of_hop, strict=True)) for hops, of_hop in rules.items()}
+
     def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
         names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance)
         rules_now = self._controls.rules(source.name)
@@ -261,21 +267,23 @@ class Service:
             self._monitor.refused_configuration = sentence
 
     def _use_config(self, config: Config) -> None:
-        applied, waiting = differences(self._config, config)
+        waiting = ", ".join(postponed_changes(self._config, config))
         # A class added since the start has no rule to change.
         added = set(config.definitions) - {sound.slug for sound in self._networks.classes}
         overrides = {slug: values for slug, values in config.overrides.items() if slug not in added}
         changed = replace(self._config, overrides=overrides, strictness=config.strictness, origin=config.origin)
-        defaults = self._defaults(rules_by_hop(self._networks.classes, changed))
-        self._config = changed
+        rules = rules_by_hop(self._networks.classes, changed)
+        defaults = self._defaults(rules)
+        applied = ", ".join(applied_changes(self._config, changed, self._by_slug(self._rules), self._by_slug(rules)))
+        self._config, self._rules = changed, rules
         self._controls.reload(defaults)
         if self._controls.remember_announced():
             self._save()
         self._use_controls()
         self._publish_settings()
-        LOG.info("the configuration was reloaded; applied: %s", ", ".join(applied) or "nothing, no reloadable key has changed")
+        LOG.info("the configuration was reloaded; applied: %s", applied or "nothing, no reloadable key has changed")
         if waiting:
-            LOG.warning("these changes of the configuration take effect at the next restart: %s", ", ".join(waiting))
+            LOG.warning("these changes of the configuration take effect at the next restart: %s", waiting)
 
     def _use_controls(self) -> None:
         for worker in self._workers:

@@ -10,12 +10,16 @@ from edge_detector.errors import BundleError, SourceError, unforeseen
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.troubles import Troubles
+from edge_detector.repeat_limit import message_key
 from edge_detector.service.logs import EACH
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.supervisor import SourceStateChange, SourceSupervisor, StreamOpened
 from edge_detector.types import Block, Detection, EndReason, Message, Scores
 
 LOG = logging.getLogger(__name__)
+
+LASTING_SECONDS = 30.0
+"""Time in one state after which a change of its reason is logged."""
 
 
 class SourceWorker:
@@ -51,6 +55,9 @@ class SourceWorker:
         self._on_hop = on_hop
         self._processor: StreamProcessor | None = None
         self._warned: tuple[str, ...] = ()
+        self._told: SourceStateChange | None = None
+        self._broken_since_seconds: float | None = None
+        self._has_listened = False
         self._heard_samples = self._lost_samples = self._skipped_phases = self._overflows = 0
 
     @property
@@ -105,13 +112,13 @@ class SourceWorker:
             self._supervisor.fail(unforeseen(error))
 
     def _step(self, timeout_seconds: float) -> None:
+        self._tell_lasting_reason()
         match self._supervisor.step(timeout_seconds):
             case Block() as block if self._processor is not None:
                 self._process(self._processor, block)
             case StreamOpened(source):
                 self._reporter.start_stream(source.stream_id)
                 self._processor = self._build_processor(source, self._rules)
-                LOG.info("%s: listening at %d Hz", self.name, source.rate_hz)
                 self._warned = ()
                 self._warn(source)
             case SourceStateChange() as change:
@@ -158,13 +165,36 @@ class SourceWorker:
         self._warned = warnings
 
     def _on_state_change(self, change: SourceStateChange) -> None:
-        if change.reason is not None:
-            LOG.warning("%s: %s: %s", self.name, change.state, change.reason)
+        self._tell(change)
         if change.stream_is_over:
             self._end("source_lost")
         self._send(
             self._reporter.set_health(change.state, self._processor.signal_quality if self._processor is not None else "ok")
         )
+
+    def _tell(self, change: SourceStateChange) -> None:
+        """Log a state that has begun: what is wrong, or that the source is heard."""
+        if change.state == "healthy":
+            again = " again" if self._has_listened else ""
+            broken_since_seconds, self._broken_since_seconds = self._broken_since_seconds, None
+            after = "" if broken_since_seconds is None else f", after {change.since_seconds - broken_since_seconds:.1f} s"
+            rate_hz = self._processor.source.rate_hz if self._processor is not None else 0
+            LOG.info("%s: listening%s at %d Hz%s", self.name, again, rate_hz, after)
+            self._has_listened, self._told = True, None
+        elif change.reason is not None and (self._told is None or self._told.state != change.state):
+            LOG.warning("%s: %s: %s", self.name, change.state, change.reason)
+            self._told = change
+            if self._broken_since_seconds is None:
+                self._broken_since_seconds = change.since_seconds
+
+    def _tell_lasting_reason(self) -> None:
+        """Log another reason for the same state once that has lasted: right after a loss, a failed opening is no news."""
+        told, change = self._told, self._supervisor.change
+        if told is None or change.state != told.state or self._supervisor.state_seconds < LASTING_SECONDS:
+            return
+        if message_key(change.reason or "") != message_key(told.reason or ""):
+            LOG.warning("%s: still %s: %s", self.name, change.state, change.reason)
+            self._told = change
 
     def _end(self, end_reason: EndReason) -> None:
         processor, self._processor = self._processor, None

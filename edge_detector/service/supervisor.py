@@ -139,6 +139,11 @@ class SourceSupervisor:
         return SourceStateChange(self._state, self._reason, self._since)
 
     @property
+    def state_seconds(self) -> float:
+        """For how long it has been in this state."""
+        return self._clock() - self._since
+
+    @property
     def ended(self) -> bool:
         """Whether no event will follow: closed, read to its end, or an unreadable recording."""
         return self._ended and not self._pending

@@ -79,6 +79,7 @@ def test_check_config_says_what_a_configuration_amounts_to(tmp_path: Path) -> No
 
 def test_the_shipped_example_configuration_is_right() -> None:
     assert "is valid" in edge_detector("check-config", Path(__file__).parents[2] / "systemd" / "edge.toml")
+    assert edge_detector("check-config", "--quiet", Path(__file__).parents[2] / "systemd" / "edge.toml") == ""
 
 
 def test_a_file_of_another_rate_gives_nearly_what_its_original_gives(recording: Path, tmp_path: Path) -> None:

@@ -18,11 +18,17 @@ MAY_IMPORT = {
         "audio": {BASE},
         "demo": {BASE},
         "config": {BASE, "detection"},
+        "config_changes": {BASE, "detection", "config"},
         "config_schema": {BASE, "config"},
         "mqtt": {BASE, "detection", "audio", "config"},
+<<<<<<< HEAD
         "teaching": {BASE, "detection", "audio", "demo"},
         "service": {BASE, "detection", "audio", "config", "mqtt"},
         "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo", "teaching"},
+=======
+        "service": {BASE, "detection", "audio", "config", "config_changes", "mqtt"},
+        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo"},
+>>>>>>> 25b3286 (Log what a reload changes with its values, and a break of a source once)
         "__main__": {"cli"},
     },
     "convert": {
@@ -72,6 +78,7 @@ PURE = {
         "bounded_files",
         "class_names",
         "config",
+        "config_changes",
         "config_schema",
         "errors",
         "executor",

@@ -1,7 +1,8 @@
-"""A source in the service whose network fails on some sound: the stream ends with a reason, and the next one is heard."""
+"""A source in the service: what a network that fails on some sound ends, and what the log says of a source that breaks."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from edge_detector.detection.bundle import SequenceSpec, SoundClass, StateTensor
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.embedding import Pca
 from edge_detector.detection.hysteresis import Decider, Rule
+from edge_detector.errors import SourceError
 from edge_detector.mqtt.messages import Names
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.service.source_worker import SourceWorker
@@ -34,33 +36,41 @@ class NanInTheFourthFrame:
         return np.array([np.nan if seen.max() == 4 else 0.9], np.float32), (seen,)
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_a_nan_probability_ends_the_stream_with_a_reason_and_not_the_service(
-    live: bool,  # noqa: FBT001 - a parameter
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    world, sent = World(live=live), list[Message]()
-    model = Networks(
-        embedder=SilentEmbedder(),
-        pca=Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32)),
-        sequence=NanInTheFourthFrame(),
-        spec=SequenceSpec("lstm", 10, 1, (StateTensor("seen", (1,)),)),
-    )
+MODEL = Networks(
+    embedder=SilentEmbedder(),
+    pca=Pca(np.eye(128, dtype=np.float32), np.zeros(128, np.float32)),
+    sequence=NanInTheFourthFrame(),
+    spec=SequenceSpec("lstm", 10, 1, (StateTensor("seen", (1,)),)),
+)
 
-    def listen(source: Source, rules: Sequence[Rule]) -> StreamProcessor:
-        detector, resampler = StreamDetector(model, Decider(rules)), StreamResampler(RATE_HZ)
-        clock = lambda: world.now  # noqa: E731 - for both
-        return StreamProcessor(source, resampler, detector, utc_clock=clock, monotonic_clock=clock)
 
-    worker = SourceWorker(
+def worker_of(
+    world: World, listen: Callable[[Source, Sequence[Rule]], StreamProcessor], sent: list[Message], *, reopens: bool = True
+) -> SourceWorker:
+    return SourceWorker(
         "cot",
-        world.supervisor(reopens=live),
+        world.supervisor(reopens=reopens),
         listen,
         Reporter(Names("base", "node", "cot", "none"), (SoundClass("rain", "Rain", None, {}),), RULES, "hop", lambda: world.now),
         rules=RULES,
         publish=sent.append,
         on_hop=lambda _scores, _anchor: None,
     )
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_nan_probability_ends_the_stream_with_a_reason_and_not_the_service(
+    live: bool,  # noqa: FBT001 - a parameter
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world, sent = World(live=live), list[Message]()
+
+    def listen(source: Source, rules: Sequence[Rule]) -> StreamProcessor:
+        detector, resampler = StreamDetector(MODEL, Decider(rules)), StreamResampler(RATE_HZ)
+        clock = lambda: world.now  # noqa: E731 - for both
+        return StreamProcessor(source, resampler, detector, utc_clock=clock, monotonic_clock=clock)
+
+    worker = worker_of(world, listen, sent, reopens=live)
 
     def turn(times: int = 8) -> None:
         for _ in range(times):
@@ -88,3 +98,45 @@ def test_a_nan_probability_ends_the_stream_with_a_reason_and_not_the_service(
         turn()
         assert worker.state.state == "healthy"
         assert events() == ["start", "end", "start"]
+
+
+def test_a_break_and_its_recovery_are_logged_once_and_another_reason_only_if_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    caplog.set_level(logging.INFO)
+
+    def listen(source: Source, rules: Sequence[Rule]) -> StreamProcessor:
+        detector, resampler = StreamDetector(MODEL, Decider(rules)), StreamResampler(RATE_HZ)
+        clock = lambda: world.now  # noqa: E731 - for both
+        return StreamProcessor(source, resampler, detector, utc_clock=clock, monotonic_clock=clock)
+
+    worker = worker_of(world, listen, [])
+
+    def turn(times: int = 8) -> None:
+        for _ in range(times):
+            worker.step(0.0)
+
+    def hear() -> None:
+        world.now += 11.0
+        turn()
+        world.sources[-1].due.append(480)
+        turn()
+
+    hear()
+    world.fault = SourceError("it is in use")
+    world.sources[-1].due.append(SourceError("it was unplugged"))
+    for _ in range(40):
+        turn()
+        world.now += 1.0
+    world.fault = None
+    hear()
+    world.sources[-1].due.append(SourceError("it was unplugged"))
+    turn()
+    hear()
+    assert caplog.messages == [
+        "cot: listening at 16000 Hz",
+        "cot: reconnecting: it was unplugged",
+        "cot: still reconnecting: it is in use",
+        "cot: listening again at 16000 Hz, after 51.0 s",
+        "cot: reconnecting: it was unplugged",
+        "cot: listening again at 16000 Hz, after 11.0 s",
+    ]

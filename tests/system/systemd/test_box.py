@@ -185,6 +185,10 @@ def test_a_reload_applies_thresholds_without_a_gap(machine: Machine) -> None:
         assert max(item["probabilities"][slug] for item in windows) > 0.5, "it was heard"
         assert slug not in {event["slug"] for event in inbox.json("event")}, "and not reported"
         assert machine.shows("MainPID") == pid
+    since_start = machine.box.journal(UNIT, f"_SYSTEMD_INVOCATION_ID={machine.shows('InvocationID')}")
+    (reloaded,) = (line for line in since_start.splitlines() if "the configuration was reloaded" in line)
+    assert re.search(rf"applied: {slug} on 0\.\d\d -> (1\.00|0\.9999)", reloaded)
+    assert " is valid" not in since_start, "the check before a reload says nothing of a valid file"
 
 
 def test_a_reload_of_a_broken_configuration_changes_nothing(machine: Machine) -> None:
@@ -195,6 +199,9 @@ def test_a_reload_of_a_broken_configuration_changes_nothing(machine: Machine) ->
         with pytest.raises(RuntimeError, match="reload"):
             machine.systemctl("reload")
         wait_until(lambda: "nonsense" in machine.box.journal(UNIT), "the complaint")
+        since_start = machine.box.journal(UNIT, f"_SYSTEMD_INVOCATION_ID={machine.shows('InvocationID')}")
+        assert since_start.count("unknown key 'nonsense'") == 1, "the reason is there once"
+        assert "the configuration was reloaded" not in since_start
         heard = len(inbox.json("probabilities"))
         wait_until(lambda: len(inbox.json("probabilities")) > heard + 2, "more windows")
         assert machine.shows("MainPID") == pid

@@ -7,7 +7,7 @@
 # WORK   where the steps meet
 # OUTPUT the bundle
 # EMBEDDER  an embedder that was exported before, in place of a new one
-# NEGATIVES what teach tells new sounds from; shipped with the default bundle, beside any other
+# NEGATIVES what teach tells new sounds from; shipped with the default bundle's embedder, beside any other
 # SCORES what cross_validation.mk measured, for the card (default_scores.json)
 # RECIPE hyper-parameters of all stages (default: convert/recipes/default.toml)
 # SEED   of the sequence models
@@ -30,7 +30,7 @@ include convert/recipes/material.mk
 CLIPS = $(DATA)/esc10
 CLASSES = $(RECIPES)/default_classes.json
 SCORES ?= $(RECIPES)/default_scores.json
-NEGATIVES ?= $(if $(filter edge_detector/bundles/default,$(OUTPUT)),$(RECIPES)/default_negatives.tfrecord,$(WORK)/negatives.tfrecord)
+NEGATIVES ?= $(if $(filter edge_detector/bundles/default,$(OUTPUT)),edge_detector/teaching/negatives.npz,$(WORK)/negatives.npz)
 COMMA := ,
 
 # Sequences of clips in other sound. Each names the folds of its clips, so that one set serves every model.
@@ -80,11 +80,17 @@ $(WORK)/%/bundle/manifest.json: $(WORK)/%/calibration.json
 $(OUTPUT)/manifest.json: $(WORK)/all/calibration.json
 	$(call BUNDLE,all) --calibration $(WORK)/all/calibration.json $(if $(SCORES),--scores $(SCORES)) -o $(OUTPUT)
 
-# What teach tells new sounds from: embeddings, so that the recordings are not needed. They belong to this very embedder. Babies'
-# cries under the ODbL are not in them.
-$(NEGATIVES): $(WORK)/all/draft/manifest.json
+# What teach tells new sounds from: embeddings, so that the recordings are not needed. They belong to this very embedder. Scenes
+# of clips in other sound, and the other sound as it is. Babies' cries under the ODbL are not in them.
+$(WORK)/negatives-composed.tfrecord: $(WORK)/all/draft/manifest.json
 	$(CONVERT) compose $(CLIPS) --background $(BACKGROUND)/train --embedder $(WORK)/all/draft --skip-damaged \
-		--set mixtures.sequences=600 mixtures.seed=7 -o $@
+		--set mixtures.sequences=1000 mixtures.seed=7 -o $@
+
+$(WORK)/negatives-whole.tfrecord: $(WORK)/all/draft/manifest.json
+	$(CONVERT) embed $(BACKGROUND)/train --embedder $(WORK)/all/draft --skip-damaged -o $@
+
+$(NEGATIVES): $(WORK)/negatives-composed.tfrecord $(WORK)/negatives-whole.tfrecord
+	$(CONVERT) negatives $^ --most-per-label 100 -o $@
 
 $(WORK)/verified.json: $(OUTPUT)/manifest.json $(NEGATIVES)
 	$(CONVERT) verify $(OUTPUT) --embedder-source $(TEACHER) --sequence-source $(WORK)/all/fused --json > $@

@@ -19,6 +19,7 @@ from edge_detector.cli import (
     setup,
     teach,
 )
+from edge_detector.cli.argument_types import above_0, count
 from edge_detector.detection.bundle import hop_key
 from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.params import HOPS_PER_PATCH
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     on_one_source.add_argument("--json", action="store_true", help="JSON lines with the payloads of the MQTT messages")
     on_one_source.add_argument("--dump", type=Path, metavar="FILE.wav", help="write the received sound, for replay")
     on_one_source.add_argument("--real-time", action="store_true", help="read a file in real time (default: as fast as possible)")
-    on_one_source.add_argument("--seconds", type=_above_0, metavar="S", help="seconds of sound to process (default: all)")
+    on_one_source.add_argument("--seconds", type=above_0, metavar="S", help="seconds of sound to process (default: all)")
     on_one_source.add_argument("--block-samples", type=int, metavar="N", help="block size for files, in samples (default 4096)")
     on_one_source.set_defaults(action=listen.run)
 
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration (default: /etc/edge-detector/edge.toml, if present)"
     )
-    look.add_argument("--seconds", type=_above_0, default=4.0, metavar="S", help="seconds to measure each source (default 4)")
+    look.add_argument("--seconds", type=above_0, default=4.0, metavar="S", help="seconds to measure each source (default 4)")
     look.add_argument("--json", action="store_true", help="JSON output")
     look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
 
@@ -122,15 +123,15 @@ def _add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     collect.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for DIR/LABEL/LABEL_001.wav, …")
     collect.add_argument(
         "--background",
-        type=_above_0,
+        type=above_0,
         metavar="MINUTES",
         help=f"record so long the room without your sounds, into DIR/{BACKGROUND_FOLDER}; without LABEL",
     )
-    collect.add_argument("--seconds", type=_above_0, metavar="S", help=f"length of a clip (default {record.SECONDS:g})")
-    collect.add_argument("--count", type=_count, metavar="N", help=f"number of clips (default {record.COUNT})")
+    collect.add_argument("--seconds", type=above_0, metavar="S", help=f"length of a clip (default {record.SECONDS:g})")
+    collect.add_argument("--count", type=count, metavar="N", help=f"number of clips (default {record.COUNT})")
     collect.add_argument(
         "--louder-by",
-        type=_above_0,
+        type=above_0,
         metavar="DB",
         help=f"level above the room that starts a clip, in dB (default {record.LOUDER_BY_DB:g})",
     )
@@ -191,21 +192,6 @@ def _add_install_service(commands: "argparse._SubParsersAction[argparse.Argument
             install_service.pack(options.pack) if options.pack else install_service.run(options.verb, purge=options.purge)
         ),
     )
-
-
-def _above_0(text: str) -> float:
-    number = float(text)
-    if not 0.0 < number < float("inf"):
-        message = f"{text} is not a number above 0"
-        raise argparse.ArgumentTypeError(message)
-    return number
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        message = f"{text} is not a whole number above 0"
-        raise argparse.ArgumentTypeError(message)
-    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

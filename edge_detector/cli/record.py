@@ -1,4 +1,4 @@
-"""`record`: records clips of one sound, or the room, into a folder for `convert teach`."""
+"""`record`: records clips of one sound, or the room, into a folder for `teach`."""
 
 import argparse
 import os
@@ -177,4 +177,4 @@ class Screen:
         self._panel.print(f"clips of {collection.label} in {collection.folder}: {collection.kept}{not_kept}")
         if collection.kept:
             sounds = collection.folder.parent
-            self._panel.print(f"to learn the sounds in {sounds}: python -m convert teach {sounds} -o my.bundle")
+            self._panel.print(f"to learn the sounds in {sounds}: edge-detector teach {sounds} -o my.bundle")

@@ -1,4 +1,4 @@
-"""`record --background`: records the room without special sounds, in pieces of a minute, for `convert teach`."""
+"""`record --background`: records the room without special sounds, in pieces of a minute, for `teach`."""
 
 import signal
 import sys
@@ -134,7 +134,7 @@ class Screen:
         kept = f"{_clock(collection.kept_seconds)} of {_clock(60.0 * self._minutes)}"
         self._panel.print(f"the room in {collection.folder}: {kept}{not_kept}")
         if collection.kept:
-            self._panel.print(f"convert teach {collection.folder.parent} takes it as the room")
+            self._panel.print(f"edge-detector teach {collection.folder.parent} takes it as the room")
 
 
 def _clock(seconds: float) -> str:

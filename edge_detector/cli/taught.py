@@ -24,8 +24,12 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("edge-detector teach: interrupted; nothing was written\n")
         return 128 + signal.SIGINT
-    text = json.dumps({**asdict(result), "bundle": str(result.bundle)}) if options.json else describe(result)
-    sys.stdout.write(f"{text}\n")
+    if options.json:
+        sys.stdout.write(json.dumps({**asdict(result), "bundle": str(result.bundle)}) + "\n")
+        return 0
+    panel = Panel.on(sys.stdout)
+    for line in describe(result).splitlines():
+        panel.print(line)
     return 0
 
 
@@ -51,14 +55,16 @@ def teach_classes(options: argparse.Namespace) -> Taught:
 def describe(result: Taught) -> str:
     """Format the result as text."""
     hop = hop_key(1)
-    width = max(*map(len, result.recordings), len("class"))
-    lines = [f"{'class':<{width}}  recordings  on top  give an event  threshold  false alarms"]
+    hours = sum(result.thresholds.hours.values())
+    lines = []
     for slug, count in result.recordings.items():
         figures, chosen = result.figures.classes[slug], result.thresholds.chosen[slug][1]
-        shares = f"{100 * figures.on_top / count:4.0f} %  {100 * figures.events[hop] / count:11.0f} %"
         alarms = sum(chosen.false_alarms.values())
-        total = sum(result.thresholds.hours.values())
-        lines.append(f"{slug:<{width}}  {count:>10}  {shares}  {chosen.rule.on:9.2f}  {f'{alarms} in {total:.1f} h':>12}")
+        top, found = 100 * figures.on_top / count, 100 * figures.events[hop] / count
+        lines.append(
+            f"{slug}: {count} recordings, {top:.0f} % on top, {found:.0f} % give an event; threshold {chosen.rule.on:.2f}, "
+            f"{alarms} events in {hours:.1f} h without it"
+        )
     lines.append("Each recording was left out once and scored by a model of the others.")
     least, most = (100 * share for share in result.figures.on_top_share_95)
     if len(result.recordings) + len(result.kept) > 1:
@@ -103,8 +109,8 @@ class Progress:
         left = ""
         if 0 < done < total:
             left = f", {(now - self._stage_started) * (total - done) / done:.0f} s left"
-        line = f"teach {len(self._stages)}/{STAGES}  {stage}: {done} of {total}{left}"
+        head, how_much = f"teach {len(self._stages)}/{STAGES}  {stage}", f"{done} of {total}{left}"
         if self.panel.live:
-            self.panel.draw([line[: self.panel.style.columns - 1]])
+            self.panel.draw([head, f"  {how_much}"])
         else:
-            self.panel.print(line)
+            self.panel.print(f"{head}: {how_much}")

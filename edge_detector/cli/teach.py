@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from edge_detector.cli.argument_types import above_0
 from edge_detector.service.factory import DEFAULT_BUNDLE
 
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--negatives", type=Path, metavar="FILE.npz", help="embeddings of other sound, for a bundle with another embedder"
     )
     parser.add_argument(
-        "--false-alarms-per-hour", type=_above_0, default=0.1, metavar="N", help="limit for each class in the room (0.1)"
+        "--false-alarms-per-hour", type=above_0, default=0.1, metavar="N", help="limit for each class in the room (0.1)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all random draws (0)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="bundle folder, replaced as a whole")
@@ -35,11 +36,3 @@ def run(options: argparse.Namespace) -> int:
     from edge_detector.cli import taught  # noqa: PLC0415 - the service does not load what reads recordings
 
     return taught.run(options)
-
-
-def _above_0(text: str) -> float:
-    number = float(text)
-    if not 0.0 < number < float("inf"):
-        message = f"{text} is not a number above 0"
-        raise argparse.ArgumentTypeError(message)
-    return number

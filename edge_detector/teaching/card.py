@@ -65,7 +65,11 @@ def limits_of(
     for slug, of_class in figures.classes.items():
         if of_class.also_detected:
             also = ", ".join(f"{other} {count}" for other, count in of_class.also_detected.items())
-            found.append(f"Recordings of {slug} also give events of other classes: {also} of {of_class.recordings}.")
+            most = max(of_class.also_detected, key=lambda other: of_class.also_detected[other])
+            found.append(
+                f"Recordings of {slug} also give events of other classes: {also} of {of_class.recordings}. If {most} is the same "
+                "sound, name the folder so: it then takes the place of that class."
+            )
     if not negatives:
         found.append(
             "No negatives of this bundle's embedder were used: expect false alarms on speech, music and other sound, until "

@@ -11,6 +11,7 @@ from edge_detector.detection import bundle as format_
 from edge_detector.detection.bundle_folder import EVALUATION, created, require_bundle_place, write_folder
 from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.errors import UsageError
+from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.params import FRONT_END
 from edge_detector.teaching.card import limits_of, taught_card
 from edge_detector.teaching.extension import Extension
@@ -20,9 +21,6 @@ from edge_detector.teaching.negatives import SHIPPED, Negative, read_negatives
 from edge_detector.teaching.sounds import halve_background, synthetic_sounds
 from edge_detector.teaching.thresholds import NEGATIVE_SHARES, Thresholds, choose_thresholds
 from edge_detector.types import Float32
-
-ROOM = "background"
-"""Folder among the recordings that holds the room, not a class."""
 
 FEWEST, FEW = 3, 10
 """Recordings of a class: least number, and the number below which its figures are uncertain."""
@@ -97,12 +95,14 @@ def teach(plan: TeachingPlan, report: Report) -> Taught:
     """
     require_bundle_place(plan.output)
     base = format_.load_bundle(plan.base)
-    clips = [clip for clip in find_clips(plan.recordings) if clip.label != ROOM]
+    clips = [clip for clip in find_clips(plan.recordings) if clip.label != BACKGROUND_FOLDER]
     labels = labels_of(clips)
     _require_enough(plan.recordings, clips)
     extension = Extension.of(base, classes_of(clips, labels), only=plan.only)
-    room = plan.recordings / ROOM
-    training_room, room_for_thresholds = halve_background([*plan.background, *([room] if room.is_dir() else [])])
+    room = plan.recordings / BACKGROUND_FOLDER
+    # record makes the folder before its first piece is complete.
+    rooms = [room] if room.is_dir() and any(room.iterdir()) else []
+    training_room, room_for_thresholds = halve_background([*plan.background, *rooms])
     negatives = _negatives(plan.negatives, base, labels)
     data = TeachingData(
         labels=labels,

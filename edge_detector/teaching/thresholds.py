@@ -105,10 +105,10 @@ def choose_thresholds(
     if background:
         levels = [(samples, gain_of_db(gain)) for samples in background for gain in GAINS_DB]
         quiet[BACKGROUND] = [_stream(networks, learnt.classifier, samples * gain) for samples, gain in levels]
-    # A finer hop sees each frame of the only phase more often.
     negatives: dict[str, list[Stream]] = {}
     for labels_of, found in learnt.negatives:
         kind = OTHER if labels_of.isdisjoint(COMMON) else SPEECH_AND_MUSIC
+        # A finer hop sees each frame of the only phase more often.
         negatives.setdefault(kind, []).append(Stream(np.repeat(found, FINEST, axis=0), frozenset(), _seconds(found)))
     clips = [
         Stream(found, frozenset({clip.class_index}), len(clip.samples) / FRONT_END.sample_rate_hz) for clip, found in learnt.clips
@@ -135,14 +135,16 @@ class _Chooser:
 
     def choice(self, index: int, hops: int) -> Choice:
         """Return the choice for a class at a hop."""
-        lowest = self._within(index, hops, UNLIMITED, UNLIMITED)
-        least = KEPT_RECALL * (lowest.recall or 0.0)
+        least = KEPT_RECALL * (self._within(index, hops, UNLIMITED, UNLIMITED).recall or 0.0)
         limits = [(self.false_alarms_per_hour, 1.0)]
         for doubled in range(MOST_DOUBLINGS):
             of_quiet = max(self.false_alarms_per_hour, (2**doubled + 0.5) / hours(self.quiet))
             limits.append((of_quiet, 2.0 ** (doubled + 1)))
-        choices = (self._within(index, hops, *limit) for limit in limits)
-        return next((choice for choice in choices if (choice.recall or 0.0) >= least), lowest)
+        for limit in limits:
+            choice = self._within(index, hops, *limit)
+            if (choice.recall or 0.0) >= least:
+                break
+        return choice
 
     def _within(self, index: int, hops: int, per_hour: float, times: float) -> Choice:
         """Return the strictest of the choices on noise and background, and on negatives with so many times their shares."""

@@ -1,13 +1,15 @@
-"""`listen` and `record`, of clips and of a room, on terminals of several widths."""
+"""`listen`, `record`, of clips and of a room, and `teach` on terminals of several widths."""
 
 import re
 import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from edge_detector.demo.soundscape import make_soundscape
 from tests.support.soundscape_file import write_soundscape
+from tests.support.synthetic import RATE_HZ, sound
 from tests.support.terminal import run_on_terminal
 
 LISTEN = (sys.executable, "-m", "edge_detector", "listen", "recording.wav")
@@ -70,3 +72,21 @@ def test_the_recording_of_a_room_shows_the_time_that_is_left(folder: Path, colum
     assert drawn[0] == ("0:00", "0:45")
     assert drawn[-1] == ("0:45", "0:00")
     assert "left" not in text, "the panel is gone"
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_teach_shows_its_stages_and_then_what_it_measured(tmp_path: Path, columns: int) -> None:
+    for take in range(3):
+        path = tmp_path / "sounds" / "Door bell" / f"{take}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, sound("beep", take), RATE_HZ)
+    code, shown, output = run_on_terminal((*LISTEN[:3], "teach", "sounds", "-o", "bundle"), columns, folder=tmp_path)
+    assert code == 0
+    assert all(len(line) < columns for line in shown)
+    stages = dict.fromkeys(re.findall(r"teach (\d)/5  ([a-z ]+)", output))
+    assert [number for number, _ in stages] == ["1", "2", "3", "4", "5"]
+    assert re.search(r"\d s left", output)
+    text = " ".join(" ".join(shown).split())
+    assert text.startswith("door_bell: 3 recordings, ")
+    assert "Try it: edge-detector listen RECORDING --bundle bundle" in text
+    assert "/5 " not in text, "the panel is gone"

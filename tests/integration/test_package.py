@@ -165,7 +165,7 @@ def test_convert_from_the_wheel_reads_its_recipes_and_says_what_it_has_not(progr
         "print(AUDIOSET_LABELS.is_file())"
     )
     done = run(programs / "python", "-c", code, where=tmp_path)
-    assert done.stdout == "audioset default esc10 few_shot youtube8m True\nTrue\n", done.stderr
+    assert done.stdout == "audioset default esc10 youtube8m True\nTrue\n", done.stderr
     left_out = "convert/recipes/default_background.json"
     asked = run(programs / "python", "-m", "convert", "background", "--plan", left_out, "-o", "cut", ".", where=tmp_path)
     assert asked.returncode == 2

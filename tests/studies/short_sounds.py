@@ -20,19 +20,20 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.audio.augment import gain_of_db
-from convert.audio.clips import find_clips
-from convert.audio.samples import read_16khz
-from convert.embedder.runtime import DEFAULT_BUNDLE, detector_model, enabled_classes, stream_probabilities
-from convert.evaluation.calibration import FINEST, at_hop, event_starts
+from convert.embedder.runtime import DEFAULT_BUNDLE, enabled_classes, stream_probabilities
 from convert.evaluation.may_hold import MAY_HOLD, read_may_hold
 from convert.evaluation.other_sounds import TEN
 from convert.progress import Progress
+from edge_detector.audio.clips import find_clips
+from edge_detector.audio.samples import read_16khz
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.detection.bundle import SoundClass, hop_key, load_bundle
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.hysteresis import Decider, shifted
+from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
+from edge_detector.teaching.augment import gain_of_db
+from edge_detector.teaching.calibration import FINEST, at_hop, event_starts
 from edge_detector.types import Float32
 from tests.benchmarks.stages import blocks_of
 from tests.studies.white_noise import noise
@@ -171,7 +172,7 @@ def main() -> int:
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
     classes = enabled_classes(bundle)
-    model = detector_model(bundle, classes)
+    model = networks_of(bundle, classes)
     heard = hear(model, classes, arguments.data)
     shipped = {hops: counted(heard, classes, hops) for hops in HOPS_PER_PATCH}
     aim = shipped[1].false_share

@@ -21,14 +21,9 @@ MAY_IMPORT = {
         "config_changes": {BASE, "detection", "config"},
         "config_schema": {BASE, "config"},
         "mqtt": {BASE, "detection", "audio", "config"},
-<<<<<<< HEAD
         "teaching": {BASE, "detection", "audio", "demo"},
-        "service": {BASE, "detection", "audio", "config", "mqtt"},
-        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo", "teaching"},
-=======
         "service": {BASE, "detection", "audio", "config", "config_changes", "mqtt"},
-        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo"},
->>>>>>> 25b3286 (Log what a reload changes with its values, and a break of a source once)
+        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "service", "demo", "teaching"},
         "__main__": {"cli"},
     },
     "convert": {

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from convert.few_shot.sounds import halve_background
+from edge_detector.teaching.sounds import halve_background
 from tests.support.disks import SMALL_DISK_BYTES, small_disk
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.terminal import INTERRUPT, Dialogue
@@ -61,7 +61,7 @@ def test_a_room_is_kept_in_pieces_of_a_minute_and_teach_reads_them(tmp_path: Pat
     assert f"{tmp_path / 'sounds' / 'background'}: 2:15 of 2:15\n" in result.stdout.decode()
     training, thresholds = halve_background([tmp_path / "sounds" / "background"])
     # The two whole minutes are halved, and the short one is the third, so all of it is to train on.
-    assert sum(len(clip.samples) for clip in training) == 75 * RATE_HZ
+    assert sum(map(len, training)) == 75 * RATE_HZ
     assert sum(map(len, thresholds)) == 60 * RATE_HZ
 
 

@@ -70,6 +70,12 @@ def test_two_recordings_in_ten_may_be_lost_and_a_third_may_not(networks: Network
     assert all(each.rule.on <= 0.6 for each in chosen(networks, negatives, [0.98] * 7 + [0.6] * 3))
 
 
+def test_recordings_that_cannot_be_told_from_negatives_do_not_lift_the_limits(networks: Networks) -> None:
+    for threshold in chosen(networks, [0.9] * 40 + [0.1] * 160, [0.6] * 10):
+        assert threshold.rule.on > 0.9
+        assert threshold.recall == 0.0
+
+
 def test_a_finer_hop_is_stricter_about_negatives(networks: Networks) -> None:
     coarse, *_, fine = chosen(networks, [0.7] * 7 + [0.1] * 193, [0.99] * 10)
     assert coarse.rule.on < fine.rule.on

@@ -1,0 +1,20 @@
+"""Types of command-line arguments."""
+
+import argparse
+
+
+def above_0(text: str) -> float:
+    """Parse a finite number above 0."""
+    number = float(text)
+    if not 0.0 < number < float("inf"):
+        message = f"{text} is not a number above 0"
+        raise argparse.ArgumentTypeError(message)
+    return number
+
+
+def count(text: str) -> int:
+    """Parse a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        message = f"{text} is not a whole number above 0"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)

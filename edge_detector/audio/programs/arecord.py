@@ -19,6 +19,7 @@ _OVERRUN = re.compile(r"overrun!!!(?: \(at least ([0-9.]+) ms long\))?")
 _INSTALL = "apt-get install alsa-utils"
 _ADVICE = {
     "non available": "use plughw:… in place of hw:…, so that ALSA converts",
+    "No such file or directory": "plug a microphone in, and see whether arecord -l lists it",
     "Permission denied": "add the user to the group audio: sudo usermod -aG audio USER, and log in again",
     "Device or resource busy": "another program uses it; close it, or choose a device that can be shared, such as default",
 }

@@ -160,6 +160,7 @@ def test_a_card_that_records_at_another_rate_is_refused_rather_than_misheard() -
     ("words", "advice"),
     [
         ("arecord: set_params:1358: Channels count non available", "plughw:"),
+        ("arecord: main:831: audio open error: No such file or directory", "plug a microphone in"),
         ("arecord: main:831: audio open error: Permission denied", "group audio"),
         ("arecord: main:831: audio open error: Device or resource busy", "another program uses it"),
     ],

@@ -142,13 +142,14 @@ class Table:
                 self._panel.draw(self._panel_lines(item))
             return
         label = self._classes[item.class_index].label
-        time_text = self._time(item.first_sample)
         if isinstance(item, EventEnd):
+            time_text = self._time(item.end_sample)
             seconds = (item.end_sample - item.first_sample) / FRONT_END.sample_rate_hz
             why = "" if item.end_reason == "ended" else f" ({item.end_reason})"
             self._panel.print(f"{time_text}  end    {label}, {seconds:.2f} s, peak {item.peak_probability:.2f}{why}")
         else:
             self._events += 1
+            time_text = self._time(item.first_sample)
             self._panel.print(f"{time_text}  start  {label}, {item.peak_probability:.2f}")
 
     def clear(self) -> None:

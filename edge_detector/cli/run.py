@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from edge_detector import __version__
 from edge_detector.config import Config, default_config, load_config
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
@@ -51,12 +52,18 @@ def run(config_path: Path | None) -> int:
     networks = load_networks(config.bundle, config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
+    enabled = sum(any(rules[place].enabled for rules in networks.rules.values()) for place in range(len(networks.classes)))
+    bundle = f"{networks.manifest.name} {networks.manifest.version}"
+    LOG.info(
+        "edge-detector %s: bundle %s, %d classes enabled, %s", __version__, bundle, enabled, config_path or "no configuration"
+    )
     state = open_state(state_folder(), config.outbox)
     if state.persistence_trouble is not None:
         LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
     service = Service(config, networks, broker, state)
     failed = service.run(stop, _reloader(config_path, reread))
+    LOG.info("stopped")
     if failed and not stop.is_set():
         raise SourceError("every source has failed; see the log for the reasons")
     return 0

@@ -106,6 +106,16 @@ def at(sample: int, config: Config) -> Callable[[Service], Iterator[Config | Non
     return wait
 
 
+def announced(inbox: Inbox) -> Callable[[Service], Iterator[Config | None]]:
+    """Rereads nothing, but waits until the device is announced: the tape may be over before a slow broker answers."""
+
+    def wait(_service: Service) -> Iterator[Config | None]:
+        inbox.wait_for(lambda item: item.topic == DEVICE, "discovery")
+        yield None
+
+    return wait
+
+
 def one_after_another(
     steps: Sequence[Callable[[Service], Iterator[Config | None]]],
 ) -> Callable[[Service], Config | None]:
@@ -152,7 +162,8 @@ def test_a_class_that_a_reload_switches_on_is_there_at_once(tmp_path: Path, tape
     before = config_of(tmp_path, tape, broker, bundle, "")
     after = config_of(tmp_path, tape, broker, bundle, "[class.engine]\non = 0.35\n")
     with subscriber(broker.host, broker.port) as inbox:
-        serve(before, broker, State(outbox=None, settings=None), one_after_another([at(160_000, after)]))
+        steps = [announced(inbox), at(160_000, after)]
+        serve(before, broker, State(outbox=None, settings=None), one_after_another(steps))
         inbox.wait_for_payload(f"{BASE}/status", b"offline")
     inbox.wait_for_payload(f"{BASE}/cot/class/engine", b"OFF")
     inbox.wait_for_payload(f"{BASE}/cot/threshold/engine", b"0.35")

@@ -97,7 +97,7 @@ def test_the_command_works(command: str, folder: Path, broker: Broker, microphon
                 subprocess.run(service, check=True, capture_output=True)
                 inbox.wait_for(lambda item: item.topic.endswith("/status"), "status")
             assert process.stdout is not None
-            assert "edge_detector/nursery/cot/" in process.stdout.readline()
+            assert "edge_detector/nursery/mic/" in process.stdout.readline()
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
             return

@@ -10,6 +10,7 @@ PORTAUDIO = "Expression '"
 """What PortAudio writes on its own thread when a device vanishes."""
 
 AT_THE_START = {
+    r"INFO: edge-detector [\d.]+: bundle default [\d.]+, \d+ classes enabled, \S+edge\.toml",
     r"INFO: connected to the broker 127\.0\.0\.1:\d+",
     r"INFO: cot: listening at 16000 Hz",
     r"INFO: yard: listening at 16000 Hz",
@@ -29,6 +30,7 @@ AFTERWARDS = [
     r"INFO: cot: listening again at 16000 Hz, after \d+\.\d s",
     r"INFO: cot: Dog barking started, [01]\.\d\d",
     r"INFO: cot: Dog barking ended after \d\.\d s, peak [01]\.\d\d",
+    r"INFO: stopped",
 ]
 
 

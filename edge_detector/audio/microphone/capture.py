@@ -97,7 +97,8 @@ class Microphone:
                 failure = error
         tried = " or ".join(str(rate_hz) for rate_hz in rates)
         raise SourceError(
-            f"the microphone {device.name!r} cannot be opened at {tried} Hz: {failure}; is another program using it?"
+            f"the microphone {device.name!r} cannot be opened at {tried} Hz: {failure}; "
+            "is it plugged in, and used by no other program?"
         ) from failure
 
     def _open_at(self, rate_hz: int, device_index: int) -> Stream:

@@ -79,7 +79,7 @@ def test_records_without_a_name_are_identified_by_digest() -> None:
          (ONE, OTHER)),
         ("bundle one/fused --embedder other/bundle -o out", (ONE, OTHER)),
         ("bundle one/readout --embedder other/bundle --classes one/labels.json -o out", (ONE, OTHER)),
-        ("teach clips --from one/bundle --negatives other/whole.tfrecord -o out", (OTHER, ONE)),
+        ("negatives one/whole.tfrecord other/whole.tfrecord -o out", (OTHER, ONE)),
     ],
 )  # fmt: skip
 def test_two_embedders_in_one_command_are_refused_with_both_names(

@@ -12,6 +12,7 @@ from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.params import FRONT_END
 from tests.support.command import edge_detector
 from tests.support.pi_box import PROCESSORS, PROJECT, Box, Processor, make_box, why_not
+from tests.support.synthetic import RATE_HZ, sound, write_recordings
 
 pytestmark = pytest.mark.skipif(why_not() != "", reason=why_not())
 
@@ -58,3 +59,16 @@ def test_a_raspberry_pi_hears_what_this_machine_hears(
     assert events(there) == events(heard_here)
     assert {slug for _, slug in events(there)} == {"dog_bark", "rain"}
     assert np.abs(probabilities(there) - probabilities(heard_here)).max() < MOST_DIFFERENCE
+
+
+def test_a_raspberry_pi_detects_a_taught_sound_as_this_machine_does(box: Box, tmp_path: Path) -> None:
+    """The bundle is made here, since teaching takes the emulator half an hour: python -m tests.benchmarks.pi.teach."""
+    write_recordings(tmp_path / "sounds", takes=3)
+    edge_detector("teach", tmp_path / "sounds", "-o", tmp_path / "bundle")
+    soundfile.write(tmp_path / "beeps.wav", sound("beep", 7, 6.0), RATE_HZ)
+    arguments = ("listen", tmp_path / "beeps.wav", "--bundle", tmp_path / "bundle", "--json")
+    here = messages(edge_detector(*arguments))
+    there = messages(box.run(PROCESSORS[1], "edge_detector", *arguments)[1])
+    assert events(there) == events(here)
+    assert ("start", "beep_of_the_oven") in events(there)
+    assert np.abs(probabilities(there) - probabilities(here)).max() < MOST_DIFFERENCE

@@ -99,6 +99,15 @@ class OutboxConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryConfig:
+    """The history of events, in the state directory: whether it is kept, and its limits, beyond which the oldest events go."""
+
+    enabled: bool = True
+    days: int = 400
+    megabytes: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class HomeAssistantConfig:
     """Home Assistant MQTT discovery: whether it is published, and its topic prefix."""
 
@@ -229,6 +238,18 @@ def read_outbox(table: StrictTable) -> OutboxConfig:
     return outbox
 
 
+def read_history(table: StrictTable) -> HistoryConfig:
+    """Read the table [history]. Raises UsageError."""
+    default = HistoryConfig()
+    history = HistoryConfig(
+        enabled=table.flag("enabled", default=default.enabled),
+        days=table.integer("days", default.days, low=1, high=36_500),
+        megabytes=table.integer("megabytes", default.megabytes, low=2, high=100_000),
+    )
+    table.reject_unknown()
+    return history
+
+
 def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
     """Read the table [home_assistant]. Raises UsageError."""
     default = HomeAssistantConfig()
@@ -261,6 +282,7 @@ class Config:
     mqtt: MqttConfig
     overrides: Mapping[str, RuleOverride]
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
     class_list: int = NEWEST_CLASS_LIST
@@ -313,6 +335,7 @@ def read_config(table: StrictTable, where: str) -> Config:
         },
         overrides={slug: read_rule(values) for slug, values in classes.items()},
         outbox=read_outbox(table.table("outbox")),
+        history=read_history(table.table("history")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
         # A file without the key predates class lists and keeps its classes.
         class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from edge_detector.config import Config, HomeAssistantConfig, MqttConfig, OutboxConfig, SourceConfig
+from edge_detector.config import Config, HistoryConfig, HomeAssistantConfig, MqttConfig, OutboxConfig, SourceConfig
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.hysteresis import Rule
 
@@ -63,6 +63,7 @@ def postponed_changes(before: Config, after: Config) -> Iterator[str]:
     yield from _source_changes(before.sources, after.sources)
     yield from (f"[mqtt] {change}" for change in _key_changes(before.mqtt, after.mqtt))
     yield from (f"[outbox] {change}" for change in _key_changes(before.outbox, after.outbox))
+    yield from (f"[history] {change}" for change in _key_changes(before.history, after.history))
     yield from (f"[home_assistant] {change}" for change in _key_changes(before.home_assistant, after.home_assistant))
     for slug in sorted({*before.definitions, *after.definitions}):
         if before.definitions.get(slug) != after.definitions.get(slug):
@@ -83,8 +84,8 @@ def _source_changes(before: Sequence[SourceConfig], after: Sequence[SourceConfig
 
 
 def _key_changes(
-    before: MqttConfig | OutboxConfig | HomeAssistantConfig | SourceConfig,
-    after: MqttConfig | OutboxConfig | HomeAssistantConfig | SourceConfig,
+    before: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | SourceConfig,
+    after: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | SourceConfig,
 ) -> Iterator[str]:
     for name in (each.name for each in fields(before)):
         old, new = getattr(before, name), getattr(after, name)

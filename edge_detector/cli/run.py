@@ -57,7 +57,7 @@ def run(config_path: Path | None) -> int:
     LOG.info(
         "edge-detector %s: bundle %s, %d classes enabled, %s", __version__, bundle, enabled, config_path or "no configuration"
     )
-    state = open_state(state_folder(), config.outbox)
+    state = open_state(state_folder(), config.outbox, config.history)
     if state.persistence_trouble is not None:
         LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))

@@ -23,6 +23,7 @@ class Troubles:
         refused_topics: topics that the broker refuses to accept or to send, with its reasons.
         service: problems of the start, or of the configuration at a reload.
         broker: problems of the connection to the broker.
+        history: reasons why events are missing from the history.
 
     """
 
@@ -32,12 +33,13 @@ class Troubles:
     service: tuple[str, ...] = ()
     damage: str | None = None
     broker: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All troubles, one line of at most 500 characters each; empty if there are none."""
         of_disk = filter(None, [self.outbox, self.damage])
-        found = (*of_disk, *self.settings, *self.service, *self.broker, *_refusals(self.refused_topics))
+        found = (*of_disk, *self.settings, *self.history, *self.service, *self.broker, *_refusals(self.refused_topics))
         return tuple(_line(sentence) for sentence in found)
 
 

@@ -22,7 +22,7 @@ class HealthMonitor:
         bundle: name and version.
         workers: each publishes the node's troubles with its source's health.
         publisher: publishes the telemetry; supplies outbox and refusal counters.
-        state: its settings file is saved again after a failure.
+        state: its settings file is saved again after a failure; its history has troubles.
         refused_commands: returns the number of refused commands.
         name_conflict: detects another client that publishes as this node.
 
@@ -47,6 +47,7 @@ class HealthMonitor:
         self._workers = workers
         self._publisher = publisher
         self._settings = state.settings
+        self._history = state.history
         self._refused_commands = refused_commands
         self._persistence_trouble = state.persistence_trouble
         self._name_conflict = name_conflict
@@ -95,7 +96,8 @@ class HealthMonitor:
         publisher = self._publisher
         broker = (*publisher.troubles, *filter(None, [self._name_conflict.trouble(time.monotonic())]))
         outbox = publisher.outbox
-        troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker)
+        history = self._history.troubles if self._history is not None else ()
+        troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker, history)
         if troubles != self._troubles:
             self._troubles = troubles
             for worker in self._workers:

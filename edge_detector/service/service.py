@@ -43,6 +43,8 @@ DRAIN_SECONDS = 2.5
 """Longest wait for acknowledgements of the broker when the service stops."""
 RELEASE_SECONDS = 0.5
 """Longest wait after that for all sound devices together to close."""
+HISTORY_SECONDS = 0.5
+"""Longest wait then for the history, which is written meanwhile."""
 WAITING_COMMANDS = 200
 MAX_PENDING_MESSAGES = 1_000
 """With more messages pending than this, recordings pause; live sources continue."""
@@ -190,13 +192,13 @@ class Service:
             build,
             reporter,
             rules=rules_now,
-            publish=self._publisher.publish,
+            publish=self._publish,
             on_hop=self._record_hop,
         )
 
     def _announce(self) -> None:
         for message in self._state.interrupted(time.time()):
-            self._publisher.publish(message)
+            self._publish(message)
         if self._controls.remember_announced():
             self._save()
         self._monitor.poll()
@@ -207,6 +209,12 @@ class Service:
         self._send_discovery_if_due()
         # Last: messages retained by an earlier run must be corrected before the node reports online.
         self._publisher.start()
+
+    def _publish(self, message: Message) -> None:
+        """Publish a message, and then put it into the history if it is an event's."""
+        self._publisher.publish(message)
+        if message.message_id is not None and self._state.history is not None:
+            self._state.history.put(message)
 
     def _publish_settings(self) -> None:
         """Publish the runtime settings in force."""
@@ -302,6 +310,8 @@ class Service:
         release_deadline = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
         for worker in self._workers:
             worker.close()
+        if self._state.history is not None:
+            self._state.history.close()
         if not self._discovery_sent:
             self._send_discovery()
         self._monitor.report()
@@ -312,6 +322,8 @@ class Service:
         if self._state.settings is not None:
             self._state.settings.close()
         self._close_outbox()
+        if self._state.history is not None and not self._state.history.wait_closed(HISTORY_SECONDS):
+            LOG.warning("stopped before the history was written; the newest events may be missing from it")
         for worker in self._workers:
             worker.wait_closed(max(0.0, release_deadline - time.monotonic()))
 

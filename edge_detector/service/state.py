@@ -1,4 +1,4 @@
-"""Persistent state: the outbox and the settings, in the state directory."""
+"""Persistent state: the outbox, the settings and the history, in the state directory."""
 
 import logging
 import os
@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_detector.config import OutboxConfig
+from edge_detector.config import HistoryConfig, OutboxConfig
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.history.recorder import Recorder
+from edge_detector.history.store import FILE_NAME, HistoryStore
 from edge_detector.mqtt.messages import interrupted
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.sqlite_store import open_outbox
@@ -21,10 +23,19 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Persistent outbox and settings; None where there is no state directory, and the data stays in memory."""
+    """Persistent outbox, settings and history; None where there is no state directory.
+
+    Attributes:
+        outbox, settings: None where the data stays in memory.
+        history: None where no history is kept.
+        lacks_history: the configuration wants a history, and there is no state directory for it.
+
+    """
 
     outbox: Outbox | None
     settings: SettingsFile | None
+    history: Recorder | None = None
+    lacks_history: bool = False
 
     @property
     def persistence_trouble(self) -> str | None:
@@ -36,7 +47,8 @@ class State:
         if not lost:
             return None
         remedy = "run the service under systemd, or name a folder in STATE_DIRECTORY"
-        return f"there is no state directory, so {' and '.join(lost)} do not survive a restart; {remedy}"
+        history = ", and no history of events is kept" if self.lacks_history else ""
+        return f"there is no state directory, so {' and '.join(lost)} do not survive a restart{history}; {remedy}"
 
     def interrupted(self, now_utc_seconds: float) -> Iterator[Message]:
         """Yield end messages of events that a crash left open. An unreadable start is logged and deleted."""
@@ -49,8 +61,8 @@ class State:
                     self.outbox.forget(started)
 
 
-def open_state(folder: Path | None, limits: OutboxConfig) -> State:
-    """Open the outbox and the settings in `folder`, each with its own thread, since the disk may hang."""
+def open_state(folder: Path | None, limits: OutboxConfig, history: HistoryConfig | None = None) -> State:
+    """Open the outbox, the settings and the history (None: keep none) in `folder`, each with its own thread: a disk may hang."""
     path = limits.path or (folder / "outbox.sqlite" if folder is not None else None)
     outbox = None
     if path is not None:
@@ -61,7 +73,16 @@ def open_state(folder: Path | None, limits: OutboxConfig) -> State:
             max_age_seconds=limits.max_age_seconds,
             run=Worker("outbox"),
         )
-    return State(outbox, SettingsFile(folder / "settings.json", run=Worker("settings")) if folder is not None else None)
+    wanted = history if history is not None and history.enabled else None
+    if folder is None:
+        return State(outbox, settings=None, lacks_history=wanted is not None)
+    return State(outbox, SettingsFile(folder / "settings.json", run=Worker("settings")), _recorder(folder, wanted))
+
+
+def _recorder(folder: Path, limits: HistoryConfig | None) -> Recorder | None:
+    if limits is None:
+        return None
+    return Recorder(lambda: HistoryStore(folder / FILE_NAME, days=limits.days, megabytes=limits.megabytes))
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -62,7 +62,10 @@ def test_a_topic_that_the_broker_refuses_stands_in_health_and_telemetry_and_no_s
 def test_without_a_state_directory_health_and_log_say_what_does_not_survive_a_restart(
     tmp_path: Path, broker: Broker, microphone: FakeMicrophone
 ) -> None:
-    words = "there is no state directory, so events that wait for the broker and thresholds and mutes"
+    words = (
+        "there is no state directory, so events that wait for the broker and thresholds and mutes set over MQTT do not survive a "
+        "restart, and no history of events is kept"
+    )
     with subscriber(broker.host, broker.port) as inbox, service(tmp_path, broker, microphone) as process:
         inbox.wait_for(lambda item: item.topic == f"{BASE}/cot/health" and words.encode() in item.payload, "the trouble")
         stop(process)

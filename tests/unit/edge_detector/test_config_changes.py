@@ -29,6 +29,7 @@ def test_what_waits_for_a_restart_is_named_by_key_and_a_url_is_not_shown() -> No
         node={"name": "kitchen"},
         source=[{**url, "device": "rtsp://me:hunter3@camera/stream", "hop": 0.48}, {"name": "yard"}],
         mqtt={"port": 8_883},
+        history={"days": 30, "enabled": False},
         home_assistant={"enabled": False},
     )
     assert list(postponed_changes(before, after)) == [
@@ -38,6 +39,8 @@ def test_what_waits_for_a_restart_is_named_by_key_and_a_url_is_not_shown() -> No
         "[[source]] cot removed",
         "[[source]] yard added",
         "[mqtt] port 1883 -> 8883",
+        "[history] enabled true -> false",
+        "[history] days 400 -> 30",
         "[home_assistant] enabled true -> false",
     ]
     assert not list(postponed_changes(before, before))

@@ -1,0 +1,172 @@
+"""Recorder: writes events into the history on a thread of its own; a slow or failed disk delays nothing else."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+
+from edge_detector.history.records import recorded_event
+from edge_detector.history.store import HistoryError, HistoryStore
+from edge_detector.types import Message
+
+LOG = logging.getLogger(__name__)
+
+BATCH_SECONDS = 5.0
+"""Longest time that an event waits for others, to be written with them."""
+BATCH_EVENTS = 100
+MOST_WAITING = 1_000
+RETRY_SECONDS = 10.0
+UPKEEP_SECONDS = 3_600.0
+HANG_SECONDS = 7.0
+"""Time limit of a turn; beyond it the disk counts as hanging."""
+_HANGS = "the disk does not answer; check its cable, its power and its health"
+
+
+class Recorder:
+    """Writes event messages into a store, in batches. Events beyond `MOST_WAITING` are lost to the history and counted.
+
+    Args:
+        open_store: opens the store, raising HistoryError; called on the recorder's thread, and again after an error.
+        batch_seconds: an event is written after so long, or with the 100th that waits.
+
+    Attributes:
+        trouble: why events are not written now, as a sentence, or None.
+        damage: report on a damaged or deleted file, as a sentence, kept as long as this object exists, or None.
+        lost: events that are missing from the history.
+
+    """
+
+    def __init__(self, open_store: Callable[[], HistoryStore], *, batch_seconds: float = BATCH_SECONDS) -> None:
+        self._open_store = open_store
+        self._batch_seconds = batch_seconds
+        self._store: HistoryStore | None = None
+        self._interrupted_ended = False
+        self._waiting: deque[Message] = deque()
+        self._oldest_at_seconds = self._next_upkeep_seconds = self._next_try_seconds = 0.0
+        self._turn_since_seconds: float | None = None
+        self._closing = False
+        self._told_lost = 0
+        self._wake = threading.Condition()
+        self.trouble: str | None = None
+        self.damage: str | None = None
+        self.lost = 0
+        self._thread = threading.Thread(target=self._work, name="history", daemon=True)
+        self._thread.start()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Everything wrong with the history, one sentence each."""
+        since_seconds = self._turn_since_seconds
+        if since_seconds is not None and time.monotonic() - since_seconds >= HANG_SECONDS:
+            return (f"the history is not written: {_HANGS}",)
+        return tuple(filter(None, (self.damage, self.trouble)))
+
+    def put(self, message: Message) -> None:
+        """Take the message of an event's start or end, and return at once."""
+        with self._wake:
+            if len(self._waiting) >= MOST_WAITING:
+                self.lost += 1
+                return
+            self._waiting.append(message)
+            if len(self._waiting) == 1:
+                self._oldest_at_seconds = time.monotonic()
+            if len(self._waiting) in (1, BATCH_EVENTS):
+                self._wake.notify()
+
+    def close(self) -> None:
+        """Write what waits, then end; returns at once."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+
+    def wait_closed(self, timeout_seconds: float) -> bool:
+        """Wait for the end, after `close`; False if that takes longer."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while True:
+            batch = self._next_batch()
+            self._turn_since_seconds = time.monotonic()
+            is_written = self._turn(batch)
+            self._turn_since_seconds = None
+            if self._closing and (not self._waiting or not is_written):
+                break
+        self._close_store()
+
+    def _next_batch(self) -> list[Message]:
+        """Wait until something is to be done; returns the messages to be written, which still wait."""
+        with self._wake:
+            while (seconds := self._due_in_seconds()) > 0.0:
+                self._wake.wait(seconds)
+            return list(islice(self._waiting, BATCH_EVENTS))
+
+    def _due_in_seconds(self) -> float:
+        if self._closing:
+            return 0.0
+        due_seconds = self._next_upkeep_seconds
+        if len(self._waiting) >= BATCH_EVENTS:
+            due_seconds = 0.0
+        elif self._waiting:
+            due_seconds = min(due_seconds, self._oldest_at_seconds + self._batch_seconds)
+        return max(due_seconds, self._next_try_seconds) - time.monotonic()
+
+    def _turn(self, batch: list[Message]) -> bool:
+        """Write a batch, and remove what is too old; whether that succeeded. A batch that is not written waits again."""
+        try:
+            store = self._opened()
+            if batch:
+                self._apply(store, batch)
+            more = store.trim(round(1e3 * time.time()))
+        except HistoryError as error:
+            self._fail(error)
+            return False
+        self._next_upkeep_seconds = 0.0 if more else time.monotonic() + UPKEEP_SECONDS
+        if self.trouble is not None:
+            LOG.info("the history is written again; %d events are missing from it", self.lost)
+        elif self.lost > self._told_lost:
+            LOG.warning("%d events so far are missing from the history, which could not take them", self.lost)
+        self.trouble, self._told_lost = None, self.lost
+        return True
+
+    def _apply(self, store: HistoryStore, batch: list[Message]) -> None:
+        events, unreadable = [], 0
+        for message in batch:
+            try:
+                events.append(recorded_event(message))
+            except ValueError as error:  # the start of an interrupted event, damaged on the disk
+                LOG.debug("%s", error)
+                unreadable += 1
+        store.apply(events)
+        with self._wake:
+            for _ in batch:
+                self._waiting.popleft()
+            self._oldest_at_seconds = time.monotonic()
+            self.lost += unreadable
+
+    def _opened(self) -> HistoryStore:
+        if self._store is None:
+            self._store = self._open_store()
+        if not self._interrupted_ended:  # once, since later the open events are this process's own
+            self._store.close_open_events()
+            self._interrupted_ended = True
+        return self._store
+
+    def _fail(self, error: HistoryError) -> None:
+        if error.reopen:
+            self._close_store()
+        if error.renewed:
+            self.damage = str(error)
+            LOG.error("%s", self.damage)
+            return
+        self._next_try_seconds = time.monotonic() + RETRY_SECONDS
+        if self.trouble is None:
+            self.trouble = f"the history is not written: {error}"
+            LOG.error("%s", self.trouble)
+
+    def _close_store(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()

@@ -11,6 +11,7 @@ from edge_detector.cli import (
     demo,
     devices,
     doctor,
+    events,
     forget,
     install_service,
     listen,
@@ -85,6 +86,10 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument("--seconds", type=above_0, default=4.0, metavar="S", help="seconds to measure each source (default 4)")
     look.add_argument("--json", action="store_true", help="JSON output")
     look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
+
+    past = commands.add_parser("events", help="show the history: the events of the past, or a table of them by hour of the day")
+    events.configure(past)
+    past.set_defaults(action=events.run)
 
     known = commands.add_parser("classes", help="list classes: labels, thresholds, evidence, whether enabled")
     known.add_argument("--search", metavar="WORD", help="only names with WORD, AudioSet labels without a class included")

@@ -6,6 +6,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,10 @@ from edge_detector import __version__
 from edge_detector.cli.main import main, parser
 from edge_detector.config import load_config
 from edge_detector.demo.soundscape import make_soundscape
+from edge_detector.history.store import FILE_NAME
 from tests.support.broker import Broker
 from tests.support.fake_microphone import FakeMicrophone
+from tests.support.history import open_store, recorded
 from tests.support.inbox import subscriber
 from tests.support.soundscape_file import write_soundscape
 from tests.unit.convert.bundling.test_own_bundle import STEPS
@@ -88,6 +92,10 @@ def test_the_command_works(command: str, folder: Path, broker: Broker, microphon
     words = words_of(command, broker)
     where = ROOT if words[0] == "make" else folder
     environment = {**os.environ, **microphone.environment}
+    if " events" in command:
+        environment["STATE_DIRECTORY"] = str(folder)
+        with closing(open_store(folder / FILE_NAME)) as store:
+            store.apply([recorded(1, start_ms=round(1e3 * time.time()))])
     with subprocess.Popen(
         words, cwd=where, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -68,6 +68,12 @@ TROUBLES: Mapping[str, Sequence[Place]] = {
         Place("mqtt/refusals.py", "returned", "taken_over"),
         Place("mqtt/name_conflict.py", "returned", "trouble"),
     ),
+    "history": (
+        Place("history/recorder.py", "returned", "troubles"),
+        Place("history/recorder.py", "assigned", "trouble"),
+        Place("history/store.py", "raised", "HistoryError"),
+        Place("history/store.py", "returned", "_set_aside"),
+    ),
 }
 """By the attribute of `Troubles` that has the sentence."""
 OTHERS: Mapping[str, Sequence[Place]] = {
@@ -90,6 +96,12 @@ OTHERS: Mapping[str, Sequence[Place]] = {
         Place("audio/microphone/*.py", "raised", "SourceError"),
         Place("audio/microphone/*.py", "raised", "UnknownDeviceError"),
         Place("audio/microphone/devices.py", "argument", "__init__"),
+    ),
+    "a history that cannot be shown": (
+        Place("history/queries.py", "raised", "EdgeDetectorError"),
+        Place("cli/events.py", "raised", "EdgeDetectorError"),
+        Place("cli/events.py", "returned", "_nothing"),
+        Place("cli/events.py", "assigned", "sentence"),
     ),
     "a program that records": (Place("audio/programs/*.py", "raised", "SourceError"),),
 }

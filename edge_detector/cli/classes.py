@@ -87,6 +87,7 @@ def json_lines(found: Found) -> Iterator[str]:
             "mid": sound.mid,
             "audioset": list(sound.audioset),
             "output": sound.sequence_output,
+            "taught": sound.taught,
             "class_list": sound.class_list,
             "enabled": sound.enabled,
             "on": {hop_key(hops): rule.on for hops, rule in sound.rules.items()},
@@ -145,12 +146,16 @@ def proposal(labels: Sequence[AudioSetLabel], word: str, slugs: set[str]) -> Ite
 
 
 def _made_of(sound: SoundClass) -> str:
+    if sound.taught is not None:
+        return "taught from recordings"
     labels = f"AudioSet: {'; '.join(shown(name) for name in sound.audioset)}" if sound.audioset else ""
     return "; ".join(part for part in ("trained output" if sound.sequence_output is not None else "", labels) if part)
 
 
 def _evidence(sound: SoundClass) -> str:
     evidence = sound.evidence
+    if sound.taught is not None:
+        return "the bundle's MODEL_CARD.md has its figures"
     if evidence is None:
         return "AudioSet read-out, untested here" if sound.sequence_output is None else "the bundle has no evidence of it"
     return _figures(evidence)

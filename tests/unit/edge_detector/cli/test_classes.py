@@ -89,6 +89,7 @@ def test_a_machine_is_told_everything_as_objects(printed: Print, bundle: Path) -
         "mid": None,
         "audioset": ["Chainsaw"],
         "output": None,
+        "taught": None,
         "class_list": 2,
         "enabled": False,
         "on": {"0.96": 0.4, "0.48": 0.4, "0.24": 0.4},

@@ -70,6 +70,15 @@ def test_the_service_detects_a_taught_sound(made: Path, tmp_path: Path, capsys: 
     assert set(SLUGS) < set(probabilities)
 
 
+def test_the_list_of_classes_names_what_was_taught(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classes", "--search", "oven", "--bundle", str(made / "my.bundle")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("taught from recordings") == 3
+    assert "untested" not in shown
+    assert main(["classes", "--search", "beep of", "--bundle", str(made / "my.bundle"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["taught"] == "beep_of_the_oven"
+
+
 def test_the_card_describes_training_and_evaluation(made: Path) -> None:
     manifest = load_bundle(made / "my.bundle").manifest
     figures = manifest.evaluation["taught"]

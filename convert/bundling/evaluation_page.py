@@ -4,33 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convert.evaluation.chosen_thresholds import Calibration, ChosenRule, calibration_of
-from convert.evaluation.figures import Accuracy
 from convert.evaluation.score import ScoreResult
-from convert.evaluation.scoring import confusion_table
 from convert.evaluation.tables import cross_validation_sections, score_sections
 from convert.plain_data import from_plain
 from edge_detector.detection.bundle import Manifest, SoundClass
 
 _PROSE = ("credits", "tried", "limits", "calibration")
 TRAINED_ON = "the clips that the networks were trained on, which overestimates it"
-
-
-@dataclass(frozen=True, slots=True)
-class EventShare:
-    """Clips that give an event of their class at one hop: number, share, and share by class."""
-
-    clips: int
-    found: int
-    share: float
-    recall: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldOutFigures(Accuracy):
-    """Accuracy of held-out clips, with a description of the measurement, and their events by hop in seconds."""
-
-    protocol: str
-    events: Mapping[str, EventShare] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +42,7 @@ def evaluation_page(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         "## Training",
         _table({key: value for key, value in manifest.training.items() if key not in _PROSE}),
         "## Accuracy",
-        accuracy_sections(manifest.evaluation),
+        _accuracy(manifest.evaluation),
         *(("## Thresholds", _thresholds(calibration)) if calibration else ()),
         *(("## Experiments", bullets(tried)) if (tried := manifest.training.get("tried")) else ()),
         "## Exported files against their source graphs",
@@ -126,21 +106,10 @@ def bullets(items: object) -> str:
     return "\n".join(f"- {item}" for item in items) if isinstance(items, (list, tuple)) else ""
 
 
-def accuracy_sections(evaluation: Mapping[str, object]) -> str:
+def _accuracy(evaluation: Mapping[str, object]) -> str:
     """Format everything that was measured."""
-    parts = []
-    if "clips" in evaluation:
-        figures = from_plain(HeldOutFigures, evaluation, "the manifest's evaluation", ignore_unknown=True)
-        parts += [accuracy_text(figures), _confusion(figures)]
-        parts += [_events(figures.events)] if figures.events else []
     scores = from_plain(MeasuredScores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
-    parts += [_score(score) for score in scores]
-    kept = evaluation.get("kept")
-    if isinstance(kept, Mapping):
-        parts.append(f"### The classes kept from {kept['of']}")
-        parts.append("Their probabilities, bit for bit, and their thresholds are those of that bundle.")
-        parts.append(accuracy_sections(kept))
-    return "\n\n".join(parts) or "Not measured."
+    return "\n\n".join(map(_score, scores)) or "Not measured."
 
 
 def _score(score: ScoreResult) -> str:
@@ -148,27 +117,6 @@ def _score(score: ScoreResult) -> str:
         return score_sections(score)
     head = "Bundles of the same recipe, each made without one part of the recordings and measured on that part."
     return f"### Cross-validation\n\n{head}\n\n{cross_validation_sections(score)}"
-
-
-def accuracy_text(figures: HeldOutFigures) -> str:
-    """Format the accuracy and how it was measured."""
-    return (
-        f"{figures.right} of {figures.clips} clips ({100 * figures.accuracy:.1f} %) have their class on top by mean "
-        f"probability. {figures.protocol}"
-    )
-
-
-def _confusion(figures: HeldOutFigures) -> str:
-    return f"Rows are true classes, columns classes on top:\n\n```\n{confusion_table(figures)}\n```"
-
-
-def _events(events: Mapping[str, EventShare]) -> str:
-    rows = [
-        f"| {hop} s | {found.found} of {found.clips} ({100 * found.share:.1f} %) | {_missed(found.recall)} |"
-        for hop, found in events.items()
-    ]
-    head = "The same clips as events: those that give an event of their class at the thresholds of this bundle.\n"
-    return "\n".join([head, "| hop | found | classes below 100 % |", "|---|---|---|", *rows])
 
 
 def _missed(recall: Mapping[str, float]) -> str:

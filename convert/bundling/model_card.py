@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from convert.bundling.evaluation_page import HeldOutFigures, MeasuredScores, accuracy_text, bullets, evidence_text
+from convert.bundling.evaluation_page import MeasuredScores, bullets, evidence_text
 from convert.evaluation.score import ScoreResult
 from convert.evaluation.tables import card_tables
 from convert.plain_data import from_plain
@@ -56,17 +56,8 @@ def _disabled_classes(manifest: Manifest) -> list[str]:
 
 
 def _accuracy(evaluation: Mapping[str, object]) -> str:
-    parts = []
-    if "clips" in evaluation:
-        figures = from_plain(HeldOutFigures, evaluation, "the manifest's evaluation", ignore_unknown=True)
-        parts.append(accuracy_text(figures))
     scores = from_plain(MeasuredScores, evaluation, "the manifest's evaluation", ignore_unknown=True).scores
-    parts += [_score(score) for score in scores]
-    kept = evaluation.get("kept")
-    if isinstance(kept, Mapping):
-        parts.append(f"Probabilities and thresholds of the classes kept from {kept['of']} are those of that bundle, bit for bit.")
-        parts.append(_accuracy(kept))
-    return "\n\n".join(parts) or "Not measured."
+    return "\n\n".join(map(_score, scores)) or "Not measured."
 
 
 def _score(score: ScoreResult) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from convert.audio.kinds import kind_of
 from convert.embedder.pseudo_labels import Doubts
 from convert.embedder.runtime import stream_probabilities
-from convert.evaluation.figures import AlarmFigures, FoundClips
+from convert.evaluation.figures import AlarmFigures
 from convert.evaluation.thresholds import CalibrationSet
 from convert.progress import Progress
 from edge_detector.audio.clips import BACKGROUND_CLASSES, LoadedClip, find_clips, load_unlabelled
@@ -21,13 +21,11 @@ from edge_detector.detection.detector import Networks
 from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.teaching.augment import gain_of_db
-from edge_detector.teaching.calibration import FINEST, Stream, false_alarms, hours, pieces_of, starts_in
-from edge_detector.teaching.noise import Backgrounds, room_tones
+from edge_detector.teaching.calibration import FINEST, Stream, false_alarms, hours, pieces_of
+from edge_detector.teaching.noise import Backgrounds, room_noise, room_tones
 from edge_detector.types import Float32
 
 NOISE = "synthetic noise"
-NOISE_DBFS = (-80.0, -35.0)
-"""Levels of noise in rooms. Louder noise may be rain, a helicopter or the sea."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +183,8 @@ def _thinned(pieces: Sequence[Float32], most_hours: float | None) -> Sequence[Fl
 
 def noise_streams(probabilities: Probabilities, minutes: float, seed: int, tones: Sequence[Float32] = ()) -> list[Stream]:
     """Run coloured noise, room tones and hum at the levels of rooms, drawn again every ten seconds."""
-    rng = np.random.default_rng([seed, 1 << 30])
-    backgrounds = Backgrounds(seed, tones)
-    size = 10 * FRONT_END.sample_rate_hz
-    parts = [backgrounds.draw(rng, size) * gain_of_db(float(rng.uniform(*NOISE_DBFS))) for _ in range(round(minutes * 6.0))]
-    if not parts:
-        return []
-    return [stream_of(probabilities, np.clip(np.concatenate(parts), -1.0, 1.0).astype(np.float32), frozenset())]
+    noise = room_noise(np.random.default_rng([seed, 1 << 30]), Backgrounds(seed, tones), minutes)
+    return [stream_of(probabilities, noise, frozenset())] if len(noise) else []
 
 
 def clip_streams(probabilities: Probabilities, clips: Sequence[LoadedClip]) -> list[Stream]:
@@ -203,20 +196,6 @@ def clip_streams(probabilities: Probabilities, clips: Sequence[LoadedClip]) -> l
         progress.update(number)
     progress.close()
     return found
-
-
-def found_by_hop(clips: Sequence[Stream], classes: Sequence[SoundClass]) -> dict[str, FoundClips]:
-    """Count by hop the clips that give an event of their class at the thresholds of the classes."""
-    result = {}
-    for hops in HOPS_PER_PATCH:
-        counts: dict[str, tuple[int, int]] = {}
-        for clip in clips:
-            for index in clip.true:
-                found, total = counts.get(classes[index].slug, (0, 0))
-                starts = starts_in(clip, index, classes[index].rules[hops], hops)
-                counts[classes[index].slug] = (found + (starts > 0), total + 1)
-        result[hop_key(hops)] = FoundClips(counts)
-    return result
 
 
 def alarms_by_hop(

@@ -2,7 +2,7 @@
 
 from scipy.special import gammaincinv
 
-CONFIDENCE = 0.95
+from edge_detector.teaching.intervals import CONFIDENCE
 
 
 def poisson_upper(count: int) -> float:

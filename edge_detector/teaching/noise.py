@@ -25,6 +25,10 @@ PAUSE_LOWEST_RMS = 10.0 ** (-85.0 / 20.0)
 """A pause with a part below this is digital silence, or the codec's residue of it, not room tone."""
 
 ROOM_TONE_SHARE = 0.4
+ROOM_DBFS = (-80.0, -35.0)
+"""Levels of noise in rooms. Louder noise may be rain, a helicopter or the sea."""
+
+REDRAWN_SECONDS = 10
 
 
 def room_tone(samples: Float32) -> Float32 | None:
@@ -132,3 +136,11 @@ def _hum(rng: np.random.Generator, length_samples: int) -> Float32:
     for harmonic in range(1, harmonics + 1):
         total += rng.uniform(0.0, 1.0) / harmonic * np.sin(harmonic * phase + rng.uniform(0.0, 2.0 * np.pi))
     return (total / max(float(total.std()), 1e-9)).astype(np.float32)
+
+
+def room_noise(rng: np.random.Generator, backgrounds: Backgrounds, minutes: float) -> Float32:
+    """Return coloured noise, room tones and hum at the levels of rooms, drawn again every ten seconds; empty for 0 minutes."""
+    size = REDRAWN_SECONDS * FRONT_END.sample_rate_hz
+    count = round(60.0 * minutes / REDRAWN_SECONDS)
+    parts = [backgrounds.draw(rng, size) * gain_of_db(float(rng.uniform(*ROOM_DBFS))) for _ in range(count)]
+    return np.asarray(np.clip(np.concatenate([np.zeros(0, np.float32), *parts]), -1.0, 1.0), np.float32)

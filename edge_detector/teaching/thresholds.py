@@ -13,7 +13,7 @@ from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.teaching.augment import gain_of_db
 from edge_detector.teaching.calibration import FINEST, Choice, Limits, Stream, choose_lowest, hours, starts_in
 from edge_detector.teaching.learning import LearntClasses
-from edge_detector.teaching.noise import Backgrounds
+from edge_detector.teaching.noise import Backgrounds, room_noise
 from edge_detector.teaching.streams import codes_of, features
 from edge_detector.types import Float32
 
@@ -23,9 +23,6 @@ GAINS_DB = (0.0, -15.0)
 """Levels of the user's background."""
 
 NOISE_MINUTES = 5
-NOISE_DBFS = (-80.0, -35.0)
-"""Levels of noise in rooms. Louder noise may be rain, a helicopter or the sea."""
-
 MARGIN = 0.5
 """Log-odds above the lowest threshold within the limit on noise and background, for sound that is not in them."""
 
@@ -101,17 +98,19 @@ def choose_thresholds(
         seed: of the noise.
 
     """
-    quiet = {NOISE: [_stream(networks, learnt.classifier, _noise(seed))]}
+    noise = room_noise(np.random.default_rng([seed, 1]), Backgrounds(seed), NOISE_MINUTES)
+    quiet = {NOISE: [_stream(networks, learnt.classifier, noise)]}
     if background:
         levels = [(samples, gain_of_db(gain)) for samples in background for gain in GAINS_DB]
         quiet[BACKGROUND] = [_stream(networks, learnt.classifier, samples * gain) for samples, gain in levels]
     negatives: dict[str, list[Stream]] = {}
-    for labels_of, found in learnt.negatives:
-        kind = OTHER if labels_of.isdisjoint(COMMON) else SPEECH_AND_MUSIC
+    for each, found in learnt.negatives:
+        kind = OTHER if each.labels.isdisjoint(COMMON) else SPEECH_AND_MUSIC
         # A finer hop sees each frame of the only phase more often.
         negatives.setdefault(kind, []).append(Stream(np.repeat(found, FINEST, axis=0), frozenset(), _seconds(found)))
     clips = [
-        Stream(found, frozenset({clip.class_index}), len(clip.samples) / FRONT_END.sample_rate_hz) for clip, found in learnt.clips
+        Stream(each.probabilities, frozenset({each.clip.class_index}), len(each.clip.samples) / FRONT_END.sample_rate_hz)
+        for each in learnt.clips
     ]
     chooser = _Chooser([stream for streams in quiet.values() for stream in streams], negatives, clips, false_alarms_per_hour)
     kinds = {**quiet, **negatives}
@@ -158,14 +157,6 @@ class _Chooser:
 def _measured(choice: Choice, index: int, hops: int, kinds: Mapping[str, Sequence[Stream]]) -> ChosenThreshold:
     alarms = {kind: sum(starts_in(stream, index, choice.rule, hops) for stream in streams) for kind, streams in kinds.items()}
     return ChosenThreshold(choice.rule, alarms, choice.recall or 0.0)
-
-
-def _noise(seed: int) -> Float32:
-    """Return coloured noise and hum at the levels of rooms, drawn again every ten seconds."""
-    rng, backgrounds = np.random.default_rng([seed, 1]), Backgrounds(seed)
-    size = 10 * FRONT_END.sample_rate_hz
-    parts = [backgrounds.draw(rng, size) * gain_of_db(float(rng.uniform(*NOISE_DBFS))) for _ in range(6 * NOISE_MINUTES)]
-    return np.clip(np.concatenate(parts), -1.0, 1.0).astype(np.float32)
 
 
 def _stream(networks: Networks, classifier: LinearClassifier, samples: Float32) -> Stream:

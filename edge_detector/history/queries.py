@@ -17,6 +17,7 @@ from edge_detector.errors import EdgeDetectorError
 from edge_detector.files import not_a_file
 from edge_detector.history.records import FIRST_MS, LAST_MS, RecordedEvent
 from edge_detector.history.store import HOUR_MS, HOURS, SCHEMA_VERSION
+from edge_detector.sqlite_errors import FAILURES
 
 _SECONDS_OF_HOUR = 3_600
 _FETCHED_EVENTS = 200
@@ -26,7 +27,6 @@ _EVENTS = """
 SELECT event.number, id, source, slug, label, start_ms, end_ms, peak, end_reason, clock
 FROM event JOIN kind ON kind.number = event.kind WHERE event.number IN ({marks})
 """
-_FAILURES = (sqlite3.Error, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class HistoryReader:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except _FAILURES as error:
+        except FAILURES as error:
             raise EdgeDetectorError(
                 f"the history {self._path} cannot be read ({error}); is it a history of this program?"
             ) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_detector.files import not_a_file
 from edge_detector.history.records import RecordedEvent
+from edge_detector.sqlite_errors import FAILURES, is_damage, is_full
 
 LOG = logging.getLogger(__name__)
 
@@ -54,9 +55,6 @@ _PAGE_BYTES = 1_024
 _CHECKPOINT_PAGES = 400
 _CACHE_KIB = 1_000
 _BUSY_SECONDS = 1.0
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
-_PRIMARY_CODE = 0xFF
 
 
 class HistoryError(Exception):
@@ -181,12 +179,11 @@ class HistoryStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (*_FAILURES, OSError) as error:
-            code = _code(error)
-            if code in _DAMAGED:
+        except (*FAILURES, OSError) as error:
+            if is_damage(error):
                 self.close()
                 raise HistoryError(_set_aside(self._path, error), renewed=True) from error
-            full = code == sqlite3.SQLITE_FULL
+            full = is_full(error)
             advice = "make room" if full else "make it writable"
             raise HistoryError(f"{self._path} cannot be used ({error}); {advice}", reopen=not full) from error
 
@@ -207,12 +204,6 @@ def _count(database: sqlite3.Connection, changes: Counter[tuple[int, int]]) -> N
     database.executemany(_COUNT, changed)
     gone = [(kind, hour, day) for kind, hour, day, change in changed if change < 0]
     database.executemany("DELETE FROM hourly WHERE kind = ? AND hour = ? AND day = ? AND count = 0", gone)
-
-
-def _code(error: Exception) -> int:
-    default = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
-    code: int = getattr(error, "sqlite_errorcode", default)
-    return code & _PRIMARY_CODE
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

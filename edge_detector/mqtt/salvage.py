@@ -9,12 +9,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_detector.sqlite_errors import FAILURES
+
 _COLUMNS = {
     "message": "key, topic, payload, born_seconds, checksum",
     "open_event": "event, key, topic, payload, born_seconds, checksum",
     "dead_letter": "key, topic, payload, reason",
 }
-_FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
 _PROBED_NUMBERS = 2_000
 """Row numbers that are tried one by one if neither the table nor its index lists them."""
 
@@ -94,7 +95,7 @@ def _is_readable(old: sqlite3.Connection) -> bool:
     """Return whether at least the schema can be read."""
     try:
         old.execute("SELECT count(*) FROM message LIMIT 0").fetchall()
-    except _FAILURES:
+    except FAILURES:
         return False
     return True
 
@@ -109,7 +110,7 @@ def _numbers(old: sqlite3.Connection) -> list[int] | None:
     """Return the row numbers of all messages from their index; None if the index is damaged."""
     try:
         found = old.execute("SELECT number FROM message INDEXED BY sqlite_autoindex_message_1").fetchall()
-    except _FAILURES:
+    except FAILURES:
         return None
     return sorted(number for (number,) in found if isinstance(number, int))
 
@@ -118,14 +119,14 @@ def _rows(old: sqlite3.Connection, table: str, expected: list[int] | None) -> It
     """Yield all readable rows of a table, without its index."""
     columns = _columns(old, table)
     last = 0
-    with suppress(*_FAILURES):  # beyond the damage, each row is queried by its number
+    with suppress(*FAILURES):  # beyond the damage, each row is queried by its number
         for number, *values in old.execute(f"SELECT number, {columns} FROM {table} NOT INDEXED ORDER BY number"):
             yield tuple(values)
             last = number
         return
     numbers = range(last + 1, _highest(old, table, last) + 1) if expected is None else (n for n in expected if n > last)
     for number in numbers:
-        with suppress(*_FAILURES):
+        with suppress(*FAILURES):
             if found := old.execute(f"SELECT {columns} FROM {table} NOT INDEXED WHERE number = ?", (number,)).fetchone():
                 yield found
 
@@ -134,7 +135,7 @@ def _columns(old: sqlite3.Connection, table: str) -> str:
     columns = _COLUMNS[table]
     try:
         known = {name for _, name, *_ in old.execute(f"PRAGMA table_info({table})")}
-    except _FAILURES:
+    except FAILURES:
         return columns
     return columns if "checksum" in known else columns.replace("checksum", "NULL")
 
@@ -142,7 +143,7 @@ def _columns(old: sqlite3.Connection, table: str) -> str:
 def _highest(old: sqlite3.Connection, table: str, last: int) -> int:
     try:
         (highest,) = old.execute(f"SELECT max(number) FROM {table} NOT INDEXED").fetchone()
-    except _FAILURES:
+    except FAILURES:
         return last + _PROBED_NUMBERS
     return min(highest or 0, last + _PROBED_NUMBERS)
 
@@ -150,6 +151,6 @@ def _highest(old: sqlite3.Connection, table: str, last: int) -> int:
 def _age_seconds(old: sqlite3.Connection) -> float:
     try:
         (age_seconds,) = old.execute("SELECT max(age_seconds) FROM life").fetchone()
-    except _FAILURES:
+    except FAILURES:
         return 0.0
     return age_seconds if isinstance(age_seconds, float) else 0.0

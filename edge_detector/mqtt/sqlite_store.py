@@ -13,6 +13,7 @@ from edge_detector.files import name_aside, not_a_file, sync_folder
 from edge_detector.mqtt.message_store import DEAD_LETTERS, TRIM_MESSAGES, Change, StoredMessage, StoreError, ended, started
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.salvage import checksum, is_sound, salvage
+from edge_detector.sqlite_errors import FAILURES, is_damage, is_full
 from edge_detector.types import Message
 
 LOG = logging.getLogger(__name__)
@@ -45,9 +46,6 @@ _MOST_REPAGED_BYTES = 4 << 20
 _CHECKPOINT_PAGES = 400
 _AGE_SECONDS = 60.0
 """A change also writes the outbox's age if it has increased by this much."""
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where SQLite quotes damaged bytes in its error
-_PRIMARY_CODE = 0xFF
 
 
 def open_outbox(
@@ -78,8 +76,8 @@ class SqliteStore:
             _finish_salvage(path)
             try:
                 self._database = _connect(path)
-            except _FAILURES as error:
-                if _code(error) not in _DAMAGED:
+            except FAILURES as error:
+                if not is_damage(error):
                     raise
                 self._salvage(error)
                 self._database = _connect(path)
@@ -222,7 +220,7 @@ class SqliteStore:
             try:
                 _make_folder(self._path.parent)
                 new = _connect(self._path)
-            except (*_FAILURES, OSError, StoreError) as error:
+            except (*FAILURES, OSError, StoreError) as error:
                 problem = f"{self._path} was deleted while in use, and no new one can be made ({error}); make its folder writable"
                 raise StoreError(problem, reopen=False) from error
             try:
@@ -251,16 +249,10 @@ class SqliteStore:
     def _store_errors(self) -> Iterator[None]:
         try:
             yield
-        except (*_FAILURES, OSError) as error:
-            full = _code(error) == sqlite3.SQLITE_FULL
+        except (*FAILURES, OSError) as error:
+            full = is_full(error)
             advice = "make room" if full else "make it writable, for one service alone"
             raise StoreError(f"{self._path} cannot be used ({error}); {advice}", reopen=not full) from error
-
-
-def _code(error: Exception) -> int:
-    default = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
-    code: int = getattr(error, "sqlite_errorcode", default)
-    return code & _PRIMARY_CODE
 
 
 def _row(key: str, topic: str, payload: bytes, born_seconds: float) -> StoredMessage:

@@ -70,7 +70,7 @@ def table(devices: tuple[InputDevice, ...]) -> Iterator[str]:
 
 
 def level_text(found: Measurement) -> str:
-    """Format the level of a microphone, or why there is none."""
+    """Format the level of a microphone, or the reason for a missing one."""
     if found.level_dbfs is None:
         return found.problem or "no sound was received"
     silent = "  digital silence: muted, or unplugged at its far end?" if found.level_dbfs <= LEVEL_FLOOR_DBFS else ""

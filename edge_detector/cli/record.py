@@ -13,8 +13,8 @@ from edge_detector.audio.segmenter import SHORTEST_SECONDS, Recording, Segmenter
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
 from edge_detector.cli import record_background
-from edge_detector.cli.live_panel import Panel, level_line
-from edge_detector.cli.recorded import ADVICE, Collection, JsonLines, blocks_at_16_khz
+from edge_detector.cli.live_panel import level_line
+from edge_detector.cli.recorded import ADVICE, Collection, JsonLines, Screen, blocks_at_16_khz
 from edge_detector.errors import SourceError, UsageError
 from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.plain_text import is_plain
@@ -70,7 +70,7 @@ def _collect_clips(options: argparse.Namespace) -> int:
     if options.press_enter and not keys:
         raise UsageError("--press-enter needs a terminal to press Enter on; without it, clips begin by themselves")
     collection = Collection(options.output / options.label, options.label)
-    view: View = JsonClips(collection) if options.json else Screen(collection, options, keys=keys)
+    view: View = JsonClips(collection) if options.json else ClipScreen(collection, options, keys=keys)
     cutter = Segmenter(options.seconds, None if options.press_enter else options.louder_by)
     source = open_argument(options.source)
     printed = tuple(getattr(source, "warnings", ()))
@@ -136,13 +136,12 @@ class JsonClips(JsonLines):
         """Levels are for people."""
 
 
-class Screen:
+class ClipScreen(Screen):
     """For people: a line for each take, and on a terminal a live line of the level below."""
 
     def __init__(self, collection: Collection, options: argparse.Namespace, *, keys: bool) -> None:
-        self._collection, self._options, self._keys = collection, options, keys
-        self._panel = Panel.on(sys.stdout)
-        self._signal: SignalQuality = "ok"
+        super().__init__(collection)
+        self._options, self._keys = options, keys
 
     def begin(self) -> None:
         """Say what to do."""
@@ -153,9 +152,7 @@ class Screen:
 
     def update(self, cutter: Segmenter, signal: SignalQuality) -> None:
         """Refresh the live line, and report a microphone that begins to deliver nothing."""
-        if signal != self._signal and signal in ("silent", "flat"):
-            self._panel.print(f"no sound, {ADVICE[signal]}")
-        self._signal = signal
+        self._report(signal)
         if self._panel.live:
             state = "waiting" if cutter.recorded_seconds is None else f"recording {cutter.recorded_seconds:.1f} s"
             clip = f"clip {self._collection.kept + 1} of {self._options.count}: {state}"

@@ -1,7 +1,6 @@
 """`record --background`: records the room without special sounds, in pieces of a minute, for `teach`."""
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,8 +11,8 @@ from edge_detector.audio.room_pieces import RoomPieces
 from edge_detector.audio.segmenter import SHORTEST_SECONDS, Recording
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
-from edge_detector.cli.live_panel import Panel, level_line
-from edge_detector.cli.recorded import ADVICE, Collection, JsonLines, blocks_at_16_khz
+from edge_detector.cli.live_panel import level_line
+from edge_detector.cli.recorded import ADVICE, Collection, JsonLines, Screen, blocks_at_16_khz
 from edge_detector.errors import SourceError, UsageError
 from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.service.factory import open_argument, warn
@@ -29,7 +28,7 @@ def run(minutes: float, source_text: str, sounds: Path, *, as_json: bool) -> int
         raise UsageError(f"--background {minutes:g} is too short; give minutes: 10")
     pieces = RoomPieces(60.0 * minutes)
     collection = Collection(sounds / BACKGROUND_FOLDER, BACKGROUND_FOLDER)
-    view: View = JsonPieces(collection) if as_json else Screen(collection, minutes)
+    view: View = JsonPieces(collection) if as_json else RoomScreen(collection, minutes)
     source = open_argument(source_text)
     printed = tuple(getattr(source, "warnings", ()))
     view.begin()
@@ -96,13 +95,12 @@ class JsonPieces(JsonLines):
         """Levels are for people."""
 
 
-class Screen:
+class RoomScreen(Screen):
     """For people: a line for each piece, and on a terminal a live line of time and level below."""
 
     def __init__(self, collection: Collection, minutes: float) -> None:
-        self._collection, self._minutes = collection, minutes
-        self._panel = Panel.on(sys.stdout)
-        self._signal: SignalQuality = "ok"
+        super().__init__(collection)
+        self._minutes = minutes
 
     def begin(self) -> None:
         """Say what to do."""
@@ -110,9 +108,7 @@ class Screen:
 
     def update(self, pieces: RoomPieces, signal: SignalQuality) -> None:
         """Refresh the live line, and report a microphone that begins to deliver nothing."""
-        if signal != self._signal and signal in ("silent", "flat"):
-            self._panel.print(f"no sound, {ADVICE[signal]}")
-        self._signal = signal
+        self._report(signal)
         if self._panel.live:
             seconds = 60.0 * self._minutes
             left = _clock(seconds - pieces.passed_seconds)

@@ -1,4 +1,4 @@
-"""Recordings that `record` keeps: their folder, why one is refused, and their JSON lines."""
+"""Recordings that `record` keeps: their folder, why one is refused, and what is shown of them."""
 
 import json
 import re
@@ -11,8 +11,9 @@ from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.segmenter import Problem, Recording
 from edge_detector.audio.source import Source
 from edge_detector.audio.wav_file import write_clip
+from edge_detector.cli.live_panel import Panel
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.types import Block
+from edge_detector.types import Block, SignalQuality
 
 POLL_SECONDS = 0.1
 ADVICE: dict[Problem, str] = {
@@ -86,3 +87,18 @@ class JsonLines:
     def _print(self, line: dict[str, object]) -> None:
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
+
+
+class Screen:
+    """For people: lines that stay, and on a terminal a live one below."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._panel = Panel.on(sys.stdout)
+        self._signal: SignalQuality = "ok"
+
+    def _report(self, signal: SignalQuality) -> None:
+        """Report a microphone that begins to deliver nothing."""
+        if signal != self._signal and signal in ("silent", "flat"):
+            self._panel.print(f"no sound, {ADVICE[signal]}")
+        self._signal = signal

@@ -12,6 +12,7 @@ from types import FrameType
 
 from edge_detector import __version__
 from edge_detector.config import Config, default_config, load_config
+from edge_detector.detection.classes import enabled_indices
 from edge_detector.errors import SourceError
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
 from edge_detector.service.factory import load_networks
@@ -52,7 +53,7 @@ def run(config_path: Path | None) -> int:
     networks = load_networks(config.bundle, config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
-    enabled = sum(any(rules[place].enabled for rules in networks.rules.values()) for place in range(len(networks.classes)))
+    enabled = len({index for rules in networks.rules.values() for index in enabled_indices(rules)})
     bundle = f"{networks.manifest.name} {networks.manifest.version}"
     LOG.info(
         "edge-detector %s: bundle %s, %d classes enabled, %s", __version__, bundle, enabled, config_path or "no configuration"

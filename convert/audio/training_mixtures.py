@@ -17,13 +17,8 @@ from edge_detector.audio.clips import BACKGROUND_CLASSES, NO_CLASS, NO_FOLD, Loa
 from edge_detector.params import FRONT_END
 from edge_detector.teaching.augment import equalised, gain_of_db, speed_changed
 from edge_detector.teaching.noise import Backgrounds, room_tones
+from edge_detector.teaching.scenes import ACTIVE_RANGE_DB, MASKED_DB, SPEEDS
 from edge_detector.types import Float32
-
-ACTIVE_RANGE_DB = 45.0
-"""A frame has an event's label only if the event is within this range of its own loudest frame."""
-
-MASKED_DB = 25.0
-"""A frame has an event's label only if the event is at most this far below everything else; a weaker one is inaudible."""
 
 SILENT_RMS = 1e-5
 EMPTY_SHARE, PLAIN_SHARE, QUIET_SHARE, FULL_LENGTH_SHARE = 0.12, 0.2, 0.3, 0.5
@@ -38,7 +33,6 @@ ECHO_SHARE = 0.35
 TELEPHONE_SHARE = 0.1
 LEVELS_DBFS = (-60.0, -10.0)
 EVENT_COUNTS, EVENT_COUNT_SHARES = (1, 2, 3), (0.6, 0.3, 0.1)
-SPEEDS = (0.85, 1.18)
 
 
 @dataclass(frozen=True, slots=True)

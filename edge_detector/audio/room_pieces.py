@@ -72,7 +72,7 @@ class RoomPieces:
 
 
 def problem_of(seconds: Sequence[SignalQuality]) -> Problem | None:
-    """Return why a piece is no background, from the qualities of its seconds; a slammed door that clips is none."""
+    """Return why a piece is unfit as background, by the qualities of its seconds; a few may be clipped, as by a slammed door."""
     problems: tuple[Literal["silent", "flat", "clipped"], ...] = ("silent", "flat", "clipped")
     for problem in problems:
         if seconds.count(problem) >= min(HOLD_SECONDS[problem], len(seconds)):

@@ -70,13 +70,13 @@ def measure(
         thresholds: of the taught classes.
 
     """
-    of_kept = [outputs_of(networks, codes[::FINEST]) if kept else None for codes in learnt.codes]
+    of_kept = [outputs_of(networks, each.codes[::FINEST]) if kept else None for each in learnt.clips]
     found = {}
     for index, slug in enumerate(labels):
         own = [
-            (probabilities, other)
-            for (clip, probabilities), other in zip(learnt.clips, of_kept, strict=True)
-            if clip.class_index == index
+            (each.probabilities, other)
+            for each, other in zip(learnt.clips, of_kept, strict=True)
+            if each.clip.class_index == index
         ]
         also = {
             sound.slug: sum(other is not None and event_starts(other[:, place], sound.rules[1], 1) > 0 for _, other in own)

@@ -48,23 +48,37 @@ class TeachingData:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A recording, scored by a model that was trained without it.
+
+    Attributes:
+        clip: the recording.
+        codes: uint8 (hops, 128) at the finest hop.
+        probabilities: float32 (hops, V).
+
+    """
+
+    clip: LoadedClip
+    codes: Codes
+    probabilities: Float32
+
+
+@dataclass(frozen=True, slots=True)
 class LearntClasses:
     """A classifier, and what models of the cross-validation make of what they were trained without.
 
     Attributes:
         classifier: trained on everything.
         parts: number of the other models.
-        clips: the recordings, and for each the probabilities float32 (hops, V) at the finest hop.
-        codes: codes uint8 (hops, 128) of each recording at the finest hop.
-        negatives: for each negative, the classes in it, and the probabilities float32 (frames, V).
+        clips: the recordings.
+        negatives: the negatives, each with the probabilities float32 (frames, V) of a model that was trained without it.
 
     """
 
     classifier: LinearClassifier
     parts: int
-    clips: tuple[tuple[LoadedClip, Float32], ...]
-    codes: tuple[Codes, ...]
-    negatives: tuple[tuple[frozenset[str], Float32], ...]
+    clips: tuple[LeftOut, ...]
+    negatives: tuple[tuple[Negative, Float32], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +110,14 @@ def learn(networks: Networks, data: TeachingData, report: Report) -> LearntClass
     targets = np.concatenate([each.classes for each in stretches])[:, np.newaxis] == np.arange(len(data.labels))
     frames = Frames.of(np.concatenate([each.features for each in stretches]), targets)
     of_all = fit(frames)
-    scored: list[tuple[LoadedClip, Float32]] = []
+    scored: list[LeftOut] = []
     negatives = [np.zeros((0, len(data.labels)), np.float32)] * len(data.negatives)
     for part, clips in enumerate(parts):
         report("leave each recording out", part, len(parts))
         model = fit(frames.without(part_of_frame == part), of_all).classifier(frames)
-        scored += [(clip, model.of_features(features(codes[clip.clip.path], FINEST))) for clip in clips]
+        for clip in clips:
+            of_clip = codes[clip.clip.path]
+            scored.append(LeftOut(clip, of_clip, model.of_features(features(of_clip, FINEST))))
         for number in range(part, len(data.negatives), len(parts)):
             negatives[number] = model.of_features(features(data.negatives[number].codes))
     report("leave each recording out", len(parts), len(parts))
@@ -109,8 +125,7 @@ def learn(networks: Networks, data: TeachingData, report: Report) -> LearntClass
         classifier=of_all.classifier(frames),
         parts=len(parts),
         clips=tuple(scored),
-        codes=tuple(codes[clip.clip.path] for clip, _ in scored),
-        negatives=tuple((each.labels, found) for each, found in zip(data.negatives, negatives, strict=True)),
+        negatives=tuple(zip(data.negatives, negatives, strict=True)),
     )
 
 
@@ -122,11 +137,11 @@ def _embedded(
     total, done = len(data.clips) + len(data.sounds), 0
     for part, clips in enumerate(parts):
         for clip in clips:
+            sound, room = split_from_room(clip.samples)
             for _ in range(SCENES_PER_CLIP):
-                scene = maker.make(clip.samples, rng)
+                scene = maker.make(sound, room, rng)
                 found = features(codes_of(networks, scene.samples))
                 yield _Stretch(found, np.where(scene.sounding, clip.class_index, -1), part)
-            _, room = split_from_room(clip.samples)
             if len(room) >= FRONT_END.patch_samples:
                 yield _negative(features(codes_of(networks, room)), part)
             done += 1

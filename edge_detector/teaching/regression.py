@@ -28,13 +28,13 @@ class Frames:
     """Training frames with standardised features.
 
     Attributes:
-        standard: float32 (frames, 256), of mean 0 and deviation 1 each.
+        inputs: float32 (frames, 257): features of mean 0 and deviation 1 each, then 1 for the bias.
         targets: bool (frames, V); each class needs frames with it and frames without it.
         mean, deviation: of the features before, float32 (256,).
 
     """
 
-    standard: Float32
+    inputs: Float32
     targets: NDArray[np.bool_]
     mean: Float32
     deviation: Float32
@@ -43,11 +43,12 @@ class Frames:
     def of(cls, features: Float32, targets: NDArray[np.bool_]) -> "Frames":
         """Standardise features float32 (frames, 256)."""
         mean, deviation = features.mean(axis=0), features.std(axis=0) + np.float32(LEAST_DEVIATION)
-        return cls((features - mean) / deviation, targets, mean, deviation)
+        ones = np.ones(len(features), np.float32)
+        return cls(np.column_stack([(features - mean) / deviation, ones]), targets, mean, deviation)
 
     def without(self, left_out: NDArray[np.bool_]) -> "Frames":
         """Return the other frames, standardised as all are."""
-        return replace(self, standard=self.standard[~left_out], targets=self.targets[~left_out])
+        return replace(self, inputs=self.inputs[~left_out], targets=self.targets[~left_out])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,12 @@ def fit(frames: Frames, start: Solution | None = None) -> Solution:
         start: solution for similar frames, which saves iterations.
 
     """
-    classes, features = frames.targets.shape[1], frames.standard.shape[1]
-    starts = np.zeros((classes, features + 1)) if start is None else start.points
-    found = [_fit_one(frames.standard, target, point) for target, point in zip(frames.targets.T, starts, strict=True)]
+    starts = np.zeros((frames.targets.shape[1], frames.inputs.shape[1])) if start is None else start.points
+    found = [_fit_one(frames.inputs, target, point) for target, point in zip(frames.targets.T, starts, strict=True)]
     return Solution(np.stack(found))
 
 
-def _fit_one(standard: Float32, target: NDArray[np.bool_], start: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fit_one(inputs: Float32, target: NDArray[np.bool_], start: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return weights and bias, float64 (257,), by Newton's method with steps halved until they gain enough.
 
     The loss is strictly convex, so that this converges from any start (Boyd and Vandenberghe, Convex Optimization, 9.5).
@@ -87,8 +87,7 @@ def _fit_one(standard: Float32, target: NDArray[np.bool_], start: NDArray[np.flo
     count = np.count_nonzero(target)
     share = np.where(target, TARGET_SHARE / count, (1.0 - TARGET_SHARE) / (len(target) - count)).astype(np.float32)
     sign = np.where(target, np.float32(-1.0), np.float32(1.0))
-    inputs = np.column_stack([standard, np.ones(len(standard), np.float32)])
-    penalty = np.append(np.full(standard.shape[1], PENALTY), 0.0)
+    penalty = np.append(np.full(inputs.shape[1] - 1, PENALTY), 0.0)
 
     def entropy_of(point: NDArray[np.float64]) -> tuple[Float32, Float32, float]:
         """Return each frame's log-odds of the wrong answer and cross-entropy, and the loss."""

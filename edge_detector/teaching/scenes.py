@@ -10,7 +10,6 @@ from edge_detector.audio.activity import window_energy
 from edge_detector.params import FRONT_END
 from edge_detector.teaching.augment import equalised, gain_of_db, rms, speed_changed
 from edge_detector.teaching.noise import Backgrounds
-from edge_detector.teaching.sounds import split_from_room
 from edge_detector.types import Float32
 
 SPEEDS = (0.85, 1.18)
@@ -55,9 +54,8 @@ class SceneMaker:
     def __init__(self, seed: int) -> None:
         self._noise = Backgrounds(seed)
 
-    def make(self, recording: Float32, rng: np.random.Generator) -> Scene:
-        """Return a scene of a recording, float32 (n,) at 16 kHz that is not silent."""
-        sound, room = split_from_room(recording)
+    def make(self, sound: Float32, room: Float32, rng: np.random.Generator) -> Scene:
+        """Return a scene of a recording that is not silent, as `split_from_room` gives its sound and its room."""
         factor = rng.uniform(*SPEEDS)
         sound = speed_changed(sound, factor, max(round(len(sound) / factor), 1))
         if rng.random() < EQUALISED_SHARE:

@@ -9,6 +9,7 @@ from edge_detector.audio.clips import Clip, classes_of, find_clips, labels_of, l
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection import bundle as format_
 from edge_detector.detection.bundle_folder import EVALUATION, created, require_bundle_place, write_folder
+from edge_detector.detection.classes import ClassMap
 from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.errors import UsageError
 from edge_detector.files import BACKGROUND_FOLDER
@@ -85,7 +86,7 @@ class Taught:
     replaced: tuple[str, ...]
     thresholds: Thresholds
     figures: TaughtFigures
-    limits: tuple[str, ...] = ()
+    limits: tuple[str, ...]
 
 
 def teach(plan: TeachingPlan, report: Report) -> Taught:
@@ -111,10 +112,11 @@ def teach(plan: TeachingPlan, report: Report) -> Taught:
         negatives=negatives,
         seed=plan.seed,
     )
-    learnt = learn(networks_of(base), data, report)
+    networks = networks_of(base)
+    learnt = learn(networks, data, report)
     report("choose thresholds", 0, 1)
     thresholds = choose_thresholds(
-        networks_of(base),
+        networks,
         learnt,
         labels,
         background=room_for_thresholds,
@@ -123,24 +125,25 @@ def teach(plan: TeachingPlan, report: Report) -> Taught:
     )
     report("choose thresholds", 1, 1)
     enabled = tuple(sound for sound in extension.kept if sound.enabled)
-    figures = measure(networks_of(base, enabled) if enabled else networks_of(base), enabled, learnt, labels, thresholds)
+    if enabled:
+        networks = replace(networks, classes=ClassMap.of(enabled, base.manifest.named_outputs))
+    figures = measure(networks, enabled, learnt, labels, thresholds)
     counts = Counter(clip.label for clip in clips)
+    recordings = {label: counts[label] for label in labels}
+    minutes = _minutes([*training_room, *room_for_thresholds])
     result = Taught(
         bundle=plan.output,
         bytes=0,
         base=extension.base_name,
-        recordings={label: counts[label] for label in labels},
-        background_minutes=_minutes([*training_room, *room_for_thresholds]),
+        recordings=recordings,
+        background_minutes=minutes,
         negative_hours=round(sum(thresholds.hours.get(kind, 0.0) for kind in NEGATIVE_SHARES), 2),
         kept=tuple(sound.slug for sound in extension.kept),
         replaced=extension.replaced,
         thresholds=thresholds,
         figures=figures,
+        limits=limits_of(recordings, figures, few=FEW, negatives=bool(negatives), background_minutes=minutes),
     )
-    limits = limits_of(
-        result.recordings, figures, few=FEW, negatives=bool(negatives), background_minutes=result.background_minutes
-    )
-    result = replace(result, limits=limits)
     size = _write(plan, extension, result, format_.taught_content(extension.classifier(learnt.classifier)))
     report("write the bundle", 1, 1)
     return replace(result, bytes=size)
@@ -165,7 +168,11 @@ def _write(plan: TeachingPlan, extension: Extension, result: Taught, classifier:
         training={**base.training, "taught": [*(before if isinstance(before, list) else ()), facts]},
         evaluation={**base.evaluation, "taught": asdict(result.figures)},
     )
-    files = {name: _content(plan.base, name) for name in (format_.EMBEDDER, format_.SEQUENCE, format_.PCA)}
+    files = {
+        format_.EMBEDDER: extension.base.embedder,
+        format_.SEQUENCE: extension.base.sequence,
+        format_.PCA: _content(plan.base, format_.PCA),
+    }
     pages = {}
     if (plan.base / EVALUATION).is_file():
         pages[EVALUATION] = _content(plan.base, EVALUATION)

@@ -33,7 +33,7 @@ def test_the_minimum_is_that_of_scipy(seed: int) -> None:
     frames = Frames.of(features, targets)
     found = fit(frames).points
     for target, point in zip(targets.T, found, strict=True):
-        standard = frames.standard.astype(np.float64)
+        standard = frames.inputs[:, :-1].astype(np.float64)
         best = optimize.minimize(loss, point, (standard, target), method="L-BFGS-B", options={"ftol": 1e-13, "gtol": 1e-8})
         assert loss(point, standard, target) == pytest.approx(best.fun, rel=1e-4)
         assert np.abs(best.x - point).max() < 0.02
@@ -50,7 +50,7 @@ def test_the_classifier_takes_features_as_they_are() -> None:
     features, targets = example(2)
     frames = Frames.of(features, targets)
     solution = fit(frames)
-    odds = frames.standard @ solution.points[:, :-1].T + solution.points[:, -1]
+    odds = frames.inputs[:, :-1] @ solution.points[:, :-1].T + solution.points[:, -1]
     assert np.allclose(solution.classifier(frames).of_features(features), 1.0 / (1.0 + np.exp(-odds)), atol=1e-4)
 
 

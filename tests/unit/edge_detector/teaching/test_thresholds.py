@@ -13,12 +13,15 @@ from edge_detector.detection.networks_of_bundle import networks_of
 from edge_detector.params import HOPS_PER_PATCH
 from edge_detector.service.factory import DEFAULT_BUNDLE
 from edge_detector.teaching.calibration import FINEST
-from edge_detector.teaching.learning import LearntClasses
+from edge_detector.teaching.learning import LearntClasses, LeftOut
+from edge_detector.teaching.negatives import Negative
 from edge_detector.teaching.thresholds import OTHER, ChosenThreshold, choose_thresholds
 from edge_detector.types import Float32
 
 NEVER = LinearClassifier(np.zeros((1, FEATURES), np.float32), np.full(1, -10.0, np.float32))
 """A class that noise does not raise."""
+
+SOME = Negative(np.zeros((10, 128), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,14 @@ def peaked(peak: float, frames: int) -> Float32:
 def chosen(networks: Networks, negative_peaks: list[float], recording_peaks: list[float]) -> list[ChosenThreshold]:
     """Return the threshold at each hop."""
     clips = tuple(
-        (LoadedClip(Clip(Path(f"{number}"), "beep", 0, f"{number}"), 0, np.zeros(80_000, np.float32)), peaked(peak, 20))
+        LeftOut(
+            LoadedClip(Clip(Path(f"{number}"), "beep", 0, f"{number}"), 0, np.zeros(80_000, np.float32)),
+            np.zeros((20, 128), np.uint8),
+            peaked(peak, 20),
+        )
         for number, peak in enumerate(recording_peaks)
     )
-    learnt = LearntClasses(NEVER, 10, clips, (), tuple((frozenset[str](), peaked(peak, 10)) for peak in negative_peaks))
+    learnt = LearntClasses(NEVER, 10, clips, tuple((SOME, peaked(peak, 10)) for peak in negative_peaks))
     found = choose_thresholds(networks, learnt, ("beep",), background=(), false_alarms_per_hour=0.1, seed=0)
     assert set(found.chosen["beep"]) == set(HOPS_PER_PATCH)
     return list(found.chosen["beep"].values())

@@ -60,19 +60,27 @@ class Broker(Rig):
         self._config.write_text("\n".join(lines) + "\n")
 
     def start(self) -> None:
-        """Start, and wait until it accepts connections."""
+        """Start, and wait until it serves connections."""
         self.launch(["mosquitto", "-c", str(self._config)])
-        wait_until(self._accepts, "mosquitto to accept connections")
+        wait_until(self._serves, "mosquitto to serve connections")
 
     def publish(self, topic: str, payload: str) -> None:
         """Publish as anybody could."""
         command = ["mosquitto_pub", "-h", self.host, "-p", str(self.port), "-t", topic, "-m", payload]
         subprocess.run(command, check=True)
 
-    def _accepts(self) -> bool:
+    def _serves(self) -> bool:
+        """Whether its main loop runs, which ends a connection of zeros.
+
+        An open port is not enough: mosquitto forgets a SIGTERM that arrives between its `listen` and its main loop.
+        """
         self.check_alive()
         try:
-            socket.create_connection((HOST, self.port), timeout=1.0).close()
+            with socket.create_connection((HOST, self.port), timeout=1.0) as connection:
+                connection.sendall(bytes(16))
+                connection.recv(16)
+        except ConnectionResetError:
+            return True
         except OSError:
             return False
         return True

@@ -23,8 +23,9 @@ MAY_IMPORT = {
         "mqtt": {BASE, "detection", "audio", "config"},
         "history": {BASE},
         "teaching": {BASE, "detection", "audio", "demo"},
-        "service": {BASE, "detection", "audio", "config", "config_changes", "mqtt", "history"},
-        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "history", "service", "demo", "teaching"},
+        "web": {BASE, "detection", "config", "mqtt", "history"},
+        "service": {BASE, "detection", "audio", "config", "config_changes", "mqtt", "history", "web"},
+        "cli": {BASE, "detection", "audio", "config", "config_schema", "mqtt", "history", "service", "demo", "teaching", "web"},
         "__main__": {"cli"},
     },
     "convert": {
@@ -104,6 +105,7 @@ PURE = {
     *(f"teaching.{name}" for name in ("augment", "calibration", "extension", "intervals", "negatives", "noise", "regression")),
     "history.records",
     "teaching.streams",
+    "web.views",
     *(f"mqtt.{name}" for name in ("home_assistant", "message_store", "messages", "name_conflict", "outbox")),
     *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "telemetry", "troubles")),
 }

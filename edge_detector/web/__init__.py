@@ -1,0 +1,1 @@
+"""Page and HTTP interface: live view, history, thresholds, metrics."""

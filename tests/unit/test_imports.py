@@ -105,6 +105,8 @@ PURE = {
     *(f"teaching.{name}" for name in ("augment", "calibration", "extension", "intervals", "negatives", "noise", "regression")),
     "history.records",
     "teaching.streams",
+    "web.access",
+    "web.request",
     "web.views",
     *(f"mqtt.{name}" for name in ("home_assistant", "message_store", "messages", "name_conflict", "outbox")),
     *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "telemetry", "troubles")),

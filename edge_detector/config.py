@@ -1,6 +1,8 @@
 """The daemon's configuration: strict TOML, with all defaults."""
 
 import codecs
+import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +29,12 @@ URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", 
 """ffmpeg's network protocols. Its others read local files or join several inputs."""
 MAX_TOPIC_CHARACTERS = 200
 PLAIN_PORT, TLS_PORT = 1_883, 8_883
+MAX_PORT = 65_535
+LOCALHOST = "localhost"
+PAGE_PASSWORD_FILE = "/etc/edge-detector/secrets/web-password"  # noqa: S105 - a file name
+_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
+_LISTEN = re.compile(r"(?P<host>[^\[\]:%]+|\[(?P<ipv6>[^\[\]%]+)\]):(?P<port>[0-9]{1,5})")
+_PAGE_URL = re.compile(r"(https?://(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?)/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,60 @@ class HomeAssistantConfig:
     prefix: str = "homeassistant"
 
 
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The page and its HTTP interface.
+
+    Attributes:
+        listen: address to serve them at, host:port, with an IPv6 address in brackets; None: they are not served.
+        password_file: file with only the password; in a systemd unit, a credential of the same name takes precedence.
+        url: how others reach the page, http(s)://host[:port], for links to it.
+
+    """
+
+    listen: str | None = None
+    password_file: Path | None = None
+    url: str | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host, without brackets, and port of `listen`."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether `listen` can be reached from this machine alone."""
+        return self.address is not None and _is_loopback(self.address[0])
+
+
+def _is_loopback(host: str) -> bool:
+    return host == LOCALHOST or ipaddress.ip_address(host).is_loopback
+
+
+def public_url(web: WebConfig, hostname: str) -> str | None:
+    """Return the URL of the page for links, without a slash at its end; None where other machines cannot reach it.
+
+    `hostname` is this machine's name; one without a dot is found by mDNS.
+    """
+    if web.address is None or web.url is not None:
+        return web.url
+    host, port = web.address
+    if web.is_loopback:
+        return None
+    if not ipaddress.ip_address(host).is_unspecified:
+        return f"http://{_bracketed(host)}:{port}"
+    if not _HOST_NAME.fullmatch(hostname) or hostname.partition(".")[0] == LOCALHOST:
+        return None
+    return f"http://{hostname if '.' in hostname else f'{hostname}.local'}:{port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def read_source(table: StrictTable) -> SourceConfig:
     """Read one [[source]]. Raises UsageError."""
     hops = {float(hop_key(count)): count for count in HOPS_PER_PATCH}
@@ -196,7 +258,7 @@ def read_mqtt(table: StrictTable) -> MqttConfig:
     tls = table.flag("tls", default=False)
     mqtt = MqttConfig(
         host=host,
-        port=table.integer("port", TLS_PORT if tls else PLAIN_PORT, low=1, high=65_535),
+        port=table.integer("port", TLS_PORT if tls else PLAIN_PORT, low=1, high=MAX_PORT),
         protocol=table.text("protocol", default.protocol, choices=("5", "3.1.1")),
         username=table.optional_text("username"),
         password_file=_path(table, "password_file"),
@@ -260,6 +322,67 @@ def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
     return home_assistant
 
 
+def read_web(table: StrictTable) -> WebConfig:
+    """Read the table [web]. Raises UsageError."""
+    if table.has("password"):
+        raise table.table_error('a password does not belong here; put it in a file of its own and name that: password_file = "…"')
+    web = WebConfig(
+        listen=_listen(table),
+        password_file=_path(table, "password_file"),
+        url=_page_url(table),
+    )
+    if web.listen is None:
+        for key in ("password_file", "url"):
+            if table.has(key):
+                raise table.key_error(key, 'needs listen, the address of the page, such as listen = "127.0.0.1:8080"')
+    elif not web.is_loopback and web.password_file is None:
+        raise table.key_error(
+            "listen",
+            "can be reached by other machines, so the page needs a password; write one into a file, "
+            f'"sudo install -m 600 /dev/stdin {PAGE_PASSWORD_FILE}" and Ctrl-D after it, and name that file: '
+            f'password_file = "{PAGE_PASSWORD_FILE}"',
+        )
+    table.reject_unknown()
+    return web
+
+
+def _listen(table: StrictTable) -> str | None:
+    text = table.optional_text("listen", example="127.0.0.1:8080")
+    if text is None:
+        return None
+    found = _LISTEN.fullmatch(text)
+    if found is None or not _is_host(found) or not 1 <= int(found["port"]) <= MAX_PORT:
+        raise table.key_error(
+            "listen",
+            'must be an IP address, or localhost, and a port from 1 to 65535, such as "127.0.0.1:8080", "0.0.0.0:8080" or '
+            '"[::]:8080"',
+        )
+    return text
+
+
+def _is_host(found: re.Match[str]) -> bool:
+    """Whether the host of an address is localhost, an IPv4 address, or an IPv6 address in brackets."""
+    try:
+        return found["host"] == LOCALHOST or bool(
+            ipaddress.IPv6Address(found["ipv6"]) if found["ipv6"] else ipaddress.IPv4Address(found["host"])
+        )
+    except ValueError:
+        return False
+
+
+def _page_url(table: StrictTable) -> str | None:
+    text = table.optional_text("url", example="http://nursery.local:8080")
+    if text is None:
+        return None
+    found = _PAGE_URL.fullmatch(text)
+    if found is None or not 1 <= int(found["port"] or 1) <= MAX_PORT:
+        # It may hold a password.
+        raise table.table_error(
+            'url must be http or https, a host and at most a port, as in "http://nursery.local:8080"; leave out path and user'
+        )
+    return found[1]
+
+
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -284,6 +407,7 @@ class Config:
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
+    web: WebConfig = field(default_factory=WebConfig)
     definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
     class_list: int = NEWEST_CLASS_LIST
     strictness: Strictness = "balanced"
@@ -337,6 +461,7 @@ def read_config(table: StrictTable, where: str) -> Config:
         outbox=read_outbox(table.table("outbox")),
         history=read_history(table.table("history")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
+        web=read_web(table.table("web")),
         # A file without the key predates class lists and keeps its classes.
         class_list=detection.integer("class_list", FIRST_CLASS_LIST, low=FIRST_CLASS_LIST, high=MAX_CLASS_LIST),
         strictness=_strictness(detection),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from edge_detector.config import Config, HistoryConfig, HomeAssistantConfig, MqttConfig, OutboxConfig, SourceConfig
+from edge_detector.config import Config, HistoryConfig, HomeAssistantConfig, MqttConfig, OutboxConfig, SourceConfig, WebConfig
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.hysteresis import Rule
 
@@ -65,6 +65,7 @@ def postponed_changes(before: Config, after: Config) -> Iterator[str]:
     yield from (f"[outbox] {change}" for change in _key_changes(before.outbox, after.outbox))
     yield from (f"[history] {change}" for change in _key_changes(before.history, after.history))
     yield from (f"[home_assistant] {change}" for change in _key_changes(before.home_assistant, after.home_assistant))
+    yield from (f"[web] {change}" for change in _key_changes(before.web, after.web))
     for slug in sorted({*before.definitions, *after.definitions}):
         if before.definitions.get(slug) != after.definitions.get(slug):
             yield f"what [class.{slug}] is made of"
@@ -84,8 +85,8 @@ def _source_changes(before: Sequence[SourceConfig], after: Sequence[SourceConfig
 
 
 def _key_changes(
-    before: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | SourceConfig,
-    after: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | SourceConfig,
+    before: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | WebConfig | SourceConfig,
+    after: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | WebConfig | SourceConfig,
 ) -> Iterator[str]:
     for name in (each.name for each in fields(before)):
         old, new = getattr(before, name), getattr(after, name)

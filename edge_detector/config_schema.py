@@ -43,6 +43,10 @@ _DESCRIPTIONS = {
     "history.megabytes": "size of the history's file, beyond which its oldest events are removed",
     "home_assistant.enabled": "publish discovery messages",
     "home_assistant.prefix": "discovery prefix that Home Assistant is set to",
+    "web.listen": "address of the page and its HTTP interface; absent: no page. An address that other machines reach needs "
+    "`password_file`",
+    "web.password_file": "file that holds only the page's password; a systemd credential of the file's name takes precedence",
+    "web.url": "how people reach the page, for links in Home Assistant and MQTT; absent: made of `listen` and the machine's name",
     "detection.class_list": "newest list of classes to enable: 1, the twelve of the first bundles; 2, all of bundle 2",
     "detection.strictness": "`strict`: fewer false events, more missed sounds; `sensitive`: the reverse",
     "class.any.audioset": "AudioSet labels that a class of your own is made of; its probability is the highest of theirs",
@@ -92,8 +96,8 @@ class _Recorder(StrictTable):
         self._record(key, default, type="string", **({"enum": list(choices)} if choices else {"minLength": 1}))
         return str(default)
 
-    def optional_text(self, key: str) -> str | None:
-        self._record(key, None, type="string", minLength=1)
+    def optional_text(self, key: str, *, example: str | None = None) -> str | None:
+        self._record(key, None, type="string", minLength=1, examples=None if example is None else [example])
         return None
 
     def slug(self, key: str, default: object = MISSING, *, refused: Sequence[str] = (), most: int | None = None) -> str:

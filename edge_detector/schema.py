@@ -122,8 +122,8 @@ class StrictTable:
             raise self.key_error(key, "is reserved for topics; choose another name")
         return value
 
-    def optional_text(self, key: str) -> str | None:
-        """Read a string, or None if the key is absent or null."""
+    def optional_text(self, key: str, *, example: str | None = None) -> str | None:  # noqa: ARG002 - for the schema
+        """Read a string, or None if the key is absent or null. `example` is a value for which the caller's own checks pass."""
         return None if self._read(key, None) is None else self.text(key)
 
     def number(

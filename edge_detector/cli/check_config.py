@@ -39,6 +39,9 @@ def run(path: Path, *, quiet: bool = False) -> int:
         lines.append(
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"
         )
+    if config.web.listen is not None:
+        password = f"password in {config.web.password_file}" if config.web.password_file else "no password"
+        lines.append(f"page: on {config.web.listen}, {password}" + (f", linked as {config.web.url}" if config.web.url else ""))
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
 

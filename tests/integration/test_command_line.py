@@ -69,12 +69,13 @@ def test_the_demo_ends_by_itself_and_hears_what_the_soundscape_holds(soundscape:
 
 def test_check_config_says_what_a_configuration_amounts_to(tmp_path: Path) -> None:
     config = tmp_path / "edge.toml"
-    config.write_text('[[source]]\nname = "cot"\nhop = 0.24\n[class.rain]\nenabled = false\n')
+    config.write_text('[[source]]\nname = "cot"\nhop = 0.24\n[class.rain]\nenabled = false\n[web]\nlisten = "[::1]:80"\n')
     output = edge_detector("check-config", config)
     assert "localhost:1883" in output
     assert "source cot: mic default, hop 0.24 s" in output
     assert "dog_bark" in output
     assert "rain" not in output
+    assert "page: on [::1]:80, no password" in output
 
 
 def test_the_shipped_example_configuration_is_right() -> None:

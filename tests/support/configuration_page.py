@@ -54,6 +54,8 @@ def _allowed(value: Mapping[str, Any]) -> str:
         return f"{value['minimum']:,g} to {value['maximum']:,.0f}" + (", whole" if value["type"] == "integer" else "")
     if value.get("pattern"):
         return "lower-case letters, digits, `_`"
+    if "examples" in value:
+        return f"text such as `{json.dumps(value['examples'][0])}`"
     return {"string": "text", "boolean": "`true`, `false`", "array": "list of texts"}[value["type"]]
 
 

@@ -7,7 +7,16 @@ from types import MappingProxyType
 
 import pytest
 
-from edge_detector.config import Config, HomeAssistantConfig, OutboxConfig, load_config, parse_config, rules
+from edge_detector.config import (
+    Config,
+    HomeAssistantConfig,
+    OutboxConfig,
+    WebConfig,
+    load_config,
+    parse_config,
+    public_url,
+    rules,
+)
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import STRICTNESS_LOG_ODDS, Rule, shifted
 from edge_detector.errors import UsageError
@@ -145,6 +154,12 @@ def test_every_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
         ("[outbox]\nmax_age = 1", "unknown key 'max_age'; did you mean 'max_age_seconds'\\?"),
         ('[home_assistant]\nprefix = "home/#"', r"must have neither \+ nor #"),
         ("[home_assistant]\nenabled = 1", "must be true or false"),
+        ('[web]\nlisten = "0.0.0.0:8080"', r"0\.0\.0\.0:8080' can be .* needs a password; .*install -m 600.* password_file = "),
+        ('[web]\nlisten = "192.168.1.7:80"', "needs a password"),
+        ('[web]\nlisten = "[::]:80"', "needs a password"),
+        ('[web]\npassword_file = "secret"', "needs listen"),
+        ('[web]\nurl = "http://nursery.local"', "needs listen"),
+        ('[web]\nlisten = "127.0.0.1:1"\nuser = "me"', "unknown key 'user'"),
         ('[[source]]\nname = "a"\nkind = "radio"', "must be one of mic, arecord, file, url"),
         ('[[source]]\nname = "a"\nkind = "url"', "needs either device"),
         ('[[source]]\nname = "a"\nkind = "url"\ndevice = "http://x/y"\ndevice_file = "f"', "needs either device"),
@@ -213,6 +228,7 @@ def test_what_is_not_said_is_plain_local_and_told_to_home_assistant(tmp_path: Pa
     assert not config.mqtt.commands, "nobody sets thresholds from outside unless asked to"
     assert config.outbox == OutboxConfig(None, 10_000, 2_592_000.0)
     assert config.home_assistant == HomeAssistantConfig(enabled=True, prefix="homeassistant")
+    assert config.web.address is None, "no page unless it is asked for"
 
 
 def test_a_broker_with_mutual_tls_an_outbox_and_every_kind_of_source(tmp_path: Path) -> None:
@@ -235,6 +251,8 @@ def test_a_broker_with_mutual_tls_an_outbox_and_every_kind_of_source(tmp_path: P
     ("text", "sentence"),
     [
         ('[mqtt]\npassword = "hunter2"', "password_file"),
+        ('[web]\npassword = "hunter2"', "password_file"),
+        ('[web]\nlisten = "[::1]:80"\nurl = "http://ear:hunter2@nursery"', "leave out path and user"),
         ('[[source]]\nname = "a"\nkind = "url"\ndevice = "file://ear:hunter2@camera/"', "must begin with one of http://"),
         ('[[source]]\nname = "a"\nkind = "url"\ndevice = "rtsp://ear:hunter2@camera/ x"', "no spaces"),
     ],
@@ -253,6 +271,70 @@ def test_the_configuration_that_is_installed_is_right_also_with_everything_it_of
     assert config.mqtt.tls
     assert config.mqtt.username
     assert config.overrides, "the offers were really switched on"
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        *("8080", ":8080", "*:8080", "nursery.local:8080", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http"),
+        *("::1:8080", "[127.0.0.1]:8080", "[::1]", "[fe80::1%eth0]:80", "127.0.0.1:8080/", "http://127.0.0.1:80", "127.1:80"),
+        *(" 127.0.0.1:80", "127.0.0.1:80\n", "127.0.0.1:\u0661", "0x7f000001:80", "localhost.:80"),
+    ],
+)
+def test_an_address_of_the_page_that_is_not_one_is_refused(listen: str) -> None:
+    with pytest.raises(UsageError, match=r"listen = .* must be an IP address, or localhost, and a port from 1 to 65535"):
+        parse_config({"web": {"listen": listen, "password_file": "secret"}}, "edge.toml")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("nursery.local", "ftp://nursery", "http://", "http://nursery/page", "http://nursery?a", "http://nursery#a", "HTTP://a"),
+        *("http://me@nursery", "http://nursery:0", "http://nursery:65536", "http://nursery:", "http://nur sery", "http://a\\b"),
+        *("http://::1", "javascript:alert(1)"),
+    ],
+)
+def test_a_url_of_the_page_with_more_than_host_and_port_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="url must be http or https, a host and at most a port"):
+        parse_config({"web": {"listen": "127.0.0.1:80", "url": url}}, "edge.toml")
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8_080)),
+        ("127.9.9.9:1", ("127.9.9.9", 1)),
+        ("localhost:65535", ("localhost", 65_535)),
+        ("[::1]:80", ("::1", 80)),
+    ],
+)
+def test_a_page_for_this_machine_alone_needs_no_password_and_has_no_link(listen: str, address: tuple[str, int]) -> None:
+    web = parse_config({"web": {"listen": listen}}, "edge.toml").web
+    assert web.address == address
+    assert web.is_loopback
+    assert public_url(web, "nursery") is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "hostname", "link"),
+    [
+        ({"listen": "0.0.0.0:8080"}, "nursery", "http://nursery.local:8080"),
+        ({"listen": "[::]:80"}, "nursery.lan", "http://nursery.lan:80"),
+        ({"listen": "0.0.0.0:8080"}, "localhost", None),
+        ({"listen": "0.0.0.0:8080"}, "localhost.localdomain", None),
+        ({"listen": "0.0.0.0:8080"}, "", None),
+        ({"listen": "192.168.1.7:8080"}, "nursery", "http://192.168.1.7:8080"),
+        ({"listen": "[fd00::7]:8080"}, "nursery", "http://[fd00::7]:8080"),
+        ({"listen": "127.0.0.1:8080", "url": "https://ears.example/"}, "nursery", "https://ears.example"),
+        ({"listen": "0.0.0.0:8080", "url": "http://[fd00::7]:90"}, "nursery", "http://[fd00::7]:90"),
+    ],
+)
+def test_links_to_the_page_have_its_url_or_else_the_address_or_name_of_the_machine(
+    keys: dict[str, str], hostname: str, link: str | None
+) -> None:
+    web = parse_config({"web": {"password_file": "secret", **keys}}, "edge.toml").web
+    assert public_url(web, hostname) == link
+    assert public_url(WebConfig(), hostname) is None
 
 
 def test_lowering_on_below_the_bundle_s_off_lowers_off_too() -> None:

@@ -31,6 +31,7 @@ def test_what_waits_for_a_restart_is_named_by_key_and_a_url_is_not_shown() -> No
         mqtt={"port": 8_883},
         history={"days": 30, "enabled": False},
         home_assistant={"enabled": False},
+        web={"listen": "[::]:80", "password_file": "/run/secret"},
     )
     assert list(postponed_changes(before, after)) == [
         "[node] name nursery -> kitchen",
@@ -42,5 +43,7 @@ def test_what_waits_for_a_restart_is_named_by_key_and_a_url_is_not_shown() -> No
         "[history] enabled true -> false",
         "[history] days 400 -> 30",
         "[home_assistant] enabled true -> false",
+        "[web] listen none -> [::]:80",
+        "[web] password_file none -> /run/secret",
     ]
     assert not list(postponed_changes(before, before))

@@ -15,6 +15,8 @@ NEEDS: Mapping[str, Mapping[str, object]] = {
     "mqtt.ca_file": {"tls": True},
     "mqtt.cert_file": {"tls": True},
     "mqtt.key_file": {"tls": True, "cert_file": "client.crt"},
+    "web.password_file": {"listen": "127.0.0.1:8080"},
+    "web.url": {"listen": "127.0.0.1:8080"},
     "class.label": {"audioset": ["Whistle"]},
     "class.off": {"on": 1.0},
 }
@@ -51,7 +53,8 @@ def allowed(schema: Mapping[str, Any]) -> Iterator[object]:
     yield from (schema[name] for name in ("minimum", "maximum", "default") if name in schema)
     if schema["type"] == "boolean":
         yield from (True, False)
-    if schema["type"] == "string" and "enum" not in schema:
+    yield from schema.get("examples", ())
+    if schema["type"] == "string" and not {"enum", "examples"} & set(schema):
         yield "a"
         if most := schema.get("maxLength"):
             yield "a" * most
@@ -95,7 +98,7 @@ def test_the_reader_refuses_what_the_schema_does_not_allow(table: str, key: str,
 
 
 def test_the_schema_has_every_key_that_the_reader_knows() -> None:
-    for table in ("node", "source", "mqtt", "detection", "class", "outbox", "home_assistant", "bundle"):
+    for table in ("node", "source", "mqtt", "detection", "class", "outbox", "history", "home_assistant", "web", "bundle"):
         content = {"name": "mic", "no_such_key": 1} if table == "source" else {"no_such_key": 1}
         with pytest.raises(UsageError, match="unknown key 'no_such_key'; known here: ") as caught:
             parse_config(

@@ -5,7 +5,6 @@ import csv
 import json
 import re
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,8 +13,8 @@ from edge_detector.cli.argument_types import count
 from edge_detector.cli.live_panel import Panel, fitted, width_of
 from edge_detector.config import load_config
 from edge_detector.errors import EdgeDetectorError, UsageError
-from edge_detector.history.queries import HistoryReader, Selection
-from edge_detector.history.records import FIRST_MS, LAST_MS, RecordedEvent, rfc3339
+from edge_detector.history.queries import HistoryReader, Selection, local_offset_seconds
+from edge_detector.history.records import FIRST_MS, LAST_MS, RECORD_KEYS, RecordedEvent, record
 from edge_detector.history.store import FILE_NAME, HOURS
 from edge_detector.schema import shown, with_suggestion
 from edge_detector.service.state import state_folder
@@ -100,7 +99,7 @@ def _show_events(reader: HistoryReader, selection: Selection, options: argparse.
         raise _nothing()
     events = reader.events(numbers[::-1])
     if options.csv:
-        _write_csv(list(_record_keys()), (tuple(record(event).values()) for event in events))
+        _write_csv(RECORD_KEYS, (tuple(record(event).values()) for event in events))
     elif options.json:
         for event in events:
             sys.stdout.write(json.dumps(record(event), ensure_ascii=False) + "\n")
@@ -108,26 +107,6 @@ def _show_events(reader: HistoryReader, selection: Selection, options: argparse.
         panel = Panel.on(sys.stdout)
         for event in events:
             panel.print(line_of(event))
-
-
-def record(event: RecordedEvent) -> dict[str, object]:
-    """Return an event under the keys of its MQTT message."""
-    return {
-        "start": rfc3339(event.start_ms),
-        "end": None if event.end_ms is None else rfc3339(event.end_ms),
-        "duration_seconds": event.duration_seconds,
-        "peak_probability": event.peak,
-        "source": event.source,
-        "slug": event.slug,
-        "label": event.label,
-        "end_reason": event.end_reason,
-        "clock": event.clock,
-        "id": event.id,
-    }
-
-
-def _record_keys() -> Sequence[str]:
-    return tuple(record(RecordedEvent("", "", "", "", 0, None, 0.0, None, "")))
 
 
 def line_of(event: RecordedEvent) -> str:
@@ -148,7 +127,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _show_hours(reader: HistoryReader, selection: Selection, options: argparse.Namespace) -> None:
-    counts = reader.by_hour_of_day(selection, _local_offset_seconds)
+    counts = reader.by_hour_of_day(selection, local_offset_seconds)
     if not counts:
         raise _nothing()
     labels = {kind.slug: kind.label for kind in reader.kinds}
@@ -187,7 +166,3 @@ def _write_csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-
-
-def _local_offset_seconds(utc_seconds: int) -> int:
-    return time.localtime(utc_seconds).tm_gmtoff

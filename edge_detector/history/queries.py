@@ -1,7 +1,8 @@
-"""Reading of the history, also while the service writes it: newest events, and counts by hour of the day."""
+"""Reading of the history, also while the service writes it: newest events, page by page, and counts by hour of the day."""
 
 import heapq
 import sqlite3
+import time
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,15 @@ _FETCHED_EVENTS = 200
 _BUSY_SECONDS = 5.0
 _EVENTS = """
 SELECT event.number, id, source, slug, label, start_ms, end_ms, peak, end_reason, clock
-FROM event JOIN kind ON kind.number = event.kind WHERE event.number IN ({marks})
+FROM event JOIN kind ON kind.number = event.kind WHERE
+"""
+_PLACES = """
+SELECT start_ms, number FROM event INDEXED BY event_by_start WHERE start_ms >= ? AND (start_ms, number) < (?, ?)
+ORDER BY start_ms DESC, number DESC LIMIT ?
+"""
+_PLACES_OF_KIND = """
+SELECT start_ms, number FROM event INDEXED BY event_by_kind WHERE kind = ? AND start_ms >= ? AND (start_ms, number) < (?, ?)
+ORDER BY start_ms DESC, number DESC LIMIT ?
 """
 
 
@@ -37,6 +46,27 @@ class Selection:
     slugs: Sequence[str] = ()
     since_ms: int = FIRST_MS
     until_ms: int = LAST_MS + 1
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Cursor:
+    """Place in the order of events: behind the event of this start and number. Both together are unique."""
+
+    start_ms: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some events, newest first.
+
+    Attributes:
+        next: where the next page begins; None on the last one.
+
+    """
+
+    events: Sequence[RecordedEvent]
+    next: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +114,40 @@ class HistoryReader:
 
     def newest(self, selection: Selection, limit: int) -> Sequence[int]:
         """Return the numbers of the newest events, newest first; `events` reads them."""
-        times = selection.since_ms, selection.until_ms
         with self._errors():
-            if not (selection.sources or selection.slugs):
-                query = (
-                    "SELECT number FROM event WHERE start_ms >= ? AND start_ms < ? ORDER BY start_ms DESC, number DESC LIMIT ?"
-                )
-                return array("q", (number for (number,) in self._database.execute(query, (*times, limit))))
-            # Each kind's events are in order in the index, so that a rare class needs no search among all others.
-            query = """
-                SELECT start_ms, number FROM event INDEXED BY event_by_kind WHERE kind = ? AND start_ms >= ? AND start_ms < ?
-                ORDER BY start_ms DESC, number DESC
-                """
-            rows = [self._database.execute(query, (kind.number, *times)) for kind in self._selected(selection)]
-            return array("q", (number for _, number in islice(heapq.merge(*rows, reverse=True), limit)))
+            return array("q", (number for _, number in self._newest(selection, limit, None)))
+
+    def page(self, selection: Selection, limit: int, before: Cursor | None = None) -> Page:
+        """Return the newest events, or the newest of those before a place; the time does not depend on the place."""
+        with self._errors():
+            # One more than the page has, to know whether another one follows.
+            places = [Cursor(*place) for place in self._newest(selection, limit + 1, before)]
+        shown = places[:limit]
+        events = tuple(self.events([place.number for place in shown]))
+        return Page(events, shown[-1] if len(places) > limit else None)
+
+    def by_id(self, identity: str) -> RecordedEvent | None:
+        """Return the event of this id, or None."""
+        with self._errors():
+            found = self._database.execute(f"{_EVENTS} id = ?", (identity,)).fetchone()
+        return None if found is None else RecordedEvent(*found[1:])
+
+    def _newest(self, selection: Selection, limit: int, before: Cursor | None) -> Iterator[tuple[int, int]]:
+        """Yield start and number of the newest events before a place, newest first."""
+        # Numbers begin at 1, so that the first place is the end of the time.
+        end = min(Cursor(selection.until_ms, 0), before) if before else Cursor(selection.until_ms, 0)
+        bounds = selection.since_ms, end.start_ms, end.number
+        if not (selection.sources or selection.slugs):
+            return self._database.execute(_PLACES, (*bounds, limit))
+        # Each kind's events are in order in the index, so that a rare class needs no search among all others.
+        rows = [self._database.execute(_PLACES_OF_KIND, (kind.number, *bounds, limit)) for kind in self._selected(selection)]
+        return islice(heapq.merge(*rows, reverse=True), limit)
 
     def events(self, numbers: Sequence[int]) -> Iterator[RecordedEvent]:
         """Yield the events of these numbers in this order, without those removed meanwhile."""
         for begin in range(0, len(numbers), _FETCHED_EVENTS):
             chunk = numbers[begin : begin + _FETCHED_EVENTS]
-            query = _EVENTS.format(marks=", ".join("?" * len(chunk)))
+            query = f"{_EVENTS} event.number IN ({', '.join('?' * len(chunk))})"
             with self._errors():
                 found = {number: values for number, *values in self._database.execute(query, tuple(chunk))}
             yield from (RecordedEvent(*found[number]) for number in chunk if number in found)
@@ -169,6 +213,11 @@ class HistoryReader:
             raise EdgeDetectorError(
                 f"the history {self._path} cannot be read ({error}); is it a history of this program?"
             ) from error
+
+
+def local_offset_seconds(utc_seconds: int) -> int:
+    """Return local time of this machine less UTC at this Unix time, in seconds, for `by_hour_of_day`."""
+    return time.localtime(utc_seconds).tm_gmtoff
 
 
 def _spans(begin_hour: int, end_hour: int, offset_seconds: Callable[[int], int]) -> Iterator[tuple[int, int, int]]:

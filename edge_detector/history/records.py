@@ -49,13 +49,29 @@ def recorded_event(message: Message) -> RecordedEvent:
         end, end_reason = payload["end"], payload["end_reason"]
         return RecordedEvent(
             **texts,
-            start_ms=_milliseconds(payload["start"]),
-            end_ms=None if end is None else _milliseconds(end),
+            start_ms=milliseconds(_text(payload["start"])),
+            end_ms=None if end is None else milliseconds(_text(end)),
             peak=float(payload["peak_probability"]),
             end_reason=None if end_reason is None else _text(end_reason),
         )
     except (TypeError, KeyError) as error:
         raise ValueError(f"{message.message_id} describes no event: {error}") from error
+
+
+def record(event: RecordedEvent) -> dict[str, object]:
+    """Return an event under the keys of its MQTT message, for JSON and CSV."""
+    return {
+        "start": rfc3339(event.start_ms),
+        "end": None if event.end_ms is None else rfc3339(event.end_ms),
+        "duration_seconds": event.duration_seconds,
+        "peak_probability": event.peak,
+        "source": event.source,
+        "slug": event.slug,
+        "label": event.label,
+        "end_reason": event.end_reason,
+        "clock": event.clock,
+        "id": event.id,
+    }
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -64,15 +80,18 @@ def rfc3339(milliseconds: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+RECORD_KEYS = tuple(record(RecordedEvent("", "", "", "", 0, None, 0.0, None, "")))
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
     return value
 
 
-def _milliseconds(text: object) -> int:
-    moment = datetime.fromisoformat(_text(text))
-    milliseconds = (moment - _EPOCH) // _MILLISECOND
-    if not FIRST_MS <= milliseconds <= LAST_MS:
+def milliseconds(text: str) -> int:
+    """Return the Unix milliseconds of a date and time in RFC 3339. Raises ValueError, and TypeError without an offset."""
+    since_epoch_ms = (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+    if not FIRST_MS <= since_epoch_ms <= LAST_MS:
         raise ValueError(f"{text} is outside the history's times")
-    return milliseconds
+    return since_epoch_ms

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.history.queries import HistoryReader, Selection
+from edge_detector.history.queries import Cursor, HistoryReader, Page, Selection
 from edge_detector.history.records import RecordedEvent
 from edge_detector.history.store import FILE_NAME, HOUR_MS
 from tests.support.history import CLASSES, MINUTE_MS, NOON_MS, fill, one_a_minute, open_store, recorded
@@ -54,6 +54,16 @@ def select(events: list[RecordedEvent], selection: Selection) -> list[RecordedEv
     ]
 
 
+def pages(reader: HistoryReader, selection: Selection, limit: int) -> Iterator[Page]:
+    before = None
+    while True:
+        page = reader.page(selection, limit, before)
+        yield page
+        before = page.next
+        if before is None:
+            break
+
+
 HALF_HOURS = st.integers(-3, 60).map(lambda number: NOON_MS + number * HOUR_MS // 2)
 SELECTIONS = st.builds(
     Selection,
@@ -65,7 +75,9 @@ SELECTIONS = st.builds(
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(starts=st.lists(st.integers(0, 50 * HOUR_MS), max_size=30), selection=SELECTIONS, limit=st.integers(1, 12))
+@given(
+    starts=st.lists(st.integers(0, 50 * HOUR_MS) | st.integers(0, 2), max_size=30), selection=SELECTIONS, limit=st.integers(1, 12)
+)
 def test_any_selection_has_the_events_that_it_describes(
     tmp_path_factory: pytest.TempPathFactory, starts: list[int], selection: Selection, limit: int
 ) -> None:
@@ -81,11 +93,39 @@ def test_any_selection_has_the_events_that_it_describes(
     with HistoryReader(path) as reader:
         found = list(reader.events(reader.newest(selection, limit)))
         hours = reader.by_hour_of_day(selection, in_berlin)
+        paged = list(pages(reader, selection, limit))
+        everything = list(reader.events(reader.newest(selection, len(starts) + 1)))
+    assert [event for page in paged for event in page.events] == everything
+    assert all(len(page.events) == limit for page in paged[:-1])
     expected = select(events, selection)
     assert [event.start_ms for event in found] == sorted((event.start_ms for event in expected), reverse=True)[:limit]
     assert set(found) <= set(expected)
     local = Counter((event.slug, datetime.fromtimestamp(event.start_ms / 1e3, BERLIN).hour) for event in expected)
     assert {(slug, hour): count for slug, of in hours.items() for hour, count in enumerate(of) if count} == local
+
+
+def test_new_and_removed_events_move_no_page_and_repeat_no_event(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    old = [recorded(number) for number in range(6)]
+    with closing(open_store(path)) as store, HistoryReader(path) as reader:
+        store.apply(old)
+        first = HistoryReader(path).page(Selection(), 2)
+        store.apply([recorded(6)])
+        store.trim(NOON_MS + 36_501 * 24 * HOUR_MS)
+        assert not reader.page(Selection(), 2).events
+        store.apply(old[:3])
+        second = reader.page(Selection(), 9, first.next)
+    assert [event.id for event in first.events] == [old[5].id, old[4].id]
+    assert [event.id for event in second.events] == [event.id for event in old[2::-1]]
+
+
+def test_an_event_is_found_by_its_id(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(open_store(path)) as store:
+        store.apply([recorded(number, ended=number != 1) for number in range(3)])
+    with HistoryReader(path) as reader:
+        assert reader.by_id(recorded(1).id) == recorded(1, ended=False)
+        assert reader.by_id("nursery/cot/0123456789ab/7/rain") is None
 
 
 def test_local_hours_follow_the_change_to_winter_time(tmp_path: Path) -> None:
@@ -110,13 +150,23 @@ def newest(reader: HistoryReader, selection: Selection) -> list[RecordedEvent]:
 
 
 DAY = Selection(since_ms=NOON_MS - 30 * 24 * 60 * MINUTE_MS, until_ms=NOON_MS - 29 * 24 * 60 * MINUTE_MS)
+WEEK = Selection(since_ms=NOON_MS - 7 * 24 * 60 * MINUTE_MS - 1)
+INSIDE = Cursor(NOON_MS - 60 * 24 * 60 * MINUTE_MS, 0)
 VIEWS: dict[str, Callable[[HistoryReader], object]] = {
     "a page": lambda reader: newest(reader, Selection()),
     "of a frequent class": lambda reader: newest(reader, Selection(slugs=CLASSES[:1])),
     "of a rare class": lambda reader: newest(reader, Selection(slugs=CLASSES[-1:])),
     "of a source": lambda reader: newest(reader, Selection(sources=["cot"])),
     "of a day": lambda reader: newest(reader, DAY),
+    "a page deep inside": lambda reader: reader.page(Selection(), 100, INSIDE).events,
+    "a page deep inside, of a frequent class": lambda reader: reader.page(Selection(slugs=CLASSES[:1]), 100, INSIDE).events,
+    "a page deep inside, of a rare class": lambda reader: reader.page(Selection(slugs=CLASSES[-1:]), 100, INSIDE).events,
+    "a page deep inside, of a source": lambda reader: reader.page(Selection(sources=["cot"]), 100, INSIDE).events,
+    "the longest page": lambda reader: reader.page(Selection(), 1_000, INSIDE).events,
+    "by id": lambda reader: reader.by_id(next(one_a_minute(1)).id),
     "by hour": lambda reader: reader.by_hour_of_day(Selection(), in_berlin),
+    "by hour, of a week": lambda reader: reader.by_hour_of_day(WEEK, in_berlin),
+    "by hour, of a day": lambda reader: reader.by_hour_of_day(DAY, in_berlin),
 }
 
 

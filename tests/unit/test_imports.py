@@ -84,6 +84,7 @@ PURE = {
         "plain_text",
         "repeat_limit",
         "schema",
+        "token_bucket",
         "types",
     ),
     *(

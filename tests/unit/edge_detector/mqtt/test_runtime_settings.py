@@ -1,6 +1,3 @@
-from hypothesis import given
-from hypothesis import strategies as st
-
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt.runtime_settings import (
     LEAST_BURST,
@@ -12,7 +9,6 @@ from edge_detector.mqtt.runtime_settings import (
     Settings,
     SourceDefaults,
     ThresholdCommand,
-    TokenBucket,
 )
 from edge_detector.types import Message
 
@@ -234,20 +230,3 @@ def test_the_number_of_former_entities_is_limited() -> None:
     here = controls(Settings(entities={f"old-{number}": "sensor" for number in range(2 * MAX_PAST_ENTITIES)}))
     here.remember_entities({"cot-event": "event"}, ["cot"])
     assert len(here.settings.entities) == MAX_PAST_ENTITIES + 1
-
-
-@given(st.lists(st.floats(0, 5), max_size=200), st.integers(1, 20), st.floats(0.1, 3))
-def test_a_token_bucket_never_exceeds_burst_and_rate(waits: list[float], burst: int, per_second: float) -> None:
-    bucket, now, passed = TokenBucket(burst, per_second), 0.0, 0
-    for wait in waits:
-        now += wait
-        passed += bucket.try_acquire(now)
-    assert passed <= burst + now * per_second + 1e-6
-
-
-def test_a_clock_that_goes_back_adds_no_tokens() -> None:
-    bucket = TokenBucket(1, 1.0)
-    assert bucket.try_acquire(100.0)
-    assert not bucket.try_acquire(0.0)
-    assert not bucket.try_acquire(0.5)
-    assert bucket.try_acquire(1.5)

@@ -11,13 +11,15 @@ from pathlib import Path
 from edge_detector.config import MqttConfig, SourceConfig, problem_of_url
 from edge_detector.errors import UsageError
 from edge_detector.mqtt.address import Broker
-from edge_detector.mqtt.secrets import exposure, find_password, read_secret, secret_path
 from edge_detector.mqtt.tls import client_context
+from edge_detector.secret_files import Secret, exposure, find_secret, read_secret, secret_path
 
 LOG = logging.getLogger(__name__)
 
 
 MACHINE_ID = Path("/etc/machine-id")
+PASSWORD_CREDENTIAL = "mqtt-password"  # noqa: S105 - a file name
+PASSWORD_VARIABLE = "EDGE_DETECTOR_MQTT_PASSWORD"  # noqa: S105 - a variable's name
 
 
 def stable_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_ID) -> str:
@@ -39,6 +41,11 @@ def stable_client_id(node: str, folder: Path | None, machine_id: Path = MACHINE_
 def temporary_client_id(name: str) -> str:
     """Return a client id for this process."""
     return f"{name}-{os.getpid()}"
+
+
+def find_password(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
+    """Return the broker's password, or None if there is none: credential, variable, file, in this order. Raises UsageError."""
+    return find_secret(file, environment, credential=PASSWORD_CREDENTIAL, variable=PASSWORD_VARIABLE)
 
 
 def broker_of(mqtt: MqttConfig, client_id: str, environment: Mapping[str, str] = os.environ) -> Broker:

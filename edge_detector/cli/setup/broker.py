@@ -10,7 +10,7 @@ from edge_detector.cli.setup.document import BrokerAnswers, Document, kept_passw
 from edge_detector.cli.setup.prompts import ask, ask_hidden, ask_optional, ask_yes, heading, say, show
 from edge_detector.config import PLAIN_PORT, TLS_PORT, MqttConfig, parse_config
 from edge_detector.errors import UsageError
-from edge_detector.mqtt.secrets import PASSWORD_VARIABLE
+from edge_detector.mqtt.credentials import PASSWORD_VARIABLE
 
 
 def ask_broker(document: Document, origin: str) -> BrokerAnswers:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.files import sync_folder
-from edge_detector.mqtt.secrets import PASSWORD_CREDENTIAL
+from edge_detector.mqtt.credentials import PASSWORD_CREDENTIAL
 
 CONFIG_MODE, SECRET_MODE, SECRETS_MODE = 0o644, 0o600, 0o700
 HERE = Path("edge.toml")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge_detector.errors import UsageError
-from edge_detector.mqtt.secrets import MAX_SECRET_BYTES, exposure, find_password, read_secret, secret_path
+from edge_detector.mqtt.credentials import find_password
+from edge_detector.secret_files import MAX_SECRET_BYTES, exposure, read_secret, secret_path
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:

@@ -13,8 +13,6 @@ from edge_detector.errors import UsageError
 
 CREDENTIAL_PREFIX = "secrets_"
 """Prefix that the unit's LoadCredential=secrets:FOLDER adds to each file name."""
-PASSWORD_CREDENTIAL = "mqtt-password"  # noqa: S105 - a file name
-PASSWORD_VARIABLE = "EDGE_DETECTOR_MQTT_PASSWORD"  # noqa: S105 - a variable's name
 MAX_SECRET_BYTES = 65_535
 """Longest password that MQTT can transmit."""
 
@@ -35,17 +33,17 @@ class Secret:
     warning: str | None = None
 
 
-def find_password(file: Path | None, environment: Mapping[str, str]) -> Secret | None:
-    """Return the broker's password, or None if there is none. Raises UsageError.
+def find_secret(file: Path | None, environment: Mapping[str, str], *, credential: str, variable: str) -> Secret | None:
+    """Return a secret, or None if there is none. Raises UsageError.
 
-    Order: a systemd credential named as `file` or mqtt-password, unless it is empty; the variable EDGE_DETECTOR_MQTT_PASSWORD;
+    Order: a systemd credential named as `file`, or `credential` without one, unless it is empty; the environment's `variable`;
     `file`.
     """
-    credential = _credential(file.name if file else PASSWORD_CREDENTIAL, environment)
-    if credential is not None and credential.stat().st_size:
-        return _read(credential, f"the systemd credential {credential.name}")
-    if value := environment.get(PASSWORD_VARIABLE):
-        return Secret(_checked(value, f"the variable {PASSWORD_VARIABLE}"), f"the variable {PASSWORD_VARIABLE}")
+    handed_over = _credential(file.name if file else credential, environment)
+    if handed_over is not None and handed_over.stat().st_size:
+        return _read(handed_over, f"the systemd credential {handed_over.name}")
+    if value := environment.get(variable):
+        return Secret(_checked(value, f"the variable {variable}"), f"the variable {variable}")
     return read_secret(file, environment) if file is not None else None
 
 

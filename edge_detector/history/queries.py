@@ -1,6 +1,7 @@
 """Reading of the history, also while the service writes it: newest events, page by page, and counts by hour of the day."""
 
 import heapq
+import os
 import sqlite3
 import time
 from array import array
@@ -173,7 +174,9 @@ class HistoryReader:
         slugs = {kind.number: kind.slug for kind in self._selected(selection)}
         counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * HOURS)
         first, end = -(-selection.since_ms // HOUR_MS), selection.until_ms // HOUR_MS
-        (oldest, newest) = self._database.execute("SELECT min(start_ms), max(start_ms) FROM event").fetchone()
+        # Both in one SELECT would read the whole index.
+        query = "SELECT (SELECT min(start_ms) FROM event), (SELECT max(start_ms) FROM event)"
+        (oldest, newest) = self._database.execute(query).fetchone()
         if oldest is None:
             return {}
         for begin_hour, end_hour, offset in _spans(
@@ -243,8 +246,9 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         if kind := not_a_file(path):
             raise EdgeDetectorError(f"{path} is {kind}, not a history; name the file history.sqlite")
-        with path.open("rb"):
-            pass
+        # Opening and closing the file here would give up the locks of a writer in this process.
+        if not os.access(path, os.R_OK):
+            raise FileNotFoundError if not path.exists() else PermissionError
         # Without a log nobody writes; the file is then read as it is, also from a disk that cannot be written.
         mode = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
         name = f"file:{quote(str(path.absolute()))}?{mode}"

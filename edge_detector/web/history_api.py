@@ -1,0 +1,246 @@
+"""Answers of the HTTP interface from the history: events page by page, as CSV, by hour of the day, and what can be chosen."""
+
+import csv
+import io
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_detector.history.queries import Cursor, HistoryReader, Page, Selection, local_offset_seconds
+from edge_detector.history.records import FIRST_MS, LAST_MS, RECORD_KEYS, RecordedEvent, milliseconds, record
+from edge_detector.schema import shown
+
+Query = Mapping[str, Sequence[str]]
+"""Parameters of a URL, each with all its values. An empty value counts as absent, as of an empty field of a form."""
+
+DEFAULT_EVENTS, MOST_EVENTS = 100, 1_000
+MOST_ROWS = 100_000
+MOST_VALUES = 100
+MOST_CHARACTERS = 1_000
+_SHOWN_CHARACTERS = 100
+_CHUNK_ROWS = 1_000
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_CURSOR = re.compile(r"(\d{1,15})-(\d{1,18})", re.ASCII)
+_COUNT = re.compile(r"\d{1,6}", re.ASCII)
+_SELECTION = ("source", "class", "since", "until")
+_PAGE = (*_SELECTION, "id", "limit", "before", "format")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would compute."""
+
+
+class BadRequest(Exception):  # noqa: N818 - named as HTTP does
+    """A query that cannot be answered; the message is a sentence for the sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    """Events, newest first.
+
+    Attributes:
+        next: value of `before` for the next page; None on the last one.
+
+    """
+
+    events: Sequence[RecordedEvent]
+    next: str | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the values for JSON, an event as `edge-detector events --json` has it."""
+        return {"events": [record(event) for event in self.events], "next": self.next}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassHours:
+    """How many events of a class started in each of the 24 hours of the day."""
+
+    slug: str
+    label: str
+    hours: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Hours of all classes with an event, the most frequent class first; `utc_offset_seconds` is the present one."""
+
+    utc_offset_seconds: int
+    classes: Sequence[ClassHours]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLabel:
+    """A class of the history, under its newest label."""
+
+    slug: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Sources and classes that the history has, or had, events of, in the order of their names."""
+
+    sources: Sequence[str]
+    classes: Sequence[ClassLabel]
+
+    def as_json(self) -> dict[str, object]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+def wants_csv(query: Query) -> bool:
+    """Whether the query of `events` is for `events_csv` in place of `events_page`. Raises BadRequest."""
+    form = _value(query, "format")
+    if form not in (None, "json", "csv"):
+        raise BadRequest(f"format = {_quoted(form)} is not known; give json or csv")
+    return form == "csv"
+
+
+def events_page(path: Path, query: Query) -> EventsPage:
+    """Return a page of the events that the query selects, or the event of its `id`. Raises BadRequest, EdgeDetectorError."""
+    _check_keys(query, _PAGE)
+    limit = _limit(query, DEFAULT_EVENTS, MOST_EVENTS)
+    page = _first_page(path, query, limit)
+    return EventsPage(page.events, None if page.next is None else f"{page.next.start_ms}-{page.next.number}")
+
+
+def events_csv(path: Path, query: Query) -> Iterator[bytes]:
+    """Return the CSV of the events that the query selects, in chunks; newest first, `limit` of them at most.
+
+    No transaction lasts while a slow receiver takes a chunk. Raises BadRequest and EdgeDetectorError at once, and while it is
+    read EdgeDetectorError.
+    """
+    _check_keys(query, _PAGE)
+    limit = _limit(query, MOST_ROWS, MOST_ROWS)
+    return _csv_chunks(path, _selection(query), limit, _first_page(path, query, min(limit, _CHUNK_ROWS)))
+
+
+def hours(path: Path, query: Query) -> Hours:
+    """Return the events that the query selects by the hour of the day. Raises BadRequest, EdgeDetectorError."""
+    _check_keys(query, ("source", "since", "until"))
+    selection = _selection(query)
+    with HistoryReader(path) as reader:
+        counts = reader.by_hour_of_day(selection, local_offset_seconds)
+        labels = {kind.slug: kind.label for kind in reader.kinds}
+    rows = sorted(counts.items(), key=lambda row: (-sum(row[1]), row[0]))
+    now_offset_seconds = local_offset_seconds(round(time.time()))
+    return Hours(now_offset_seconds, tuple(ClassHours(slug, labels[slug], tuple(of_hours)) for slug, of_hours in rows))
+
+
+def kinds(path: Path) -> Kinds:
+    """Return what the history can be filtered by. Raises EdgeDetectorError."""
+    with HistoryReader(path) as reader:
+        found = reader.kinds
+    labels = {kind.slug: kind.label for kind in found}
+    classes = sorted(labels.items(), key=lambda item: (item[1].casefold(), item[0]))
+    return Kinds(tuple(sorted({kind.source for kind in found})), tuple(ClassLabel(*item) for item in classes))
+
+
+def _first_page(path: Path, query: Query, limit: int) -> Page:
+    identity, selection, before = _identity(query), _selection(query), _cursor(query)
+    with HistoryReader(path) as reader:
+        if identity is None:
+            return reader.page(selection, limit, before)
+        found = reader.by_id(identity)
+    return Page(() if found is None else (found,), None)
+
+
+def _csv_chunks(path: Path, selection: Selection, limit: int, page: Page) -> Iterator[bytes]:
+    yield _csv([RECORD_KEYS, *map(_row, page.events)])
+    left = limit - _CHUNK_ROWS
+    while page.next is not None and left > 0:
+        # A reader of its own, since each chunk may be asked for on another thread.
+        with HistoryReader(path) as reader:
+            page = reader.page(selection, min(left, _CHUNK_ROWS), page.next)
+        yield _csv([_row(event) for event in page.events])
+        left -= _CHUNK_ROWS
+
+
+def _row(event: RecordedEvent) -> Sequence[object]:
+    """Return the cells of an event, without any that a spreadsheet would compute."""
+    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell for cell in record(event).values()]
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
+
+
+def _check_keys(query: Query, known: Sequence[str]) -> None:
+    for key in query:
+        if key not in known:
+            raise BadRequest(f"there is no parameter {_quoted(key)} here; known: {', '.join(known)}")
+
+
+def _selection(query: Query) -> Selection:
+    since_ms, until_ms = _time_ms(query, "since"), _time_ms(query, "until")
+    return Selection(
+        _values(query, "source"),
+        _values(query, "class"),
+        FIRST_MS if since_ms is None else since_ms,
+        LAST_MS + 1 if until_ms is None else until_ms,
+    )
+
+
+def _values(query: Query, key: str) -> Sequence[str]:
+    values = [value for value in query.get(key, ()) if value]
+    if len(values) > MOST_VALUES:
+        raise BadRequest(f"there are {len(values)} values of {key}; give {MOST_VALUES} at most")
+    for value in values:
+        if len(value) > MOST_CHARACTERS:
+            raise BadRequest(f"a value of {key} has {len(value)} characters; give {MOST_CHARACTERS} at most")
+    return values
+
+
+def _value(query: Query, key: str) -> str | None:
+    values = _values(query, key)
+    if len(values) > 1:
+        raise BadRequest(f"there are {len(values)} values of {key}; give one")
+    return values[0] if values else None
+
+
+def _identity(query: Query) -> str | None:
+    identity = _value(query, "id")
+    if identity is not None and any(_values(query, key) for key in (*_SELECTION, "before")):
+        raise BadRequest(f"an id names one event; leave out {', '.join(_SELECTION)} and before, or leave out id")
+    return identity
+
+
+def _limit(query: Query, default: int, most: int) -> int:
+    text = _value(query, "limit")
+    if text is None:
+        return default
+    if not _COUNT.fullmatch(text) or not 1 <= int(text) <= most:
+        raise BadRequest(f"limit = {_quoted(text)} is no number of events; give 1 to {most}")
+    return int(text)
+
+
+def _time_ms(query: Query, key: str) -> int | None:
+    text = _value(query, key)
+    if text is None:
+        return None
+    try:
+        if _TIME.fullmatch(text):
+            return milliseconds(text)
+    except ValueError:
+        pass
+    raise BadRequest(f"{key} = {_quoted(text)} is no time; give one like 2026-11-28T21:30:00Z, of 1970 to 9999, with %2B for +")
+
+
+def _cursor(query: Query) -> Cursor | None:
+    text = _value(query, "before")
+    if text is None:
+        return None
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise BadRequest(f"before = {_quoted(text)} is no place in the history; give the value of next of the page before")
+    return Cursor(int(found[1]), int(found[2]))
+
+
+def _quoted(text: str) -> str:
+    return f'"{shown(text[:_SHOWN_CHARACTERS])}"'

@@ -1,0 +1,48 @@
+/** Making of elements. Text is set as text, never as HTML: names and labels come from a configuration. */
+
+/**
+ * Return a new element.
+ * @param {string} tag name of the element
+ * @param {Object<string, string|number|boolean|null|undefined>} [attributes] `class`, `id`, `aria-…`; true gives an empty
+ *   attribute, false, null and undefined give none
+ * @param {...(Node|string)} children nodes, or text
+ * @returns {HTMLElement}
+ */
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) setAttribute(made, name, value);
+  made.append(...children);
+  return made;
+}
+
+/** Set an attribute, or remove it; the same value is not set again, since that would wake assistive technology. */
+export function setAttribute(target, name, value) {
+  if (value === false || value === null || value === undefined) {
+    target.removeAttribute(name);
+    return;
+  }
+  const text = value === true ? "" : String(value);
+  if (target.getAttribute(name) !== text) target.setAttribute(name, text);
+}
+
+/** Set an element's text if it is another one. */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** Put `children` into `parent` in this order. Those that are in order already are not moved, so that they keep the focus. */
+export function arrange(parent, children) {
+  const wanted = new Set(children);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  children.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+}
+
+/** Return a switch: a button with role "switch" and a visible word for its state. */
+export function switchButton(label, onClick) {
+  const button = element("button", { type: "button", class: "switch", role: "switch", "aria-checked": "false" });
+  button.append(element("span", { class: "switch-track", "aria-hidden": "true" }), element("span", {}, label));
+  button.addEventListener("click", onClick);
+  return button;
+}

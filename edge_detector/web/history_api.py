@@ -92,14 +92,6 @@ class Kinds:
         return asdict(self)
 
 
-def wants_csv(query: Query) -> bool:
-    """Whether the query of `events` is for `events_csv` in place of `events_page`. Raises BadRequest."""
-    form = _value(query, "format")
-    if form not in (None, "json", "csv"):
-        raise BadRequest(f"format = {_quoted(form)} is not known; give json or csv")
-    return form == "csv"
-
-
 def events_page(path: Path, query: Query) -> EventsPage:
     """Return a page of the events that the query selects, or the event of its `id`. Raises BadRequest, EdgeDetectorError."""
     _check_keys(query, _PAGE)
@@ -141,6 +133,9 @@ def kinds(path: Path) -> Kinds:
 
 
 def _first_page(path: Path, query: Query, limit: int) -> Page:
+    form = _value(query, "format")
+    if form not in (None, "json", "csv"):
+        raise BadRequest(f"format = {_quoted(form)} is not known; give json or csv")
     identity, selection, before = _identity(query), _selection(query), _cursor(query)
     with HistoryReader(path) as reader:
         if identity is None:

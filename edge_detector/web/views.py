@@ -29,7 +29,6 @@ class SourceView:
     """A source with its enabled classes.
 
     Attributes:
-        since_utc_seconds: Unix time of the last change of its state.
         reason: why it is not healthy, as a sentence, or None.
         muted: its events are not published.
 
@@ -37,7 +36,6 @@ class SourceView:
 
     name: str
     state: SourceState
-    since_utc_seconds: float
     reason: str | None
     signal: SignalQuality
     muted: bool
@@ -109,3 +107,19 @@ class NodeFigures:
     history_lost: int
     period: Period | None
     sources: dict[str, SourceTelemetry]
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigures:
+    """Figures of the page itself.
+
+    Attributes:
+        browsers: open live streams.
+        lost_frames: messages with spectrogram or probabilities that slow browsers have lost.
+        refused_connections: closed since there were too many.
+
+    """
+
+    browsers: int
+    lost_frames: int
+    refused_connections: int

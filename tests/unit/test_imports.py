@@ -108,6 +108,7 @@ PURE = {
     "teaching.streams",
     "web.access",
     "web.request",
+    "web.health_api",
     "web.views",
     *(f"mqtt.{name}" for name in ("home_assistant", "message_store", "messages", "name_conflict", "outbox")),
     *(f"mqtt.{name}" for name in ("reporter", "runtime_settings", "telemetry", "troubles")),

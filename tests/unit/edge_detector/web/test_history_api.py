@@ -28,7 +28,6 @@ from edge_detector.web.history_api import (
     events_page,
     hours,
     kinds,
-    wants_csv,
 )
 from tests.support.command import edge_detector
 from tests.support.history import MINUTE_MS, NOON_MS, fill, open_store, recorded
@@ -211,6 +210,7 @@ def test_a_class_that_was_renamed_has_its_newest_label(tmp_path: Path) -> None:
         ({"before": ["1-" + "9" * 30]}, "is no place"),
         ({"source": ["cot"] * (MOST_VALUES + 1)}, "there are 101 values of source; give 100 at most"),
         ({"class": ["a" * 1_001]}, "a value of class has 1001 characters; give 1000 at most"),
+        ({"format": ["xml"]}, 'format = "xml" is not known; give json or csv'),
         ({"id": ["a"], "source": ["cot"]}, "an id names one event; leave out source, class, since, until and before, or"),
         ({"id": ["a"], "before": ["1-1"]}, "an id names one event"),
         ({"a\n\x1b[31m": ["b"]}, "there is no parameter \"'a\\n\\x1b[31m'\" here"),
@@ -227,10 +227,7 @@ def test_a_query_that_cannot_be_answered_is_refused_with_a_sentence(
             events_csv(path, query)
 
 
-def test_a_form_is_json_or_csv(path: Path) -> None:
-    assert [wants_csv(query) for query in ({}, {"format": ["json"]}, {"format": ["csv"]})] == [False, False, True]
-    with pytest.raises(BadRequest, match='format = "xml" is not known; give json or csv'):
-        wants_csv({"format": ["xml"]})
+def test_hours_have_no_pages(path: Path) -> None:
     with pytest.raises(BadRequest, match='no parameter "limit" here; known: source, since, until'):
         hours(path, {"limit": ["1"]})
 

@@ -58,6 +58,7 @@ class Device:
         bundle: name and version of the bundle.
         sources: enabled classes by source name.
         commands: whether thresholds and mutes can be set over MQTT; only then are they entities.
+        page_url: URL of the node's page, which Home Assistant links to, or None.
 
     """
 
@@ -67,6 +68,7 @@ class Device:
     bundle: str
     sources: Mapping[str, Sequence[SoundClass]]
     commands: bool = True
+    page_url: str | None = None
 
 
 def removed_sources(device: Device, *, announced: Iterable[str | None] = (), prefix: str = DEFAULT_PREFIX) -> list[Message]:
@@ -106,6 +108,7 @@ def _config(device: Device, source: str, components: Mapping[str, Entity], prefi
             "mf": "edge-detector",
             "mdl": f"bundle {device.bundle}",
             "sw": device.version,
+            **({} if device.page_url is None else {"cu": device.page_url}),
         },
         "o": {"name": "edge-detector", "sw": device.version},
         "qos": 1,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.bounded_files import parse_json
@@ -26,6 +27,7 @@ class Names:
     Attributes:
         base: topic of the node, edge_detector/<node>.
         instance: random identifier of the process, to detect two nodes with one name.
+        page_url: URL of the page, which shows the node's events, or None.
 
     """
 
@@ -34,6 +36,7 @@ class Names:
     source: str
     stream_id: str
     instance: str | None = None
+    page_url: str | None = None
 
     def topic(self, leaf: str) -> str:
         """Return a topic of this source."""
@@ -119,6 +122,7 @@ def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anc
         "lost_samples": detection.lost_samples,
         "clock": anchor.clock,
         "published": rfc3339(now_utc_seconds),
+        **({} if names.page_url is None else {"url": f"{names.page_url}/#event={quote(identity, safe='')}"}),
     }
     return Message(names.topic("event"), _json(payload), qos=1, retained=False, message_id=f"{identity}/{event_type}")
 

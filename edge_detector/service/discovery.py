@@ -21,6 +21,7 @@ class Discovery:
         config: node, topics, and whether discovery is enabled.
         networks: the bundle and the classes.
         controls: runtime settings with the enabled classes and the announced entities.
+        page_url: URL of the page, or None.
         publish, save: publish a message; save the runtime settings.
         published: whether the broker has acknowledged the latest message of each of these retained topics.
 
@@ -32,6 +33,7 @@ class Discovery:
         networks: LoadedBundle,
         controls: RuntimeSettings,
         *,
+        page_url: str | None,
         publish: Callable[[Message], None],
         save: Callable[[], None],
         published: Callable[[Iterable[str]], bool],
@@ -39,6 +41,7 @@ class Discovery:
         self._config = config
         self._networks = networks
         self._controls = controls
+        self._page_url = page_url
         self._publish = publish
         self._save = save
         self._published = published
@@ -104,4 +107,5 @@ class Discovery:
             bundle=f"{manifest.name} {manifest.version}",
             sources={source.name: enabled_classes(classes, self._controls.rules(source.name)) for source in self._config.sources},
             commands=self._config.mqtt.commands,
+            page_url=self._page_url,
         )

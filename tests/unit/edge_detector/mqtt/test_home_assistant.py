@@ -58,6 +58,12 @@ def test_each_source_has_one_retained_message_and_all_name_one_device() -> None:
     assert discovery(DEVICE, prefix="ha")[0].topic == f"ha/device/{NODE}/cot/config"
 
 
+def test_a_node_with_a_page_has_a_link_to_it() -> None:
+    (first, _) = discovery(replace(DEVICE, page_url="http://nursery.local:8080"))
+    assert payload(first)["dev"].pop("cu") == "http://nursery.local:8080"
+    assert all("cu" not in payload(message)["dev"] for message in announcements())
+
+
 def test_each_source_names_its_own_entities_and_the_first_one_the_nodes_too() -> None:
     cot, door = ({key.partition("-")[0] for key in payload(message)["cmps"]} for message in announcements())
     assert cot == {"cot", "health", "telemetry"}

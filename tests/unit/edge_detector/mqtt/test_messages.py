@@ -1,6 +1,8 @@
 """Freezes the wire: other people's automations depend on every key and topic here. New keys may be added, none may change."""
 
 import json
+from dataclasses import replace
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -69,6 +71,19 @@ def test_the_end_of_an_event_has_the_id_of_its_start() -> None:
     assert (payload["event_type"], payload["end_reason"], payload["lost_samples"]) == ("end", "gap", 320)
     assert (payload["end"], payload["duration_seconds"]) == ("1970-01-01T00:00:02.950Z", 1.95)
     assert (payload["label"], payload["mid"], payload["clock"]) == ("Régen", None, "file")
+
+
+def test_with_a_page_an_event_has_a_link_to_itself_until_its_end_whatever_ends_it() -> None:
+    names = replace(NAMES, page_url="http://nursery.local:8080")
+    link = "http://nursery.local:8080/#event=nursery%2Fcot%2F5f2a9c01b3de%2F16000%2Fbaby_cry"
+    start = messages.event(names, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, 9.0)
+    end = messages.event(names, CLASSES, EventEnd(0, 16_000, 47_200, 0.5, "ended"), ANCHOR, 9.0)
+    for message in (start, end, messages.interrupted(start, 9.0)):
+        payload = json.loads(message.payload)
+        assert payload["url"] == link
+        assert unquote(link.partition("#event=")[2]) == payload["id"]
+    without = json.loads(messages.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, 9.0).payload)
+    assert json.loads(start.payload) == {**without, "url": link}
 
 
 def test_a_recording_has_no_latency() -> None:

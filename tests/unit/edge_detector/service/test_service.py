@@ -107,7 +107,13 @@ def without_home_assistant(published: list[Message], saved: Settings) -> Discove
     config: Config = parse_config({"home_assistant": {"enabled": False}}, "without")
     controls = RuntimeSettings("base", {}, saved, commands=False)
     return Discovery(
-        config, load_networks(None), controls, publish=published.append, save=lambda: None, published=lambda _topics: True
+        config,
+        load_networks(None),
+        controls,
+        page_url=None,
+        publish=published.append,
+        save=lambda: None,
+        published=lambda _topics: True,
     )
 
 

@@ -96,10 +96,6 @@ class Chromium:
         self._media |= {name: value for name, value in chosen.items() if value is not None}
         self._command("Emulation.setEmulatedMedia", features=[{"name": name, "value": self._media[name]} for name in self._media])
 
-    def offline(self, *, offline: bool = True) -> None:
-        """Cut the browser off the network, or connect it again."""
-        self._command("Network.emulateNetworkConditions", offline=offline, latency=0, downloadThroughput=-1, uploadThroughput=-1)
-
     def find(self, selector: str) -> WebElement:
         """Wait for the first element that a CSS selector finds and that can be seen."""
         return self.wait(

@@ -7,9 +7,15 @@ const dayAndTime = new Intl.DateTimeFormat(undefined, {
 });
 const fullDate = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
-/** A sentence of the service begins in lower case, since a log line does. */
-export function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+/**
+ * Return a sentence of the service, which begins in lower case as in a log, with a capital and a full stop; a name at its
+ * beginning stays as it is.
+ * @param {string} text
+ * @param {string[]} [names] of sources
+ */
+export function sentence(text, names = []) {
+  const named = names.some((name) => text.startsWith(name));
+  const begun = named ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 

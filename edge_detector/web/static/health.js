@@ -58,7 +58,9 @@ export class HealthView {
   }
 
   #show(health) {
-    const wrong = health.sentences.map(sentence).join("\n");
+    const names = health.sources.map(({ name }) => name);
+    const sentences = health.sentences.map((text) => sentence(text, names));
+    const wrong = sentences.join("\n");
     this.#verdict.hidden = false;
     // A status that says the same again would be read again.
     if (wrong !== this.#wrong) {
@@ -67,7 +69,7 @@ export class HealthView {
       this.#verdict.replaceChildren(
         health.ok
           ? element("p", {}, "Everything works.")
-          : element("ul", { class: "sentences" }, ...health.sentences.map((text) => element("li", {}, sentence(text)))),
+          : element("ul", { class: "sentences" }, ...sentences.map((text) => element("li", {}, text))),
       );
     }
     this.#content.hidden = false;

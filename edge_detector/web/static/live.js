@@ -58,7 +58,7 @@ export class LiveView {
   #showNode() {
     const { sources, sentences } = this.#store.node;
     this.#trouble.hidden = sentences.length === 0;
-    const lines = sentences.map(sentence);
+    const lines = sentences.map((text) => sentence(text, sources.map(({ name }) => name)));
     // The same sentences stay as they are.
     if ([...this.#sentences.children].map((line) => line.textContent).join("\n") !== lines.join("\n")) {
       this.#sentences.replaceChildren(...lines.map((line) => element("li", {}, line)));
@@ -166,7 +166,6 @@ class SourceCard {
     setAttribute(this.#mute, "aria-checked", String(source.muted));
     this.#classes.setClasses(source.classes);
     const delivers = source.state === "healthy";
-    this.element.classList.toggle("away", !delivers);
     if (!delivers) {
       this.#setLevel(null);
       this.#classes.setProbabilities({});

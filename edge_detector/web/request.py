@@ -6,6 +6,7 @@ from typing import Any
 
 from edge_detector.web.access import REQUESTS_AT_ONCE, REQUESTS_PER_SECOND, HostRule, client_key, is_meant
 
+CLOSE = (b"connection", b"close")
 METHODS = ("GET", "HEAD", "POST")
 _SHOWN_CHARACTERS = 60
 
@@ -96,6 +97,8 @@ class Refusal:
 
 def problems(request: PageRequest, hosts: HostRule, limits: RequestLimits) -> Iterator[Refusal]:
     """Yield why a request is not acceptable, whoever sends it."""
+    if request.http_version not in ("1.0", "1.1"):
+        yield Refusal(505, "the version of HTTP is unknown here; use HTTP/1.1", (CLOSE,))
     if request.method not in METHODS:
         yield wrong_method(METHODS)
     if request.target_bytes > limits.target_bytes:
@@ -129,6 +132,9 @@ def _body_problems(request: PageRequest, limits: RequestLimits) -> Iterator[Refu
         if request.has_body:
             yield Refusal(400, f"a {request.method} request has no body here; send none")
         return
+    if length is None and not chunked:
+        # A proxy that sees a length here, such as one in a folded header, would take what follows for this request's body.
+        yield Refusal(411, "the length of the body is missing; send Content-Length, 0 for none", (CLOSE,))
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         yield Refusal(415, "the body is not announced as JSON; send Content-Type: application/json")
     if length is not None and not _is_at_most(length, limits.body_bytes):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from edge_detector.web.access import REQUESTS_AT_ONCE, SESSION_SECONDS, WRONG_TRIES, HostRule, Sessions
-from edge_detector.web.guard import COOKIE, App, AsgiMessage, Guard, Receive, Scope, Send
+from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
+from edge_detector.web.guard import COOKIE, Guard
 from edge_detector.web.request import RequestLimits
 
 HOST = "192.168.1.5:8080"
@@ -62,6 +63,11 @@ class Node:
             monotonic_seconds=lambda: self.seconds,
             utc_seconds=lambda: self.seconds,
         )
+
+
+async def nothing_comes() -> AsgiMessage:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 @dataclass(frozen=True)
@@ -240,20 +246,29 @@ def test_a_body_of_unclear_length_or_where_none_belongs_closes_the_connection(
     assert (answer.status, answer.headers["connection"]) == (400, "close")
 
 
+def test_a_post_without_a_length_closes_the_connection() -> None:
+    scope = {"type": "http", "method": "POST", "path": "/api/echo", "raw_path": b"/api/echo", "query_string": b""}
+    headers = [(b"host", HOST.encode()), (b"content-type", b"application/json")]
+    sent = serve(Node().guard, {**scope, "http_version": "1.1", "headers": headers, "client": None}, nothing_comes)
+    assert sent[0]["status"] == 411
+    assert sent[0]["headers"].count((b"connection", b"close")) == 1
+
+
+def test_another_version_of_http_is_refused() -> None:
+    answer = ask(Node(), "POST", "/api/echo", JSON, b"{}", version="2.0")
+    assert (answer.status, answer.headers["connection"]) == (505, "close")
+
+
 def test_a_refusal_of_a_whole_request_leaves_the_connection_open() -> None:
     assert "connection" not in ask(Node(), host="evil.example").headers
     assert "connection" not in login(Node(password=PASSWORD), "a wrong one").headers
 
 
 def test_a_body_that_does_not_come_is_refused_after_its_time() -> None:
-    async def never() -> AsgiMessage:
-        await asyncio.Event().wait()
-        raise AssertionError
-
     node = Node(limits=RequestLimits(body_seconds=0.01))
     headers = [(b"host", HOST.encode()), (b"content-type", b"application/json"), (b"content-length", b"2")]
     scope = {"type": "http", "method": "POST", "path": "/api/echo", "raw_path": b"/api/echo", "query_string": b""}
-    sent = serve(node.guard, {**scope, "http_version": "1.1", "headers": headers, "client": ("192.168.1.9", 1)}, never)
+    sent = serve(node.guard, {**scope, "http_version": "1.1", "headers": headers, "client": ("192.168.1.9", 1)}, nothing_comes)
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
 

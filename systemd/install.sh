@@ -78,7 +78,7 @@ build() {
         package=$("$PROGRAM_PYTHON" -P -m edge_detector install-service --pack "$material")
     fi
     "$PYTHON" -m venv "$environment"
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "${package}[mic]"
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "${package}[mic,web]"
     if [ -e "$CONFIG_DIR/edge.toml" ]; then
         "$environment/bin/edge-detector" check-config "$CONFIG_DIR/edge.toml" > /dev/null \
             || fail "nothing was changed: correct $CONFIG_DIR/edge.toml first, which this version does not accept"

@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from edge_detector.audio.dump import Dump
+from edge_detector.cli.listen_page import BASE, ListenPage
 from edge_detector.cli.live_panel import ClassRow, Panel, class_lines, level_line
 from edge_detector.config import default_config, load_config
 from edge_detector.detection.bundle import hop_key
@@ -24,8 +25,11 @@ from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.service.factory import LoadedBundle, build_processor, load_networks, open_argument, parse_source, warn
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.types import Detection, EventEnd, Message, Scores, SignalQuality
+from edge_detector.web.page import local_page
 
 POLL_SECONDS = 0.5
+WEB_PORT = 8080
+PAGE_TURN_SECONDS = 0.1
 JSON_TYPES = ("probabilities", "event", "health")
 PANEL_CLASSES = 5
 PANEL_FLOOR = 0.05
@@ -43,22 +47,29 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--block-samples must be at least 1, not {options.block_samples}")
     config = load_config(options.config) if options.config is not None else default_config()
     hops_per_patch = next(hops for hops in HOPS_PER_PATCH if hop_key(hops) == options.hop)
-    source_config = parse_source(options.source, hops_per_patch=hops_per_patch, real_time=options.real_time)
+    # Faster than real time nobody sees anything on a page.
+    real_time = options.real_time or options.web
+    source_config = parse_source(options.source, hops_per_patch=hops_per_patch, real_time=real_time)
     networks = load_networks(options.bundle or config.bundle, replace(config, sources=(source_config,)))
     rules_now = networks.rules[hops_per_patch]
     source = open_argument(
-        options.source, hops_per_patch=hops_per_patch, real_time=options.real_time, block_samples=options.block_samples
+        options.source, hops_per_patch=hops_per_patch, real_time=real_time, block_samples=options.block_samples
     )
     printed = tuple(getattr(source, "warnings", ()))
-    with closing(source):
+    name = "mic" if source.live else "file"
+    with closing(source), _page(options, networks, rules_now, name) as page:
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
-        processor = build_processor(source, networks, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump)
-        name = "mic" if source.live else "file"
+        on_frames = page.on_frames if page is not None else None
+        processor = build_processor(
+            source, networks, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump, on_frames=on_frames
+        )
         view = JsonLines(processor, networks, rules_now, name) if options.json else Table(processor, networks, rules_now)
         try:
             signal: SignalQuality = "ok"
-            for item in _items(processor, options.seconds):
+            for item in _items(processor, options.seconds, page):
                 view.show(item)
+                if page is not None:
+                    page.show(item, processor)
                 if processor.signal_quality not in (signal, "ok"):
                     view.clear()
                     sys.stderr.write(f"edge-detector: warning: {SIGNAL_WORDS[processor.signal_quality]}\n")
@@ -74,11 +85,33 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _items(processor: StreamProcessor, seconds: float | None) -> Iterator[Scores | Detection]:
+@contextmanager
+def _page(options: argparse.Namespace, networks: LoadedBundle, rules: Sequence[Rule], name: str) -> Iterator[ListenPage | None]:
+    """Serve the page on the loopback interface meanwhile, and print its address; None without --web."""
+    if not options.web:
+        yield None
+        return
+    page = local_page(options.web_port, BASE)
+    page.server.bind()
+    page.server.start()
+    try:
+        yield ListenPage(page, networks, rules, name)
+    finally:
+        page.server.close()
+
+
+def _items(processor: StreamProcessor, seconds: float | None, page: ListenPage | None) -> Iterator[Scores | Detection]:
     limit = None if seconds is None else round(seconds * processor.source.rate_hz)
     try:
+        if page is not None:
+            page.begin(processor)
         while not processor.ended and (limit is None or processor.heard_samples < limit):
             yield from processor.step(POLL_SECONDS)
+            if page is not None:
+                yield from page.poll(processor)
+        while page is not None and limit is None:  # a recording has ended, and its page can still be read
+            time.sleep(PAGE_TURN_SECONDS)
+            yield from page.poll(processor)
     except KeyboardInterrupt:
         pass
     except (BundleError, SourceError):

@@ -60,6 +60,16 @@ def parser() -> argparse.ArgumentParser:
     on_one_source.add_argument("--real-time", action="store_true", help="read a file in real time (default: as fast as possible)")
     on_one_source.add_argument("--seconds", type=above_0, metavar="S", help="seconds of sound to process (default: all)")
     on_one_source.add_argument("--block-samples", type=int, metavar="N", help="block size for files, in samples (default 4096)")
+    on_one_source.add_argument(
+        "--web", action="store_true", help="show it on a page too, on this machine alone; a file is then read in real time"
+    )
+    on_one_source.add_argument(
+        "--web-port",
+        type=int,
+        default=listen.WEB_PORT,
+        metavar="PORT",
+        help=f"port of the page (default {listen.WEB_PORT}; 0: any)",
+    )
     on_one_source.set_defaults(action=listen.run)
 
     _add_record(commands)

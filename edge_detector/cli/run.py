@@ -14,10 +14,12 @@ from edge_detector import __version__
 from edge_detector.config import Config, default_config, load_config
 from edge_detector.detection.classes import enabled_indices
 from edge_detector.errors import SourceError
+from edge_detector.history.store import FILE_NAME
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
 from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.state import open_state, state_folder
+from edge_detector.web.page import Page, configured_page
 
 LOG = logging.getLogger(__name__)
 
@@ -62,12 +64,26 @@ def run(config_path: Path | None) -> int:
     if state.persistence_trouble is not None:
         LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
-    service = Service(config, networks, broker, state)
+    service = Service(config, networks, broker, state, page=_page(config))
     failed = service.run(stop, _reloader(config_path, reread))
     LOG.info("stopped")
     if failed and not stop.is_set():
         raise SourceError("every source has failed; see the log for the reasons")
     return 0
+
+
+def _page(config: Config) -> Page | None:
+    """Begin to serve the page, if the configuration has one."""
+    folder = state_folder()
+    history = folder / FILE_NAME if folder is not None and config.history.enabled else None
+    opened = configured_page(config.web, f"{config.mqtt.base_topic}/{config.node}", history)
+    if opened is None:
+        return None
+    page, secret = opened
+    if secret is not None and secret.warning is not None:
+        LOG.warning("%s", secret.warning)
+    page.server.start()
+    return page
 
 
 def _end_at_once() -> None:

@@ -1,6 +1,6 @@
 """Detector of one source: log-mel, embedding, sequence step, decision."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,15 +75,28 @@ class StreamDetector:
 
     Each of the k phases of a hop has its own bank, so every state steps once per 0.96 s, as in training.
 
+    Args:
+        model: the networks.
+        decider: from scores to detections.
+        hops_per_patch: k of hop = 0.96 s / k.
+        on_frames: called with log-mel frames as they are computed, as in `LogMelStream`.
+
     Attributes:
         failed: a network gave invalid output; `push` raised BundleError then and ignores all further blocks.
 
     """
 
-    def __init__(self, model: Networks, decider: Decider, *, hops_per_patch: int = 1) -> None:
+    def __init__(
+        self,
+        model: Networks,
+        decider: Decider,
+        *,
+        hops_per_patch: int = 1,
+        on_frames: Callable[[Float32, int], None] | None = None,
+    ) -> None:
         self._model = model
         self._decider = decider
-        self._log_mel = LogMelStream(hops_per_patch, model.log_offset)
+        self._log_mel = LogMelStream(hops_per_patch, model.log_offset, on_frames)
         self._phases = hops_per_patch
         self._shedder = LoadShedder(hops_per_patch)
         self._hops = 0

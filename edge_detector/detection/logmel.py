@@ -4,7 +4,7 @@ Source of every formula: tensorflow/models research/audioset/vggish, mel_feature
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -92,13 +92,25 @@ class LogMelStream:
 
     Frames are computed in fixed groups of 24, counted from the first sample after a start or gap. So the result is bitwise
     independent of the block sizes, and every hop uses the same frames.
+
+    Args:
+        hops_per_patch: k of hop = 0.96 s / k.
+        log_offset: added to magnitudes before the logarithm.
+        on_frames: called with each group of frames, float32 (24, 64), and the sample one past its last hop.
+
     """
 
-    def __init__(self, hops_per_patch: int = 1, log_offset: float = FRONT_END.log_offset) -> None:
+    def __init__(
+        self,
+        hops_per_patch: int = 1,
+        log_offset: float = FRONT_END.log_offset,
+        on_frames: Callable[[Float32, int], None] | None = None,
+    ) -> None:
         if hops_per_patch not in HOPS_PER_PATCH:
             message = f"hops per patch must be one of {HOPS_PER_PATCH}, not {hops_per_patch}"
             raise ValueError(message)
         self._log_offset = log_offset
+        self._on_frames = on_frames
         self._groups_per_patch = FRONT_END.patch_frames // STREAM_BLOCK_FRAMES
         self._groups_per_hop = self._groups_per_patch // hops_per_patch
         self._group_samples = STREAM_BLOCK_FRAMES * FRONT_END.frame_hop_samples
@@ -139,6 +151,7 @@ class LogMelStream:
         Sound that is shorter than a patch has silence before it: a window shows a short sound best at its end, with its onset.
         First and last samples of the patches stay within the sound.
         """
+        self._on_frames = None  # neither the silence nor what is computed again with it was recorded
         silence = np.zeros(FRONT_END.patch_samples, np.float32)
         first_sample, end_sample = 0, self._group_first_sample + self._filled
         rest = [silence]
@@ -156,8 +169,11 @@ class LogMelStream:
 
     def _push_group(self, samples: Float32) -> Patch | None:
         new = samples[: self._group_samples]
-        self._groups.append((log_mel(samples, log_offset=self._log_offset), float(np.dot(new, new)) / len(new)))
+        frames = log_mel(samples, log_offset=self._log_offset)
+        self._groups.append((frames, float(np.dot(new, new)) / len(new)))
         self._group_first_sample += self._group_samples
+        if self._on_frames is not None:
+            self._on_frames(frames, self._group_first_sample)
         self._groups_until_patch -= 1
         if self._groups_until_patch:
             return None

@@ -23,7 +23,7 @@ from edge_detector.service.process import sound_devices
 from edge_detector.service.stream import BlockSink, StreamProcessor
 from edge_detector.service.supervisor import SourceSupervisor, SupervisorTimeouts
 from edge_detector.threads import in_thread
-from edge_detector.types import Block
+from edge_detector.types import Block, Float32
 
 LOG = logging.getLogger(__name__)
 
@@ -172,10 +172,11 @@ def build_processor(
     hops_per_patch: int,
     rules: Sequence[Rule],
     dump: BlockSink | None = None,
+    on_frames: Callable[[Float32, int], None] | None = None,
 ) -> StreamProcessor:
     """Build the stream processor of a source. Processors on one thread may share the networks."""
     decider = Decider(rules, minimum_age_frames=networks.manifest.sequence.minimum_age_frames)
-    detector = StreamDetector(networks.model, decider, hops_per_patch=hops_per_patch)
+    detector = StreamDetector(networks.model, decider, hops_per_patch=hops_per_patch, on_frames=on_frames)
     return StreamProcessor(
         source, StreamResampler(source.rate_hz), detector, utc_clock=time.time, monotonic_clock=time.monotonic, dump=dump
     )

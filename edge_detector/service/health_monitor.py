@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.name_conflict import NameConflict
 from edge_detector.mqtt.publisher import Publisher
-from edge_detector.mqtt.telemetry import Telemetry, TelemetryWindow
+from edge_detector.mqtt.telemetry import Period, Telemetry, TelemetryWindow
 from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
 from edge_detector.service.process import cpu_seconds, rss_bytes
 from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
 from edge_detector.service.systemd import notify
+from edge_detector.web.page import Page
+from edge_detector.web.views import NodeFigures
 
 
 class HealthMonitor:
@@ -23,6 +25,7 @@ class HealthMonitor:
         workers: each publishes the node's troubles with its source's health.
         publisher: publishes the telemetry; supplies outbox and refusal counters.
         state: its settings file is saved again after a failure; its history has troubles.
+        page: its troubles are the node's; None without a page.
         refused_commands: returns the number of refused commands.
         name_conflict: detects another client that publishes as this node.
 
@@ -39,6 +42,7 @@ class HealthMonitor:
         workers: Sequence[SourceWorker],
         publisher: Publisher,
         state: State,
+        page: Page | None,
         refused_commands: Callable[[], int],
         name_conflict: NameConflict,
     ) -> None:
@@ -48,12 +52,36 @@ class HealthMonitor:
         self._publisher = publisher
         self._settings = state.settings
         self._history = state.history
+        self._page = page
         self._refused_commands = refused_commands
         self._persistence_trouble = state.persistence_trouble
         self._name_conflict = name_conflict
         self._troubles = NO_TROUBLES
         self.refused_configuration: str | None = None
+        self._period: Period | None = None
         self.window = TelemetryWindow(time.monotonic(), cpu_seconds())
+
+    @property
+    def troubles(self) -> Troubles:
+        """Current troubles of the node."""
+        return self._troubles
+
+    @property
+    def figures(self) -> NodeFigures:
+        """Counters now, and the figures of the last whole minute."""
+        publisher = self._publisher
+        return NodeFigures(
+            rss_bytes=rss_bytes(),
+            outbox_depth=publisher.outbox.depth,
+            dropped_messages=publisher.dropped_messages,
+            dropped_events=publisher.dropped_events,
+            refused_messages=publisher.refused_messages,
+            refused_commands=self._refused_commands(),
+            reconnects=publisher.reconnects,
+            history_lost=self._history.lost if self._history is not None else 0,
+            period=self._period,
+            sources={worker.name: worker.telemetry for worker in self._workers},
+        )
 
     @property
     def status(self) -> str:
@@ -74,8 +102,9 @@ class HealthMonitor:
     def report(self) -> None:
         """Publish telemetry now."""
         publisher = self._publisher
+        self._period = self.window.close(time.monotonic(), cpu_seconds())
         telemetry = Telemetry(
-            period=self.window.close(time.monotonic(), cpu_seconds()),
+            period=self._period,
             rss_bytes=rss_bytes(),
             outbox_depth=publisher.outbox.depth,
             dropped_messages=publisher.dropped_messages,
@@ -92,7 +121,8 @@ class HealthMonitor:
 
     def _poll_troubles(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
-        service = tuple(filter(None, [self._persistence_trouble, self.refused_configuration]))
+        of_page = self._page.server.trouble if self._page is not None else None
+        service = tuple(filter(None, [self._persistence_trouble, self.refused_configuration, of_page]))
         publisher = self._publisher
         broker = (*publisher.troubles, *filter(None, [self._name_conflict.trouble(time.monotonic())]))
         outbox = publisher.outbox

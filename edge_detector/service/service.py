@@ -3,15 +3,18 @@
 import logging
 import queue
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
+from edge_detector import __version__
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.audio.source import Source
-from edge_detector.config import Config, SourceConfig, rules_by_hop
+from edge_detector.config import Config, SourceConfig, public_url, rules_by_hop
 from edge_detector.config_changes import RulesByHop, applied_changes, postponed_changes
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.errors import BrokerError, EdgeDetectorError, unforeseen
@@ -21,18 +24,22 @@ from edge_detector.mqtt.home_assistant import birth_topic
 from edge_detector.mqtt.name_conflict import NameConflict, own_filters
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.mqtt.runtime_settings import Refusal, RuntimeSettings, Settings, SourceDefaults, command_filters
+from edge_detector.mqtt.runtime_settings import Accepted, Refusal, RuntimeSettings, Settings, SourceDefaults, command_filters
 from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.params import FRONT_END
 from edge_detector.service.discovery import Discovery
 from edge_detector.service.factory import LoadedBundle, build_processor, build_supervisor, open_source
 from edge_detector.service.health_monitor import HealthMonitor
+from edge_detector.service.page_reporter import PageReporter
 from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.systemd import notify
 from edge_detector.types import Message, Scores
+from edge_detector.web.commands import TOO_FAST
+from edge_detector.web.page import Page
+from edge_detector.web.views import NodeView, SourceView
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +53,8 @@ RELEASE_SECONDS = 0.5
 HISTORY_SECONDS = 0.5
 """Longest wait then for the history, which is written meanwhile."""
 WAITING_COMMANDS = 200
+SHOW_NODE_SECONDS = 1.0
+"""Time between two views of the node for the page."""
 MAX_PENDING_MESSAGES = 1_000
 """With more messages pending than this, recordings pause; live sources continue."""
 
@@ -56,17 +65,29 @@ class Service:
     """Connects the sources to the broker. `run` returns when `stop` is set or every source has ended."""
 
     def __init__(
-        self, config: Config, networks: LoadedBundle, broker: Broker, state: State, *, open_source: OpenSource = open_source
+        self,
+        config: Config,
+        networks: LoadedBundle,
+        broker: Broker,
+        state: State,
+        *,
+        page: Page | None = None,
+        open_source: OpenSource = open_source,
     ) -> None:
         self._config = config
         self._networks = networks
         self._rules = networks.rules
         self._state = state
         self._base = f"{config.mqtt.base_topic}/{config.node}"
+        self._page_url = public_url(config.web, socket.gethostname())
         settings = state.settings.load() if state.settings is not None else Settings()
-        self._controls = RuntimeSettings(self._base, self._defaults(networks.rules), settings, commands=config.mqtt.commands)
+        self._page = page
+        commands = config.mqtt.commands or page is not None
+        self._controls = RuntimeSettings(self._base, self._defaults(networks.rules), settings, commands=commands)
+        self._page_reporter = self._report_to(page)
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._dropped_commands = 0
+        self._show_node_at_seconds = 0.0
         self._unforeseen = 0
         self._hung: str | None = None
         self._name_conflict = NameConflict(self._base, secrets.token_hex(4))
@@ -88,6 +109,7 @@ class Service:
             config,
             networks,
             self._controls,
+            page_url=self._page_url,
             publish=self._publisher.publish,
             save=self._save,
             published=self._publisher.has_published,
@@ -100,6 +122,7 @@ class Service:
             workers=self._workers,
             publisher=self._publisher,
             state=state,
+            page=page,
             refused_commands=lambda: self._controls.refused_commands + self._dropped_commands,
             name_conflict=self._name_conflict,
         )
@@ -124,6 +147,7 @@ class Service:
                 self._reread(reload)
                 with self._contained("the state of the node"):
                     self._monitor.poll()
+                    self._show_node()
                 self._feed_watchdog()
         finally:
             self._close()
@@ -133,7 +157,7 @@ class Service:
         """Notify the watchdog while every thread makes progress; only a restart cures a hung device or thread."""
         if not self._publisher.alive:
             raise BrokerError("a thread of the publisher has ended (see the log); the service exits so that systemd restarts it")
-        hung = self._publisher.hung
+        hung = self._publisher.hung or (self._page.server.hung if self._page is not None else None)
         if hung != self._hung and (hung is None or self._hung is None):
             LOG.error("%s", hung or "every thread makes progress again")
             self._hung = hung
@@ -178,12 +202,14 @@ class Service:
         return {hops: dict(zip(slugs, of_hop, strict=True)) for hops, of_hop in rules.items()}
 
     def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
-        names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance)
+        names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance, self._page_url)
         rules_now = self._controls.rules(source.name)
         reporter = Reporter(names, self._networks.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
+        on_frames = self._page_reporter.frames_of(source.name) if self._page_reporter is not None else None
+
         def build(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
-            return build_processor(opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules)
+            return build_processor(opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules, on_frames=on_frames)
 
         reporter.muted = self._controls.muted(source.name)
         return SourceWorker(
@@ -193,7 +219,7 @@ class Service:
             reporter,
             rules=rules_now,
             publish=self._publish,
-            on_hop=self._record_hop,
+            on_hop=partial(self._record_hop, source.name),
         )
 
     def _announce(self) -> None:
@@ -211,10 +237,14 @@ class Service:
         self._publisher.start()
 
     def _publish(self, message: Message) -> None:
-        """Publish a message, and then put it into the history if it is an event's."""
+        """Publish a message, and then hand it to the history and the page if it is an event's."""
         self._publisher.publish(message)
-        if message.message_id is not None and self._state.history is not None:
+        if message.message_id is None:
+            return
+        if self._state.history is not None:
             self._state.history.put(message)
+        if self._page_reporter is not None:
+            self._page_reporter.event(message)
 
     def _publish_settings(self) -> None:
         """Publish the runtime settings in force."""
@@ -251,18 +281,26 @@ class Service:
         while not self._received.empty():
             message = self._received.get_nowait()
             self._discovery.handle(message, now)
-            match self._controls.handle(message, now):
-                case Refusal(sentence):
-                    LOG.warning("%s", sentence)
-                case None:
-                    pass
-                case accepted:
-                    self._save()
-                    self._use_controls()
-                    self._publisher.publish(accepted.answer)
+            self._command(message, now)
+        if self._page is not None:
+            for command in self._page.commands.take():
+                command.answer.set_result(self._command(command.message, now) or TOO_FAST)
         if self._discovery.due(now):
             self._discovery_sent = False
         self._send_discovery_if_due()
+
+    def _command(self, message: Message, now_seconds: float) -> Accepted | Refusal | None:
+        """Carry out a command; None: the message is no command, or exceeds a rate limit that was reported already."""
+        result = self._controls.handle(message, now_seconds)
+        match result:
+            case Refusal(sentence):
+                LOG.warning("%s", sentence)
+            case Accepted(answer=answer):
+                self._save()
+                self._use_controls()
+                self._publisher.publish(answer)
+                self._show_node(at_once=True)
+        return result
 
     def _reread(self, reload: Callable[[], Config | None]) -> None:
         try:
@@ -294,14 +332,58 @@ class Service:
             LOG.warning("these changes of the configuration take effect at the next restart: %s", waiting)
 
     def _use_controls(self) -> None:
+        if self._page_reporter is not None:
+            self._page_reporter.rules_changed()
         for worker in self._workers:
             worker.apply_settings(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
+
+    def _report_to(self, page: Page | None) -> PageReporter | None:
+        if page is None:
+            return None
+        defaults = {source.name: source.hops_per_patch for source in self._config.sources}
+        return PageReporter(page.feed, self._networks.classes, self._controls.rules, lambda source: self._rules[defaults[source]])
+
+    def _show_node(self, *, at_once: bool = False) -> None:
+        """Hand the state of the node to the page, once a second or at once."""
+        if self._page is None or self._page_reporter is None:
+            return
+        now = time.monotonic()
+        if not at_once and now < self._show_node_at_seconds:
+            return
+        self._show_node_at_seconds = now + SHOW_NODE_SECONDS
+        self._page.feed.figures = self._monitor.figures
+        self._page.feed.put_view(self._node_view(self._page_reporter))
+
+    def _node_view(self, reporter: PageReporter) -> NodeView:
+        manifest, mqtt = self._networks.manifest, self._config.mqtt
+        return NodeView(
+            node=self._config.node,
+            version=__version__,
+            bundle=f"{manifest.name} {manifest.version}",
+            broker=f"{mqtt.host}:{mqtt.port}",
+            broker_error=self._publisher.last_error,
+            history=self._state.history is not None,
+            sources=tuple(
+                SourceView(
+                    name=worker.name,
+                    state=worker.state.state,
+                    reason=worker.state.reason,
+                    signal=worker.signal_quality,
+                    muted=self._controls.muted(worker.name),
+                    classes=tuple(reporter.classes_of(worker.name)),
+                )
+                for worker in self._workers
+            ),
+            troubles=self._monitor.troubles.sentences,
+        )
 
     def _save(self) -> None:
         if self._state.settings is not None:
             self._state.settings.save(self._controls.settings)
 
-    def _record_hop(self, scores: Scores, anchor: Anchor) -> None:
+    def _record_hop(self, source: str, scores: Scores, anchor: Anchor) -> None:
+        if self._page_reporter is not None:
+            self._page_reporter.hop(source, scores, anchor)
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
         self._monitor.window.record_hop(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
@@ -310,6 +392,8 @@ class Service:
         release_deadline = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
         for worker in self._workers:
             worker.close()
+        if self._page is not None:
+            self._page.server.close()
         if self._state.history is not None:
             self._state.history.close()
         if not self._discovery_sent:

@@ -14,7 +14,7 @@ from edge_detector.repeat_limit import message_key
 from edge_detector.service.logs import EACH
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.supervisor import SourceStateChange, SourceSupervisor, StreamOpened
-from edge_detector.types import Block, Detection, EndReason, Message, Scores
+from edge_detector.types import Block, Detection, EndReason, Message, Scores, SignalQuality
 
 LOG = logging.getLogger(__name__)
 
@@ -79,6 +79,11 @@ class SourceWorker:
     def state(self) -> SourceStateChange:
         """Current state of the source."""
         return self._supervisor.change
+
+    @property
+    def signal_quality(self) -> SignalQuality:
+        """Signal of the open stream; "ok" while there is none."""
+        return self._processor.signal_quality if self._processor is not None else "ok"
 
     @property
     def telemetry(self) -> SourceTelemetry:
@@ -168,9 +173,7 @@ class SourceWorker:
         self._tell(change)
         if change.stream_is_over:
             self._end("source_lost")
-        self._send(
-            self._reporter.set_health(change.state, self._processor.signal_quality if self._processor is not None else "ok")
-        )
+        self._send(self._reporter.set_health(change.state, self.signal_quality))
 
     def _tell(self, change: SourceStateChange) -> None:
         """Log a state that has begun: what is wrong, or that the source is heard."""

@@ -4,15 +4,17 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from edge_detector.errors import unforeseen
 from edge_detector.repeat_limit import RepeatLimit
 from edge_detector.threads import in_thread
 from edge_detector.web.access import SESSION_SECONDS, ClientBuckets, HostRule, LoginLimit, Sessions, cookie_values, json_object
+from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
 from edge_detector.web.request import (
+    CLOSE,
     PageRequest,
     Refusal,
     RequestLimits,
@@ -26,11 +28,6 @@ from edge_detector.web.request import (
 
 LOG = logging.getLogger(__name__)
 
-AsgiMessage: TypeAlias = MutableMapping[str, Any]
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[AsgiMessage]]
-Send: TypeAlias = Callable[[AsgiMessage], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 COOKIE = "edge_detector"
@@ -127,7 +124,7 @@ class Guard:
             self._report(error)
             if not response.started:
                 sentence = "an error in this program prevented the answer; its log says more"
-                await response.json(500, {"error": sentence}, [(b"connection", b"close")])
+                await response.json(500, {"error": sentence}, [CLOSE])
 
     async def _serve(self, request: PageRequest, response: _Response, scope: Scope, receive: Receive) -> Refusal | None:
         wait_seconds = self._take_request(request.client)
@@ -178,7 +175,7 @@ class Guard:
     async def _refuse(self, response: _Response, refusal: Refusal) -> None:
         self.refused_requests += 1
         # What is left of a body must not be taken for the next request, or be read for the sake of it.
-        close = [(b"connection", b"close")] if response.unread_body else []
+        close = [CLOSE] if response.unread_body and CLOSE not in refusal.headers else []
         await response.json(refusal.status, {"error": refusal.sentence}, [*refusal.headers, *close])
 
     async def _session(self, request: PageRequest, response: _Response, _body: bytes) -> Refusal | None:

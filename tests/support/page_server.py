@@ -17,9 +17,10 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edge_detector.web.access import HostRule, ListenAddress, Sessions
+from edge_detector.web.connection_limits import ConnectionLimits
 from edge_detector.web.guard import Guard
 from edge_detector.web.request import RequestLimits
-from edge_detector.web.server import ConnectionLimits, PageServer
+from edge_detector.web.server import PageServer
 
 PASSWORD = "correct horse"  # noqa: S105 - of tests alone
 PUBLIC_URL = "https://sounds.example.org"
@@ -111,7 +112,7 @@ def serving(
 ) -> Iterator[PageServer]:
     """Serve while entered, at a free port, with frequent looks at the connections."""
     guard = Guard(app.asgi(), HostRule("nursery-pi", PUBLIC_URL), Sessions(password, iterations=1_000), limits=requests)
-    server = PageServer(guard, ListenAddress(host, 0), limits=limits, tick_seconds=0.02)
+    server = PageServer(lambda: guard, ListenAddress(host, 0), limits=limits, tick_seconds=0.02)
     server.bind()
     server.start()
     try:

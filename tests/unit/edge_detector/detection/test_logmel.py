@@ -170,3 +170,21 @@ def test_sound_after_a_gap_is_finished_without_what_was_before_it() -> None:
 
 def test_a_stream_without_sound_ends_without_a_patch() -> None:
     assert not list(LogMelStream().finish())
+
+
+def test_frames_are_handed_over_as_they_are_computed_across_gaps_and_without_invented_silence() -> None:
+    samples = music(3)
+    seen: list[tuple[np.ndarray, int]] = []
+    stream = LogMelStream(1, on_frames=lambda frames, end_sample: seen.append((frames, end_sample)))
+    half, lost = len(samples) // 2, 16_000
+    list(stream.push(Block(samples[:half], 0)))
+    list(stream.push(Block(samples[half:], half + lost, lost_samples=lost)))
+    list(stream.finish())
+    for part, first_sample in ((samples[:half], 0), (samples[half:], half + lost)):
+        of_part = [(frames, end) for frames, end in seen if first_sample < end <= first_sample + len(part)]
+        expected = log_mel(part)
+        # A product of matrices of another size may round otherwise.
+        assert np.concatenate([frames for frames, _ in of_part]) == pytest.approx(expected[: 24 * len(of_part)], abs=1e-5)
+        assert len(of_part) == len(expected) // 24
+        assert [end for _, end in of_part] == [first_sample + 24 * 160 * (n + 1) for n in range(len(of_part))]
+    assert len(seen) == 2 * (len(log_mel(samples[:half])) // 24)

@@ -1,20 +1,16 @@
-import asyncio
 import logging
 import socket
 import threading
 from pathlib import Path
 
 import pytest
-from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.web import server as server_module
+from edge_detector.web import connections as connections_module
 from edge_detector.web.access import ListenAddress
-from edge_detector.web.guard import Receive, Scope, Send
-from edge_detector.web.server import SEND_BUFFER_BYTES, ConnectionLimits, PageServer
+from edge_detector.web.asgi import Receive, Scope, Send
+from edge_detector.web.connection_limits import ConnectionLimits
+from edge_detector.web.server import SEND_BUFFER_BYTES, PageServer
 from tests.support.page_server import DEADLINE_SECONDS, LARGE, SmallApp, ask, connect, read_all, serving
 from tests.support.waiting import wait_until
 
@@ -59,7 +55,7 @@ def test_a_port_that_is_taken_is_said_and_tried_again(caplog: pytest.LogCaptureF
         other.bind(("127.0.0.1", 0))
         other.listen()
         address = ListenAddress("127.0.0.1", other.getsockname()[1])
-        server = PageServer(hello, address, retry_seconds=0.01)
+        server = PageServer(lambda: hello, address, retry_seconds=0.01)
         with caplog.at_level(logging.WARNING):
             server.start()
             fact = f"the page cannot be served at {address} (Address already in use)"
@@ -76,13 +72,13 @@ def test_who_cannot_wait_for_a_port_binds_first_and_gets_an_error() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        server = PageServer(hello, ListenAddress("127.0.0.1", other.getsockname()[1]))
+        server = PageServer(lambda: hello, ListenAddress("127.0.0.1", other.getsockname()[1]))
         with pytest.raises(EdgeDetectorError, match="choose another address or port"):
             server.bind()
 
 
 def test_an_address_of_another_machine_is_no_reason_to_end() -> None:
-    server = PageServer(hello, ListenAddress("192.0.2.1", 0))
+    server = PageServer(lambda: hello, ListenAddress("192.0.2.1", 0))
     server.start()
     assert server.trouble is not None
     assert "Cannot assign requested address" in server.trouble
@@ -108,19 +104,19 @@ def test_closing_ends_the_thread_and_the_streams_and_frees_the_port(app: SmallAp
 
 
 def test_a_server_that_was_never_started_or_has_ended_can_be_closed() -> None:
-    server = PageServer(hello, LOOPBACK)
+    server = PageServer(lambda: hello, LOOPBACK)
     server.close()
-    bound = PageServer(hello, LOOPBACK)
+    bound = PageServer(lambda: hello, LOOPBACK)
     bound.bind()
     bound.close()
-    started = PageServer(hello, LOOPBACK)
+    started = PageServer(lambda: hello, LOOPBACK)
     started.start()
     started.close(DEADLINE_SECONDS)
     started.close()
 
 
 def test_a_request_that_blocks_the_thread_is_said_and_forgotten_when_it_goes_on(app: SmallApp) -> None:
-    server = PageServer(app.asgi(), LOOPBACK, tick_seconds=0.01, progress_seconds=0.2)
+    server = PageServer(app.asgi, LOOPBACK, tick_seconds=0.01, progress_seconds=0.2)
     server.start()
     with connect(server) as client:
         client.sendall(b"GET /api/blocking HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -139,7 +135,7 @@ def test_a_thread_that_ends_by_an_error_is_a_trouble_and_refuses_connections(
         def fail(*_: object, **__: object) -> str:
             raise LookupError("no date")
 
-        monkeypatch.setattr(server_module, "formatdate", fail)
+        monkeypatch.setattr(connections_module, "formatdate", fail)
         wait_until(lambda: server.trouble is not None, "the thread has ended")
         assert str(server.trouble).startswith("the page is no longer served (an error in this program")
         assert str(server.trouble).endswith("; restart the program")
@@ -153,13 +149,13 @@ def test_a_thread_that_ends_by_an_error_is_a_trouble_and_refuses_connections(
 def test_connections_of_one_address_are_limited_and_others_are_served(app: SmallApp) -> None:
     with serving(app, limits=ConnectionLimits(of_address=3)) as server:
         held = [connect(server, source="127.0.0.2") for _ in range(3)]
-        wait_until(lambda: server.open_connections == 3, "three are open")
+        wait_until(lambda: server.counts.open == 3, "three are open")
         with connect(server, source="127.0.0.2") as client:
             assert read_all(client) == b""
-        assert server.refused_connections == 1
+        assert server.counts.refused == 1
         assert ask(server, "GET", "/api/node").status == 200
         held.pop().close()
-        wait_until(lambda: server.open_connections == 2, "one is closed")
+        wait_until(lambda: server.counts.open == 2, "one is closed")
         assert ask(server, "GET", "/api/node", source="127.0.0.2").status == 200
         for client in held:
             client.close()
@@ -169,10 +165,10 @@ def test_when_all_places_are_taken_the_one_that_is_idle_for_longest_makes_room(a
     with serving(app, limits=ConnectionLimits(in_total=3)) as server:
         busy, idle, later = connect(server), connect(server, source="127.0.0.2"), connect(server, source="127.0.0.3")
         busy.sendall(b"GET /api/stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        wait_until(lambda: server.open_connections == 3, "three are open")
+        wait_until(lambda: server.counts.open == 3, "three are open")
         assert ask(server, "GET", "/api/node", source="127.0.0.4").status == 200
         assert read_all(idle) == b"", "it was cut"
-        assert server.refused_connections == 1
+        assert server.counts.refused == 1
         later.sendall(REQUEST)
         assert later.recv(100).startswith(b"HTTP/1.1 200 "), "it was not"
         for client in (busy, idle, later):
@@ -197,7 +193,7 @@ def test_a_connection_without_a_whole_request_is_cut(app: SmallApp, begin: bytes
     with serving(app, limits=ConnectionLimits(headers_seconds=0.1)) as server, connect(server) as client:
         client.sendall(begin)
         assert read_all(client) == b""
-        assert server.cut_connections == 1
+        assert server.counts.cut == 1
 
 
 def test_a_connection_whose_next_request_does_not_become_complete_is_cut(app: SmallApp) -> None:
@@ -211,7 +207,7 @@ def test_an_idle_connection_is_closed(app: SmallApp) -> None:
         with connect(server) as client:
             client.sendall(REQUEST)
             assert read_all(client).startswith(b"HTTP/1.1 200 ")
-        assert server.cut_connections == 0
+        assert server.counts.cut == 0
 
 
 def test_a_stream_that_is_read_lasts_longer_than_any_limit(app: SmallApp) -> None:
@@ -239,8 +235,8 @@ def test_a_response_that_nobody_reads_is_cut_and_was_bounded(app: SmallApp, path
     with serving(app, limits=ConnectionLimits(stalled_seconds=0.2)) as server:
         with connect(server, receive_bytes=4_096) as client:
             client.sendall(b"GET /api/" + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            wait_until(lambda: server.open_connections == 1, "it is open")
-            wait_until(lambda: server.open_connections == 0, "it is cut")
+            wait_until(lambda: server.counts.open == 1, "it is open")
+            wait_until(lambda: server.counts.open == 0, "it is cut")
         wait_until(lambda: app.streams == 0, "the stream has ended")
         # In the kernel, which doubles what was asked for, and in asyncio.
         assert app.streamed_bytes < 4 * SEND_BUFFER_BYTES
@@ -254,75 +250,3 @@ def test_complete_headers_that_are_too_large_are_refused_however_they_arrive(app
         assert not answer or answer.startswith(b"HTTP/1.1 400 ")
         assert b"431" not in answer[:20]
         assert app.seen == []
-
-
-class _Transport(asyncio.Transport):
-    """The part of a transport that the limits of time look at."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.unsent_bytes = 0
-        self.closing = False
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return ("192.168.1.9", 1234) if name == "peername" else default
-
-    def get_write_buffer_size(self) -> int:
-        return self.unsent_bytes
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def abort(self) -> None:
-        self.closing = True
-
-
-class _Clock:
-    """The clock of a loop, set by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def time(self) -> float:
-        return self.seconds
-
-
-@pytest.mark.parametrize(
-    ("sizes", "found"),
-    [
-        ([(0, 100_000), (29, 100_000), (31, 99_999), (60, 99_999), (62, 99_999)], [False, False, False, False, True]),
-        ([(0, 100_000), (29, 50_000), (58, 1), (60, 0), (67, 0), (69, 0)], [False, False, False, False, False, True]),
-    ],
-    ids=["slow progress is progress", "the time for the next request begins when all is sent"],
-)
-def test_a_client_is_too_slow_once_it_takes_nothing(
-    sizes: list[tuple[int, int]], found: list[bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def run() -> list[bool]:
-        clock, transport = _Clock(), _Transport()
-        connections = server_module._Connections(hello, ConnectionLimits())  # noqa: SLF001 - its clock is ours
-        connection = connections.accept()
-        assert isinstance(connection, server_module._Connection)  # noqa: SLF001 - as above
-        monkeypatch.setattr(connection, "loop", clock)
-        connection.connection_made(transport)
-        slow = []
-        for seconds, unsent_bytes in sizes:
-            clock.seconds, transport.unsent_bytes = float(seconds), unsent_bytes
-            slow.append(connection.is_too_slow())
-        return slow
-
-    assert asyncio.run(run()) == found
-
-
-def test_what_is_used_of_uvicorn_beside_its_interface_is_there() -> None:
-    async def protocol() -> H11Protocol:
-        return H11Protocol(Config(hello, log_config=None), ServerState(), {})
-
-    made = asyncio.run(protocol())
-    assert {"transport", "flow", "cycle", "loop"} <= set(vars(made))
-    assert callable(made.send_400_response)
-    assert callable(made.on_response_complete)
-    assert {"default_headers", "tasks"} <= set(vars(ServerState()))
-    assert "write_paused" in FlowControl.__init__.__code__.co_names
-    names = RequestResponseCycle.__init__.__code__.co_names
-    assert {"response_started", "response_complete", "disconnected", "message_event"} <= set(names)

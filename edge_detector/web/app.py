@@ -1,0 +1,251 @@
+"""Routes of the page. The only file that imports Starlette; what a route answers is decided elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from edge_detector.bounded_files import parse_json
+from edge_detector.errors import EdgeDetectorError
+from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
+from edge_detector.threads import in_thread
+from edge_detector.web import health_api, history_api
+from edge_detector.web.broadcast import Broadcast
+from edge_detector.web.commands import Commands
+from edge_detector.web.connection_limits import ConnectionCounts
+from edge_detector.web.feed import Feed
+from edge_detector.web.history_api import EventsPage, Hours, Kinds
+from edge_detector.web.metrics import exposition
+from edge_detector.web.views import NodeFigures, NodeView, PageFigures
+
+T = TypeVar("T")
+
+STATIC = Path(__file__).parent / "static"
+ANSWER_SECONDS = 3.0
+"""Longest wait for the detecting thread's answer to a command."""
+HISTORY_READERS = 2
+MOST_WAITING_FOR_HISTORY = 20
+_STARTING = "the service is still starting; try again in a moment"
+
+
+@dataclass(frozen=True, slots=True)
+class AppParts:
+    """What the routes serve.
+
+    Attributes:
+        history: file of the history, or None where no history is kept.
+        connections: counts of connections.
+
+    """
+
+    feed: Feed
+    broadcast: Broadcast
+    commands: Commands
+    history: Path | None
+    connections: ConnectionCounts
+
+
+def build_app(parts: AppParts) -> Starlette:
+    """Return the application: page, live stream, history, commands, health and metrics."""
+    routes = _Routes(parts)
+    return Starlette(
+        routes=[
+            Route("/", routes.index),
+            Route("/api/live", routes.live),
+            Route("/api/node", routes.node),
+            Route("/api/classes", routes.classes),
+            Route("/api/health", routes.health),
+            Route("/metrics", routes.metrics),
+            Route("/api/events", routes.events),
+            Route("/api/hours", routes.hours),
+            Route("/api/kinds", routes.kinds),
+            Route("/api/threshold", routes.set_threshold, methods=["POST"]),
+            Route("/api/mute", routes.set_mute, methods=["POST"]),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        exception_handlers={404: _not_found, 405: _wrong_method},
+    )
+
+
+class _Routes:
+    def __init__(self, parts: AppParts) -> None:
+        self._feed = parts.feed
+        self._broadcast = parts.broadcast
+        self._commands = parts.commands
+        self._history = parts.history
+        self._connections = parts.connections
+        self._reading = asyncio.Semaphore(HISTORY_READERS)
+        self._waiting_for_history = 0
+
+    async def index(self, request: Request) -> Response:
+        del request
+        return FileResponse(STATIC / "index.html")
+
+    async def live(self, request: Request) -> Response:
+        del request
+        subscription = self._broadcast.subscribe()
+        if subscription is None:
+            return _error(503, "too many browsers look at this page; close one and try again")
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in subscription.chunks():
+                    yield chunk
+            finally:
+                self._broadcast.unsubscribe(subscription)
+
+        return StreamingResponse(chunks(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    async def node(self, request: Request) -> Response:
+        del request
+        view = self._feed.view
+        return _error(503, _STARTING) if view is None else JSONResponse(view.as_json())
+
+    async def classes(self, request: Request) -> Response:
+        del request
+        view = self._feed.view
+        return _error(503, _STARTING) if view is None else JSONResponse(health_api.classes(view))
+
+    async def health(self, request: Request) -> Response:
+        del request
+        state = self._state
+        return _error(503, _STARTING) if state is None else JSONResponse(health_api.health(*state, self._page_figures))
+
+    async def metrics(self, request: Request) -> Response:
+        del request
+        state = self._state
+        if state is None:
+            return _error(503, _STARTING)
+        # Copies, since the detecting thread adds to both.
+        text = exposition(*state, self._feed.events.copy(), self._feed.levels.copy(), self._page_figures)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def events(self, request: Request) -> Response:
+        query, path = _query(request), self._history
+        if path is None:
+            return _no_history()
+        if query.get("format") != ["csv"]:
+            return await self._from_history(lambda: history_api.events_page(path, query))
+        try:
+            rows = await self._read(lambda: history_api.events_csv(path, query))
+            first = await self._read(lambda: next(rows, b""))
+        except (EdgeDetectorError, history_api.BadRequest) as error:
+            return _refused(error)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            chunk = first
+            while chunk:
+                yield chunk
+                chunk = await self._read(lambda: next(rows, b""))
+
+        headers = {"Content-Disposition": 'attachment; filename="events.csv"'}
+        return StreamingResponse(chunks(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    async def hours(self, request: Request) -> Response:
+        query, path = _query(request), self._history
+        return _no_history() if path is None else await self._from_history(lambda: history_api.hours(path, query))
+
+    async def kinds(self, request: Request) -> Response:
+        del request
+        path = self._history
+        return _no_history() if path is None else await self._from_history(lambda: history_api.kinds(path))
+
+    async def set_threshold(self, request: Request) -> Response:
+        match await _body(request):
+            case {"source": str(source), "class": str(slug), "on": None | int() | float() as on} if _is_threshold(on):
+                return await self._answered(self._commands.set_threshold(source, slug, on))
+        return _error(
+            400, 'the request has no valid threshold; send {"source": "…", "class": "…", "on": 0.5}, or null for the default'
+        )
+
+    async def set_mute(self, request: Request) -> Response:
+        match await _body(request):
+            case {"source": str(source), "muted": None | bool() as muted}:
+                return await self._answered(self._commands.set_mute(source, muted=muted))
+        return _error(400, 'the request has no mute; send {"source": "…", "muted": true}')
+
+    @property
+    def _state(self) -> tuple[NodeView, NodeFigures] | None:
+        view, figures = self._feed.view, self._feed.figures
+        return None if view is None or figures is None else (view, figures)
+
+    @property
+    def _page_figures(self) -> PageFigures:
+        return PageFigures(self._broadcast.browsers, self._feed.lost + self._broadcast.lost, self._connections.refused)
+
+    async def _answered(self, answer: Future[Accepted | Refusal] | None) -> Response:
+        if answer is None:
+            return _error(503, "too many commands wait; try again in a moment")
+        try:
+            result = await asyncio.wait_for(asyncio.wrap_future(answer), ANSWER_SECONDS)
+        except TimeoutError:
+            return _error(503, "the service does not answer now, and may still carry this out; look at the value in a moment")
+        if isinstance(result, Refusal):
+            return _error(400, result.sentence)
+        value = result.answer.payload.decode()
+        if isinstance(result.command, MuteCommand):
+            return JSONResponse({"source": result.command.source, "muted": value == ON})
+        return JSONResponse({"source": result.command.source, "class": result.command.slug, "on": float(value)})
+
+    async def _from_history(self, read: Callable[[], EventsPage | Hours | Kinds]) -> Response:
+        try:
+            return JSONResponse((await self._read(read)).as_json())
+        except (EdgeDetectorError, history_api.BadRequest) as error:
+            return _refused(error)
+
+    async def _read(self, read: Callable[[], T]) -> T:
+        """Read the history on another thread, since a disk may be slow, and a few at a time."""
+        if self._waiting_for_history >= MOST_WAITING_FOR_HISTORY:
+            raise EdgeDetectorError("too many requests wait for the history; try again in a moment")
+        self._waiting_for_history += 1
+        try:
+            async with self._reading:
+                return await asyncio.wrap_future(in_thread(read, "history reader"))
+        finally:
+            self._waiting_for_history -= 1
+
+
+def _query(request: Request) -> dict[str, Sequence[str]]:
+    return {key: request.query_params.getlist(key) for key in request.query_params}
+
+
+async def _body(request: Request) -> object:
+    """Return the request's JSON, or None if it is none."""
+    with suppress(ValueError):
+        return parse_json(await request.body())
+    return None
+
+
+def _is_threshold(on: float | None) -> bool:
+    return on is None or (not isinstance(on, bool) and 0.0 <= on <= MAX_THRESHOLD)
+
+
+def _error(status: int, sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, status)
+
+
+def _refused(error: EdgeDetectorError | history_api.BadRequest) -> Response:
+    return _error(503 if isinstance(error, EdgeDetectorError) else 400, str(error))
+
+
+def _no_history() -> Response:
+    return _error(404, "no history is kept; run the service with a state directory, and enabled = true in its table [history]")
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    del request, error
+    return _error(404, "there is nothing at this address; the page is at /")
+
+
+async def _wrong_method(request: Request, error: Exception) -> Response:
+    del request, error
+    return _error(405, "this address takes no such request; thresholds and mutes are set by POST, everything else is read by GET")

@@ -60,6 +60,7 @@ def test_a_port_that_is_taken_is_said_and_tried_again(caplog: pytest.LogCaptureF
             server.start()
             fact = f"the page cannot be served at {address} (Address already in use)"
             remedy = "choose another address or port in [web] listen, or stop the program that has it"
+            wait_until(lambda: server.trouble is not None, "the port is taken")
             assert server.trouble == f"{fact}; {remedy}"
             assert server.hung is None
     wait_until(lambda: server.trouble is None, "the port is free")
@@ -80,6 +81,7 @@ def test_who_cannot_wait_for_a_port_binds_first_and_gets_an_error() -> None:
 def test_an_address_of_another_machine_is_no_reason_to_end() -> None:
     server = PageServer(lambda: hello, ListenAddress("192.0.2.1", 0))
     server.start()
+    wait_until(lambda: server.trouble is not None, "the address is not this machine's")
     assert server.trouble is not None
     assert "Cannot assign requested address" in server.trouble
     server.close(DEADLINE_SECONDS)
@@ -117,6 +119,7 @@ def test_a_server_that_was_never_started_or_has_ended_can_be_closed() -> None:
 
 def test_a_request_that_blocks_the_thread_is_said_and_forgotten_when_it_goes_on(app: SmallApp) -> None:
     server = PageServer(app.asgi, LOOPBACK, tick_seconds=0.01, progress_seconds=0.2)
+    server.bind()
     server.start()
     with connect(server) as client:
         client.sendall(b"GET /api/blocking HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -152,12 +152,9 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - as in uvicorn
         """Answer what is not HTTP; uvicorn's own answer fails where a response has begun."""
-        if not self.is_waiting:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
-                self.abort()
-                return
+        if not self.is_waiting and self.cycle.response_started:
+            self.abort()
+            return
         self.transport.write(_BAD_REQUEST)
         self.transport.close()
 

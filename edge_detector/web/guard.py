@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from itertools import islice
 from typing import TypeAlias
 
@@ -225,7 +226,8 @@ class Guard:
         if is_right():
             return None
         self._logins.count_wrong(request.client, now_seconds)
-        return Refusal(status, "the password is wrong; it is that of [web] in the node's configuration", challenge(request))
+        headers = challenge(request) if status == HTTPStatus.UNAUTHORIZED else ()
+        return Refusal(status, "the password is wrong; it is that of [web] in the node's configuration", headers)
 
     async def _has_session(self, request: PageRequest) -> bool:
         tokens = list(islice(filter(None, cookie_values(request.cookies, COOKIE)), _COOKIES_TRIED))

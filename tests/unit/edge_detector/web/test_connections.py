@@ -85,4 +85,4 @@ def test_what_is_used_of_uvicorn_beside_its_interface_is_there() -> None:
     assert {"default_headers", "tasks"} <= set(vars(ServerState()))
     assert "write_paused" in FlowControl.__init__.__code__.co_names
     names = RequestResponseCycle.__init__.__code__.co_names
-    assert {"response_started", "response_complete", "disconnected", "message_event"} <= set(names)
+    assert {"response_started", "response_complete"} <= set(names)

@@ -1,9 +1,13 @@
 import asyncio
 import base64
+import hashlib
 import json
 import logging
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ from edge_detector.web.access import REQUESTS_AT_ONCE, SESSION_SECONDS, WRONG_TR
 from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
 from edge_detector.web.guard import COOKIE, Guard
 from edge_detector.web.request import RequestLimits
+from tests.support.page_server import DEADLINE_SECONDS, SmallApp, post, serving
+from tests.support.page_server import ask as http_ask
 
 HOST = "192.168.1.5:8080"
 PASSWORD = "correct horse"  # noqa: S105 - of tests alone
@@ -63,6 +69,11 @@ class Node:
             monotonic_seconds=lambda: self.seconds,
             utc_seconds=lambda: self.seconds,
         )
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> SmallApp:
+    return SmallApp(tmp_path)
 
 
 async def nothing_comes() -> AsgiMessage:
@@ -261,7 +272,8 @@ def test_another_version_of_http_is_refused() -> None:
 
 def test_a_refusal_of_a_whole_request_leaves_the_connection_open() -> None:
     assert "connection" not in ask(Node(), host="evil.example").headers
-    assert "connection" not in login(Node(password=PASSWORD), "a wrong one").headers
+    refused = login(Node(password=PASSWORD), "a wrong one")
+    assert not {"connection", "www-authenticate"} & set(refused.headers)
 
 
 def test_a_body_that_does_not_come_is_refused_after_its_time() -> None:
@@ -367,6 +379,28 @@ def test_the_cookie_is_for_https_alone_where_the_browser_sees_https() -> None:
     assert login(node, headers={"origin": "https://sounds.example.org"}).headers["set-cookie"].endswith("; Secure")
     assert login(node, headers={"host": "sounds.example.org"}).headers["set-cookie"].endswith("; Secure")
     assert "Secure" not in login(node, headers={"origin": f"http://{HOST}"}).headers["set-cookie"]
+
+
+def test_the_key_is_derived_once_while_others_are_served(app: SmallApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    derive = hashlib.pbkdf2_hmac
+    waited = []
+
+    def slow(name: str, password: bytes, salt: bytes, iterations: int, size: int) -> bytes:
+        begun.set()
+        waited.append(go_on.wait(DEADLINE_SECONDS))
+        return derive(name, password, salt, iterations, size)
+
+    monkeypatch.setattr(hashlib, "pbkdf2_hmac", slow)
+    with serving(app, password=PASSWORD) as server, ThreadPoolExecutor() as pool:
+        assert post(server, "/api/login", {"password": "a wrong one"}).status == 403
+        assert not begun.is_set(), "a wrong password costs nothing"
+        logins = [pool.submit(post, server, "/api/login", {"password": PASSWORD}) for _ in range(2)]
+        assert begun.wait(DEADLINE_SECONDS)
+        assert http_ask(server, "GET", "/").status == 200
+        go_on.set()
+        assert [login.result().status for login in logins] == [204, 204]
+    assert waited == [True]
 
 
 def test_signing_out_deletes_the_cookie() -> None:

@@ -253,3 +253,24 @@ def test_complete_headers_that_are_too_large_are_refused_however_they_arrive(app
         assert not answer or answer.startswith(b"HTTP/1.1 400 ")
         assert b"431" not in answer[:20]
         assert app.seen == []
+
+
+def test_an_invalid_body_cuts_a_response_that_has_begun(caplog: pytest.LogCaptureFixture) -> None:
+    async def begin(_scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    server = PageServer(lambda: begin, LOOPBACK)
+    server.bind()
+    server.start()
+    with connect(server) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        received = b""
+        while b"begun" not in received:
+            received += client.recv(1_000)
+        client.sendall(b"no chunk\r\n\r\n")
+        assert b"HTTP/1.1" not in read_all(client)
+    server.close(DEADLINE_SECONDS)
+    assert caplog.records == []

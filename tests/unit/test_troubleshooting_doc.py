@@ -103,6 +103,16 @@ OTHERS: Mapping[str, Sequence[Place]] = {
         Place("cli/events.py", "returned", "_nothing"),
         Place("cli/events.py", "assigned", "sentence"),
     ),
+    "the page": (
+        Place("web/server.py", "raised", "EdgeDetectorError"),
+        Place("web/server.py", "assigned", "sentence"),
+        Place("web/password.py", "raised", "UsageError"),
+        Place("web/request.py", "argument", "Refusal", 1),
+        Place("web/request.py", "assigned", "named"),
+        Place("web/request.py", "assigned", "sentence"),
+        Place("web/guard.py", "argument", "Refusal", 1),
+        Place("web/guard.py", "argument", "too_many"),
+    ),
     "a program that records": (Place("audio/programs/*.py", "raised", "SourceError"),),
 }
 

@@ -138,7 +138,7 @@ export class LiveStream extends EventTarget {
         this.close();
         return;
       }
-      this.#tell("lost", error.message);
+      if (this.#state === "lost") this.#tell("lost", error.message);
     }
     if (this.#state !== "lost" || this.#source || this.#retryTimer) return;
     this.#retryTimer = setTimeout(() => {

@@ -109,6 +109,7 @@ function showLogin() {
       await postJson("api/login", { password: password.value });
       login = null;
       begin(true);
+      main.focus({ preventScroll: true });
     } catch (error) {
       setText(problem, sentence(error.message));
       button.disabled = false;

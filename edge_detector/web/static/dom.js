@@ -2,11 +2,12 @@
 
 /**
  * Return a new element.
- * @param {string} tag name of the element
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag name of the element
  * @param {Object<string, string|number|boolean|null|undefined>} [attributes] `class`, `id`, `aria-…`; true gives an empty
  *   attribute, false, null and undefined give none
  * @param {...(Node|string)} children nodes, or text
- * @returns {HTMLElement}
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);

@@ -6,13 +6,13 @@ import { bytes, count, duration, figure, sentence, sourceState } from "./format.
 
 const POLL_MS = 5_000;
 
-/** @implements {import("./app.js").View} */
+/** A `View` as described in app.js. */
 export class HealthView {
   title = "Health";
   #verdict = element("div", { class: "notice", role: "status" });
   #problem = element("p", { class: "problem", role: "alert" });
   // Parts that stay, so that a new answer moves neither focus nor scrolling.
-  #sources = element("div", { class: "scroll", role: "region", tabindex: "0", "aria-labelledby": "health-sources" });
+  #sources = element("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": "health-sources" });
   #service = element("dl", { class: "facts" });
   #losses = element("dl", { class: "facts" });
   #content = element(

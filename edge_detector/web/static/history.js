@@ -5,6 +5,7 @@ import { arrange, element, setAttribute, setText } from "./dom.js";
 import { count, dateTime, duration, endReason, exactTime, probability, sentence } from "./format.js";
 
 const DAY_MS = 86_400_000;
+/** @type {[string, string, number][]} */
 const PRESETS = [["day", "Last day", DAY_MS], ["week", "Last week", 7 * DAY_MS], ["month", "Last 30 days", 30 * DAY_MS]];
 const PAGE_EVENTS = 100;
 const MOST_EVENTS = 2_000;
@@ -26,7 +27,7 @@ export function localValue(ms) {
   return date.toISOString().slice(0, 16);
 }
 
-/** @implements {import("./app.js").View} */
+/** A `View` as described in app.js. */
 export class HistoryView {
   title = "History";
   #store;
@@ -38,7 +39,7 @@ export class HistoryView {
   #dates;
   #problem = element("p", { class: "problem", role: "alert" });
   #content = element("div", {});
-  #hours = element("div", { class: "scroll", role: "region", tabindex: "0", "aria-labelledby": "hours-title" });
+  #hours = element("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": "hours-title" });
   #hoursNote = element("p", { class: "soft" });
   #body = element("tbody");
   #count = element("p", { class: "soft", role: "status" });
@@ -57,7 +58,8 @@ export class HistoryView {
   /** @param {import("./store.js").NodeStore} store */
   constructor(store) {
     this.#store = store;
-    for (const [value, label] of [...PRESETS, ["all", "Everything"], ["custom", "Between two dates"]]) {
+    const choices = PRESETS.map(([value, label]) => [value, label]);
+    for (const [value, label] of [...choices, ["all", "Everything"], ["custom", "Between two dates"]]) {
       this.#period.append(element("option", { value }, label));
     }
     this.#period.value = "week";
@@ -87,7 +89,7 @@ export class HistoryView {
     );
     this.element = element("div", {}, element("h1", {}, "History"), filters, this.#problem, this.#content);
     this.#fillChoices([], []);
-    store.addEventListener("event", () => this.#refreshLater());
+    store.addEventListener("events", () => this.#refreshLater());
   }
 
   /** @param {?string} wanted id of the event to show */
@@ -100,6 +102,7 @@ export class HistoryView {
   hide() {
     this.#shown = false;
     this.#selection += 1;
+    this.element.removeAttribute("aria-busy");
     clearTimeout(this.#timer);
     this.#timer = 0;
   }
@@ -119,7 +122,9 @@ export class HistoryView {
   }
 
   #changed() {
-    this.#dates.hidden = this.#period.value !== "custom";
+    const custom = this.#period.value === "custom";
+    if (custom && this.#dates.hidden && !this.#since.value) this.#since.value = localValue(Date.now() - 7 * DAY_MS);
+    this.#dates.hidden = !custom;
     if (this.#wanted !== null) {
       this.#wanted = null;
       history.replaceState(null, "", "#history");
@@ -212,7 +217,7 @@ export class HistoryView {
     this.#timer = setTimeout(async () => {
       this.#timer = 0;
       const selection = this.#selection;
-      if (!this.#shown || document.hidden || this.#content.hidden) return;
+      if (!this.#shown || this.#content.hidden) return;
       try {
         const [page] = await Promise.all([this.#page(null), this.#loadHours(selection)]);
         if (selection !== this.#selection) return;

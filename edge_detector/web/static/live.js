@@ -10,7 +10,7 @@ const LEAST_DBFS = -90;
 const SORT_MS = 5_000;
 const SHORT_LIST = 8;
 
-/** @implements {import("./app.js").View} */
+/** A `View` as described in app.js. */
 export class LiveView {
   title = "Live";
   #store;
@@ -18,6 +18,7 @@ export class LiveView {
   #events = new EventsList();
   #sentences = element("ul", { class: "sentences" });
   #trouble;
+  #slow = element("p", { class: "soft", hidden: true });
   #sources = element("div", { class: "sources" });
   #shown = false;
 
@@ -30,7 +31,7 @@ export class LiveView {
     this.element = element(
       "div", { class: "live" },
       element("h1", { class: "unseen" }, "Live"),
-      this.#trouble,
+      this.#trouble, this.#slow,
       element(
         "div", { class: "live-columns" },
         this.#sources,
@@ -40,6 +41,10 @@ export class LiveView {
     );
     store.addEventListener("node", () => this.#showNode());
     store.addEventListener("events", () => this.#showEvents());
+    store.addEventListener("lost", ({ detail }) => {
+      this.#slow.hidden = detail.frames === 0;
+      setText(this.#slow, `This browser, or the network to it, is too slow for the live view: ${detail.frames} messages were left out.`);
+    });
     store.addEventListener("frames", ({ detail }) => this.#cards.get(detail.source)?.spectrogram.push(detail));
     store.addEventListener("hop", ({ detail }) => this.#cards.get(detail.source)?.hop(detail));
   }

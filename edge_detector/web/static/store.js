@@ -12,7 +12,7 @@
 
 const MOST_EVENTS = 100;
 
-/** Dispatches "node", "frames", "hop" and "event" (`detail`: the message), and "events" when all may have changed. */
+/** Dispatches "node", "frames", "hop", "lost" and "event" (`detail`: the message), and "events" when all may have changed. */
 export class NodeStore extends EventTarget {
   /** @type {?NodeView} */
   node = null;
@@ -20,8 +20,6 @@ export class NodeStore extends EventTarget {
   hops = new Map();
   /** Events since the program's start by id, oldest first, `MOST_EVENTS` at most. @type {Map<string, SoundEvent>} */
   events = new Map();
-  /** Messages that this browser has lost by being slow. */
-  lostFrames = 0;
 
   /** @param {import("./api.js").LiveStream} stream */
   constructor(stream) {
@@ -48,10 +46,7 @@ export class NodeStore extends EventTarget {
       this.#tell("hop", detail);
     });
     stream.addEventListener("frames", ({ detail }) => this.#tell("frames", detail));
-    stream.addEventListener("lost", ({ detail }) => {
-      this.lostFrames = detail.frames;
-      this.#tell("lost", detail);
-    });
+    stream.addEventListener("lost", ({ detail }) => this.#tell("lost", detail));
   }
 
   /** Events of a source, oldest first. */

@@ -7,7 +7,7 @@ import { toggleMute } from "./live.js";
 
 const SAME = 5e-4;
 
-/** @implements {import("./app.js").View} */
+/** A `View` as described in app.js. */
 export class ThresholdsView {
   title = "Thresholds";
   #store;

@@ -12,6 +12,8 @@ const MOST_EVENTS = 2_000;
 const MOST_JSON = 1_000;
 /** The service writes its history each 5 s, so a new event is there after so long. */
 const REFRESH_MS = 6_000;
+/** How often an event that is not there is looked for again. */
+const MOST_LOOKS = 2;
 const HEAT_LEVELS = 5;
 
 /** Level 0 to 5 of a count beside the largest one, by its logarithm: a rare class is seen beside a frequent one. */
@@ -50,6 +52,10 @@ export class HistoryView {
   #events = new Map();
   #next = null;
   #wanted = null;
+  /** The wanted event, while the history does not have it. */
+  #early = null;
+  /** How often it is still looked for. */
+  #looks = 0;
   /** Raised by each new selection: answers to an older one are ignored. */
   #selection = 0;
   #shown = false;
@@ -96,6 +102,8 @@ export class HistoryView {
   show(wanted) {
     this.#shown = true;
     this.#wanted = wanted;
+    this.#early = null;
+    this.#looks = MOST_LOOKS;
     this.#load();
   }
 
@@ -126,7 +134,7 @@ export class HistoryView {
     if (custom && this.#dates.hidden && !this.#since.value) this.#since.value = localValue(Date.now() - 7 * DAY_MS);
     this.#dates.hidden = !custom;
     if (this.#wanted !== null) {
-      this.#wanted = null;
+      this.#wanted = this.#early = null;
       history.replaceState(null, "", "#history");
     }
     this.#load();
@@ -135,6 +143,11 @@ export class HistoryView {
   async #load() {
     const selection = (this.#selection += 1);
     setText(this.#problem, "");
+    if (this.#store.node?.history === false) {
+      this.#content.hidden = true;
+      setText(this.#problem, "No history is kept; run the service with a state directory, and enabled = true in its table [history].");
+      return;
+    }
     this.element.setAttribute("aria-busy", "true");
     try {
       const kinds = await getJson("api/kinds");
@@ -146,6 +159,7 @@ export class HistoryView {
       const [page] = await Promise.all([this.#page(null), this.#loadHours(selection)]);
       if (selection !== this.#selection) return;
       this.#events.clear();
+      if (this.#early) this.#add({ events: [this.#early] });
       this.#add(page);
       this.#next = page.next;
       this.#content.hidden = false;
@@ -167,12 +181,16 @@ export class HistoryView {
   async #selectAround(id, selection) {
     const { events } = await getJson(withQuery("api/events", { id, limit: 1 }));
     if (selection !== this.#selection) return;
-    if (events.length === 0) {
-      this.#wanted = null;
-      setText(this.#problem, "This event is not in the history; it may be older than what is kept, or not be written yet.");
+    // A link in a notification is followed before the event is in the history; the live stream has it already.
+    const event = events[0] ?? this.#store.events.get(id);
+    if (!event) {
+      setText(this.#problem, "This event is not in the history: it is older than what is kept, or will be there in a few seconds.");
+      if (this.#looks > 0) this.#refreshLater();
       return;
     }
-    const start = new Date(events[0].start);
+    this.#early = events.length === 0 ? event : null;
+    setText(this.#problem, "");
+    const start = new Date(event.start);
     this.#period.value = "custom";
     this.#dates.hidden = false;
     this.#source.value = this.#class.value = "";
@@ -216,8 +234,13 @@ export class HistoryView {
     if (!this.#shown || this.#timer) return;
     this.#timer = setTimeout(async () => {
       this.#timer = 0;
-      const selection = this.#selection;
       if (!this.#shown || this.#content.hidden) return;
+      if (this.#wanted !== null && !this.#events.has(this.#wanted) && this.#looks > 0) {
+        this.#looks -= 1;
+        this.#load();
+        return;
+      }
+      const selection = this.#selection;
       try {
         const [page] = await Promise.all([this.#page(null), this.#loadHours(selection)]);
         if (selection !== this.#selection) return;

@@ -13,10 +13,12 @@ const SAMPLES_PER_COLUMN = 160;
 const WINDOW_COLUMNS = 10 * COLUMNS_PER_SECOND;
 /** Room for the window and for what has arrived but is not shown yet. */
 const RING_COLUMNS = WINDOW_COLUMNS + 3 * COLUMNS_PER_SECOND;
-/** How far the playhead stays behind the newest column: one group, and the jitter. */
-const DELAY_COLUMNS = 40;
-/** Further behind, or ahead, it jumps. */
+/** How far the playhead is behind the newest column on average: enough for blocks of a second. */
+const DELAY_COLUMNS = 60;
+/** Further from there it jumps. */
 const MOST_BEHIND_COLUMNS = 200;
+const SMOOTHING_SECONDS = 1;
+const MOST_CORRECTION = 0.3;
 const MEL_MIN_HZ = 125;
 const MEL_MAX_HZ = 7_500;
 const TICKS_HZ = [125, 500, 1_000, 2_000, 4_000, 7_500];
@@ -76,6 +78,36 @@ export function lanesOf(events, lanes = LANES) {
   });
 }
 
+/**
+ * Position in a stream whose columns arrive in groups. It moves at the clock's rate, corrected by its distance from where it
+ * should be, averaged over a second: so groups and jitter do not make it stutter.
+ */
+export class Playhead {
+  /** In columns, as a fraction. */
+  column = 0;
+  #distance = 0;
+
+  /** Move on by `seconds`; `newest` columns have arrived. */
+  advance(seconds, newest) {
+    const distance = newest - DELAY_COLUMNS - this.column;
+    if (Math.abs(distance) > MOST_BEHIND_COLUMNS) {
+      this.jump(newest);
+      return;
+    }
+    this.#distance += (distance - this.#distance) * Math.min(1, seconds / SMOOTHING_SECONDS);
+    // With the average above this damps without swinging.
+    const correction = this.#distance / (2 * COLUMNS_PER_SECOND);
+    const rate = COLUMNS_PER_SECOND * (1 + Math.max(-MOST_CORRECTION, Math.min(MOST_CORRECTION, correction)));
+    this.column = Math.min(this.column + rate * seconds, newest);
+  }
+
+  /** Go to where it should be. */
+  jump(newest) {
+    this.column = newest - DELAY_COLUMNS;
+    this.#distance = 0;
+  }
+}
+
 /** The picture. Call `push` for frames, `anchor` for hops; `start` and `stop` as it comes into view and leaves it. */
 export class Spectrogram {
   #name;
@@ -90,7 +122,7 @@ export class Spectrogram {
   #palette = {};
   /** Columns so far, of the page's own count, which never goes back. */
   #newest = 0;
-  #playhead = 0;
+  #playhead = new Playhead();
   #endSample = null;
   /** Unix time in ms of the column `#newest`: `#anchorMs` at `#anchorColumn`. */
   #anchorMs = null;
@@ -259,15 +291,8 @@ export class Spectrogram {
   #step(now) {
     const seconds = this.#drawnAt ? (now - this.#drawnAt) / 1_000 : 0;
     this.#drawnAt = now;
-    const target = this.#newest - DELAY_COLUMNS;
-    const behind = target - this.#playhead;
-    if (this.#timer || Math.abs(behind) > MOST_BEHIND_COLUMNS) {
-      this.#playhead = target;
-    } else {
-      // Up to 30 % faster or slower keeps the delay, and nobody sees it.
-      const rate = COLUMNS_PER_SECOND * (1 + Math.max(-0.3, Math.min(0.3, behind / COLUMNS_PER_SECOND)));
-      this.#playhead = Math.min(this.#playhead + rate * seconds, this.#newest);
-    }
+    if (reducedMotion.matches) this.#playhead.jump(this.#newest);
+    else this.#playhead.advance(seconds, this.#newest);
     this.#draw();
   }
 
@@ -308,13 +333,14 @@ export class Spectrogram {
   }
 
   #drawColumns(top, width) {
-    const oldest = Math.max(this.#playhead - WINDOW_COLUMNS, this.#newest - RING_COLUMNS, 0);
+    const right = this.#playhead.column;
+    const oldest = Math.max(right - WINDOW_COLUMNS, this.#newest - RING_COLUMNS, 0);
     const scale = width / WINDOW_COLUMNS;
     let column = oldest;
-    while (column < this.#playhead) {
+    while (column < right) {
       const place = column % RING_COLUMNS;
-      const count = Math.min(this.#playhead - column, RING_COLUMNS - place);
-      const x = LEFT_PX + width - (this.#playhead - column) * scale;
+      const count = Math.min(right - column, RING_COLUMNS - place);
+      const x = LEFT_PX + width - (right - column) * scale;
       this.#context.drawImage(this.#ring, place, 0, count, BANDS, x, top, count * scale, PLOT_PX);
       column += count;
     }
@@ -324,7 +350,7 @@ export class Spectrogram {
     if (this.#anchorMs === null) return;
     const context = this.#context;
     const right = LEFT_PX + width;
-    const msOfPlayhead = this.#anchorMs + (this.#playhead - this.#anchorColumn) * (1_000 / COLUMNS_PER_SECOND);
+    const msOfPlayhead = this.#anchorMs + (this.#playhead.column - this.#anchorColumn) * (1_000 / COLUMNS_PER_SECOND);
     const xOf = (ms) => right - (msOfPlayhead - ms) * (width / 10_000);
     const lanes = lanesOf(this.#events);
     context.save();

@@ -29,9 +29,9 @@ class Page:
     server: PageServer
 
 
-def local_page(port: int, base: str) -> Page:
-    """Return a page for this machine alone, without history and password. Raises UsageError where packages are missing."""
-    return _page(ListenAddress("127.0.0.1", port), base, HostRule(socket.gethostname()), Sessions(None), history=None)
+def local_page(port: int, base: str, history: Path | None = None) -> Page:
+    """Return a page for this machine alone, without a password. Raises UsageError where packages are missing."""
+    return _page(ListenAddress("127.0.0.1", port), base, HostRule(socket.gethostname()), Sessions(None), history)
 
 
 def configured_page(

@@ -6,13 +6,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from edge_detector.config import Config, MqttConfig, SourceConfig
 from edge_detector.demo.soundscape import make_soundscape
+from edge_detector.history.queries import HistoryReader, Selection
+from edge_detector.history.recorder import Recorder
+from edge_detector.history.store import FILE_NAME, HistoryStore
 from edge_detector.mqtt.address import Broker as Address
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.sqlite_store import SqliteStore
@@ -22,12 +27,14 @@ from edge_detector.service.service import Service
 from edge_detector.service.settings_file import SettingsFile
 from edge_detector.service.state import State
 from edge_detector.types import Block, Message
+from edge_detector.web.page import Page, local_page
 from tests.support.broker import Broker
 from tests.system.soak.report import Reading, disagreement, growth
 
 BLOCK_SAMPLES = 16_000
 HOUR_SAMPLES = 3_600 * FRONT_END.sample_rate_hz
 LEDGER = "ledger"
+BROWSERS = 3
 
 
 class EndlessSoundscape:
@@ -80,10 +87,42 @@ class LedgerOutbox(Outbox):
         self._ledger.close()
 
 
-def soak(hours: float, reading_hours: float = 1.0) -> tuple[dict[str, object], list[str]]:
-    """Run the service for so many hours of sound; return figures and problems. Growth is counted from the first reading."""
+@dataclass(frozen=True, slots=True)
+class HistoryLimits:
+    """Limits of the history, as in [history]."""
+
+    days: int
+    megabytes: int
+
+
+@contextmanager
+def browsers(page: Page | None) -> Iterator[None]:
+    """Read the page's live stream and its other addresses meanwhile, in a process of its own."""
+    if page is None:
+        yield
+        return
+    page.server.bind()
+    page.server.start()
+    command = [sys.executable, "-m", "tests.system.soak.browse", str(page.server.address.port), str(BROWSERS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # they are connected
+        try:
+            yield
+        finally:
+            output, _ = process.communicate("\n")
+            sys.stderr.write(f"browsers: {output}")
+
+
+def soak(
+    hours: float, reading_hours: float = 1.0, history: HistoryLimits | None = None, *, where: Path | None = None
+) -> tuple[dict[str, object], list[str]]:
+    """Run the service for so many hours of sound; return figures and problems. Growth is counted from the first reading.
+
+    With `history`, events are kept in a history, and the page is open in several browsers.
+    """
     source = EndlessSoundscape(hours, reading_hours)
-    with Broker("max_queued_messages 0") as broker, tempfile.TemporaryDirectory() as folder:
+    with Broker("max_queued_messages 0") as broker, tempfile.TemporaryDirectory(dir=where) as folder:
         outbox = LedgerOutbox(Path(folder))
         command = [sys.executable, "-m", "tests.system.soak.count", broker.host, str(broker.port)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as counter:
@@ -96,16 +135,24 @@ def soak(hours: float, reading_hours: float = 1.0) -> tuple[dict[str, object], l
                 mqtt=MqttConfig(host=broker.host, port=broker.port, probabilities="off"),
                 overrides={},
             )
-            state = State(outbox, SettingsFile(Path(folder) / "settings.json"))
+            file = Path(folder) / FILE_NAME
+            recorder = Recorder(lambda: HistoryStore(file, **asdict(history))) if history is not None else None
+            page = local_page(0, "edge_detector/soak", file) if history is not None else None
+            state = State(outbox, SettingsFile(Path(folder) / "settings.json"), recorder)
             address = Address(broker.host, broker.port, "soak")
-            service = Service(config, load_networks(None), address, state, open_source=lambda _config: source)
+            service = Service(config, load_networks(None), address, state, page=page, open_source=lambda _config: source)
+            written_bytes = psutil.Process().io_counters().write_bytes
             began = time.monotonic()
-            service.run(threading.Event(), lambda: None)
+            with browsers(page):
+                service.run(threading.Event(), lambda: None)
             seconds = time.monotonic() - began
+            written_bytes = psutil.Process().io_counters().write_bytes - written_bytes
             received = json.loads(counter.stdout.readline())
         events = (Path(folder) / LEDGER).read_text().splitlines()
+        problems = history_problems(file, events, history) if history is not None else []
+        history_bytes = file.stat().st_size if history is not None else 0
     telemetry = service.telemetry_of("day")
-    problems = growth(source.readings) + disagreement(events, received)
+    problems += growth(source.readings) + disagreement(events, received)
     if source.given_samples != telemetry.heard_samples + telemetry.lost_samples:
         problems.append("samples in are not samples heard plus samples lost")
     figures = {
@@ -117,6 +164,23 @@ def soak(hours: float, reading_hours: float = 1.0) -> tuple[dict[str, object], l
         "events_decided": len(events),
         "events_received": len(received),
         "dropped_messages": service.dropped_messages,
+        "written_bytes": written_bytes,
+        "history_bytes": history_bytes,
         "rss_bytes": [reading.rss_bytes for reading in source.readings],
     }
     return figures, problems
+
+
+def history_problems(file: Path, events: Sequence[str], limits: HistoryLimits) -> list[str]:
+    """Where the history is not what was decided, or larger than it may be, one sentence each."""
+    found = []
+    decided = {key.removesuffix("/start") for key in events if key.endswith("/start")}
+    with HistoryReader(file) as reader:
+        kept = {event.id for event in reader.events(reader.newest(Selection(), len(events)))}
+    if file.stat().st_size > limits.megabytes << 20:
+        found.append(f"the history has {file.stat().st_size} bytes")
+    if kept != decided and file.stat().st_size < (limits.megabytes - 1) << 20:
+        found.append(f"the history has {len(kept)} of {len(decided)} events, and room for more")
+    if not kept <= decided:
+        found.append("the history has events that were not decided")
+    return found

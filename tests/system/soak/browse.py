@@ -1,0 +1,57 @@
+"""Browsers of the soak, in a process of their own: `browse PORT NUMBER` reads until standard input has a line.
+
+Each reads the live stream; one of them also asks for everything else, again and again. Prints what was read.
+"""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+
+PATHS = ("/", "/api/node", "/api/events?limit=100", "/api/hours", "/api/kinds", "/api/health", "/api/classes", "/metrics")
+PAUSE_SECONDS = 1.0
+
+
+async def get(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    return reader, writer
+
+
+async def watch(port: int, counts: Counter[str], connected: asyncio.Event) -> None:
+    reader, _ = await get(port, "/api/live")
+    await reader.readline()
+    connected.set()
+    while line := await reader.readline():
+        if line.startswith(b"event: "):
+            counts[line[7:].strip().decode()] += 1
+    counts["streams that ended"] += 1
+
+
+async def ask(port: int, counts: Counter[str]) -> None:
+    while True:
+        for path in PATHS:
+            reader, writer = await get(port, path)
+            status = (await reader.read(-1)).split(b" ", 2)[1].decode()
+            writer.close()
+            counts[f"answers {status}"] += 1
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def browse(port: int, number: int) -> None:
+    counts: Counter[str] = Counter()
+    connected = [asyncio.Event() for _ in range(number)]
+    tasks = [asyncio.create_task(watch(port, counts, event)) for event in connected]
+    await asyncio.gather(*(event.wait() for event in connected))
+    sys.stdout.write("connected\n")
+    sys.stdout.flush()
+    tasks.append(asyncio.create_task(ask(port, counts)))
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    sys.stdout.write(json.dumps(counts) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(browse(int(sys.argv[1]), int(sys.argv[2])))

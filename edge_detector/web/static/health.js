@@ -126,6 +126,7 @@ function lossFacts({ figures, page }) {
     ["Reconnections to the broker", figures.reconnects],
     ["Events missing from the history", figures.history_lost],
     ["Live messages lost by slow browsers", page.lost_frames],
+    ["Connections to the page refused", page.refused_connections],
   ].map(([name, value]) => [name, count(value)]);
 }
 

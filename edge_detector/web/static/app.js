@@ -93,7 +93,9 @@ function showLogin() {
   shown?.hide();
   shown = null;
   byId("navigation").hidden = byId("logout").hidden = true;
-  const password = element("input", { type: "password", id: "password", name: "password", required: true, autocomplete: "current-password" });
+  const password = element(
+    "input", { type: "password", id: "password", name: "password", required: true, autocomplete: "current-password" },
+  );
   const button = element("button", { type: "submit", class: "primary" }, "Log in");
   const problem = element("p", { class: "problem", role: "alert" });
   login = element(

@@ -87,7 +87,8 @@ function sourcesTable(sources) {
   const headings = ["Source", "State", "Samples heard", "Samples lost", "Overflows", "Hops skipped", "Clock"];
   const rows = sources.map((source) => {
     const { words, kind } = sourceState(source);
-    const drift = source.clock === "file" ? "" : `, ${source.drift_ppm >= 0 ? "+" : "−"}${Math.abs(source.drift_ppm).toFixed(0)} ppm`;
+    const sign = source.drift_ppm >= 0 ? "+" : "−";
+    const drift = source.clock === "file" ? "" : `, ${sign}${Math.abs(source.drift_ppm).toFixed(0)} ppm`;
     return element("tr", {},
       element("th", { scope: "row" }, source.name),
       element("td", {}, element("span", { class: `chip ${kind}` }, source.muted ? `${words}, muted` : words)),

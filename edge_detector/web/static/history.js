@@ -15,6 +15,8 @@ const REFRESH_MS = 6_000;
 /** How often an event that is not there is looked for again. */
 const MOST_LOOKS = 2;
 const HEAT_LEVELS = 5;
+const NO_HISTORY = "No history is kept; run the service with a state directory, and enabled = true in its table [history].";
+const NO_SUCH_EVENT = "This event is not in the history: it is older than what is kept, or will be there in a few seconds.";
 
 /** Level 0 to 5 of a count beside the largest one, by its logarithm: a rare class is seen beside a frequent one. */
 export function heatLevel(value, largest) {
@@ -145,7 +147,7 @@ export class HistoryView {
     setText(this.#problem, "");
     if (this.#store.node?.history === false) {
       this.#content.hidden = true;
-      setText(this.#problem, "No history is kept; run the service with a state directory, and enabled = true in its table [history].");
+      setText(this.#problem, NO_HISTORY);
       return;
     }
     this.element.setAttribute("aria-busy", "true");
@@ -184,7 +186,7 @@ export class HistoryView {
     // A link in a notification is followed before the event is in the history; the live stream has it already.
     const event = events[0] ?? this.#store.events.get(id);
     if (!event) {
-      setText(this.#problem, "This event is not in the history: it is older than what is kept, or will be there in a few seconds.");
+      setText(this.#problem, NO_SUCH_EVENT);
       if (this.#looks > 0) this.#refreshLater();
       return;
     }
@@ -270,7 +272,8 @@ export class HistoryView {
     const shown = chosen ? classes.filter(({ slug }) => slug === chosen) : classes;
     const here = -60 * new Date().getTimezoneOffset();
     const zone = offset === here ? "" : ` Hours are the node's, ${offsetText(offset)}; the times below are this browser's.`;
-    setText(this.#hoursNote, shown.length === 0 ? "No events in this selection." : `Number of events that began in each hour.${zone}`);
+    const note = shown.length === 0 ? "No events in this selection." : `Number of events that began in each hour.${zone}`;
+    setText(this.#hoursNote, note);
     this.#hours.hidden = shown.length === 0;
     const largest = Math.max(1, ...shown.flatMap(({ hours }) => hours));
     const head = element("tr", {}, element("th", { scope: "col" }, "Class"));
@@ -343,7 +346,8 @@ function field(label, input) {
 
 function fill(select, all, choices) {
   const chosen = select.value;
-  select.replaceChildren(element("option", { value: "" }, all), ...choices.map(([value, label]) => element("option", { value }, label)));
+  const options = [["", all], ...choices].map(([value, label]) => element("option", { value }, label));
+  select.replaceChildren(...options);
   select.value = choices.some(([value]) => value === chosen) ? chosen : "";
 }
 

@@ -43,7 +43,8 @@ export class LiveView {
     store.addEventListener("events", () => this.#showEvents());
     store.addEventListener("lost", ({ detail }) => {
       this.#slow.hidden = detail.frames === 0;
-      setText(this.#slow, `This browser, or the network to it, is too slow for the live view: ${detail.frames} messages were left out.`);
+      const left = `${detail.frames} messages were left out`;
+      setText(this.#slow, `This browser, or the network to it, is too slow for the live view: ${left}.`);
     });
     store.addEventListener("frames", ({ detail }) => this.#cards.get(detail.source)?.spectrogram.push(detail));
     store.addEventListener("hop", ({ detail }) => this.#cards.get(detail.source)?.hop(detail));

@@ -22,8 +22,8 @@ export class ThresholdsView {
       "div", {},
       element("h1", {}, "Thresholds"),
       element("p", { class: "lead" },
-        "An event begins when the probability of a class, the bar, reaches its threshold, the slider. A lower threshold detects " +
-        "more sounds, and more of them wrongly. Changes are in force at once, and kept over a restart."),
+        "An event begins when the probability of a class, the bar, reaches its threshold, the slider. A lower threshold " +
+        "detects more sounds, and more of them wrongly. Changes are in force at once, and kept over a restart."),
       this.#list,
     );
     store.addEventListener("node", () => this.#update());

@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -96,6 +99,8 @@ def test_the_command_works(command: str, folder: Path, broker: Broker, microphon
         environment["STATE_DIRECTORY"] = str(folder)
         with closing(open_store(folder / FILE_NAME)) as store:
             store.apply([recorded(1, start_ms=round(1e3 * time.time()))])
+    if "--web" in words:
+        words += ["--web-port", "0"]
     with subprocess.Popen(
         words, cwd=where, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -109,6 +114,15 @@ def test_the_command_works(command: str, folder: Path, broker: Broker, microphon
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
             return
+        if "--web" in words:
+            assert process.stdout is not None
+            served = next(line for line in process.stdout if "the page is served" in line)
+            address = urlsplit(served.split()[-1])
+            connection = HTTPConnection(address.netloc, timeout=20)
+            connection.request("GET", "/")
+            assert connection.getresponse().status == HTTPStatus.OK
+            connection.close()
+            process.send_signal(signal.SIGINT)
         if " run " in command:
             with subscriber(broker.host, broker.port) as inbox:
                 inbox.wait_for(lambda item: item.topic.endswith("/probabilities"), "probabilities")

@@ -7,14 +7,13 @@ from edge_detector import __version__
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.reporter import Reporter
-from edge_detector.mqtt.runtime_settings import Accepted, RuntimeSettings, Settings, SourceDefaults
+from edge_detector.mqtt.runtime_settings import Accepted, Refusal, RuntimeSettings, Settings, SourceDefaults
 from edge_detector.mqtt.telemetry import SourceTelemetry, TelemetryWindow
 from edge_detector.service.factory import LoadedBundle
 from edge_detector.service.page_reporter import PageReporter
 from edge_detector.service.process import cpu_seconds, rss_bytes
 from edge_detector.service.stream import StreamProcessor
-from edge_detector.types import Detection, Scores
-from edge_detector.web.commands import TOO_FAST
+from edge_detector.types import Detection, Message, Scores
 from edge_detector.web.page import Page
 from edge_detector.web.views import NodeFigures, NodeView, SourceView
 
@@ -65,15 +64,20 @@ class ListenPage:
 
     def poll(self, processor: StreamProcessor) -> Iterator[Detection]:
         """Apply commands of the page, show the source's state once a second, and yield the detections that follow."""
-        for command in self._page.commands.take():
-            result = self._controls.handle(command.message, time.monotonic()) or TOO_FAST
+        detections: list[Detection] = []
+
+        def handle(message: Message) -> Accepted | Refusal | None:
+            result = self._controls.handle(message, time.monotonic())
             if isinstance(result, Accepted):
-                yield from processor.detector.use_rules(self.rules)
+                detections.extend(processor.detector.use_rules(self.rules))
                 if self._reporter is not None:
                     self._reporter.muted = self._controls.muted(self._source)
                 self._to_page.rules_changed()
                 self._show(processor)
-            command.answer.set_result(result)
+            return result
+
+        self._page.commands.carry_out(handle)
+        yield from detections
         if time.monotonic() >= self._show_at_seconds:
             self._show(processor)
 

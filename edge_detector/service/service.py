@@ -37,7 +37,6 @@ from edge_detector.service.state import State
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.systemd import notify
 from edge_detector.types import Message, Scores
-from edge_detector.web.commands import TOO_FAST
 from edge_detector.web.page import Page
 from edge_detector.web.views import NodeView, SourceView
 
@@ -283,8 +282,7 @@ class Service:
             self._discovery.handle(message, now)
             self._command(message, now)
         if self._page is not None:
-            for command in self._page.commands.take():
-                command.answer.set_result(self._command(command.message, now) or TOO_FAST)
+            self._page.commands.carry_out(lambda message: self._command(message, now))
         if self._discovery.due(now):
             self._discovery_sent = False
         self._send_discovery_if_due()

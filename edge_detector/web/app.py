@@ -188,7 +188,7 @@ class _Routes:
         try:
             result = await asyncio.wait_for(asyncio.wrap_future(answer), ANSWER_SECONDS)
         except TimeoutError:
-            return _error(503, "the service does not answer now, and may still carry this out; look at the value in a moment")
+            return _error(503, "the service does not answer now; look at the value in a moment, and try again")
         if isinstance(result, Refusal):
             return _error(400, result.sentence)
         value = result.answer.payload.decode()

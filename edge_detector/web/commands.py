@@ -1,7 +1,7 @@
 """Commands: thresholds and mutes from the page, handed to the detecting thread, which answers each."""
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -36,13 +36,15 @@ class Commands:
         """Mute a source, or unmute it, or None for the configured value. None: too many commands wait."""
         return self._submit(f"{source}/mute", "" if muted is None else (ON if muted else OFF))
 
-    def take(self) -> Iterator[PageCommand]:
-        """Yield the commands that wait, on the detecting thread."""
+    def carry_out(self, handle: Callable[[Message], Accepted | Refusal | None]) -> None:
+        """Handle the commands that wait and answer each, on the detecting thread; one whose sender has given up is left out."""
         while True:
             try:
-                yield self._waiting.get_nowait()
+                command = self._waiting.get_nowait()
             except queue.Empty:
                 return
+            if command.answer.set_running_or_notify_cancel():
+                command.answer.set_result(handle(command.message) or TOO_FAST)
 
     def _submit(self, target: str, payload: str) -> "Future[Accepted | Refusal] | None":
         command = PageCommand(Message(f"{self._base}/{target}/set", payload.encode(), qos=1, retained=False))

@@ -35,10 +35,10 @@ def one_a_minute(count: int, until_ms: int = NOON_MS) -> Iterator[RecordedEvent]
         yield recorded(number, start_ms=until_ms - (count - number) * MINUTE_MS, slug=slug, source=source)
 
 
-def fill(store: HistoryStore, count: int) -> None:
+def fill(store: HistoryStore, count: int, until_ms: int = NOON_MS) -> None:
     """Put `one_a_minute` into a store, in large batches."""
     batch: list[RecordedEvent] = []
-    for event in one_a_minute(count):
+    for event in one_a_minute(count, until_ms):
         batch.append(event)
         if len(batch) == _BATCH:
             store.apply(batch)

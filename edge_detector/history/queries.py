@@ -25,6 +25,8 @@ _SECONDS_OF_HOUR = 3_600
 _FETCHED_EVENTS = 200
 """Events read by one statement; between two the service may write."""
 _BUSY_SECONDS = 5.0
+_CACHE_KIB = 250
+"""Each reader in a long-lived process begins anew, and needs no more."""
 _EVENTS = """
 SELECT event.number, id, source, slug, label, start_ms, end_ms, peak, end_reason, clock
 FROM event JOIN kind ON kind.number = event.kind WHERE
@@ -93,6 +95,7 @@ class HistoryReader:
         self._database = _open(path)
         try:
             with self._errors():
+                self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
                 (version,) = self._database.execute("PRAGMA user_version").fetchone()
                 _check_version(path, version)
                 found = self._database.execute("SELECT number, source, slug, label FROM kind ORDER BY number").fetchall()

@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from edge_detector.bounded_files import parse_json
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
-from edge_detector.threads import in_thread
+from edge_detector.threads import Worker
 from edge_detector.web import health_api, history_api
 from edge_detector.web.broadcast import Broadcast
 from edge_detector.web.commands import Commands
@@ -83,7 +83,9 @@ class _Routes:
         self._commands = parts.commands
         self._history = parts.history
         self._connections = parts.connections
-        self._reading = asyncio.Semaphore(HISTORY_READERS)
+        self._idle_readers: asyncio.Queue[Worker] = asyncio.Queue()
+        for _ in range(HISTORY_READERS):
+            self._idle_readers.put_nowait(Worker("history reader"))
         self._waiting_for_history = 0
 
     async def index(self, request: Request) -> Response:
@@ -203,13 +205,16 @@ class _Routes:
             return _refused(error)
 
     async def _read(self, read: Callable[[], T]) -> T:
-        """Read the history on another thread, since a disk may be slow, and a few at a time."""
+        """Read the history on another thread, since a disk may hang, and a few at a time."""
         if self._waiting_for_history >= MOST_WAITING_FOR_HISTORY:
             raise EdgeDetectorError("too many requests wait for the history; try again in a moment")
         self._waiting_for_history += 1
         try:
-            async with self._reading:
-                return await asyncio.wrap_future(in_thread(read, "history reader"))
+            reader = await self._idle_readers.get()
+            try:
+                return await asyncio.wrap_future(reader(read))
+            finally:
+                self._idle_readers.put_nowait(reader)
         finally:
             self._waiting_for_history -= 1
 

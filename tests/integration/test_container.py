@@ -36,7 +36,7 @@ PASSWORD = 'hunter2 "quoted" \\ with spaces'  # noqa: S105 - of a broker that li
 REQUIRED = {"name", "version", "slug", "description", "arch"}
 DEFAULTS = {"startup": "application", "boot": "auto", "stage": "stable", "init": True, "audio": False, "hassio_api": False}
 ELEMENT = re.compile(
-    r"(bool|email|url|port|(str|password)(\(\d*,\d*\))?|(int|float)(\([\d.]*,[\d.]*\))?|match\((?P<match>.*)\)|list\((?P<list>.+)\))\??"
+    r"(bool|email|url|port|(str|password)(\((?P<shortest>\d*),(?P<longest>\d*)\))?|(int|float)(\([\d.]*,[\d.]*\))?|match\((?P<match>.*)\)|list\((?P<list>.+)\))\??"
 )
 BROKER = {"host": "core-mosquitto", "port": 1883, "ssl": False, "username": "addons", "password": PASSWORD, "protocol": "3.1.1"}
 
@@ -57,6 +57,8 @@ def accepts(schema: object, value: object) -> bool:
         return str(value) in element["list"].split("|")
     if element["match"]:
         return re.match(element["match"], str(value)) is not None
+    if element["shortest"]:
+        return isinstance(value, str) and int(element["shortest"]) <= len(value) <= int(element["longest"])
     return isinstance(value, bool)
 
 
@@ -141,6 +143,32 @@ def test_every_option_is_explained() -> None:
     assert documented == set(CONFIG["schema"])
 
 
+def test_a_password_makes_a_page_that_is_known_by_the_machine_s_name_and_the_port_that_was_chosen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = {"page_password": PASSWORD}
+    assert accepts(CONFIG["schema"]["page_password"], PASSWORD)
+    assert not accepts(CONFIG["schema"]["page_password"], "short")
+    assert CONFIG["ports"] == {"8080/tcp": None}, "no port is open that nobody has asked for"
+    assert re.fullmatch(r"https?://\[HOST\]:\[PORT:8080\].*", CONFIG["webui"])
+    translated = yaml.safe_load((ADDON / "translations" / "en.yaml").read_text())["network"]
+    assert set(translated) == set(CONFIG["ports"])
+    for known, url in (
+        ({"machine": "homeassistant", "port-8080": 8081}, {"url": "http://homeassistant.local:8081"}),
+        ({"machine": "homeassistant"}, {}),
+        ({}, {}),
+    ):
+        addon = Addon(options, {**BROKER, **known}, {})
+        try:
+            file = addon.config.parent / "web-password"
+            assert addon.write_config()["web"] == {"listen": "0.0.0.0:8080", "password_file": str(file), **url}
+            assert main(["check-config", str(addon.config)]) == 0, capsys.readouterr().err
+            assert (file.read_text(), file.stat().st_mode & 0o777) == (PASSWORD, 0o600)
+            assert PASSWORD not in addon.config.read_text()
+        finally:
+            addon.close()
+
+
 @pytest.mark.parametrize("strictness", ["sensitive", "balanced", "strict"])
 @pytest.mark.parametrize("service", [BROKER, {**BROKER, "ssl": True}, {"host": "10.0.0.2", "port": 1884, "ssl": False}])
 def test_options_become_a_configuration_that_is_accepted(
@@ -170,6 +198,7 @@ def test_options_become_a_configuration_that_is_accepted(
             assert password.stat().st_mode & 0o777 == 0o600
         assert PASSWORD not in addon.config.read_text()
         assert written["detection"] == {"class_list": 2, "strictness": strictness}
+        assert "web" not in written, "without a password there is no page"
         enabled = {name: table.get("enabled") for name, table in written["class"].items()}
         assert enabled == {"cat": True, "doorbell": True, "music": False, "kettle": None}
     finally:
@@ -217,6 +246,7 @@ def test_the_images_are_of_debian_and_have_no_compiler() -> None:
         text = file.read_text()
         assert not re.search(r"\b(gcc|build-essential|python3-dev|portaudio19-dev)\b", text)
         assert "alsa-utils" in text
+        assert re.search(r"pip install .*\.whl\)\[web\]", text), "the page's packages are there"
         assert "bookworm" in text
     container = (ROOT / "container" / "Containerfile").read_text()
     assert "\nUSER edge-detector\n" in container

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Stand-in for bashio, Home Assistant's library for the scripts of add-ons: OPTIONS and SERVICE name JSON files, the add-on's
-# options and what the Supervisor knows of the broker. PYTHON reads them.
+# options and what the Supervisor knows of the broker,
+# of the machine's name and of the ports. PYTHON reads them.
 set -o errexit -o errtrace -o nounset -o pipefail
 
 _value() {
@@ -13,4 +14,6 @@ print(*value if isinstance(value, list) else [value if isinstance(value, str) el
 
 bashio::config() { _value "$OPTIONS" "$1"; }
 bashio::services() { _value "$SERVICE" "$2"; }
+bashio::info.hostname() { _value "$SERVICE" machine; }
+bashio::addon.port() { _value "$SERVICE" "port-$1"; }
 bashio::exit.nok() { echo "FATAL: $1" >&2; exit 1; }

@@ -1,17 +1,20 @@
 """The shipped unit, installed by the shipped installer, under a real systemd. `make test-systemd` runs it, as root."""
 
+import base64
+import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPConnection
 
 import numpy as np
 import pytest
 
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.types import Message
-from tests.support.broker import Broker
+from tests.support.broker import Broker, free_port
 from tests.support.inbox import Inbox, subscriber
 from tests.support.waiting import wait_until
 from tests.system.systemd.conftest import BASE, UNIT, WATCHDOG_SECONDS, Machine, report
@@ -241,6 +244,51 @@ def test_a_password_reaches_the_broker_from_a_file_that_only_root_can_read(
             shown = machine.box.run("cat", f"/proc/{pid}/cmdline", f"/proc/{pid}/environ").stdout
             assert "hunter2" not in shown + machine.box.journal(UNIT)
             machine.systemctl("stop")
+    finally:
+        secret.unlink()
+        machine.configure()
+
+
+def test_the_page_is_served_in_the_sandbox_with_a_password_that_only_root_can_read(machine: Machine) -> None:
+    secret = machine.box.root / "etc/edge-detector/secrets/web-password"
+    machine.box.run("mkdir", "-p", "-m", "0700", "/etc/edge-detector/secrets")
+    secret.write_text(PASSWORD + "\n")
+    secret.chmod(0o600)
+    port = free_port()
+    machine.configure(f'[web]\nlisten = "0.0.0.0:{port}"\npassword_file = "/etc/edge-detector/secrets/web-password"\n')
+    name = machine.box.run("hostname").stdout.strip()
+    try:
+        machine.systemctl("restart")
+        wait_until(lambda: f"the page is served at http://0.0.0.0:{port}/" in machine.box.journal(UNIT), "the page")
+
+        def answer(path: str, headers: Mapping[str, str], body: str | None = None) -> tuple[int, str, str | None]:
+            connection = HTTPConnection("127.0.0.1", port, timeout=30)
+            try:
+                connection.request("GET" if body is None else "POST", path, body, dict(headers))
+                response = connection.getresponse()
+                return response.status, response.read().decode(), response.getheader("Set-Cookie")
+            finally:
+                connection.close()
+
+        at = {"Host": f"{name}.local:{port}"}
+        status, page, _ = answer("/", at)
+        assert (status, "<title>" in page) == (200, True), "under its name in the local network"
+        assert answer("/", {"Host": f"another.local:{port}"})[0] == 421
+        assert answer("/api/node", at)[0] == 401
+        json_body = {"Content-Type": "application/json", "Origin": f"http://{at['Host']}"}
+        assert answer("/api/login", at | json_body, json.dumps({"password": "wrong password"}))[0] == 403
+        status, _, cookie = answer("/api/login", at | json_body, json.dumps({"password": PASSWORD}))
+        assert status == 204
+        assert cookie is not None
+        status, node, _ = answer("/api/node", at | {"Cookie": cookie.partition(";")[0]})
+        assert (status, json.loads(node)["node"]) == (200, "nursery")
+        login = base64.b64encode(f"any:{PASSWORD}".encode()).decode()
+        status, metrics, _ = answer("/metrics", at | {"Authorization": f"Basic {login}"})
+        assert status == 200
+        assert "edge_detector_" in metrics
+        said = machine.box.run("edge-detector", "doctor", "--json", "--seconds", "1", check=False).stdout
+        assert [json.loads(line)["verdict"] for line in said.splitlines() if json.loads(line)["about"] == "page"] == ["good"]
+        assert PASSWORD not in machine.box.journal(UNIT)
     finally:
         secret.unlink()
         machine.configure()

@@ -45,9 +45,17 @@ def configured_page(
     return _page(parse_listen(web.listen), base, HostRule(socket.gethostname(), web.url), sessions, history), secret
 
 
+def packages_missing() -> str | None:
+    """Return a sentence if packages of the page are not installed, or None."""
+    if all(find_spec(package) is not None for package in _PACKAGES):
+        return None
+    return "the page needs further packages, 6 MB; install them: pip install -e '.[web]'"
+
+
 def _page(address: ListenAddress, base: str, hosts: HostRule, sessions: Sessions, history: Path | None) -> Page:
-    if any(find_spec(package) is None for package in _PACKAGES):
-        raise UsageError("the page needs further packages, 3 MB; install them: pip install -e '.[web]'")
+    missing = packages_missing()
+    if missing is not None:
+        raise UsageError(missing)
     feed, commands = Feed(), Commands(base)
 
     def build() -> App:

@@ -79,10 +79,7 @@ class PageServer:
         try:
             self._socket = _listen(self._address, self._limits.stalled_seconds)
         except OSError as error:
-            raise EdgeDetectorError(
-                f"the page cannot be served at {self._address} ({error.strerror}); "
-                "choose another address or port in [web] listen, or stop the program that has it"
-            ) from error
+            raise EdgeDetectorError(_not_served(self._address, error)) from error
         self._address = ListenAddress(self._address.host, self._socket.getsockname()[1])
 
     def start(self) -> None:
@@ -134,6 +131,22 @@ class PageServer:
             self._heartbeat.end()
             if self._socket is not None:
                 self._socket.close()
+
+
+def port_problem(address: ListenAddress) -> str | None:
+    """Return why the page cannot be served at an address now, as a sentence, or None."""
+    try:
+        _listen(address, ConnectionLimits().stalled_seconds).close()
+    except OSError as error:
+        return _not_served(address, error)
+    return None
+
+
+def _not_served(address: ListenAddress, error: OSError) -> str:
+    return (
+        f"the page cannot be served at {address} ({error.strerror}); "
+        "choose another address or port in [web] listen, or stop the program that has it"
+    )
 
 
 def _listen(address: ListenAddress, stalled_seconds: float) -> socket.socket:

@@ -1,6 +1,8 @@
 """`setup` on a terminal, with a real microphone path and a real broker: every question answered as a person does."""
 
 import os
+import re
+import socket
 import stat
 import subprocess
 import sys
@@ -21,7 +23,9 @@ NAME = "in Home Assistant ["
 MICROPHONE = "to look again ["
 ADDRESS, TLS, PORT, USER, PASSWORD = "Name or address [", "Encrypted (TLS)?", "Port [", "needs a login", "Password, which"
 KEEP, ANNOUNCE, BUNDLE, SOUNDS = "Keep these settings", "Announce it", "if you have one", "Enter to go on: "
+PAGE, PAGE_PORT, PAGE_PASSWORD, AGAIN = "none, machine or network [", "Port of the page [", "Its password", "Once more: "
 PLACE, WRITE, REPLACE = "Write it to [", "Write ", "Replace "
+PAGE_SECRET = "correct hörse"  # noqa: S105 - of the test's page
 SECRET = "hunter2 ä"  # noqa: S105 - of the test's broker
 
 
@@ -58,6 +62,7 @@ def answer_broker(terminal: Dialogue, port: int, *, user: str = "") -> None:
 
 def answer_rest(terminal: Dialogue, *, sounds: str = "") -> None:
     terminal.answer(ANNOUNCE)
+    terminal.answer(PAGE)
     terminal.answer(BUNDLE)
     if sounds:
         terminal.answer(SOUNDS, sounds)
@@ -95,6 +100,7 @@ def test_a_newcomer_gets_a_configuration_that_was_tried(noisy: FakeMicrophone, g
         terminal.answer(PASSWORD, SECRET)
         assert "accepts the login" in terminal.expect(ANNOUNCE)
         terminal.type("n\n")
+        terminal.answer(PAGE)
         terminal.answer(BUNDLE, "nowhere")
         assert "nowhere" in terminal.answer(BUNDLE)
         terminal.answer(SOUNDS, "kat, cat, Smoke alarm, -rain")
@@ -178,6 +184,7 @@ def test_no_answer_overwrites_a_file_without_being_asked_for(noisy: FakeMicropho
         terminal.answer(MICROPHONE)
         answer_broker(terminal, broker.port)
         terminal.answer(ANNOUNCE)
+        terminal.answer(PAGE)
         terminal.answer(BUNDLE)
         terminal.answer(SOUNDS)
         terminal.answer(PLACE, "no/such/folder/edge.toml")
@@ -188,6 +195,125 @@ def test_no_answer_overwrites_a_file_without_being_asked_for(noisy: FakeMicropho
         assert terminal.finish()[0] == 0
     assert {path.name for path in tmp_path.iterdir()} == {"edge.toml", "other.toml"}
     assert (tmp_path / "other.toml").read_text() == "# mine\n"
+
+
+def until_the_page(terminal: Dialogue, port: int) -> None:
+    terminal.answer(NAME, "nursery")
+    terminal.answer(MICROPHONE)
+    answer_broker(terminal, port)
+    terminal.answer(ANNOUNCE)
+
+
+def after_the_page(terminal: Dialogue) -> str:
+    terminal.answer(BUNDLE)
+    terminal.answer(SOUNDS)
+    terminal.answer(PLACE)
+    terminal.answer(WRITE)
+    code, shown = terminal.finish()
+    assert code == 0, shown
+    return shown
+
+
+def test_a_page_for_the_network_gets_a_password_of_its_own_and_a_port_that_is_free(
+    noisy: FakeMicrophone, broker: Broker, tmp_path: Path
+) -> None:
+    port = free_port()
+    with socket.create_server((HOST, 0)) as taken, setup(tmp_path, noisy) as terminal:
+        until_the_page(terminal, broker.port)
+        assert "'everybody' is none of them" in (terminal.answer(PAGE, "everybody") + terminal.answer(PAGE, "network"))
+        assert "'99999' is not a port" in (
+            terminal.answer(PAGE_PORT, "99999") + terminal.answer(PAGE_PORT, str(taken.getsockname()[1]))
+        )
+        terminal.answer(PAGE_PASSWORD, "short")
+        assert "that has 5 characters; choose 8 to 256" in terminal.answer(PAGE_PASSWORD, PAGE_SECRET)
+        terminal.answer(AGAIN, "something else")
+        assert "the two are not the same" in terminal.answer(PAGE_PASSWORD, PAGE_SECRET)
+        terminal.answer(AGAIN, PAGE_SECRET)
+        shown = terminal.answer("Keep this page all the same?")
+        assert "(Address already in use)" in shown
+        terminal.answer(PAGE)
+        terminal.answer(PAGE_PORT, str(port))
+        assert "Enter for the one just given" in terminal.answer(f"{PAGE_PASSWORD}, 8 characters or more, which is not shown") + (
+            terminal.expect("is free for it; while the service runs, it is at http://")
+        )
+        shown = after_the_page(terminal)
+        assert PAGE_SECRET not in terminal.output, "typed blindly"
+    file = tmp_path / "secrets" / "web-password"
+    assert content(tmp_path)["web"] == {"listen": f"0.0.0.0:{port}", "password_file": str(file)}
+    assert (file.read_text(), mode(file), mode(file.parent)) == (f"{PAGE_SECRET}\n", 0o600, 0o700)
+    assert f"page: on 0.0.0.0:{port}, password in {file}" in shown
+
+
+def test_a_password_that_is_made_for_the_page_is_shown_once_and_can_be_typed(
+    noisy: FakeMicrophone, broker: Broker, tmp_path: Path
+) -> None:
+    with setup(tmp_path, noisy) as terminal:
+        until_the_page(terminal, broker.port)
+        terminal.answer(PAGE, "network")
+        terminal.answer(PAGE_PORT, str(free_port()))
+        terminal.answer(PAGE_PASSWORD)
+        terminal.expect("Its password is ")
+        after_the_page(terminal)
+        made = (tmp_path / "secrets" / "web-password").read_text().rstrip("\n")
+        assert re.fullmatch(r"([a-hjkmnp-z2-9]{4}-){3}[a-hjkmnp-z2-9]{4}", made)
+        assert terminal.output.count(made) == 1
+
+
+def test_a_page_for_this_machine_has_no_password_and_is_proposed_the_next_time(
+    noisy: FakeMicrophone, broker: Broker, tmp_path: Path
+) -> None:
+    port = free_port()
+    with setup(tmp_path, noisy) as terminal:
+        until_the_page(terminal, broker.port)
+        terminal.answer(PAGE, "machine")
+        assert "[8080]" in terminal.answer(PAGE_PORT, str(port)) + terminal.output
+        after_the_page(terminal)
+    assert content(tmp_path)["web"] == {"listen": f"127.0.0.1:{port}"}
+    with setup(tmp_path, noisy) as terminal:
+        for question in (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, ANNOUNCE, PAGE, PAGE_PORT, BUNDLE, SOUNDS, PLACE):
+            terminal.answer(question)
+        code, shown = terminal.finish()
+    assert code == 0
+    assert "has these settings already" in shown
+
+
+WITH_PAGE = (
+    OLD
+    + """\
+[web]
+listen = "0.0.0.0:{page}"
+password_file = "{folder}/mine"
+url = "https://sounds.example.org"
+"""
+)
+
+
+def test_a_page_that_is_there_keeps_its_password_and_its_url_or_goes_with_all_its_keys(
+    noisy: FakeMicrophone, broker: Broker, tmp_path: Path
+) -> None:
+    old = WITH_PAGE.format(port=broker.port, page=free_port(), folder=tmp_path)
+    (tmp_path / "edge.toml").write_text(old)
+    (tmp_path / "mine").write_text(f"{PAGE_SECRET}\n")
+    (tmp_path / "mine").chmod(0o600)
+    before = (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, ANNOUNCE)
+    with setup(tmp_path, noisy) as terminal:
+        for question in (*before, PAGE, PAGE_PORT, PAGE_PASSWORD):
+            terminal.answer(question)
+        terminal.expect("it is at https://sounds.example.org/")
+        for question in (BUNDLE, SOUNDS, PLACE):
+            terminal.answer(question)
+        assert "has these settings already" in terminal.finish()[1]
+    with setup(tmp_path, noisy) as terminal:
+        for question in before:
+            terminal.answer(question)
+        terminal.answer(PAGE, "none")
+        terminal.answer(BUNDLE)
+        terminal.answer(SOUNDS)
+        terminal.answer(PLACE)
+        terminal.answer(REPLACE)
+        assert terminal.finish()[0] == 0
+    assert content(tmp_path) == {key: table for key, table in tomllib.loads(old).items() if key != "web"}
+    assert (tmp_path / "mine").read_text() == f"{PAGE_SECRET}\n"
 
 
 def test_a_broker_that_is_away_may_be_kept_all_the_same(noisy: FakeMicrophone, tmp_path: Path) -> None:
@@ -225,7 +351,7 @@ def test_without_pyaudio_a_card_or_the_default_is_tried_by_arecord(noisy: FakeMi
         assert "at 16000 Hz, level -3" in terminal.expect(ADDRESS)
 
 
-QUESTIONS = (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, PASSWORD, ANNOUNCE, BUNDLE, SOUNDS, PLACE, WRITE)
+QUESTIONS = (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, PASSWORD, ANNOUNCE, PAGE, BUNDLE, SOUNDS, PLACE, WRITE)
 
 
 @pytest.mark.parametrize(
@@ -295,8 +421,10 @@ def test_nothing_it_says_is_wider_than_the_terminal(microphone: FakeMicrophone, 
         terminal.answer(USER)
         terminal.answer(KEEP, "y")
         terminal.answer(ANNOUNCE)
+        terminal.answer(PAGE, "machine")
+        terminal.answer(PAGE_PORT, str(free_port()))
         terminal.answer(BUNDLE)
         terminal.expect(SOUNDS)
-    questions = (NAME, MICROPHONE, "Use it", ADDRESS, TLS, PORT, USER, KEEP, ANNOUNCE, BUNDLE, "Switch on")
+    questions = (NAME, MICROPHONE, "Use it", ADDRESS, TLS, PORT, USER, KEEP, ANNOUNCE, PAGE, PAGE_PORT, BUNDLE, "Switch on")
     said = [line for line in terminal.output.splitlines() if not any(question in line for question in questions)]
     assert max(map(len, said)) < columns

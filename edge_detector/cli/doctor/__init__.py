@@ -1,7 +1,7 @@
 """`doctor`: checks bundle, sources, broker and speed on this machine.
 
-It checks the bundle, the speed, each source with a few seconds of sound, the broker, and the retained state of the running
-service. Each finding is one line with its remedy; nothing is changed.
+It checks the bundle, the speed, each source with a few seconds of sound, the broker, the retained state of the running service,
+and the page. Each finding is one line with its remedy; nothing is changed.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge_detector.cli.doctor.broker import examine_broker
 from edge_detector.cli.doctor.finding import Finding
+from edge_detector.cli.doctor.page import examine_page
 from edge_detector.cli.doctor.sound import examine_source
 from edge_detector.cli.doctor.speed import judge_speed, measure
 from edge_detector.config import Config, default_config, load_config
@@ -47,6 +48,7 @@ def examine(config: Config, seconds: float) -> Iterator[Finding]:
     except BundleError as error:  # on loading, or if a network fails on a sound
         yield Finding("bundle", "bad", str(error))
     yield from examine_broker(config)
+    yield from examine_page(config.web)
 
 
 def _examine_detection(config: Config, networks: LoadedBundle, seconds: float) -> Iterator[Finding]:

@@ -1,8 +1,9 @@
-"""`setup`: asks for microphone, broker and sounds, tries each, and writes the configuration."""
+"""`setup`: asks for microphone, broker, page and sounds, tries each, and writes the configuration."""
 
 import shlex
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,14 +24,18 @@ from edge_detector.cli.setup.document import (
     with_device,
     with_home_assistant,
     with_node,
+    with_page,
 )
 from edge_detector.cli.setup.microphone import ask_microphone
+from edge_detector.cli.setup.page import PageAnswers, ask_page
 from edge_detector.cli.setup.prompts import ask, ask_yes, heading, say
 from edge_detector.cli.setup.sounds import ask_bundle, ask_classes
 from edge_detector.cli.setup.writing import backup_of, default_path, problem_of, secret_file, write_config, write_secret
 from edge_detector.config import Config, load_document, parse_config
 from edge_detector.errors import EdgeDetectorError, UsageError
+from edge_detector.mqtt.credentials import PASSWORD_CREDENTIAL
 from edge_detector.service.factory import load_networks
+from edge_detector.web.password import PASSWORD_CREDENTIAL as PAGE_PASSWORD
 
 ORIGIN = "setup"
 """Place of an answer, for errors."""
@@ -60,15 +65,14 @@ class Plan:
 
     Attributes:
         backup: name that the old file gets, or None where there is none.
-        secret_file: file of a new password, or None.
+        passwords: new ones, by file.
 
     """
 
     path: Path
     text: str
     backup: Path | None
-    secret_file: Path | None
-    password: str | None = field(repr=False)
+    passwords: Mapping[Path, str] = field(repr=False)
 
 
 def run(given: Path | None, installed: Path = INSTALLED_CONFIG) -> int:
@@ -87,8 +91,8 @@ def run(given: Path | None, installed: Path = INSTALLED_CONFIG) -> int:
     if plan is None:
         say(f"{path} has these settings already, and stays as it is.")
         return 0
-    if plan.secret_file is not None and plan.password is not None:
-        write_secret(plan.secret_file, plan.password)
+    for file, password in plan.passwords.items():
+        write_secret(file, password)
     write_config(plan.path, plan.text, plan.backup)
     heading("Written")
     check_config.run(plan.path)
@@ -111,10 +115,11 @@ def _dialogue(present: Present, installed: Path) -> Plan | None:
     document = with_broker(document, broker, kept_password_file(before.mqtt, broker))
     announced = ask_yes("Announce it to Home Assistant on this broker?", default=before.home_assistant.enabled)
     document = with_home_assistant(document, enabled=announced)
+    page = ask_page(before.web, before.web.password_file or secret_file(present.path, PAGE_PASSWORD))
     folder, networks = ask_bundle(document, origin, networks)
     document = with_bundle(document, folder)
     document = with_classes(document, ask_classes(networks, parse_config(document, origin)))
-    return _ask_place(present, document, broker)
+    return _ask_place(present, document, broker, page)
 
 
 def _greeting(present: Present, installed: Path) -> str:
@@ -137,29 +142,37 @@ def _ask_node(document: Document, origin: str, known: str | None) -> Document:
             return named
 
 
-def _ask_place(present: Present, document: Document, broker: BrokerAnswers) -> Plan | None:
+def _ask_place(present: Present, document: Document, broker: BrokerAnswers, page: PageAnswers) -> Plan | None:
     """Show the configuration, and ask where it is written."""
     heading("Configuration")
-    known = present.config.mqtt
+    known, known_page = present.config.mqtt, present.config.web
     while True:
         path = Path(ask("Write it to", str(present.path))).expanduser()
         problem = problem_of(path)
         if problem is not None:
             say(problem)
             continue
-        secret = None if broker.password is None else known.password_file or secret_file(path)
-        complete = with_broker(document, broker, secret or kept_password_file(known, broker))
+        passwords = {}
+        secret = kept_password_file(known, broker)
+        if broker.password is not None:
+            secret = known.password_file or secret_file(path, PASSWORD_CREDENTIAL)
+            passwords[secret] = broker.password
+        page_secret = known_page.password_file
+        if page.password is not None:
+            page_secret = page_secret or secret_file(path, PAGE_PASSWORD)
+            passwords[page_secret] = page.password
+        complete = with_page(with_broker(document, broker, secret), page.listen, page_secret)
         same = parse_config(complete, present.config.origin) == present.config
-        if same and secret is None and path == present.path and not present.is_new:
+        if same and not passwords and path == present.path and not present.is_new:
             return None
         text = text_of(complete)
         sys.stdout.write(f"\n{text}\n")
-        if secret is not None:
-            say(f"The password goes into {secret}, which its owner alone can read.")
+        for file in passwords:
+            say(f"The password goes into {file}, which its owner alone can read.")
         backup = backup_of(path) if path.exists() else None
         question = f"Write {path}?" if backup is None else f"Replace {path}? The old one, with its comments, stays as {backup}"
         if ask_yes(question, default=True):
-            return Plan(path, text, backup, secret, broker.password)
+            return Plan(path, text, backup, passwords)
 
 
 def _next_step(path: Path, installed: Path) -> str:

@@ -18,7 +18,7 @@ from edge_detector.schema import MAX_SLUG_CHARACTERS
 Document: TypeAlias = dict[str, Any]
 
 HEAD = "# Made by edge-detector setup. After a change: edge-detector check-config FILE\n\n"
-TABLES = ("node", "source", "detection", "mqtt", "home_assistant", "bundle", "outbox", "class")
+TABLES = ("node", "source", "detection", "mqtt", "home_assistant", "web", "bundle", "outbox", "class")
 NEW: Document = {"source": [{"name": "mic"}], "detection": {"class_list": NEWEST_CLASS_LIST}}
 """What a configuration without a file begins with."""
 MICROPHONES = ("mic", "arecord")
@@ -100,6 +100,14 @@ def with_broker(document: Document, broker: BrokerAnswers, password_file: Path |
 def with_home_assistant(document: Document, *, enabled: bool) -> Document:
     """Publish discovery, which is the default, or not."""
     return _with_table(document, "home_assistant", {"enabled": None if enabled else False})
+
+
+def with_page(document: Document, listen: str | None, password_file: Path | None) -> Document:
+    """Serve the page at an address; None serves none, and then no other key may stay."""
+    if listen is None:
+        return _with_table(document, "web", dict.fromkeys(document.get("web", {})))
+    file = None if password_file is None else str(password_file)
+    return _with_table(document, "web", {"listen": listen, "password_file": file})
 
 
 def with_bundle(document: Document, folder: Path | None) -> Document:

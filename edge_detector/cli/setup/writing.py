@@ -7,7 +7,6 @@ from pathlib import Path
 
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.files import sync_folder
-from edge_detector.mqtt.credentials import PASSWORD_CREDENTIAL
 
 CONFIG_MODE, SECRET_MODE, SECRETS_MODE = 0o644, 0o600, 0o700
 HERE = Path("edge.toml")
@@ -32,9 +31,9 @@ def problem_of(path: Path) -> str | None:
     return None
 
 
-def secret_file(path: Path) -> Path:
-    """Return the file of the password that belongs to a configuration; the service is given those of this folder."""
-    return path.resolve().parent / "secrets" / PASSWORD_CREDENTIAL
+def secret_file(path: Path, name: str) -> Path:
+    """Return the file of a password that belongs to a configuration; the service is given those of this folder."""
+    return path.resolve().parent / "secrets" / name
 
 
 def backup_of(path: Path) -> Path:

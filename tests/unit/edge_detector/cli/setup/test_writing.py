@@ -61,7 +61,7 @@ def test_a_link_to_a_configuration_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_password_is_for_its_owner_alone(tmp_path: Path) -> None:
-    path = secret_file(tmp_path / "edge.toml")
+    path = secret_file(tmp_path / "edge.toml", "mqtt-password")
     assert path == tmp_path / "secrets" / "mqtt-password"
     for secret in ("hunter2", "hunter3"):
         write_secret(path, secret)

@@ -1,6 +1,7 @@
 """Upgrading and removing the service, under a real systemd. `make test-systemd` runs it, as root, after test_box.py."""
 
 import time
+from pathlib import Path
 
 from tests.support.inbox import subscriber
 from tests.system.systemd.conftest import BASE, STATE, UNIT, Machine, report
@@ -67,6 +68,8 @@ def test_somebody_with_the_wheel_alone_upgrades_and_goes_back(machine: Machine) 
     new = machine.box.run(*RUNNING).stdout
     assert new != old
     assert new.startswith("/opt/edge-detector/environments/")
+    python = str(Path(new.strip()).with_name("python"))
+    machine.box.run(python, "-c", "import pyaudio, starlette, uvicorn, prometheus_client")
     assert machine.shows("ActiveState") == "active"
     with subscriber(machine.broker.host, machine.broker.port) as inbox:
         inbox.wait_for(is_healthy, "healthy source")

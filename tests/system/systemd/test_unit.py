@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,14 @@ def test_unit_and_installer_mean_the_same_places() -> None:
     unit = settings()
     assert unit["ExecStart"] == f"{home[1]}/bin/edge-detector run --config {config[1]}/edge.toml"
     assert unit["LoadCredential"] == f"secrets:{config[1]}/secrets"
+
+
+def test_the_installer_brings_what_microphone_and_page_need() -> None:
+    named = re.search(r"pip install .*\[([\w,]+)\]", (SYSTEMD / "install.sh").read_text())
+    assert named is not None
+    extras = tomllib.loads((SYSTEMD.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert named[1].split(",") == ["mic", "web"]
+    assert set(extras) >= {"mic", "web"}
 
 
 def test_a_reload_is_refused_where_the_configuration_is() -> None:

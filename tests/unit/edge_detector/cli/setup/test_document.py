@@ -19,6 +19,7 @@ from edge_detector.cli.setup.document import (
     with_device,
     with_home_assistant,
     with_node,
+    with_page,
 )
 from edge_detector.config import MqttConfig, SourceConfig, parse_config
 from edge_detector.detection.classes import NEWEST_CLASS_LIST
@@ -119,6 +120,20 @@ def test_a_document_is_never_changed_in_place() -> None:
 def test_without_tls_and_login_their_files_go_too_since_they_would_be_refused() -> None:
     assert read(with_broker(FULL, BROKER, None))["mqtt"] == {"host": "new.local", "base_topic": "ears"}
     parse_config(with_broker(FULL, BROKER, None), "test")
+
+
+def test_a_page_keeps_its_url_and_none_leaves_no_key_that_would_be_refused() -> None:
+    old: Document = {"web": {"listen": "127.0.0.1:8080", "url": "https://sounds.example.org"}}
+    public = with_page(old, "0.0.0.0:8081", Path("/secrets/web-password"))
+    web = parse_config(public, "test").web
+    assert (web.listen, web.password_file, web.url) == (
+        "0.0.0.0:8081",
+        Path("/secrets/web-password"),
+        "https://sounds.example.org",
+    )
+    assert tomllib.loads(text_of(public))["web"] == public["web"]
+    assert with_page(public, None, Path("/secrets/web-password")) == {}
+    assert "url" in old["web"], "a copy is changed"
 
 
 def test_defaults_leave_no_key_behind() -> None:

@@ -93,7 +93,9 @@ class _Routes:
         return FileResponse(STATIC / "index.html")
 
     async def live(self, request: Request) -> Response:
-        del request
+        if request.method == "HEAD":
+            # Without a body it would be open for ever, and nothing would show that its client has gone.
+            return Response(media_type="text/event-stream")
         subscription = self._broadcast.subscribe()
         if subscription is None:
             return _error(503, "too many browsers look at this page; close one and try again")

@@ -44,3 +44,9 @@ def one_event() -> tuple[str, bytes]:
     event = soundscape.events[0]
     samples = np.concatenate([soundscape.samples[event.first_sample : event.end_sample], np.zeros(64_000, np.int16)])
     return event.slug, samples.astype("<i2").tobytes()
+
+
+def short_event() -> tuple[str, bytes]:
+    """Slug and samples of its first two seconds, with more quiet, for tests that wait for the end."""
+    slug, pcm = one_event()
+    return slug, pcm[:64_000] + bytes(160_000)

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import socket
 import threading
@@ -40,6 +41,20 @@ def test_port_0_is_a_free_one_that_the_address_tells(app: SmallApp) -> None:
         assert "date" in answer.headers
         assert "server" not in answer.headers
         assert (server.trouble, server.hung) == (None, None)
+
+
+def test_no_part_of_a_response_waits_for_an_acknowledgement(app: SmallApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[int] = []
+
+    class Seen(connections_module.Connection):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+            options.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            super().connection_made(transport)
+
+    monkeypatch.setattr(connections_module, "Connection", Seen)
+    with serving(app) as server:
+        ask(server, "GET", "/api/node")
+    assert options == [1]
 
 
 def test_all_addresses_of_both_families_are_served(app: SmallApp) -> None:

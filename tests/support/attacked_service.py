@@ -74,6 +74,20 @@ class Phase:
     page_seconds: float | None
     answers: Counter[str]
 
+    @staticmethod
+    def together(phases: Sequence["Phase"]) -> "Phase":
+        """Several phases as one, with the longest wait of a user."""
+        waits = [phase.page_seconds for phase in phases if phase.page_seconds is not None]
+        return Phase(
+            tuple(event for phase in phases for event in phase.events),
+            [latency_ms for phase in phases for latency_ms in phase.latencies_ms],
+            statistics.mean(phase.cpu_percent for phase in phases),
+            max(phase.most_bytes for phase in phases),
+            max(phase.most_files for phase in phases),
+            max(waits, default=None),
+            sum((phase.answers for phase in phases), Counter()),
+        )
+
     @property
     def refused(self) -> int:
         """Requests that the page refused."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 BACKLOG = 128
 """Connections that wait to be accepted."""
+ACCEPTED_AT_ONCE = 16
+"""Connections accepted before the first of them is looked at; each takes a file descriptor until it is refused."""
 
 
 @dataclass(frozen=True, slots=True)

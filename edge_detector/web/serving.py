@@ -11,7 +11,7 @@ from typing import Any
 from edge_detector.errors import unforeseen
 from edge_detector.repeat_limit import RepeatLimit
 from edge_detector.web.asgi import App
-from edge_detector.web.connection_limits import BACKLOG, ConnectionCounts, ConnectionLimits
+from edge_detector.web.connection_limits import ACCEPTED_AT_ONCE, BACKLOG, ConnectionCounts, ConnectionLimits
 from edge_detector.web.connections import Connections
 from edge_detector.web.stop_signal import StopSignal
 
@@ -56,7 +56,8 @@ def serve_until(
                 await asyncio.wait_for(stopping.wait(), retry_seconds)
             listening = bound()
         if listening is not None and not stopping.is_set():
-            server = await loop.create_server(connections.accept, sock=listening, backlog=BACKLOG)
+            server = await loop.create_server(connections.accept, sock=listening, backlog=ACCEPTED_AT_ONCE)
+            listening.listen(BACKLOG)  # asyncio takes one number for both
         stopped = asyncio.create_task(stopping.wait())
         # The ticking ends by an error alone.
         await asyncio.wait([ticking, stopped], return_when=asyncio.FIRST_COMPLETED)

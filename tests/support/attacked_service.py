@@ -22,6 +22,7 @@ import psutil
 from edge_detector.mqtt.address import Broker as Address
 from edge_detector.mqtt.client import subscription
 from edge_detector.types import Message
+from edge_detector.web.connection_limits import ACCEPTED_AT_ONCE, ConnectionLimits
 from tests.support.broker import Broker, free_port
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.inbox import Inbox
@@ -33,6 +34,7 @@ from tests.support.waiting import wait_until
 BASE = "edge_detector/nursery"
 PASSWORD = "correct horse"  # noqa: S105 - of tests alone
 MOST_ADDED_BYTES = 20_000_000
+MOST_ADDED_FILES = ConnectionLimits().in_total + 4 * ACCEPTED_AT_ONCE
 WATCHDOG_SECONDS = 6.0
 SETTLE_SECONDS = 60.0
 
@@ -209,6 +211,7 @@ def require_unharmed(node: Attacked, quiet: Phase, attack: Phase) -> None:
     assert all(event["lost_samples"] == 0 for event in node.inbox.json("cot/event"))
     assert attack.events == quiet.events
     assert attack.most_bytes - quiet.most_bytes < MOST_ADDED_BYTES
+    assert attack.most_files <= node.files + MOST_ADDED_FILES
     assert all(later - earlier < WATCHDOG_SECONDS for earlier, later in pairwise(node.fed_at_seconds))
     wait_until(lambda: node.open_files <= node.files, "the files of the attack to be closed", deadline_seconds=SETTLE_SECONDS)
     (source,) = node.page.get("/api/health")["sources"]

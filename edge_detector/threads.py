@@ -44,6 +44,8 @@ class Worker:
 
 
 def _run(call: Callable[[], T], future: Future[T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return  # given up before it began; later it cannot be cancelled any more, so it always gets its result
     try:
         result = call()
     except BaseException as error:  # noqa: BLE001 - raised again by the future's result()

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -25,6 +25,8 @@ from tests.support.attacked_service import Attacked, TimedInbox, require_unharme
 from tests.support.broker import Broker, free_port
 from tests.support.disks import fill, small_disk
 from tests.support.fake_microphone import FakeMicrophone
+from tests.support.history import fill as fill_history
+from tests.support.history import open_store
 from tests.support.inbox import subscriber
 from tests.support.nursery import service, short_event
 from tests.support.page_client import Live, PageClient, basic
@@ -313,6 +315,25 @@ def test_a_stop_with_open_streams_takes_no_longer_and_logs_nothing(
             wait_until(lambda: one.ended and other.ended, "the end of the streams")
     assert "WARNING" not in said
     assert said.endswith("INFO: stopped\n")
+
+
+def test_a_stop_during_a_download_that_nobody_reads_takes_no_longer_and_logs_nothing(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    port, state = free_port(), tmp_path / "state"
+    state.mkdir()
+    with closing(open_store(state / FILE_NAME)) as store:
+        fill_history(store, 20_000)
+    with service(tmp_path, broker, microphone, state=str(state), extra=web(port)) as process, ExitStack() as stack:
+        page = PageClient(port, {}).wait()
+        for _ in range(4):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /api/events?format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+        assert page.get("/api/events")["next"] is not None
+        assert "Exception" not in stop(process)
 
 
 def test_a_port_that_is_taken_is_a_trouble_while_detection_goes_on_and_the_page_comes_once_it_is_free(

@@ -166,4 +166,9 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) leaveTimer = setTimeout(() => stream.close(), LEAVE_MS);
   else if (shown) stream.open();
 });
+// A page that was left may be kept for the way back. Its stream would stay, and a browser opens six connections to a host.
+addEventListener("pagehide", () => stream.close());
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && shown) stream.open();
+});
 start();

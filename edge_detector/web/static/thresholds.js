@@ -6,6 +6,8 @@ import { probability, sentence, threshold } from "./format.js";
 import { toggleMute } from "./live.js";
 
 const SAME = 5e-4;
+/** Least time between two commands of a slider: the service takes one a second in the long run; a held arrow key moves 30 times. */
+const SPACING_MS = 1_000;
 
 /** A `View` as described in app.js. */
 export class ThresholdsView {
@@ -90,11 +92,19 @@ class SourceThresholds {
   }
 }
 
-/** Slider of one class. It shows what the service reports, except while the user moves it or the service has not answered. */
+/**
+ * Slider of one class. It shows what the service reports, except while the user moves it or the service has not answered. What
+ * is set while an answer is awaited is sent afterwards, the newest alone.
+ */
 class ThresholdRow {
   #source;
   #sound;
-  #busy = false;
+  /** Whether the user moves the slider. */
+  #moving = false;
+  #sending = false;
+  /** What is to be sent: a threshold, null for the default, or undefined. */
+  #wanted = undefined;
+  #sentAt = -Infinity;
   #slider = element("input", { type: "range", min: "0.01", max: "1", step: "0.01" });
   #value = element("output", { class: "value" });
   #default = element("button", { type: "button", class: "quiet" });
@@ -107,12 +117,18 @@ class ThresholdRow {
     this.#sound = sound;
     setAttribute(this.#slider, "aria-label", `Threshold of ${sound.label}, ${source}`);
     this.#slider.addEventListener("input", () => {
-      this.#busy = true;
+      this.#moving = true;
       this.#write(Number(this.#slider.value));
     });
-    this.#slider.addEventListener("change", () => this.#send(Number(this.#slider.value)));
+    this.#slider.addEventListener("change", () => {
+      this.#moving = false;
+      this.#send(Number(this.#slider.value));
+    });
     // A slider that was moved and brought back sends no change.
-    this.#slider.addEventListener("blur", () => this.#restoreUnlessSending());
+    this.#slider.addEventListener("blur", () => {
+      this.#moving = false;
+      this.#showUnlessBusy();
+    });
     this.#default.addEventListener("click", () => this.#send(null));
     this.element = element(
       "li", {},
@@ -126,7 +142,7 @@ class ThresholdRow {
   /** @param {import("./store.js").ClassView} sound */
   update(sound) {
     this.#sound = sound;
-    if (!this.#busy) this.#show();
+    this.#showUnlessBusy();
   }
 
   hop(value) {
@@ -135,30 +151,35 @@ class ThresholdRow {
     this.element.classList.toggle("above", value !== undefined && value >= this.#sound.on);
   }
 
-  #sending = false;
-
   async #send(on) {
-    this.#busy = this.#sending = true;
+    this.#wanted = on;
+    if (this.#sending) return;
+    this.#sending = true;
     setText(this.#problem, "");
     this.element.classList.add("sending");
-    try {
-      const answer = await postJson("api/threshold", { source: this.#source, class: this.#sound.slug, on });
-      this.#sound = { ...this.#sound, on: answer.on };
-    } catch (error) {
-      setText(this.#problem, sentence(error.message));
-    } finally {
-      this.#busy = this.#sending = false;
-      this.element.classList.remove("sending");
-      const had = document.activeElement === this.#default;
-      this.#show();
-      if (had && this.#default.hidden) this.#slider.focus();
+    while (this.#wanted !== undefined) {
+      const early = this.#sentAt + SPACING_MS - performance.now();
+      if (early > 0) await new Promise((done) => setTimeout(done, early));
+      this.#sentAt = performance.now();
+      const value = this.#wanted;
+      this.#wanted = undefined;
+      try {
+        const answer = await postJson("api/threshold", { source: this.#source, class: this.#sound.slug, on: value });
+        this.#sound = { ...this.#sound, on: answer.on };
+      } catch (error) {
+        this.#wanted = undefined;
+        setText(this.#problem, sentence(error.message));
+      }
     }
+    this.#sending = false;
+    this.element.classList.remove("sending");
+    const had = document.activeElement === this.#default;
+    this.#showUnlessBusy();
+    if (had && this.#default.hidden) this.#slider.focus();
   }
 
-  #restoreUnlessSending() {
-    if (this.#sending) return;
-    this.#busy = false;
-    this.#show();
+  #showUnlessBusy() {
+    if (!this.#moving && !this.#sending) this.#show();
   }
 
   #show() {

@@ -283,7 +283,7 @@ export class HistoryView {
     head.append(element("th", { scope: "col", class: "sum" }, "Sum"));
     const rows = shown.map(({ label, hours }) => {
       const row = element("tr", {}, element("th", { scope: "row" }, label));
-      for (const value of hours) row.append(element("td", { class: `heat-${heatLevel(value, largest)}` }, String(value)));
+      for (const value of hours) row.append(element("td", { class: `heat-${heatLevel(value, largest)}` }, value ? String(value) : ""));
       row.append(element("td", { class: "sum" }, count(hours.reduce((sum, value) => sum + value, 0))));
       return row;
     });

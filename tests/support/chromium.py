@@ -3,6 +3,7 @@
 Needs the Debian packages chromium and chromium-driver. The only file that imports selenium.
 """
 
+import os
 import shutil
 import tempfile
 from base64 import b64decode
@@ -12,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+import pytest
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -41,6 +44,12 @@ def chromium_is_installed() -> bool:
     return Path(BROWSER).exists() and Path(DRIVER).exists()
 
 
+needs_chromium = pytest.mark.skipif(
+    not chromium_is_installed() and "CI" not in os.environ, reason="needs the Debian packages chromium and chromium-driver"
+)
+"""Mark of tests with a browser, which may lack on a developer's machine but not in CI."""
+
+
 class Chromium:
     """A browser with an empty profile while it is entered.
 
@@ -48,10 +57,14 @@ class Chromium:
         width, height: of the page's area, in CSS pixels.
         arguments: further arguments of Chromium.
 
+    Attributes:
+        pixel_ratio: pixels of the screen for one CSS pixel, from the next `resize` on.
+
     """
 
     def __init__(self, width: int = 1280, height: int = 900, *, arguments: Sequence[str] = ()) -> None:
         self._width, self._height = width, height
+        self.pixel_ratio = 1
         self._arguments = (*_ARGUMENTS, *arguments)
         self._media: dict[str, str] = {}
         self._exits = ExitStack()
@@ -86,7 +99,13 @@ class Chromium:
 
     def resize(self, width: int, height: int) -> None:
         """Set the page's area in CSS pixels, also below the least width of a window; below 600 it is a phone's."""
-        self._command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self._command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=self.pixel_ratio,
+            mobile=width < 600,
+        )
 
     def prefer(
         self, *, colours: Literal["dark", "light"] | None = None, motion: Literal["reduce", "no-preference"] | None = None
@@ -109,6 +128,13 @@ class Chromium:
     def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 -- whatever JavaScript returns
         """Run JavaScript and return what it returns."""
         return self.driver.execute_script(script, *arguments)
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other: a character, or a name such as "TAB" or "ARROW_RIGHT"."""
+        actions = ActionChains(self.driver)
+        for key in keys:
+            actions.send_keys(key if len(key) == 1 else getattr(Keys, key))
+        actions.perform()
 
     def wait(self, value: Callable[[], T | None], what: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> T:
         """Return `value()` as soon as it is true; what vanished while it was looked at is looked for again."""

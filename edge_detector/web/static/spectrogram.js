@@ -22,7 +22,7 @@ const MOST_CORRECTION = 0.3;
 const MEL_MIN_HZ = 125;
 const MEL_MAX_HZ = 7_500;
 const TICKS_HZ = [125, 500, 1_000, 2_000, 4_000, 7_500];
-const LANES = 3;
+const MOST_LANES = 3;
 const LANE_PX = 18;
 const LEFT_PX = 34;
 const BOTTOM_PX = 18;
@@ -69,7 +69,7 @@ export function colourMap(scheme) {
  * end. Returns lane numbers, with -1 for those that find none.
  * @param {{startMs: number, endMs: number}[]} events
  */
-export function lanesOf(events, lanes = LANES) {
+export function lanesOf(events, lanes = MOST_LANES) {
   const freeFromMs = new Array(lanes).fill(-Infinity);
   return events.map(({ startMs, endMs }) => {
     const lane = freeFromMs.findIndex((ms) => ms <= startMs);
@@ -128,6 +128,8 @@ export class Spectrogram {
   #anchorMs = null;
   #anchorColumn = 0;
   #events = [];
+  /** Lanes that there is room for: as many as events have overlapped so far, so that the picture seldom moves. */
+  #lanes = 1;
   #width = 0;
   #frame = 0;
   #timer = 0;
@@ -214,6 +216,10 @@ export class Spectrogram {
         endMs: event.end_reason === null ? Infinity : Date.parse(event.end ?? event.start),
       }))
       .sort((one, other) => one.startMs - other.startMs);
+    const lanes = Math.max(this.#lanes, ...lanesOf(this.#events).map((lane) => lane + 1));
+    if (lanes === this.#lanes) return;
+    this.#lanes = lanes;
+    this.#fit();
   }
 
   #skip(columns) {
@@ -253,7 +259,7 @@ export class Spectrogram {
 
   #fit() {
     const width = this.element.clientWidth;
-    const height = LANES * LANE_PX + PLOT_PX + BOTTOM_PX;
+    const height = this.#lanes * LANE_PX + PLOT_PX + BOTTOM_PX;
     const scale = Math.min(window.devicePixelRatio || 1, MOST_DEVICE_PIXELS);
     this.#width = width;
     if (width === 0) return;
@@ -300,7 +306,7 @@ export class Spectrogram {
     const context = this.#context;
     const width = this.#width - LEFT_PX;
     if (width <= 0) return;
-    const top = LANES * LANE_PX;
+    const top = this.#lanes * LANE_PX;
     const { ground, text, line, font } = this.#palette;
     context.clearRect(0, 0, this.#width, top + PLOT_PX + BOTTOM_PX);
     context.fillStyle = ground;
@@ -355,7 +361,7 @@ export class Spectrogram {
     const lanes = lanesOf(this.#events);
     context.save();
     context.beginPath();
-    context.rect(LEFT_PX, 0, width, LANES * LANE_PX);
+    context.rect(LEFT_PX, 0, width, this.#lanes * LANE_PX);
     context.clip();
     context.textAlign = "left";
     context.textBaseline = "middle";
@@ -364,7 +370,7 @@ export class Spectrogram {
       const end = Math.min(xOf(event.endMs), right);
       if (lanes[index] < 0 || end < LEFT_PX || begin > right) return;
       // The lowest lane is next to the spectrogram.
-      const y = (LANES - 1 - lanes[index]) * LANE_PX + 1;
+      const y = (this.#lanes - 1 - lanes[index]) * LANE_PX + 1;
       context.fillStyle = this.#palette.bar;
       context.fillRect(begin, y, Math.max(end - begin, 2), LANE_PX - 3);
       const textX = Math.max(begin, LEFT_PX) + 5;

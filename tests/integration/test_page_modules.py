@@ -83,6 +83,29 @@ def test_events_that_overlap_have_lanes_of_their_own_and_the_fourth_has_none(bro
     assert evaluate(browser, "spectrogram.js", f"m.lanesOf({listed})") == [0, 1, 2, -1, 0, 0]
 
 
+HEIGHTS = """(async () => {
+  const picture = new m.Spectrogram("cot");
+  document.body.replaceChildren(picture.element);
+  picture.start();
+  const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const event = (start, end) => ({ label: "Rain", start, end, end_reason: end && "ended" });
+  const heights = [];
+  for (const events of [[], [event("2026-11-29T12:00:00Z", null)],
+                        [event("2026-11-29T12:00:00Z", null), event("2026-11-29T12:00:05Z", null)], []]) {
+    picture.setEvents(events);
+    await frame();
+    heights.push(document.querySelector("canvas").clientHeight);
+  }
+  picture.close();
+  return heights;
+})()"""
+
+
+def test_the_spectrogram_makes_room_for_another_lane_only_when_events_overlap(browser: Chromium) -> None:
+    without, one, two, later = evaluate(browser, "spectrogram.js", HEIGHTS)
+    assert without == one < two == later
+
+
 def test_frequencies_are_placed_by_the_mel_scale(browser: Chromium) -> None:
     heights = evaluate(browser, "spectrogram.js", "[125, 500, 1000, 2000, 4000, 7500].map(m.heightOf)")
     assert (heights[0], heights[-1]) == (pytest.approx(0), pytest.approx(1))

@@ -24,7 +24,8 @@ CLASSES = (
     SoundClass("rain", "Régen", None, {}),
     SoundClass("808_kick", '"Kick" {{ 808 }}', None, {}),
 )
-DEVICE = Device(NODE, BASE, "1.2.3", "default 1.0.0", {"cot": CLASSES, "front_door": CLASSES[:2]})
+PAGE = "http://nursery.local:8080"
+DEVICE = Device(NODE, BASE, "1.2.3", "default 1.0.0", {"cot": CLASSES, "front_door": CLASSES[:2]}, page_url=PAGE)
 PAST = {"cot-class-owl": "binary_sensor", "attic-event": "event", "cot-event": "event"}
 DEFAULTS = {
     source: SourceDefaults({sound.slug: Rule(0.5, 0.3) for sound in classes}) for source, classes in DEVICE.sources.items()

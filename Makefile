@@ -92,6 +92,7 @@ chaos: $(VENV)/installed-all
 	$(BIN)/python -m tests.system.chaos.delivery --seconds 600
 	$(BIN)/python -m tests.system.chaos.everything --seconds 600
 	$(SUDO) $(BIN)/python -m tests.system.chaos.surroundings --seconds 600
+	$(BIN)/python -m tests.system.page_attacks
 
 fuzz: $(VENV)/installed-all
 	EDGE_DETECTOR_FUZZ=8000 $(BIN)/pytest -q tests/system/fuzz
@@ -103,6 +104,7 @@ home-assistant: $(VENV)/installed-all
 
 soak: $(VENV)/installed-all
 	$(BIN)/python -m tests.system.soak --hours 24
+	$(BIN)/python -m tests.system.soak --hours 24 --page
 	$(BIN)/python -m tests.system.soak --hours 1 --real-time
 
 slow-vggish: $(VENV)/installed-all

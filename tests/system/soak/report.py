@@ -26,11 +26,14 @@ class Reading:
         return reading
 
 
-def growth(readings: Sequence[Reading], *, passing_files: int = 0) -> list[str]:
-    """What grew or changed since the first reading, one sentence each; so many files may be open at one moment alone."""
+def growth(readings: Sequence[Reading], *, memory: float = MEMORY_GROWTH, passing_files: int = 0) -> list[str]:
+    """What grew or changed since the first reading, one sentence each.
+
+    Memory may grow by this share; so many files may be open at one moment alone.
+    """
     first, most = readings[0], max(reading.rss_bytes for reading in readings)
     found = []
-    if most > (1 + MEMORY_GROWTH) * first.rss_bytes:
+    if most > (1 + memory) * first.rss_bytes:
         found.append(f"memory grew from {first.rss_bytes} to {most} bytes")
     for name, numbers, spare in (
         ("open files", {reading.open_files for reading in readings}, passing_files),

@@ -44,6 +44,8 @@ SECURITY_HEADERS: Headers = [
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
 NOT_STORED = (b"cache-control", b"no-store")
+ASKED_FOR = (b"cache-control", b"no-cache")
+"""Of the page's files: without it, browsers would go on with those of an earlier version after an upgrade."""
 _COOKIES_TRIED = 4
 
 
@@ -61,7 +63,8 @@ class _Response:
             self.started = True
             names = {name for name, _ in self._own}
             others = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in names]
-            message = {**message, "headers": [*others, *self._own]}
+            cached = any(name.lower() == ASKED_FOR[0] for name, _ in (*others, *self._own))
+            message = {**message, "headers": [*others, *self._own, *(() if cached else (ASKED_FOR,))]}
         await self._send(message)
 
     async def json(self, status: int, content: object, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

@@ -175,9 +175,10 @@ def test_every_response_has_the_headers_of_security(what: Callable[[Node], Answe
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
 
 
-def test_data_and_refusals_are_not_stored_and_the_pages_files_say_themselves_how_long_they_last() -> None:
-    app = Echo(headers=[(b"cache-control", b"no-cache"), (b"Content-Security-Policy", b"none at all")])
+def test_data_and_refusals_are_not_stored_and_the_pages_files_are_asked_for_each_time() -> None:
+    app = Echo(headers=[(b"Content-Security-Policy", b"none at all")])
     assert ask(Node(app)).headers["cache-control"] == "no-store"
+    assert ask(Node(app), path="/").headers["cache-control"] == "no-cache"
     assert ask(Node(app), path="/static/x.js").headers["cache-control"] == "no-cache"
     assert ask(Node(app), path="/static/x.js", host="evil.example").headers["cache-control"] == "no-store"
 

@@ -19,7 +19,8 @@ from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
 from edge_detector.threads import Worker
 from edge_detector.web import health_api, history_api
-from edge_detector.web.broadcast import Broadcast
+from edge_detector.web.asgi import Receive, Scope, Send
+from edge_detector.web.broadcast import Broadcast, Subscription
 from edge_detector.web.commands import Commands
 from edge_detector.web.connection_limits import ConnectionCounts
 from edge_detector.web.feed import Feed
@@ -100,14 +101,7 @@ class _Routes:
         if subscription is None:
             return _error(503, "too many browsers look at this page; close one and try again")
 
-        async def chunks() -> AsyncIterator[bytes]:
-            try:
-                async for chunk in subscription.chunks():
-                    yield chunk
-            finally:
-                self._broadcast.unsubscribe(subscription)
-
-        return StreamingResponse(chunks(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        return _LiveResponse(self._broadcast, subscription)
 
     async def node(self, request: Request) -> Response:
         del request
@@ -219,6 +213,22 @@ class _Routes:
                 self._idle_readers.put_nowait(reader)
         finally:
             self._waiting_for_history -= 1
+
+
+class _LiveResponse(StreamingResponse):
+    """The events of a subscription, which ends with the response, even if none of it could be sent."""
+
+    def __init__(self, broadcast: Broadcast, subscription: Subscription) -> None:
+        super().__init__(subscription.chunks(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._broadcast = broadcast
+        self._subscription = subscription
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not in the generator: one that has not begun is never closed.
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._broadcast.unsubscribe(self._subscription)
 
 
 def _query(request: Request) -> dict[str, Sequence[str]]:

@@ -20,7 +20,7 @@ from edge_detector.cli import (
     setup,
     teach,
 )
-from edge_detector.cli.argument_types import above_0, count
+from edge_detector.cli.argument_types import above_0, count, port
 from edge_detector.detection.bundle import hop_key
 from edge_detector.files import BACKGROUND_FOLDER
 from edge_detector.params import HOPS_PER_PATCH
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     on_one_source.add_argument(
         "--web-port",
-        type=int,
+        type=port,
         default=listen.WEB_PORT,
         metavar="PORT",
         help=f"port of the page (default {listen.WEB_PORT}; 0: any)",

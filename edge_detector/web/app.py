@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from edge_detector.web.asgi import Receive, Scope, Send
 from edge_detector.web.broadcast import Broadcast, Subscription
 from edge_detector.web.commands import Commands
 from edge_detector.web.connection_limits import ConnectionCounts
+from edge_detector.web.event_loop import call_soon
 from edge_detector.web.feed import Feed
 from edge_detector.web.history_api import EventsPage, Hours, Kinds
 from edge_detector.web.metrics import exposition
@@ -207,10 +209,9 @@ class _Routes:
         self._waiting_for_history += 1
         try:
             reader = await self._idle_readers.get()
-            try:
-                return await asyncio.wrap_future(reader(read))
-            finally:
-                self._idle_readers.put_nowait(reader)
+            # Idle once the call has ended, not once its request has: a disk that hangs would collect calls of clients that left.
+            idle = partial(self._idle_readers.put_nowait, reader)
+            return await asyncio.wrap_future(reader(read, partial(call_soon, asyncio.get_running_loop(), idle)))
         finally:
             self._waiting_for_history -= 1
 

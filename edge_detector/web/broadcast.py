@@ -6,12 +6,14 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
 from edge_detector.bounded_files import parse_json
 from edge_detector.mqtt.messages import rfc3339
 from edge_detector.types import Codes, Float32, Message
+from edge_detector.web.event_loop import call_soon
 from edge_detector.web.feed import Feed, Frames, Hop, Item
 from edge_detector.web.views import NodeView
 
@@ -87,8 +89,7 @@ class Broadcast:
 
     def _wake(self) -> None:
         """Distribute soon; called on the detecting thread."""
-        with suppress(RuntimeError):  # the loop has just been closed
-            self._loop.call_soon_threadsafe(self._loop.call_later, COALESCE_SECONDS, self.distribute)
+        call_soon(self._loop, partial(self._loop.call_later, COALESCE_SECONDS, self.distribute))
 
 
 class Subscription:
@@ -98,7 +99,7 @@ class Subscription:
         self._chunks: deque[bytes] = deque()
         self._ready = asyncio.Event()
         self._ended = False
-        self._lost = self._told_lost = 0
+        self._lost = self._reported_lost = 0
 
     def offer(self, chunk: bytes) -> None:
         """Add what must not be missed; ends the subscription of a browser that takes nothing."""
@@ -113,8 +114,8 @@ class Subscription:
         if len(self._chunks) >= SLOW_CHUNKS:
             self._lost += messages
             return messages
-        if self._told_lost != self._lost:
-            self._told_lost = self._lost
+        if self._reported_lost != self._lost:
+            self._reported_lost = self._lost
             chunk = _event("lost", {"frames": self._lost}) + chunk
         self._chunks.append(chunk)
         self._ready.set()

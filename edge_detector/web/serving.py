@@ -13,6 +13,7 @@ from edge_detector.repeat_limit import RepeatLimit
 from edge_detector.web.asgi import App
 from edge_detector.web.connection_limits import ACCEPTED_AT_ONCE, BACKLOG, ConnectionCounts, ConnectionLimits
 from edge_detector.web.connections import Connections
+from edge_detector.web.event_loop import call_soon
 from edge_detector.web.stop_signal import StopSignal
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def serve_until(
     async def serve() -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         loop.set_exception_handler(_ExceptionLog())
-        stop.then(lambda: _call_safely(loop, stopping.set))
+        stop.then(lambda: call_soon(loop, stopping.set))
         connections = Connections(build(), limits, counts)
         ticking = asyncio.create_task(_tick(connections, beat, tick_seconds))
         server = None
@@ -75,11 +76,6 @@ async def _tick(connections: Connections, beat: Callable[[], None], tick_seconds
         beat()
         connections.check()
         await asyncio.sleep(tick_seconds)
-
-
-def _call_safely(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed, since the thread has ended
-        loop.call_soon_threadsafe(call)
 
 
 class _ExceptionLog:

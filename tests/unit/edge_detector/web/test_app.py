@@ -1,13 +1,18 @@
 import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 
+from edge_detector.web import history_api
 from edge_detector.web.app import AppParts, build_app
 from edge_detector.web.broadcast import MOST_BROWSERS, Broadcast
 from edge_detector.web.commands import Commands
 from edge_detector.web.connection_limits import ConnectionCounts
 from edge_detector.web.feed import Feed
+from edge_detector.web.history_api import Kinds
 
 pytestmark = pytest.mark.anyio
 SCOPE = {
@@ -16,8 +21,6 @@ SCOPE = {
     "http_version": "1.1",
     "method": "GET",
     "scheme": "http",
-    "path": "/api/live",
-    "raw_path": b"/api/live",
     "query_string": b"",
     "root_path": "",
     "headers": [],
@@ -29,10 +32,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def served(feed: Feed, broadcast: Broadcast, history: Path | None = None) -> Starlette:
+    return build_app(AppParts(feed, broadcast, Commands("edge_detector/nursery"), history, ConnectionCounts()))
+
+
 async def test_a_live_stream_of_which_nothing_could_be_sent_counts_as_no_browser_afterwards() -> None:
     feed = Feed()
     broadcast = Broadcast(feed)
-    app = build_app(AppParts(feed, broadcast, Commands("edge_detector/nursery"), None, ConnectionCounts()))
+    app = served(feed, broadcast)
     gone = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
@@ -46,6 +53,47 @@ async def test_a_live_stream_of_which_nothing_could_be_sent_counts_as_no_browser
 
     for _ in range(MOST_BROWSERS + 1):
         gone.clear()
-        await asyncio.wait_for(app(dict(SCOPE), receive, send), 10.0)
+        await asyncio.wait_for(app({**SCOPE, "path": "/api/live"}, receive, send), 10.0)
     assert broadcast.browsers == 0
     assert not feed.watched
+
+
+async def test_a_read_of_the_history_that_hangs_after_its_client_has_left_delays_no_other_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[Path] = []
+    begun, released = threading.Event(), threading.Event()
+
+    def kinds(path: Path) -> Kinds:
+        reads.append(path)
+        if len(reads) == 1:
+            begun.set()
+            released.wait(20.0)
+        return Kinds((), ())
+
+    monkeypatch.setattr(history_api, "kinds", kinds)
+    feed = Feed()
+    app = served(feed, Broadcast(feed), Path("history.sqlite"))
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def ask() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:  # noqa: ANN401 - of ASGI
+            sent.append(message)
+
+        await app({**SCOPE, "path": "/api/kinds"}, receive, send)
+        return sent
+
+    left = asyncio.create_task(ask())
+    assert await asyncio.to_thread(begun.wait, 20.0)
+    left.cancel()
+    try:
+        for _ in range(4):
+            answers = await asyncio.wait_for(ask(), 10.0)
+            assert answers[0]["status"] == 200
+    finally:
+        released.set()

@@ -28,6 +28,7 @@ from edge_detector.web.event_loop import call_soon
 from edge_detector.web.feed import Feed
 from edge_detector.web.history_api import EventsPage, Hours, Kinds
 from edge_detector.web.metrics import exposition
+from edge_detector.web.request import UNFORESEEN
 from edge_detector.web.views import NodeFigures, NodeView, PageFigures
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def build_app(parts: AppParts) -> Starlette:
             Route("/api/mute", routes.set_mute, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
-        exception_handlers={404: _not_found, 405: _wrong_method},
+        exception_handlers={404: _not_found, 405: _wrong_method, 500: _failed},
     )
 
 
@@ -267,3 +268,9 @@ async def _not_found(request: Request, error: Exception) -> Response:
 async def _wrong_method(request: Request, error: Exception) -> Response:
     del request, error
     return _error(405, "this address takes no such request; thresholds and mutes are set by POST, everything else is read by GET")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Answer; Starlette raises the error again after it, and the guard logs it."""
+    del request, error
+    return _error(500, UNFORESEEN)

@@ -16,6 +16,7 @@ from edge_detector.web.access import SESSION_SECONDS, ClientBuckets, HostRule, L
 from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
 from edge_detector.web.request import (
     CLOSE,
+    UNFORESEEN,
     PageRequest,
     Refusal,
     RequestLimits,
@@ -127,8 +128,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - it ends this request alone
             self._report(error)
             if not response.started:
-                sentence = "an error in this program prevented the answer; its log says more"
-                await response.json(500, {"error": sentence}, [CLOSE])
+                await response.json(500, {"error": UNFORESEEN}, [CLOSE])
 
     async def _serve(self, request: PageRequest, response: _Response, scope: Scope, receive: Receive) -> Refusal | None:
         wait_seconds = self._take_request(request.client)

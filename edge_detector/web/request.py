@@ -8,6 +8,8 @@ from edge_detector.web.access import REQUESTS_AT_ONCE, REQUESTS_PER_SECOND, Host
 
 CLOSE = (b"connection", b"close")
 METHODS = ("GET", "HEAD", "POST")
+UNFORESEEN = "an error in this program prevented the answer; its log says more"
+"""Sentence of a 500."""
 _SHOWN_CHARACTERS = 60
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from edge_detector.web.commands import Commands
 from edge_detector.web.connection_limits import ConnectionCounts
 from edge_detector.web.feed import Feed
 from edge_detector.web.history_api import Kinds
+from edge_detector.web.request import UNFORESEEN
 
 pytestmark = pytest.mark.anyio
 SCOPE = {
@@ -34,6 +36,19 @@ def anyio_backend() -> str:
 
 def served(feed: Feed, broadcast: Broadcast, history: Path | None = None) -> Starlette:
     return build_app(AppParts(feed, broadcast, Commands("edge_detector/nursery"), history, ConnectionCounts()))
+
+
+async def ask(app: Starlette, sent: list[Any]) -> None:
+    """Ask for the choices of the history, and put what the application sends into `sent`."""
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    await app({**SCOPE, "path": "/api/kinds"}, receive, send)
 
 
 async def test_a_live_stream_of_which_nothing_could_be_sent_counts_as_no_browser_afterwards() -> None:
@@ -75,25 +90,28 @@ async def test_a_read_of_the_history_that_hangs_after_its_client_has_left_delays
     feed = Feed()
     app = served(feed, Broadcast(feed), Path("history.sqlite"))
 
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        return {}
-
-    async def ask() -> list[Any]:
-        sent: list[Any] = []
-
-        async def send(message: Any) -> None:  # noqa: ANN401 - of ASGI
-            sent.append(message)
-
-        await app({**SCOPE, "path": "/api/kinds"}, receive, send)
-        return sent
-
-    left = asyncio.create_task(ask())
+    left = asyncio.create_task(ask(app, []))
     assert await asyncio.to_thread(begun.wait, 20.0)
     left.cancel()
     try:
         for _ in range(4):
-            answers = await asyncio.wait_for(ask(), 10.0)
-            assert answers[0]["status"] == 200
+            sent: list[Any] = []
+            await asyncio.wait_for(ask(app, sent), 10.0)
+            assert sent[0]["status"] == 200
     finally:
         released.set()
+
+
+async def test_an_error_of_this_program_is_answered_in_a_sentence_without_it_and_left_to_the_guard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kinds(_path: Path) -> Kinds:
+        raise LookupError("a secret place")
+
+    monkeypatch.setattr(history_api, "kinds", kinds)
+    feed = Feed()
+    sent: list[Any] = []
+    with pytest.raises(LookupError):
+        await ask(served(feed, Broadcast(feed), Path("history.sqlite")), sent)
+    assert sent[0]["status"] == 500
+    assert json.loads(sent[1]["body"]) == {"error": UNFORESEEN}

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import hmac
 import ipaddress
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
+from edge_detector.bounded_files import parse_json
 from edge_detector.errors import UsageError
 from edge_detector.token_bucket import TokenBucket
 
@@ -25,6 +25,7 @@ KEY_ITERATIONS = 600_000
 _KEY_SALT = b"edge-detector page session"
 """Fixed, so that a session survives a restart without anything being stored."""
 _MAC_BYTES = 32
+COOKIE = "edge_detector"
 MAX_TOKEN_CHARACTERS = 80
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _MAX_PORT = 65_535
@@ -138,8 +139,8 @@ def is_meant(method: str, path: str, fetch: Mapping[str, str]) -> bool:
 def json_object(body: bytes) -> dict[str, object] | None:
     """Parse a JSON object; None for anything else, deep nesting and NaN included."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        value = parse_json(body)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 
@@ -253,8 +254,17 @@ class LoginLimit:
         self._all.try_acquire(now_seconds)
 
 
+def cookie_name(host: str) -> str:
+    """Return the name of the session's cookie for a Host header that names this node.
+
+    It holds the port: browsers send a cookie to all ports of a host, and a login to one node would replace that to another one.
+    """
+    match = _HOST.fullmatch(host)
+    return f"{COOKIE}_{match['port']}" if match is not None and match["port"] else COOKIE
+
+
 def cookie_values(headers: Iterable[str], name: str) -> Iterator[str]:
-    """Yield the values of a cookie in Cookie headers; a path or a port may have one each."""
+    """Yield the values of a cookie in Cookie headers; each path may have one."""
     for header in headers:
         for pair in header.split(";"):
             key, _, value = pair.partition("=")
@@ -272,7 +282,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(name)

@@ -12,7 +12,16 @@ from typing import TypeAlias
 from edge_detector.errors import unforeseen
 from edge_detector.repeat_limit import RepeatLimit
 from edge_detector.threads import in_thread
-from edge_detector.web.access import SESSION_SECONDS, ClientBuckets, HostRule, LoginLimit, Sessions, cookie_values, json_object
+from edge_detector.web.access import (
+    SESSION_SECONDS,
+    ClientBuckets,
+    HostRule,
+    LoginLimit,
+    Sessions,
+    cookie_name,
+    cookie_values,
+    json_object,
+)
 from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
 from edge_detector.web.request import (
     CLOSE,
@@ -32,7 +41,6 @@ LOG = logging.getLogger(__name__)
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
-COOKIE = "edge_detector"
 CONTENT_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     b"form-action 'none'; frame-ancestors 'none'"
@@ -233,7 +241,9 @@ class Guard:
         return Refusal(status, "the password is wrong; it is that of [web] in the node's configuration", headers)
 
     async def _has_session(self, request: PageRequest) -> bool:
-        tokens = list(islice(filter(None, cookie_values(request.cookies, COOKIE)), _COOKIES_TRIED))
+        tokens = list(
+            islice(filter(None, cookie_values(request.cookies, cookie_name(request.headers.get("host", "")))), _COOKIES_TRIED)
+        )
         if not tokens:
             return False
         await self._derive_key()
@@ -247,9 +257,10 @@ class Guard:
 
     def _cookie(self, request: PageRequest, token: str, age_seconds: int) -> tuple[bytes, bytes]:
         # Secure only where the browser sees https: over http it would not keep the cookie.
-        https = self._hosts.is_public_https(request.headers.get("origin"), request.headers.get("host", ""))
+        host = request.headers.get("host", "")
+        https = self._hosts.is_public_https(request.headers.get("origin"), host)
         attributes = f"Path=/; Max-Age={age_seconds}; HttpOnly; SameSite=Strict{'; Secure' if https else ''}"
-        return b"set-cookie", f"{COOKIE}={token}; {attributes}".encode()
+        return b"set-cookie", f"{cookie_name(host)}={token}; {attributes}".encode()
 
     def _report(self, error: Exception) -> None:
         suppressed = self._logged.allow(type(error).__name__)

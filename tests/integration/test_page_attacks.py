@@ -162,12 +162,12 @@ def test_a_session_needs_a_cookie_that_this_node_signed(locked: PageServer) -> N
     answer = sign_in(locked)
     own = cookie(answer)["Cookie"]
     assert answer.headers["set-cookie"].partition("; ")[2] == "Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict"
-    token = own.partition("=")[2]
+    name, _, token = own.partition("=")
     expired = Sessions(PASSWORD, iterations=1_000).issue(0.0)
     of_another_password = Sessions("another horse", iterations=1_000).issue(2_000_000_000.0)
     later = f"{int(token.partition('.')[0]) + 1}.{token.partition('.')[2]}"
     for forged in (expired, of_another_password, later, token[:-1], token + "x", "", ".", "x" * 10_000):
-        assert ask(locked, "GET", "/api/node", {"Cookie": f"edge_detector={forged}"}).status == 401
+        assert ask(locked, "GET", "/api/node", {"Cookie": f"{name}={forged}"}).status == 401
     assert ask(locked, "GET", "/api/node", {"Cookie": own}).status == 200
 
 

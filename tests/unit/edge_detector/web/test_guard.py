@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from edge_detector.web.access import REQUESTS_AT_ONCE, SESSION_SECONDS, WRONG_TRIES, HostRule, Sessions
+from edge_detector.web.access import REQUESTS_AT_ONCE, SESSION_SECONDS, WRONG_TRIES, HostRule, Sessions, cookie_name
 from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
-from edge_detector.web.guard import COOKIE, Guard
+from edge_detector.web.guard import Guard
 from edge_detector.web.request import RequestLimits
 from tests.support.page_server import DEADLINE_SECONDS, SmallApp, post, serving
 from tests.support.page_server import ask as http_ask
 
 HOST = "192.168.1.5:8080"
+COOKIE = cookie_name(HOST)
 PASSWORD = "correct horse"  # noqa: S105 - of tests alone
 JSON = {"content-type": "application/json"}
 REPORT = "an error in this program, please report it"
@@ -422,6 +423,17 @@ def test_a_changed_cookie_is_no_session() -> None:
         "x",
     ):
         assert ask(node, headers={"cookie": changed}).status == 401, changed
+
+
+def test_a_login_to_another_node_of_the_same_machine_leaves_the_session_alone() -> None:
+    nodes = {HOST: Node(password=PASSWORD), "192.168.1.5:8081": Node(password="another horse")}  # noqa: S106 - of tests alone
+    jar: dict[str, str] = {}
+    for host, password in zip(nodes, (PASSWORD, "another horse"), strict=True):
+        answer = ask(nodes[host], "POST", "/api/login", JSON, json.dumps({"password": password}).encode(), host=host)
+        name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
+        jar[name] = value
+    cookie = "; ".join(f"{name}={value}" for name, value in jar.items())
+    assert [ask(node, headers={"cookie": cookie}, host=host).status for host, node in nodes.items()] == [200, 200]
 
 
 def test_a_stale_cookie_of_another_path_does_not_hide_the_valid_one() -> None:

@@ -43,8 +43,8 @@ class Connections:
         self.limits = limits
         self._counts = counts
         self._open: set[Connection] = set()
-        # No other logging than ours: what fails in the application is logged by its guard. proxy_headers would believe what a
-        # client of this machine says about its address.
+        # No other logging than ours: what fails in the application is logged by its guard. proxy_headers would take a client's
+        # address from headers that any client of this machine can send.
         self._config = Config(
             app,
             interface="asgi3",

@@ -59,7 +59,7 @@ _COOKIES_TRIED = 4
 
 
 class _Response:
-    """Sends a response with the headers of security, and knows whether it has begun."""
+    """Sends a response with the headers of security, and records whether it has begun."""
 
     def __init__(self, request: PageRequest, send: Send) -> None:
         self._send = send

@@ -23,12 +23,12 @@ TICK_SECONDS = 1.0
 class PageServer:
     """Serves an ASGI application at one address, in a daemon thread.
 
-    A port that is taken is tried again every 30 s, and said in `trouble` meanwhile.
+    A port that is taken is tried again every 30 s, and `trouble` is set meanwhile.
 
     Args:
         build: builds the application, with its guard around it; called in the thread, in its event loop, so that detection need
             not wait until the packages are loaded.
-        address: port 0 lets the system choose one, which `address` says once it is bound.
+        address: port 0 lets the system choose one, which `address` has once it is bound.
         limits: of connections.
         retry_seconds, tick_seconds: between two tries to bind; between two looks at the connections.
         progress_seconds: without such a look, after which the thread counts as hung.

@@ -41,7 +41,8 @@ def ask_page(known: WebConfig, password_file: Path) -> PageAnswers:
     heading("Page")
     say(
         f"{NOBODY}: no page; {MACHINE}: for a browser on this machine alone, at {HOSTS[MACHINE]}:{PORT}; "
-        f"{NETWORK}: for the whole network, with a password, at {HOSTS[NETWORK]}:{PORT}"
+        f"{NETWORK}: for the whole network, with a password, at {HOSTS[NETWORK]}:{PORT}. "
+        "Its spectrogram is close to sound: whoever can open the page can listen in"
     )
     reach, answers = _reach(known), PageAnswers(known.listen)
     while True:

@@ -60,7 +60,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HistoryPage:
     """Some events, newest first.
 
     Attributes:
@@ -121,14 +121,14 @@ class HistoryReader:
         with self._errors():
             return array("q", (number for _, number in self._newest(selection, limit, None)))
 
-    def page(self, selection: Selection, limit: int, before: Cursor | None = None) -> Page:
+    def page(self, selection: Selection, limit: int, before: Cursor | None = None) -> HistoryPage:
         """Return the newest events, or the newest of those before a place; the time does not depend on the place."""
         with self._errors():
             # One more than the page has, to know whether another one follows.
             places = [Cursor(*place) for place in self._newest(selection, limit + 1, before)]
         shown = places[:limit]
         events = tuple(self.events([place.number for place in shown]))
-        return Page(events, shown[-1] if len(places) > limit else None)
+        return HistoryPage(events, shown[-1] if len(places) > limit else None)
 
     def by_id(self, identity: str) -> RecordedEvent | None:
         """Return the event of this id, or None."""

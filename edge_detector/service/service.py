@@ -280,7 +280,8 @@ class Service:
         while not self._received.empty():
             message = self._received.get_nowait()
             self._discovery.handle(message, now)
-            self._command(message, now)
+            if self._config.mqtt.commands:  # with a page, the runtime settings take commands in any case
+                self._command(message, now)
         if self._page is not None:
             self._page.commands.carry_out(lambda message: self._command(message, now))
         if self._discovery.due(now):

@@ -16,7 +16,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from edge_detector.bounded_files import parse_json
-from edge_detector.errors import UsageError
+from edge_detector.config import LOCALHOST, WebConfig
 from edge_detector.token_bucket import TokenBucket
 
 SESSION_SECONDS = 30 * 24 * 3600
@@ -29,7 +29,6 @@ COOKIE = "edge_detector"
 MAX_TOKEN_CHARACTERS = 80
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _MAX_PORT = 65_535
-_LISTEN_EXAMPLE = "write an address and a port, such as 127.0.0.1:8080, or 0.0.0.0:8080 for the whole network"
 
 WRONG_TRIES = 5
 WRONG_TRIES_PER_SECOND = 1 / 30
@@ -64,17 +63,12 @@ class ListenAddress:
         return ipaddress.ip_address(self.host).is_loopback
 
 
-def parse_listen(text: str) -> ListenAddress:
-    """Parse "127.0.0.1:8080", "[::]:8080" or "localhost:8080". Raises UsageError."""
-    match = _HOST.fullmatch(text)
-    if match is None or match["port"] is None:
-        raise UsageError(f"{text!a} is not an address with a port; {_LISTEN_EXAMPLE}")
-    host = "127.0.0.1" if match["name"].lower() == "localhost" else match["name"].strip("[]")
-    if not _is_address(host) or (":" in host) != match["name"].startswith("["):
-        raise UsageError(f"{text!a} has no IP address of this machine; {_LISTEN_EXAMPLE}")
-    if int(match["port"]) > _MAX_PORT:
-        raise UsageError(f"{text!a} has a port above {_MAX_PORT}; {_LISTEN_EXAMPLE}")
-    return ListenAddress(str(ipaddress.ip_address(host)), int(match["port"]))
+def listen_address(web: WebConfig) -> ListenAddress | None:
+    """Return where a configuration serves the page; None if it has no page."""
+    if web.address is None:
+        return None
+    host, port = web.address
+    return ListenAddress("127.0.0.1" if host == LOCALHOST else str(ipaddress.ip_address(host)), port)
 
 
 def client_key(address: str) -> str:

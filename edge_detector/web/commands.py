@@ -43,8 +43,14 @@ class Commands:
                 command = self._waiting.get_nowait()
             except queue.Empty:
                 return
-            if command.answer.set_running_or_notify_cancel():
-                command.answer.set_result(handle(command.message) or TOO_FAST)
+            if not command.answer.set_running_or_notify_cancel():
+                continue
+            try:
+                result = handle(command.message)
+            except BaseException as error:
+                command.answer.set_exception(error)
+                raise
+            command.answer.set_result(result or TOO_FAST)
 
     def _submit(self, target: str, payload: str) -> "Future[Accepted | Refusal] | None":
         command = PageCommand(Message(f"{self._base}/{target}/set", payload.encode(), qos=1, retained=False))

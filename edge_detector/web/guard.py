@@ -26,8 +26,8 @@ from edge_detector.web.asgi import App, AsgiMessage, Receive, Scope, Send
 from edge_detector.web.request import (
     CLOSE,
     UNFORESEEN,
+    HttpError,
     PageRequest,
-    Refusal,
     RequestLimits,
     challenge,
     not_signed_in,
@@ -120,8 +120,6 @@ class Guard:
         self._logins = LoginLimit()
         self._logged = RepeatLimit(monotonic_seconds)
         self._key_derived: asyncio.Future[None] | None = None
-        self.refused_requests = 0
-        """Requests that were refused here; requests without a password among them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -138,7 +136,7 @@ class Guard:
             if not response.started:
                 await response.json(500, {"error": UNFORESEEN}, [CLOSE])
 
-    async def _serve(self, request: PageRequest, response: _Response, scope: Scope, receive: Receive) -> Refusal | None:
+    async def _serve(self, request: PageRequest, response: _Response, scope: Scope, receive: Receive) -> HttpError | None:
         wait_seconds = self._take_request(request.client)
         if wait_seconds:
             return too_many("too many requests came from this address", wait_seconds)
@@ -167,7 +165,7 @@ class Guard:
         bucket = self._clients.of(client)
         return 0.0 if bucket.try_acquire(now_seconds) else bucket.wait_seconds(now_seconds)
 
-    async def _read_body(self, receive: Receive) -> bytes | Refusal | None:
+    async def _read_body(self, receive: Receive) -> bytes | HttpError | None:
         """Return the body; None if the client has gone."""
         body = bytearray()
         try:
@@ -182,27 +180,26 @@ class Guard:
                     if not message.get("more_body", False):
                         return bytes(body)
         except TimeoutError:
-            return Refusal(408, f"the body did not come within {self._limits.body_seconds:g} s; send it again")
+            return HttpError(408, f"the body did not come within {self._limits.body_seconds:g} s; send it again")
 
-    async def _refuse(self, response: _Response, refusal: Refusal) -> None:
-        self.refused_requests += 1
+    async def _refuse(self, response: _Response, refusal: HttpError) -> None:
         # What is left of a body must not be taken for the next request, or be read for the sake of it.
         close = [CLOSE] if response.unread_body and CLOSE not in refusal.headers else []
         await response.json(refusal.status, {"error": refusal.sentence}, [*refusal.headers, *close])
 
-    async def _session(self, request: PageRequest, response: _Response, _body: bytes) -> Refusal | None:
+    async def _session(self, request: PageRequest, response: _Response, _body: bytes) -> HttpError | None:
         if request.method == "POST":
             return wrong_method(("GET", "HEAD"))
         signed_in = not self._sessions.password_needed or await self._has_session(request)
         await response.json(200, {"password_needed": self._sessions.password_needed, "signed_in": signed_in})
         return None
 
-    async def _login(self, request: PageRequest, response: _Response, body: bytes) -> Refusal | None:
+    async def _login(self, request: PageRequest, response: _Response, body: bytes) -> HttpError | None:
         if request.method != "POST":
             return wrong_method(("POST",))
         password = (json_object(body) or {}).get("password")
         if not isinstance(password, str):
-            return Refusal(400, 'the login has no password; send {"password": "…"}')
+            return HttpError(400, 'the login has no password; send {"password": "…"}')
         if not self._sessions.password_needed:
             await response.nothing()
             return None
@@ -214,13 +211,13 @@ class Guard:
         await response.nothing([self._cookie(request, token, SESSION_SECONDS)])
         return None
 
-    async def _logout(self, request: PageRequest, response: _Response, _body: bytes) -> Refusal | None:
+    async def _logout(self, request: PageRequest, response: _Response, _body: bytes) -> HttpError | None:
         if request.method != "POST":
             return wrong_method(("POST",))
         await response.nothing([self._cookie(request, "", 0)])
         return None
 
-    async def _unauthorised(self, request: PageRequest) -> Refusal | None:
+    async def _unauthorised(self, request: PageRequest) -> HttpError | None:
         if not self._sessions.password_needed or await self._has_session(request):
             return None
         authorization = request.headers.get("authorization", "")
@@ -228,7 +225,7 @@ class Guard:
             return not_signed_in(request)
         return self._try_password(request, lambda: self._sessions.is_basic(authorization), 401)
 
-    def _try_password(self, request: PageRequest, is_right: Callable[[], bool], status: int) -> Refusal | None:
+    def _try_password(self, request: PageRequest, is_right: Callable[[], bool], status: int) -> HttpError | None:
         """Check a password, unless too many were wrong; a right one is refused then too, or the limit would limit nothing."""
         now_seconds = self._monotonic_seconds()
         wait_seconds = self._logins.wait_seconds(request.client, now_seconds)
@@ -238,7 +235,7 @@ class Guard:
             return None
         self._logins.count_wrong(request.client, now_seconds)
         headers = challenge(request) if status == HTTPStatus.UNAUTHORIZED else ()
-        return Refusal(status, "the password is wrong; it is that of [web] in the node's configuration", headers)
+        return HttpError(status, "the password is wrong; it is that of [web] in the node's configuration", headers)
 
     async def _has_session(self, request: PageRequest) -> bool:
         tokens = list(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_detector.history.queries import Cursor, HistoryReader, Page, Selection, local_offset_seconds
+from edge_detector.history.queries import Cursor, HistoryPage, HistoryReader, Selection, local_offset_seconds
 from edge_detector.history.records import FIRST_MS, LAST_MS, RECORD_KEYS, RecordedEvent, milliseconds, record
 from edge_detector.schema import shown
 
@@ -132,7 +132,7 @@ def kinds(path: Path) -> Kinds:
     return Kinds(tuple(sorted({kind.source for kind in found})), tuple(ClassLabel(*item) for item in classes))
 
 
-def _first_page(path: Path, query: Query, limit: int) -> Page:
+def _first_page(path: Path, query: Query, limit: int) -> HistoryPage:
     form = _value(query, "format")
     if form not in (None, "json", "csv"):
         raise BadRequest(f"format = {_quoted(form)} is not known; give json or csv")
@@ -141,10 +141,10 @@ def _first_page(path: Path, query: Query, limit: int) -> Page:
         if identity is None:
             return reader.page(selection, limit, before)
         found = reader.by_id(identity)
-    return Page(() if found is None else (found,), None)
+    return HistoryPage(() if found is None else (found,), None)
 
 
-def _csv_chunks(path: Path, selection: Selection, limit: int, page: Page) -> Iterator[bytes]:
+def _csv_chunks(path: Path, selection: Selection, limit: int, page: HistoryPage) -> Iterator[bytes]:
     yield _csv([RECORD_KEYS, *map(_row, page.events)])
     left = limit - _CHUNK_ROWS
     while page.next is not None and left > 0:

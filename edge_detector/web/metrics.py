@@ -117,7 +117,11 @@ class _NodeCollector(Collector):
     def _of_the_page(self) -> Iterator[Family]:
         page = self.page
         yield _gauge("page_browsers", "Browsers that show the page live.", _one(page.browsers))
-        yield _counter("page_lost_frames", "Live messages that slow browsers have lost.", _one(page.lost_frames))
+        yield _counter(
+            "page_lost_frames",
+            "Messages of the live stream that slow browsers or a hanging page lost.",
+            _one(page.lost_frames),
+        )
         refused = _one(page.refused_connections)
         yield _counter("page_refused_connections", "Connections closed since there were too many.", refused)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_detector.config import WebConfig
 from edge_detector.errors import UsageError
 from edge_detector.secret_files import Secret
-from edge_detector.web.access import HostRule, ListenAddress, Sessions, parse_listen
+from edge_detector.web.access import HostRule, ListenAddress, Sessions, listen_address
 from edge_detector.web.asgi import App
 from edge_detector.web.commands import Commands
 from edge_detector.web.feed import Feed
@@ -38,11 +38,12 @@ def configured_page(
     web: WebConfig, base: str, history: Path | None, environment: Mapping[str, str] = os.environ
 ) -> tuple[Page, Secret | None] | None:
     """Return the page of a configuration and its password; None if it has no page. Raises UsageError."""
-    if web.listen is None:
+    address = listen_address(web)
+    if address is None:
         return None
     secret = page_password(web.password_file, environment)
     sessions = Sessions(None if secret is None else secret.value)
-    return _page(parse_listen(web.listen), base, HostRule(socket.gethostname(), web.url), sessions, history), secret
+    return _page(address, base, HostRule(socket.gethostname(), web.url), sessions, history), secret
 
 
 def packages_missing() -> str | None:

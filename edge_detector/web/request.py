@@ -89,7 +89,7 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class HttpError:
     """An answer of an error: status, sentence, and headers beside the usual ones."""
 
     status: int
@@ -97,48 +97,48 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def problems(request: PageRequest, hosts: HostRule, limits: RequestLimits) -> Iterator[Refusal]:
+def problems(request: PageRequest, hosts: HostRule, limits: RequestLimits) -> Iterator[HttpError]:
     """Yield why a request is not acceptable, whoever sends it."""
     if request.http_version not in ("1.0", "1.1"):
-        yield Refusal(505, "the version of HTTP is unknown here; use HTTP/1.1", (CLOSE,))
+        yield HttpError(505, "the version of HTTP is unknown here; use HTTP/1.1", (CLOSE,))
     if request.method not in METHODS:
         yield wrong_method(METHODS)
     if request.target_bytes > limits.target_bytes:
-        yield Refusal(414, f"the address is longer than {limits.target_bytes} bytes; shorten it")
+        yield HttpError(414, f"the address is longer than {limits.target_bytes} bytes; shorten it")
     if request.header_lines > limits.headers or request.header_bytes > limits.header_bytes:
-        yield Refusal(431, f"there are more than {limits.headers} headers, or {limits.header_bytes} bytes of them; send fewer")
+        yield HttpError(431, f"there are more than {limits.headers} headers, or {limits.header_bytes} bytes of them; send fewer")
     if not _is_sane(request.path):
-        yield Refusal(400, "the path is not one of this page; begin at /")
+        yield HttpError(400, "the path is not one of this page; begin at /")
     yield from _of_another_site(request, hosts)
     yield from _body_problems(request, limits)
 
 
-def _of_another_site(request: PageRequest, hosts: HostRule) -> Iterator[Refusal]:
+def _of_another_site(request: PageRequest, hosts: HostRule) -> Iterator[HttpError]:
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     if not hosts.serves(host):
         named = f"under the name {host[:_SHOWN_CHARACTERS]!a}" if host else "without a name"
-        yield Refusal(421, f"the page is not served {named}; open it by IP address, or set [web] url to its URL")
+        yield HttpError(421, f"the page is not served {named}; open it by IP address, or set [web] url to its URL")
     if origin is not None and not hosts.is_own_origin(origin, host):
-        yield Refusal(403, "the request came from a page of another origin; open this node's page itself")
+        yield HttpError(403, "the request came from a page of another origin; open this node's page itself")
     fetch = {name.removeprefix("sec-fetch-"): value for name, value in request.headers.items() if name.startswith("sec-fetch-")}
     if not is_meant(request.method, request.path, fetch):
-        yield Refusal(403, "the request came from another site; open this node's page itself")
+        yield HttpError(403, "the request came from another site; open this node's page itself")
 
 
-def _body_problems(request: PageRequest, limits: RequestLimits) -> Iterator[Refusal]:
+def _body_problems(request: PageRequest, limits: RequestLimits) -> Iterator[HttpError]:
     length, chunked = request.headers.get("content-length"), "transfer-encoding" in request.headers
     if chunked and (length is not None or request.http_version == "1.0"):
         # Server and proxy may take different ones, and one request for two.
-        yield Refusal(400, "the length of the body is not clear; send either Content-Length or, with HTTP/1.1, chunks")
+        yield HttpError(400, "the length of the body is not clear; send either Content-Length or, with HTTP/1.1, chunks")
     if request.method != "POST":
         if request.has_body:
-            yield Refusal(400, f"a {request.method} request has no body here; send none")
+            yield HttpError(400, f"a {request.method} request has no body here; send none")
         return
     if length is None and not chunked:
         # A proxy that sees a length here, such as one in a folded header, would take what follows for this request's body.
-        yield Refusal(411, "the length of the body is missing; send Content-Length, 0 for none", (CLOSE,))
+        yield HttpError(411, "the length of the body is missing; send Content-Length, 0 for none", (CLOSE,))
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        yield Refusal(415, "the body is not announced as JSON; send Content-Type: application/json")
+        yield HttpError(415, "the body is not announced as JSON; send Content-Type: application/json")
     if length is not None and not _is_at_most(length, limits.body_bytes):
         yield too_large(limits)
 
@@ -153,27 +153,27 @@ def _is_sane(path: str) -> bool:
     return plain and not {".", ".."} & set(path.split("/"))
 
 
-def too_large(limits: RequestLimits) -> Refusal:
+def too_large(limits: RequestLimits) -> HttpError:
     """Return the refusal of a large body."""
-    return Refusal(413, f"the body is larger than {limits.body_bytes} bytes; send less")
+    return HttpError(413, f"the body is larger than {limits.body_bytes} bytes; send less")
 
 
-def wrong_method(methods: Iterable[str]) -> Refusal:
+def wrong_method(methods: Iterable[str]) -> HttpError:
     """Return the refusal of a method where others are possible."""
     allowed = ", ".join(methods)
-    return Refusal(405, f"the method is not possible here; use {allowed}", ((b"allow", allowed.encode()),))
+    return HttpError(405, f"the method is not possible here; use {allowed}", ((b"allow", allowed.encode()),))
 
 
-def too_many(fact: str, wait_seconds: float) -> Refusal:
+def too_many(fact: str, wait_seconds: float) -> HttpError:
     """Return the refusal of what exceeds a rate."""
     whole_seconds = int(wait_seconds) + 1
-    return Refusal(429, f"{fact}; wait {whole_seconds} s", ((b"retry-after", str(whole_seconds).encode()),))
+    return HttpError(429, f"{fact}; wait {whole_seconds} s", ((b"retry-after", str(whole_seconds).encode()),))
 
 
-def not_signed_in(request: PageRequest) -> Refusal:
+def not_signed_in(request: PageRequest) -> HttpError:
     """Return the refusal of a request without a password."""
     sentence = "a password is needed; sign in on the page, or send it as HTTP Basic with any user name"
-    return Refusal(401, sentence, challenge(request))
+    return HttpError(401, sentence, challenge(request))
 
 
 def challenge(request: PageRequest) -> tuple[tuple[bytes, bytes], ...]:

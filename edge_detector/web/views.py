@@ -115,7 +115,7 @@ class PageFigures:
 
     Attributes:
         browsers: open live streams.
-        lost_frames: messages with spectrogram or probabilities that slow browsers have lost.
+        lost_frames: messages of the live stream that slow browsers, or a page that hangs, have lost.
         refused_connections: closed since there were too many.
 
     """

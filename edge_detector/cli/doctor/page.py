@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 from edge_detector.cli.doctor.finding import Finding
 from edge_detector.config import WebConfig, public_url
 from edge_detector.errors import UsageError
-from edge_detector.web.access import ListenAddress, parse_listen
+from edge_detector.web.access import ListenAddress, listen_address
 from edge_detector.web.page import packages_missing
 from edge_detector.web.password import page_password
 from edge_detector.web.server import port_problem
@@ -22,14 +22,14 @@ FIRST_FREE_PORT = 1_024
 
 def examine_page(web: WebConfig, environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     """Yield the findings of the page; none if the configuration has no page."""
-    if web.listen is None:
+    address = listen_address(web)
+    if address is None:
         return
     missing = packages_missing()
     if missing is not None:
         yield Finding("page", "bad", missing)
     try:
         password = page_password(web.password_file, environment)
-        address = parse_listen(web.listen)
     except UsageError as error:
         yield Finding("page", "bad", str(error))
         return

@@ -10,7 +10,7 @@ from edge_detector.cli.doctor.page import FIRST_FREE_PORT, examine_page
 from edge_detector.cli.setup.broker import environment_with
 from edge_detector.cli.setup.prompts import ask, ask_hidden, ask_yes, heading, say, show
 from edge_detector.config import MAX_PORT, WebConfig
-from edge_detector.web.access import ListenAddress, parse_listen
+from edge_detector.web.access import ListenAddress, listen_address
 from edge_detector.web.password import MAX_CHARACTERS, MIN_CHARACTERS, PASSWORD_VARIABLE
 
 PORT = 8_080
@@ -50,7 +50,7 @@ def ask_page(known: WebConfig, password_file: Path) -> PageAnswers:
         if reach == NOBODY:
             return PageAnswers(None)
         kept = answers.listen is not None and _reach(WebConfig(answers.listen)) == reach
-        address = parse_listen(answers.listen) if kept and answers.listen else ListenAddress(HOSTS[reach], PORT)
+        address = (listen_address(WebConfig(answers.listen)) if kept else None) or ListenAddress(HOSTS[reach], PORT)
         chosen = _ask_port(address)
         listen = answers.listen if kept and chosen == address else str(chosen)  # "localhost" stays as it was written
         password = _ask_password(known.password_file, answers.password) if reach == NETWORK else None

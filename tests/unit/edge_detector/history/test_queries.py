@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.history.queries import Cursor, HistoryReader, Page, Selection
+from edge_detector.history.queries import Cursor, HistoryPage, HistoryReader, Selection
 from edge_detector.history.records import RecordedEvent
 from edge_detector.history.store import FILE_NAME, HOUR_MS
 from tests.support.history import CLASSES, MINUTE_MS, NOON_MS, fill, one_a_minute, open_store, recorded
@@ -54,7 +54,7 @@ def select(events: list[RecordedEvent], selection: Selection) -> list[RecordedEv
     ]
 
 
-def pages(reader: HistoryReader, selection: Selection, limit: int) -> Iterator[Page]:
+def pages(reader: HistoryReader, selection: Selection, limit: int) -> Iterator[HistoryPage]:
     before = None
     while True:
         page = reader.page(selection, limit, before)

@@ -514,11 +514,3 @@ def test_an_error_that_repeats_does_not_fill_the_log(caplog: pytest.LogCaptureFi
     node.seconds += 1_000.0
     ask(node)
     assert caplog.records[-1].getMessage().endswith("; 95 similar ones were not logged")
-
-
-def test_refused_requests_are_counted() -> None:
-    node = Node(password=PASSWORD)
-    ask(node)
-    ask(node, host="evil.example")
-    ask(node, path="/")
-    assert node.guard.refused_requests == 2

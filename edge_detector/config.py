@@ -116,6 +116,26 @@ class HistoryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ClipsConfig:
+    """Clips of sound, in the state directory, off by default since sound is private.
+
+    Attributes:
+        enabled: whether the sound of events is stored.
+        before_seconds, after_seconds: sound before an event's start and after its end.
+        longest_seconds: length of a clip at most.
+        days, megabytes: limits, beyond which the oldest clips go.
+
+    """
+
+    enabled: bool = False
+    before_seconds: float = 5.0
+    after_seconds: float = 5.0
+    longest_seconds: float = 60.0
+    days: int = 30
+    megabytes: int = 500
+
+
+@dataclass(frozen=True, slots=True)
 class HomeAssistantConfig:
     """Home Assistant MQTT discovery: whether it is published, and its topic prefix."""
 
@@ -312,6 +332,21 @@ def read_history(table: StrictTable) -> HistoryConfig:
     return history
 
 
+def read_clips(table: StrictTable) -> ClipsConfig:
+    """Read the table [clips]. Raises UsageError."""
+    default = ClipsConfig()
+    clips = ClipsConfig(
+        enabled=table.flag("enabled", default=default.enabled),
+        before_seconds=table.number("before_seconds", default.before_seconds, low=0.0, high=30.0),
+        after_seconds=table.number("after_seconds", default.after_seconds, low=0.0, high=30.0),
+        longest_seconds=table.number("longest_seconds", default.longest_seconds, low=1.0, high=600.0),
+        days=table.integer("days", default.days, low=1, high=36_500),
+        megabytes=table.integer("megabytes", default.megabytes, low=2, high=1_000_000),
+    )
+    table.reject_unknown()
+    return clips
+
+
 def read_home_assistant(table: StrictTable) -> HomeAssistantConfig:
     """Read the table [home_assistant]. Raises UsageError."""
     default = HomeAssistantConfig()
@@ -406,6 +441,7 @@ class Config:
     overrides: Mapping[str, RuleOverride]
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     web: WebConfig = field(default_factory=WebConfig)
     definitions: Mapping[str, ClassDefinition] = field(default_factory=dict)
@@ -460,6 +496,7 @@ def read_config(table: StrictTable, where: str) -> Config:
         overrides={slug: read_rule(values) for slug, values in classes.items()},
         outbox=read_outbox(table.table("outbox")),
         history=read_history(table.table("history")),
+        clips=read_clips(table.table("clips")),
         home_assistant=read_home_assistant(table.table("home_assistant")),
         web=read_web(table.table("web")),
         # A file without the key predates class lists and keeps its classes.

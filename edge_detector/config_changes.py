@@ -3,7 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from edge_detector.config import Config, HistoryConfig, HomeAssistantConfig, MqttConfig, OutboxConfig, SourceConfig, WebConfig
+from edge_detector.config import (
+    ClipsConfig,
+    Config,
+    HistoryConfig,
+    HomeAssistantConfig,
+    MqttConfig,
+    OutboxConfig,
+    SourceConfig,
+    WebConfig,
+)
 from edge_detector.detection.bundle import hop_key
 from edge_detector.detection.hysteresis import Rule
 
@@ -64,6 +73,7 @@ def postponed_changes(before: Config, after: Config) -> Iterator[str]:
     yield from (f"[mqtt] {change}" for change in _key_changes(before.mqtt, after.mqtt))
     yield from (f"[outbox] {change}" for change in _key_changes(before.outbox, after.outbox))
     yield from (f"[history] {change}" for change in _key_changes(before.history, after.history))
+    yield from (f"[clips] {change}" for change in _key_changes(before.clips, after.clips))
     yield from (f"[home_assistant] {change}" for change in _key_changes(before.home_assistant, after.home_assistant))
     yield from (f"[web] {change}" for change in _key_changes(before.web, after.web))
     for slug in sorted({*before.definitions, *after.definitions}):
@@ -84,10 +94,10 @@ def _source_changes(before: Sequence[SourceConfig], after: Sequence[SourceConfig
         yield "the order of [[source]]"
 
 
-def _key_changes(
-    before: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | WebConfig | SourceConfig,
-    after: MqttConfig | OutboxConfig | HistoryConfig | HomeAssistantConfig | WebConfig | SourceConfig,
-) -> Iterator[str]:
+_Table = MqttConfig | OutboxConfig | HistoryConfig | ClipsConfig | HomeAssistantConfig | WebConfig | SourceConfig
+
+
+def _key_changes(before: _Table, after: _Table) -> Iterator[str]:
     for name in (each.name for each in fields(before)):
         old, new = getattr(before, name), getattr(after, name)
         if old == new:

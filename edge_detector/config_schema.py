@@ -41,6 +41,12 @@ _DESCRIPTIONS = {
     "history.enabled": "keep a history of events in the state directory",
     "history.days": "events older than this are removed from the history",
     "history.megabytes": "size of the history's file, beyond which its oldest events are removed",
+    "clips.enabled": "store the sound of each event in the state directory",
+    "clips.before_seconds": "sound in a clip before the event's start",
+    "clips.after_seconds": "sound in a clip after the event's end",
+    "clips.longest_seconds": "length of a clip at most, the time before and after included",
+    "clips.days": "clips of events older than this are deleted",
+    "clips.megabytes": "size of all clips, beyond which the oldest are deleted",
     "home_assistant.enabled": "publish discovery messages",
     "home_assistant.prefix": "discovery prefix that Home Assistant is set to",
     "web.listen": "address of the page and its HTTP interface; absent: no page. An address that other machines reach needs "

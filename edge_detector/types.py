@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Float32: TypeAlias = NDArray[np.float32]
 Codes: TypeAlias = NDArray[np.uint8]
+Int16: TypeAlias = NDArray[np.int16]
 
 ProbabilityRate: TypeAlias = Literal["hop", "second", "off"]
 Strictness: TypeAlias = Literal["sensitive", "balanced", "strict"]

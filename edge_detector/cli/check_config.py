@@ -4,10 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+from edge_detector.clips.store import FOLDER_NAME as CLIPS_FOLDER
 from edge_detector.config import SourceConfig, load_config
 from edge_detector.config_schema import config_schema
 from edge_detector.detection.bundle import hop_key
 from edge_detector.service.factory import DEFAULT_BUNDLE, load_networks
+from edge_detector.service.state import SYSTEM_FOLDER, state_folder
 
 
 def _device(source: SourceConfig) -> str:
@@ -39,6 +41,9 @@ def run(path: Path, *, quiet: bool = False) -> int:
         lines.append(
             f"source {source.name}: {source.kind} {_device(source)}, hop {hop_key(source.hops_per_patch)} s, detects {detects}"
         )
+    if config.clips.enabled:
+        clips, folder = config.clips, (state_folder() or SYSTEM_FOLDER) / CLIPS_FOLDER
+        lines.append(f"clips: the sound of events is stored in {folder} for {clips.days} days, {clips.megabytes} MB at most")
     if config.web.listen is not None:
         password = f"password in {config.web.password_file}" if config.web.password_file else "no password"
         lines.append(f"page: on {config.web.listen}, {password}" + (f", linked as {config.web.url}" if config.web.url else ""))

@@ -17,10 +17,9 @@ from edge_detector.history.queries import HistoryReader, Selection, local_offset
 from edge_detector.history.records import FIRST_MS, LAST_MS, RECORD_KEYS, RecordedEvent, record
 from edge_detector.history.store import FILE_NAME, HOURS
 from edge_detector.schema import shown, with_suggestion
-from edge_detector.service.state import state_folder
+from edge_detector.service.state import SYSTEM_FOLDER, state_folder
 
 LIMIT = 50
-SYSTEM_FOLDER = Path("/var/lib/edge-detector")
 LEAST_LABEL, MOST_LABEL = 8, 24
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d{1,6})([mhdw])")

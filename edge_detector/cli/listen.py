@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         dump = Dump(options.dump, source.rate_hz) if options.dump else None
         on_frames = page.on_frames if page is not None else None
         processor = build_processor(
-            source, networks, hops_per_patch=hops_per_patch, rules=rules_now, dump=dump, on_frames=on_frames
+            source, networks, hops_per_patch=hops_per_patch, rules=rules_now, sink=dump, on_frames=on_frames
         )
         view = JsonLines(processor, networks, rules_now, name) if options.json else Table(processor, networks, rules_now)
         try:

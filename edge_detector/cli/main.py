@@ -8,6 +8,7 @@ from edge_detector import __version__
 from edge_detector.cli import (
     check_config,
     classes,
+    clips,
     demo,
     devices,
     doctor,
@@ -97,9 +98,7 @@ def parser() -> argparse.ArgumentParser:
     look.add_argument("--json", action="store_true", help="JSON output")
     look.set_defaults(action=lambda options: doctor.run(options.config, as_json=options.json, seconds=options.seconds))
 
-    past = commands.add_parser("events", help="show the history: the events of the past, or a table of them by hour of the day")
-    events.configure(past)
-    past.set_defaults(action=events.run)
+    _add_past(commands)
 
     known = commands.add_parser("classes", help="list classes: labels, thresholds, evidence, whether enabled")
     known.add_argument("--search", metavar="WORD", help="only names with WORD, AudioSet labels without a class included")
@@ -118,6 +117,16 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--real-time", action="store_true", help="run in real time (default: as fast as possible)")
     show.set_defaults(action=lambda options: demo.run(real_time=options.real_time))
     return top
+
+
+def _add_past(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    past = commands.add_parser("events", help="show the history: the events of the past, or a table of them by hour of the day")
+    events.configure(past)
+    past.set_defaults(action=events.run)
+
+    stored = commands.add_parser("clips", help="list the stored clips of sound, or delete them")
+    clips.configure(stored)
+    stored.set_defaults(action=clips.run)
 
 
 def _add_teach(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -18,7 +18,7 @@ from edge_detector.history.store import FILE_NAME
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
 from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
-from edge_detector.service.state import open_state, state_folder
+from edge_detector.service.state import State, open_state, state_folder
 from edge_detector.web.page import Page, configured_page
 
 LOG = logging.getLogger(__name__)
@@ -60,11 +60,11 @@ def run(config_path: Path | None) -> int:
     LOG.info(
         "edge-detector %s: bundle %s, %d classes enabled, %s", __version__, bundle, enabled, config_path or "no configuration"
     )
-    state = open_state(state_folder(), config.outbox, config.history)
+    state = open_state(state_folder(), config.outbox, config.history, config.clips)
     if state.persistence_trouble is not None:
         LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
-    service = Service(config, networks, broker, state, page=_page(config))
+    service = Service(config, networks, broker, state, page=_page(config, state))
     failed = service.run(stop, _reloader(config_path, reread))
     LOG.info("stopped")
     if failed and not stop.is_set():
@@ -72,11 +72,12 @@ def run(config_path: Path | None) -> int:
     return 0
 
 
-def _page(config: Config) -> Page | None:
+def _page(config: Config, state: State) -> Page | None:
     """Begin to serve the page, if the configuration has one."""
     folder = state_folder()
     history = folder / FILE_NAME if folder is not None and config.history.enabled else None
-    opened = configured_page(config.web, f"{config.mqtt.base_topic}/{config.node}", history)
+    clips = state.clips.store if state.clips is not None else None
+    opened = configured_page(config.web, f"{config.mqtt.base_topic}/{config.node}", history, clips=clips)
     if opened is None:
         return None
     page, secret = opened

@@ -60,6 +60,16 @@ class RuleOverride:
         return replace(rule, **{"off": min(rule.off, given.get("on", rule.on)), **given})
 
 
+def start_delay_seconds(rule: Rule) -> float:
+    """Return the longest time from an event's start to the end of the patch at whose hop the start is announced."""
+    return RISE_SECONDS + rule.min_seconds + (FRONT_END.patch_step_samples + FRONT_END.patch_samples) / FRONT_END.sample_rate_hz
+
+
+def end_delay_seconds(rule: Rule) -> float:
+    """Return the longest time from an event's end to the end of the patch at whose hop the end is announced."""
+    return rule.hold_seconds + FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz
+
+
 def read_rule(table: StrictTable) -> RuleOverride:
     """Read the values of a rule that a manifest or a configuration gives."""
     rule = RuleOverride(

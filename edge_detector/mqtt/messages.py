@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.bounded_files import parse_json
+from edge_detector.clips.names import clip_id
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.telemetry import Telemetry
@@ -28,6 +29,7 @@ class Names:
         base: topic of the node, edge_detector/<node>.
         instance: random identifier of the process, to detect two nodes with one name.
         page_url: URL of the page, which shows the node's events, or None.
+        clips: whether the sound of events is stored on the node; its messages name it and never carry it.
 
     """
 
@@ -37,6 +39,7 @@ class Names:
     stream_id: str
     instance: str | None = None
     page_url: str | None = None
+    clips: bool = False
 
     def topic(self, leaf: str) -> str:
         """Return a topic of this source."""
@@ -123,6 +126,7 @@ def event(names: Names, classes: Sequence[SoundClass], detection: Detection, anc
         "clock": anchor.clock,
         "published": rfc3339(now_utc_seconds),
         **({} if names.page_url is None else {"url": f"{names.page_url}/#event={quote(identity, safe='')}"}),
+        **({"clip": clip_id(identity)} if names.clips else {}),
     }
     return Message(names.topic("event"), _json(payload), qos=1, retained=False, message_id=f"{identity}/{event_type}")
 

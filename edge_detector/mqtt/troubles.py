@@ -24,6 +24,7 @@ class Troubles:
         service: problems of the start, or of the configuration at a reload.
         broker: problems of the connection to the broker.
         history: reasons why events are missing from the history.
+        clips: reasons why clips of sound are not stored.
 
     """
 
@@ -34,12 +35,14 @@ class Troubles:
     damage: str | None = None
     broker: tuple[str, ...] = ()
     history: tuple[str, ...] = ()
+    clips: tuple[str, ...] = ()
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All troubles, one line of at most 500 characters each; empty if there are none."""
         of_disk = filter(None, [self.outbox, self.damage])
-        found = (*of_disk, *self.settings, *self.history, *self.service, *self.broker, *_refusals(self.refused_topics))
+        of_state = (*of_disk, *self.settings, *self.history, *self.clips)
+        found = (*of_state, *self.service, *self.broker, *_refusals(self.refused_topics))
         return tuple(_line(sentence) for sentence in found)
 
 

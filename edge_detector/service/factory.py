@@ -171,12 +171,12 @@ def build_processor(
     *,
     hops_per_patch: int,
     rules: Sequence[Rule],
-    dump: BlockSink | None = None,
+    sink: BlockSink | None = None,
     on_frames: Callable[[Float32, int], None] | None = None,
 ) -> StreamProcessor:
     """Build the stream processor of a source. Processors on one thread may share the networks."""
     decider = Decider(rules, minimum_age_frames=networks.manifest.sequence.minimum_age_frames)
     detector = StreamDetector(networks.model, decider, hops_per_patch=hops_per_patch, on_frames=on_frames)
     return StreamProcessor(
-        source, StreamResampler(source.rate_hz), detector, utc_clock=time.time, monotonic_clock=time.monotonic, dump=dump
+        source, StreamResampler(source.rate_hz), detector, utc_clock=time.time, monotonic_clock=time.monotonic, sink=sink
     )

@@ -24,7 +24,7 @@ class HealthMonitor:
         bundle: name and version.
         workers: each publishes the node's troubles with its source's health.
         publisher: publishes the telemetry; supplies outbox and refusal counters.
-        state: its settings file is saved again after a failure; its history has troubles.
+        state: its settings file is saved again after a failure; its history and its clips have troubles.
         page: its troubles are the node's; None without a page.
         refused_commands: returns the number of refused commands.
         name_conflict: detects another client that publishes as this node.
@@ -52,6 +52,7 @@ class HealthMonitor:
         self._publisher = publisher
         self._settings = state.settings
         self._history = state.history
+        self._clips = state.clips
         self._page = page
         self._refused_commands = refused_commands
         self._persistence_trouble = state.persistence_trouble
@@ -79,6 +80,7 @@ class HealthMonitor:
             refused_commands=self._refused_commands(),
             reconnects=publisher.reconnects,
             history_lost=self._history.lost if self._history is not None else 0,
+            clips_lost=self._clips.lost if self._clips is not None else 0,
             period=self._period,
             sources={worker.name: worker.telemetry for worker in self._workers},
         )
@@ -127,7 +129,8 @@ class HealthMonitor:
         broker = (*publisher.troubles, *filter(None, [self._name_conflict.trouble(time.monotonic())]))
         outbox = publisher.outbox
         history = self._history.troubles if self._history is not None else ()
-        troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker, history)
+        clips = self._clips.troubles if self._clips is not None else ()
+        troubles = Troubles(outbox.trouble, settings, publisher.refused_topics, service, outbox.damage, broker, history, clips)
         if troubles != self._troubles:
             self._troubles = troubles
             for worker in self._workers:

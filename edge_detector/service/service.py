@@ -14,6 +14,7 @@ from functools import partial
 from edge_detector import __version__
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.audio.source import Source
+from edge_detector.clips.cutter import ClipTimes
 from edge_detector.config import Config, SourceConfig, public_url, rules_by_hop
 from edge_detector.config_changes import RulesByHop, applied_changes, postponed_changes
 from edge_detector.detection.hysteresis import Rule
@@ -32,6 +33,7 @@ from edge_detector.service.discovery import Discovery
 from edge_detector.service.factory import LoadedBundle, build_processor, build_supervisor, open_source
 from edge_detector.service.health_monitor import HealthMonitor
 from edge_detector.service.page_reporter import PageReporter
+from edge_detector.service.source_clips import SourceClips
 from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
 from edge_detector.service.stream import StreamProcessor
@@ -49,8 +51,8 @@ DRAIN_SECONDS = 2.5
 """Longest wait for acknowledgements of the broker when the service stops."""
 RELEASE_SECONDS = 0.5
 """Longest wait after that for all sound devices together to close."""
-HISTORY_SECONDS = 0.5
-"""Longest wait then for the history, which is written meanwhile."""
+RECORDS_SECONDS = 0.5
+"""Longest wait then for the history and for the clips each, which are written meanwhile."""
 WAITING_COMMANDS = 200
 SHOW_NODE_SECONDS = 1.0
 """Time between two views of the node for the page."""
@@ -201,14 +203,22 @@ class Service:
         return {hops: dict(zip(slugs, of_hop, strict=True)) for hops, of_hop in rules.items()}
 
     def _worker(self, source: SourceConfig, open_source: OpenSource) -> SourceWorker:
-        names = messages.Names(self._base, self._config.node, source.name, "none", self._name_conflict.instance, self._page_url)
+        names = messages.Names(
+            *(self._base, self._config.node, source.name, "none", self._name_conflict.instance, self._page_url),
+            clips=self._state.clips is not None,
+        )
         rules_now = self._controls.rules(source.name)
         reporter = Reporter(names, self._networks.classes, rules_now, self._config.mqtt.probabilities, time.time)
 
+        clips = self._clips_of(source.name)
         on_frames = self._page_reporter.frames_of(source.name) if self._page_reporter is not None else None
 
         def build(opened: Source, rules: Sequence[Rule]) -> StreamProcessor:
-            return build_processor(opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules, on_frames=on_frames)
+            if clips is not None:
+                clips.start_stream(opened.rate_hz, rules)
+            return build_processor(
+                opened, self._networks, hops_per_patch=source.hops_per_patch, rules=rules, sink=clips, on_frames=on_frames
+            )
 
         reporter.muted = self._controls.muted(source.name)
         return SourceWorker(
@@ -219,7 +229,15 @@ class Service:
             rules=rules_now,
             publish=self._publish,
             on_hop=partial(self._record_hop, source.name),
+            clips=clips,
         )
+
+    def _clips_of(self, source: str) -> SourceClips | None:
+        writer, clips = self._state.clips, self._config.clips
+        if writer is None:
+            return None
+        times = ClipTimes(clips.before_seconds, clips.after_seconds, clips.longest_seconds)
+        return SourceClips(source, self._networks.classes, times, writer.put)
 
     def _announce(self) -> None:
         for message in self._state.interrupted(time.time()):
@@ -374,6 +392,7 @@ class Service:
                 for worker in self._workers
             ),
             troubles=self._monitor.troubles.sentences,
+            clips=self._state.clips.kept if self._state.clips is not None else None,
         )
 
     def _save(self) -> None:
@@ -393,8 +412,7 @@ class Service:
             worker.close()
         if self._page is not None:
             self._page.server.close()
-        if self._state.history is not None:
-            self._state.history.close()
+        self._state.close_records()
         if not self._discovery_sent:
             self._send_discovery()
         self._monitor.report()
@@ -405,8 +423,7 @@ class Service:
         if self._state.settings is not None:
             self._state.settings.close()
         self._close_outbox()
-        if self._state.history is not None and not self._state.history.wait_closed(HISTORY_SECONDS):
-            LOG.warning("stopped before the history was written; the newest events may be missing from it")
+        self._state.wait_for_records(RECORDS_SECONDS)
         for worker in self._workers:
             worker.wait_closed(max(0.0, release_deadline - time.monotonic()))
 

@@ -12,6 +12,7 @@ from edge_detector.mqtt.telemetry import SourceTelemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.repeat_limit import message_key
 from edge_detector.service.logs import EACH
+from edge_detector.service.source_clips import SourceClips
 from edge_detector.service.stream import StreamProcessor
 from edge_detector.service.supervisor import SourceStateChange, SourceSupervisor, StreamOpened
 from edge_detector.types import Block, Detection, EndReason, Message, Scores, SignalQuality
@@ -32,6 +33,7 @@ class SourceWorker:
         reporter: turns scores and detections into messages.
         publish: publishes a message.
         on_hop: called for each hop with its scores and the samples' UTC anchor.
+        clips: clips of the published events, or None.
 
     """
 
@@ -45,6 +47,7 @@ class SourceWorker:
         rules: Sequence[Rule],
         publish: Callable[[Message], None],
         on_hop: Callable[[Scores, Anchor], None],
+        clips: SourceClips | None = None,
     ) -> None:
         self.name = name
         self._supervisor = supervisor
@@ -53,6 +56,7 @@ class SourceWorker:
         self._rules = tuple(rules)
         self._publish = publish
         self._on_hop = on_hop
+        self._clips = clips
         self._processor: StreamProcessor | None = None
         self._warned: tuple[str, ...] = ()
         self._told: SourceStateChange | None = None
@@ -136,6 +140,8 @@ class SourceWorker:
 
     def _process(self, processor: StreamProcessor, block: Block) -> None:
         self._report(processor, processor.push(block))
+        if self._clips is not None:
+            self._clips.cut()
         self._send(self._reporter.set_health(self._supervisor.change.state, processor.signal_quality))
 
     def set_troubles(self, troubles: Troubles) -> None:
@@ -148,6 +154,8 @@ class SourceWorker:
         self._reporter.muted = muted
         if self._processor is not None:
             self._report(self._processor, self._processor.detector.use_rules(self._rules))
+        if self._clips is not None:
+            self._clips.use_rules(self._rules)
         # After the report: an event of a class that is now off ends first.
         self._send(self._reporter.set_rules(self._rules))
 
@@ -207,6 +215,8 @@ class SourceWorker:
             self._report(processor, processor.finish(end_reason))
         except BundleError as error:
             LOG.warning("%s: %s", self.name, error)
+        if self._clips is not None:
+            self._clips.finish()
         self._heard_samples += processor.heard_samples
         self._lost_samples += processor.lost_samples
         self._skipped_phases += processor.detector.skipped_phases
@@ -222,6 +232,8 @@ class SourceWorker:
             messages = list(self._reporter.report(item, anchor))
             if messages and not isinstance(item, Scores):
                 LOG.info("%s: %s", self.name, self._reporter.summary(item), extra=EACH)
+                if self._clips is not None:
+                    self._clips.report(item, messages, anchor)
             self._send(messages)
 
     def _send(self, messages: Iterable[Message]) -> None:

@@ -15,10 +15,10 @@ from edge_detector.types import Block, Detection, EndReason, Scores, SignalQuali
 
 
 class BlockSink(Protocol):
-    """Stores the blocks of a source, for replay."""
+    """Takes the blocks of a source."""
 
     def write(self, block: Block) -> None:
-        """Store one block."""
+        """Take one block."""
 
 
 class StreamProcessor:
@@ -30,7 +30,7 @@ class StreamProcessor:
         detector: from 16 kHz to scores and detections.
         utc_clock: Unix time in seconds.
         monotonic_clock: monotonic seconds, to measure the rate of a live source.
-        dump: receives every valid block as the source delivered it, before it is limited to full scale.
+        sink: receives every valid block as the source delivered it, before it is limited to full scale.
 
     """
 
@@ -42,14 +42,14 @@ class StreamProcessor:
         *,
         utc_clock: Callable[[], float],
         monotonic_clock: Callable[[], float],
-        dump: BlockSink | None = None,
+        sink: BlockSink | None = None,
     ) -> None:
         self.source = source
         self.detector = detector
         self._resampler = resampler
         self._utc_clock = utc_clock
         self._monotonic_clock = monotonic_clock
-        self._dump = dump
+        self._sink = sink
         self._finished = False
         self._file_anchor: Anchor | None = None
         self._sample_clock: SampleClock | None = None
@@ -112,8 +112,8 @@ class StreamProcessor:
         self._keep_time(block)
         self.heard_samples += len(block.samples)
         self.lost_samples += block.lost_samples
-        if self._dump is not None:
-            self._dump.write(block)
+        if self._sink is not None:
+            self._sink.write(block)
         resampled = self._resampler.push(limited)
         if resampled is not None:
             self.signal_quality = self._signal_monitor.push(resampled, beyond_samples=beyond_samples)

@@ -53,6 +53,7 @@ class NodeView:
         broker_error: why the broker is not connected, as a sentence; None while it is, or without a broker.
         history: whether a history of events is kept.
         troubles: one sentence each; empty if there are none.
+        clips: where the sound of events is stored, and for how long, as a sentence; None where none is stored.
 
     """
 
@@ -64,6 +65,7 @@ class NodeView:
     history: bool
     sources: tuple[SourceView, ...]
     troubles: tuple[str, ...]
+    clips: str | None = None
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -93,6 +95,7 @@ class NodeFigures:
         period: None in the first minute.
         outbox_depth: events that wait for the broker.
         history_lost: events that are missing from the history.
+        clips_lost: clips of sound that were not stored.
         sources: by name.
 
     """
@@ -105,6 +108,7 @@ class NodeFigures:
     refused_commands: int
     reconnects: int
     history_lost: int
+    clips_lost: int
     period: Period | None
     sources: dict[str, SourceTelemetry]
 

@@ -78,6 +78,15 @@ def test_check_config_says_what_a_configuration_amounts_to(tmp_path: Path) -> No
     assert "page: on [::1]:80, no password" in output
 
 
+def test_check_config_says_that_sound_is_stored_and_how_long(tmp_path: Path) -> None:
+    config = tmp_path / "edge.toml"
+    config.write_text("[clips]\nenabled = true\ndays = 7\n")
+    sentence = "clips: the sound of events is stored in /var/lib/edge-detector/clips for 7 days, 500 MB at most"
+    assert sentence in edge_detector("check-config", config).splitlines()
+    config.write_text("[clips]\ndays = 7\n")
+    assert "clips:" not in edge_detector("check-config", config)
+
+
 def test_the_shipped_example_configuration_is_right() -> None:
     assert "is valid" in edge_detector("check-config", Path(__file__).parents[2] / "systemd" / "edge.toml")
     assert edge_detector("check-config", "--quiet", Path(__file__).parents[2] / "systemd" / "edge.toml") == ""

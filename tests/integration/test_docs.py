@@ -20,10 +20,12 @@ from convert.embedder.runtime import DEFAULT_BUNDLE
 from convert.recipe import load_recipe
 from edge_detector import __version__
 from edge_detector.cli.main import main, parser
+from edge_detector.clips.store import FOLDER_NAME, ClipStore
 from edge_detector.config import load_config
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.history.store import FILE_NAME
 from tests.support.broker import Broker
+from tests.support.clips import noise, write
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.history import open_store, recorded
 from tests.support.inbox import subscriber
@@ -99,6 +101,9 @@ def test_the_command_works(command: str, folder: Path, broker: Broker, microphon
         environment["STATE_DIRECTORY"] = str(folder)
         with closing(open_store(folder / FILE_NAME)) as store:
             store.apply([recorded(1, start_ms=round(1e3 * time.time()))])
+    if " clips" in command:
+        environment["STATE_DIRECTORY"] = str(folder)
+        write(ClipStore(folder / FOLDER_NAME), 1, noise(1.0))
     if "--web" in words:
         words += ["--web-port", "0"]
     with subprocess.Popen(

@@ -74,6 +74,11 @@ TROUBLES: Mapping[str, Sequence[Place]] = {
         Place("history/store.py", "raised", "HistoryError"),
         Place("history/store.py", "returned", "_set_aside"),
     ),
+    "clips": (
+        Place("clips/writer.py", "returned", "troubles"),
+        Place("clips/writer.py", "assigned", "trouble"),
+        Place("clips/*.py", "raised", "ClipError"),
+    ),
 }
 """By the attribute of `Troubles` that has the sentence."""
 OTHERS: Mapping[str, Sequence[Place]] = {
@@ -103,6 +108,7 @@ OTHERS: Mapping[str, Sequence[Place]] = {
         Place("cli/events.py", "returned", "_nothing"),
         Place("cli/events.py", "assigned", "sentence"),
     ),
+    "clips that cannot be shown": (Place("cli/clips.py", "raised", "EdgeDetectorError"),),
     "the page": (
         Place("web/server.py", "raised", "EdgeDetectorError"),
         Place("web/server.py", "assigned", "sentence"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_detector.audio.file.decoders import DECODE_SAMPLES, open_recording
+from edge_detector.audio.file.decoders import open_recording
+from edge_detector.audio.file.sndfile import DECODE_SAMPLES
 from edge_detector.audio.gaps import Gap, gaps_path, parse_gaps
 from edge_detector.audio.signal_quality import first_invalid_sample, within_full_scale
 from edge_detector.bounded_files import read_regular

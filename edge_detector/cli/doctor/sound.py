@@ -63,7 +63,7 @@ def examine_source(config: SourceConfig, networks: LoadedBundle, rules: Sequence
 
 def _listen(config: SourceConfig, source: Source, networks: LoadedBundle, rules: Sequence[Rule], seconds: float) -> list[Finding]:
     sound = CheckedSound(source.rate_hz)
-    processor = build_processor(source, networks, hops_per_patch=config.hops_per_patch, rules=rules, dump=sound)
+    processor = build_processor(source, networks, hops_per_patch=config.hops_per_patch, rules=rules, sink=sound)
     last_sound_at = time.monotonic()
     while processor.heard_samples < seconds * source.rate_hz and not processor.ended:
         before = processor.heard_samples

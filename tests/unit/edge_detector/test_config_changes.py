@@ -30,6 +30,7 @@ def test_what_waits_for_a_restart_is_named_by_key_and_a_url_is_not_shown() -> No
         source=[{**url, "device": "rtsp://me:hunter3@camera/stream", "hop": 0.48}, {"name": "yard"}],
         mqtt={"port": 8_883},
         history={"days": 30, "enabled": False},
+        clips={"enabled": True, "after_seconds": 2},
         home_assistant={"enabled": False},
         web={"listen": "[::]:80", "password_file": "/run/secret"},
     )
@@ -42,6 +43,8 @@ def test_what_waits_for_a_restart_is_named_by_key_and_a_url_is_not_shown() -> No
         "[mqtt] port 1883 -> 8883",
         "[history] enabled true -> false",
         "[history] days 400 -> 30",
+        "[clips] enabled false -> true",
+        "[clips] after_seconds 5.0 -> 2.0",
         "[home_assistant] enabled true -> false",
         "[web] listen none -> [::]:80",
         "[web] password_file none -> /run/secret",

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_detector.detection.hysteresis import RISE_SECONDS, STRICTNESS_LOG_ODDS, Decider, Rule, shifted
+from edge_detector.detection.hysteresis import (
+    RISE_SECONDS,
+    STRICTNESS_LOG_ODDS,
+    Decider,
+    Rule,
+    end_delay_seconds,
+    shifted,
+    start_delay_seconds,
+)
 from edge_detector.types import Detection, EventEnd, EventStart, Scores
 
 HOP, PATCH = 15_360, 15_600
@@ -229,3 +237,24 @@ def test_what_strict_hears_balanced_hears_too_and_what_balanced_hears_sensitive(
     assert sensitive.on <= balanced.on <= strict.on
     assert lie_within(heard(strict, probabilities), heard(balanced, probabilities))
     assert lie_within(heard(balanced, probabilities), heard(sensitive, probabilities))
+
+
+@given(
+    st.lists(st.floats(0, 1), max_size=40),
+    st.floats(0.0, 5.0),
+    st.floats(0.0, 5.0),
+    st.sampled_from([1, 2, 4]),
+)
+def test_starts_and_ends_are_announced_no_later_than_the_rule_says(
+    probabilities: list[float], min_seconds: float, hold_seconds: float, hops_per_patch: int
+) -> None:
+    rule = Rule(on=0.6, off=0.3, min_seconds=min_seconds, hold_seconds=hold_seconds, max_seconds=6.0)
+    decider, hop = Decider([rule]), HOP // hops_per_patch
+    for number, probability in enumerate(probabilities):
+        first = number * hop
+        heard = Scores(np.array([probability], np.float32), 10, number, first, first + PATCH, 0, -20.0)
+        for detection in decider.decide(heard):
+            if isinstance(detection, EventStart):
+                assert (heard.end_sample - detection.first_sample) / 16_000 <= start_delay_seconds(rule) + 1e-4
+            else:
+                assert (heard.end_sample - detection.end_sample) / 16_000 <= end_delay_seconds(rule) + 1e-4

@@ -39,6 +39,14 @@ def test_probabilities() -> None:
     }
 
 
+def test_an_event_names_its_clip_only_where_clips_are_stored() -> None:
+    for detection in (EventStart(0, 16_000, 0.5), EventEnd(0, 16_000, 32_000, 0.5, "ended")):
+        without = json.loads(messages.event(NAMES, CLASSES, detection, ANCHOR, 0.0).payload)
+        with_clips = json.loads(messages.event(replace(NAMES, clips=True), CLASSES, detection, ANCHOR, 0.0).payload)
+        # The first 16 hexadecimal digits of the SHA-256 of the event's id, so that an old event's clip is still found.
+        assert with_clips == {**without, "clip": "e43ecbb79f505f11"}
+
+
 def test_the_start_of_an_event() -> None:
     message = messages.event(NAMES, CLASSES, EventStart(0, 16_000, 0.5), ANCHOR, ANCHOR.at(32_000))
     assert (message.topic, message.qos, message.retained) == ("edge_detector/nursery/cot/event", 1, False)

@@ -18,7 +18,7 @@ from edge_detector.types import EndReason, EventStart, Message, Scores, SignalQu
 
 PAGE = (Path(__file__).parents[4] / "docs" / "mqtt.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
-NAMES = messages.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de", "a1", "http://nursery.local:8080")
+NAMES = messages.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de", "a1", "http://nursery.local:8080", clips=True)
 CLASSES = (SoundClass("rain", "Rain", None, {}),)
 ANCHOR = Anchor(0, 1_767_225_600.0, "system")
 SOURCE = SourceTelemetry("healthy", "system", 0.0, 1, 0, 0, 0)
@@ -82,4 +82,6 @@ def test_the_page_has_every_value_of_a_state(section: str, values: object) -> No
 
 def test_the_example_is_a_message_of_today() -> None:
     (example,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
-    assert {*json.loads(example), "url"} == content(MESSAGES["event"]).keys(), "the demonstration has no page"
+    assert {*json.loads(example), "url", "clip"} == content(MESSAGES["event"]).keys(), (
+        "the demonstration has no page, and no clips"
+    )

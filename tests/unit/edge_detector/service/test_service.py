@@ -11,7 +11,7 @@ import pytest
 
 from edge_detector.audio.programs.ffmpeg import STALL_SECONDS
 from edge_detector.audio.source import Source
-from edge_detector.config import Config, OutboxConfig, SourceConfig, parse_config
+from edge_detector.config import ClipsConfig, Config, HistoryConfig, OutboxConfig, SourceConfig, parse_config
 from edge_detector.errors import BrokerError, SourceError
 from edge_detector.mqtt.address import Broker
 from edge_detector.mqtt.client import Network
@@ -96,6 +96,19 @@ def test_an_event_with_a_damaged_start_is_deleted_and_the_others_end(tmp_path: P
         caplog.clear()
         assert again.outbox is not None
         again.outbox.close()
+
+
+def test_clips_are_stored_only_where_they_are_asked_for_and_without_a_folder_that_is_a_trouble(tmp_path: Path) -> None:
+    without = open_state(tmp_path, OutboxConfig(), None, ClipsConfig())
+    assert without.clips is None
+    lacking = open_state(None, OutboxConfig(), HistoryConfig(), ClipsConfig(enabled=True))
+    assert lacking.clips is None
+    assert ", and no history of events is kept, and no clips are stored; run the service" in (lacking.persistence_trouble or "")
+    stored = open_state(tmp_path, OutboxConfig(), None, ClipsConfig(enabled=True))
+    assert stored.clips is not None
+    assert stored.clips.store.folder == tmp_path / "clips"
+    stored.close_records()
+    assert stored.clips.wait_closed(20.0)
 
 
 @pytest.fixture

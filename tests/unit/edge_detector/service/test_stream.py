@@ -41,7 +41,7 @@ class Blocks(list[Block]):
 def processor_of(detector: IdleDetector, dump: Blocks | None = None) -> StreamProcessor:
     clock = lambda: 0.0  # noqa: E731 - for both
     resampler = StreamResampler(LoudSource.rate_hz)
-    return StreamProcessor(LoudSource(), resampler, detector, utc_clock=clock, monotonic_clock=clock, dump=dump)  # type: ignore[arg-type]
+    return StreamProcessor(LoudSource(), resampler, detector, utc_clock=clock, monotonic_clock=clock, sink=dump)  # type: ignore[arg-type]
 
 
 def test_a_live_block_is_dumped_as_delivered_and_limited_only_for_detection() -> None:

@@ -1,0 +1,1 @@
+"""Clips: the sound of each event as a FLAC file, where the configuration asks for it."""

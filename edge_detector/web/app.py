@@ -1,7 +1,7 @@
 """Routes of the page. The only file that imports Starlette; what a route answers is decided elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,17 +16,18 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from edge_detector.bounded_files import parse_json
+from edge_detector.clips.store import ClipStore
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
-from edge_detector.threads import Worker
-from edge_detector.web import health_api, history_api
+from edge_detector.threads import Worker, in_thread
+from edge_detector.web import clips_api, health_api, history_api
 from edge_detector.web.asgi import Receive, Scope, Send
 from edge_detector.web.broadcast import Broadcast, Subscription
+from edge_detector.web.clips_api import ClipRefusal
 from edge_detector.web.commands import Commands
 from edge_detector.web.connection_limits import ConnectionCounts
 from edge_detector.web.event_loop import call_soon
 from edge_detector.web.feed import Feed
-from edge_detector.web.history_api import EventsPage, Hours, Kinds
 from edge_detector.web.metrics import exposition
 from edge_detector.web.request import UNFORESEEN
 from edge_detector.web.views import NodeFigures, NodeView, PageFigures
@@ -36,8 +37,9 @@ T = TypeVar("T")
 STATIC = Path(__file__).parent / "static"
 ANSWER_SECONDS = 3.0
 """Longest wait for the detecting thread's answer to a command."""
-HISTORY_READERS = 2
-MOST_WAITING_FOR_HISTORY = 20
+READERS = 2
+MOST_WAITING = 20
+CLIP_CHUNK_BYTES = 1 << 16
 _STARTING = "the service is still starting; try again in a moment"
 
 
@@ -47,6 +49,7 @@ class AppParts:
 
     Attributes:
         history: file of the history, or None where no history is kept.
+        clips: the clips of sound, or None where none are kept.
         connections: counts of connections.
 
     """
@@ -55,6 +58,7 @@ class AppParts:
     broadcast: Broadcast
     commands: Commands
     history: Path | None
+    clips: ClipStore | None
     connections: ConnectionCounts
 
 
@@ -72,6 +76,11 @@ def build_app(parts: AppParts) -> Starlette:
             Route("/api/events", routes.events),
             Route("/api/hours", routes.hours),
             Route("/api/kinds", routes.kinds),
+            Route("/api/clips", routes.stored_clips),
+            Route("/api/clips/delete", routes.delete_clip, methods=["POST"]),
+            Route("/api/clips/delete-all", routes.delete_clips, methods=["POST"]),
+            Route("/api/clips/{id}", routes.clip),
+            Route("/api/clips/{id}/spectrogram", routes.clip_spectrogram),
             Route("/api/threshold", routes.set_threshold, methods=["POST"]),
             Route("/api/mute", routes.set_mute, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -86,11 +95,12 @@ class _Routes:
         self._broadcast = parts.broadcast
         self._commands = parts.commands
         self._history = parts.history
+        self._clips = parts.clips
         self._connections = parts.connections
         self._idle_readers: asyncio.Queue[Worker] = asyncio.Queue()
-        for _ in range(HISTORY_READERS):
-            self._idle_readers.put_nowait(Worker("history reader"))
-        self._waiting_for_history = 0
+        for _ in range(READERS):
+            self._idle_readers.put_nowait(Worker("page reader"))
+        self._waiting = 0
 
     async def index(self, request: Request) -> Response:
         del request
@@ -135,7 +145,7 @@ class _Routes:
         if path is None:
             return _no_history()
         if query.get("format") != ["csv"]:
-            return await self._from_history(lambda: history_api.events_page(path, query))
+            return await self._from_disk(lambda: history_api.events_page(path, query, self._clips).as_json())
         try:
             rows = await self._read(lambda: history_api.events_csv(path, query))
             first = await self._read(lambda: next(rows, b""))
@@ -146,19 +156,19 @@ class _Routes:
             chunk = first
             while chunk:
                 yield chunk
-                chunk = await self._read(lambda: next(rows, b""))
+                chunk = await self._read(lambda: next(rows, b""), has_begun=True)
 
         headers = {"Content-Disposition": 'attachment; filename="events.csv"'}
         return StreamingResponse(chunks(), media_type="text/csv; charset=utf-8", headers=headers)
 
     async def hours(self, request: Request) -> Response:
         query, path = _query(request), self._history
-        return _no_history() if path is None else await self._from_history(lambda: history_api.hours(path, query))
+        return _no_history() if path is None else await self._from_disk(lambda: history_api.hours(path, query).as_json())
 
     async def kinds(self, request: Request) -> Response:
         del request
         path = self._history
-        return _no_history() if path is None else await self._from_history(lambda: history_api.kinds(path))
+        return _no_history() if path is None else await self._from_disk(lambda: history_api.kinds(path).as_json())
 
     async def set_threshold(self, request: Request) -> Response:
         match await _body(request):
@@ -173,6 +183,59 @@ class _Routes:
             case {"source": str(source), "muted": None | bool() as muted}:
                 return await self._answered(self._commands.set_mute(source, muted=muted))
         return _error(400, 'the request has no mute; send {"source": "…", "muted": true}')
+
+    async def stored_clips(self, request: Request) -> Response:
+        del request
+        store = self._clips
+        return _no_clips() if store is None else await self._from_disk(lambda: clips_api.stored_clips(store).as_json())
+
+    async def clip(self, request: Request) -> Response:
+        store, clip_id = self._clips, request.path_params["id"]
+        if store is None:
+            return _no_clips()
+        try:
+            opened = await self._read(lambda: clips_api.open_clip(store, clip_id))
+        except (EdgeDetectorError, ClipRefusal) as error:
+            return _refused(error)
+        headers = {"Content-Length": str(opened.size_bytes)}
+        if request.method == "HEAD":
+            opened.file.close()
+            return Response(media_type="audio/flac", headers=headers)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            file = opened.file
+            try:
+                # A clip that is deleted meanwhile stays readable, and a complete one does not grow.
+                while chunk := await self._read(lambda: file.read(CLIP_CHUNK_BYTES), has_begun=True):
+                    yield chunk
+            finally:
+                # Not here: where the browser has left, a read may still wait for the disk, and the end for it.
+                in_thread(file.close, "page reader")
+
+        return StreamingResponse(chunks(), media_type="audio/flac", headers=headers)
+
+    async def clip_spectrogram(self, request: Request) -> Response:
+        store, clip_id = self._clips, request.path_params["id"]
+        if store is None:
+            return _no_clips()
+        return await self._from_disk(lambda: clips_api.spectrogram(store, clip_id).as_json())
+
+    async def delete_clip(self, request: Request) -> Response:
+        store = self._clips
+        if store is None:
+            return _no_clips()
+        match await _body(request):
+            case {"id": str(clip_id)}:
+                return await self._from_disk(lambda: clips_api.delete(store, clip_id))
+        return _error(400, 'the request names no clip; send {"id": "…"}')
+
+    async def delete_clips(self, request: Request) -> Response:
+        store = self._clips
+        if store is None:
+            return _no_clips()
+        if await _body(request) != {}:
+            return _error(400, "the request says something else than to delete all clips; send {}")
+        return await self._from_disk(lambda: clips_api.delete_all(store))
 
     @property
     def _state(self) -> tuple[NodeView, NodeFigures] | None:
@@ -197,24 +260,28 @@ class _Routes:
             return JSONResponse({"source": result.command.source, "muted": value == ON})
         return JSONResponse({"source": result.command.source, "class": result.command.slug, "on": float(value)})
 
-    async def _from_history(self, read: Callable[[], EventsPage | Hours | Kinds]) -> Response:
+    async def _from_disk(self, read: Callable[[], Mapping[str, object]]) -> Response:
+        """Answer with JSON that is read, and made, on a reader's thread."""
         try:
-            return JSONResponse((await self._read(read)).as_json())
-        except (EdgeDetectorError, history_api.BadRequest) as error:
+            return JSONResponse(await self._read(read))
+        except (EdgeDetectorError, history_api.BadRequest, ClipRefusal) as error:
             return _refused(error)
 
-    async def _read(self, read: Callable[[], T]) -> T:
-        """Read the history on another thread, since a disk may hang, and a few at a time."""
-        if self._waiting_for_history >= MOST_WAITING_FOR_HISTORY:
-            raise EdgeDetectorError("too many requests wait for the history; try again in a moment")
-        self._waiting_for_history += 1
+    async def _read(self, read: Callable[[], T], *, has_begun: bool = False) -> T:
+        """Read history or clips on another thread, since a disk may hang, and a few at a time.
+
+        An answer that has begun waits however many there are: there are no more of them than connections.
+        """
+        if self._waiting >= MOST_WAITING and not has_begun:
+            raise EdgeDetectorError("too many requests wait for the disk; try again in a moment")
+        self._waiting += 1
         try:
             reader = await self._idle_readers.get()
             # Idle once the call has ended, not once its request has: a disk that hangs would collect calls of clients that left.
             idle = partial(self._idle_readers.put_nowait, reader)
             return await asyncio.wrap_future(reader(read, partial(call_soon, asyncio.get_running_loop(), idle)))
         finally:
-            self._waiting_for_history -= 1
+            self._waiting -= 1
 
 
 class _LiveResponse(StreamingResponse):
@@ -252,12 +319,18 @@ def _error(status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def _refused(error: EdgeDetectorError | history_api.BadRequest) -> Response:
+def _refused(error: EdgeDetectorError | history_api.BadRequest | ClipRefusal) -> Response:
+    if isinstance(error, ClipRefusal):
+        return _error(error.status, str(error))
     return _error(503 if isinstance(error, EdgeDetectorError) else 400, str(error))
 
 
 def _no_history() -> Response:
     return _error(404, "no history is kept; run the service with a state directory, and enabled = true in its table [history]")
+
+
+def _no_clips() -> Response:
+    return _error(404, "no clips are kept; run the service with a state directory, and enabled = true in its table [clips]")
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
@@ -267,7 +340,9 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
     del request, error
-    return _error(405, "this address takes no such request; thresholds and mutes are set by POST, everything else is read by GET")
+    return _error(
+        405, "this address takes no such request; changes and deletions are made by POST, everything else is read by GET"
+    )
 
 
 async def _failed(request: Request, error: Exception) -> Response:

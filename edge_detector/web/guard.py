@@ -42,8 +42,8 @@ LOG = logging.getLogger(__name__)
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 CONTENT_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    b"form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS: Headers = [
     (b"content-security-policy", CONTENT_POLICY),

@@ -5,9 +5,12 @@ import io
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge_detector.clips.names import clip_id
+from edge_detector.clips.store import ClipStore
 from edge_detector.history.queries import Cursor, HistoryPage, HistoryReader, Selection, local_offset_seconds
 from edge_detector.history.records import FIRST_MS, LAST_MS, RECORD_KEYS, RecordedEvent, milliseconds, record
 from edge_detector.schema import shown
@@ -40,15 +43,23 @@ class EventsPage:
 
     Attributes:
         next: value of `before` for the next page; None on the last one.
+        clips: ids of the clips that there are, or are being recorded; None where no clips are kept.
 
     """
 
     events: Sequence[RecordedEvent]
     next: str | None
+    clips: AbstractSet[str] | None
 
     def as_json(self) -> dict[str, object]:
-        """Return the values for JSON, an event as `edge-detector events --json` has it."""
-        return {"events": [record(event) for event in self.events], "next": self.next}
+        """Return the values for JSON, an event as `edge-detector events --json` has it, with its clip where clips are kept."""
+        return {"events": [{**record(event), **self._clip(event)} for event in self.events], "next": self.next}
+
+    def _clip(self, event: RecordedEvent) -> dict[str, str | None]:
+        if self.clips is None:
+            return {}
+        clip = clip_id(event.id)
+        return {"clip": clip if clip in self.clips else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +103,16 @@ class Kinds:
         return asdict(self)
 
 
-def events_page(path: Path, query: Query) -> EventsPage:
-    """Return a page of the events that the query selects, or the event of its `id`. Raises BadRequest, EdgeDetectorError."""
+def events_page(path: Path, query: Query, clips: ClipStore | None = None) -> EventsPage:
+    """Return a page of the events that the query selects, or the event of its `id`, each with its clip in `clips`.
+
+    Raises BadRequest, EdgeDetectorError.
+    """
     _check_keys(query, _PAGE)
     limit = _limit(query, DEFAULT_EVENTS, MOST_EVENTS)
     page = _first_page(path, query, limit)
-    return EventsPage(page.events, None if page.next is None else f"{page.next.start_ms}-{page.next.number}")
+    following = None if page.next is None else f"{page.next.start_ms}-{page.next.number}"
+    return EventsPage(page.events, following, _clip_ids(clips))
 
 
 def events_csv(path: Path, query: Query) -> Iterator[bytes]:
@@ -130,6 +145,15 @@ def kinds(path: Path) -> Kinds:
     labels = {kind.slug: kind.label for kind in found}
     classes = sorted(labels.items(), key=lambda item: (item[1].casefold(), item[0]))
     return Kinds(tuple(sorted({kind.source for kind in found})), tuple(ClassLabel(*item) for item in classes))
+
+
+def _clip_ids(clips: ClipStore | None) -> AbstractSet[str] | None:
+    if clips is None:
+        return None
+    try:
+        return clips.ids()
+    except OSError:  # the history can be read all the same; the clips' own addresses say what is wrong
+        return frozenset()
 
 
 def _first_page(path: Path, query: Query, limit: int) -> HistoryPage:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from edge_detector.clips.store import ClipStore
 from edge_detector.config import WebConfig
 from edge_detector.errors import UsageError
 from edge_detector.secret_files import Secret
@@ -35,7 +36,12 @@ def local_page(port: int, base: str, history: Path | None = None) -> Page:
 
 
 def configured_page(
-    web: WebConfig, base: str, history: Path | None, environment: Mapping[str, str] = os.environ
+    web: WebConfig,
+    base: str,
+    history: Path | None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    clips: ClipStore | None = None,
 ) -> tuple[Page, Secret | None] | None:
     """Return the page of a configuration and its password; None if it has no page. Raises UsageError."""
     address = listen_address(web)
@@ -43,7 +49,8 @@ def configured_page(
         return None
     secret = page_password(web.password_file, environment)
     sessions = Sessions(None if secret is None else secret.value)
-    return _page(address, base, HostRule(socket.gethostname(), web.url), sessions, history), secret
+    hosts = HostRule(socket.gethostname(), web.url)
+    return _page(address, base, hosts, sessions, history, clips=clips), secret
 
 
 def packages_missing() -> str | None:
@@ -53,7 +60,15 @@ def packages_missing() -> str | None:
     return "the page needs further packages, 6 MB; install them: pip install -e '.[web]'"
 
 
-def _page(address: ListenAddress, base: str, hosts: HostRule, sessions: Sessions, history: Path | None) -> Page:
+def _page(
+    address: ListenAddress,
+    base: str,
+    hosts: HostRule,
+    sessions: Sessions,
+    history: Path | None,
+    *,
+    clips: ClipStore | None = None,
+) -> Page:
     missing = packages_missing()
     if missing is not None:
         raise UsageError(missing)
@@ -65,7 +80,7 @@ def _page(address: ListenAddress, base: str, hosts: HostRule, sessions: Sessions
         from edge_detector.web.broadcast import Broadcast  # noqa: PLC0415 - as above
         from edge_detector.web.guard import Guard  # noqa: PLC0415 - as above
 
-        app = build_app(AppParts(feed, Broadcast(feed), commands, history, server.counts))
+        app = build_app(AppParts(feed, Broadcast(feed), commands, history, clips, server.counts))
         return Guard(app, hosts, sessions)
 
     server = PageServer(build, address)

@@ -11,14 +11,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import soundfile
 import soxr
 
+from edge_detector.clips.clip_file import ClipFile
+from edge_detector.clips.cutter import ClipHead, ClipPiece
+from edge_detector.clips.names import clip_name
+from edge_detector.clips.store import FOLDER_NAME, ClipStore
 from edge_detector.demo.soundscape import BACKGROUND_DBFS, INT16_SCALE
 from edge_detector.demo.synthesis import RATE_HZ, Signal, at_rms, band, noise, samples, tilted
 from edge_detector.history.records import RecordedEvent
@@ -26,6 +31,7 @@ from edge_detector.history.store import FILE_NAME
 from tests.conftest import DATA
 from tests.support.broker import Broker
 from tests.support.chromium import Chromium
+from tests.support.clip_page import clip_page
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.history import open_store
 from tests.support.page_service import PageService
@@ -186,6 +192,40 @@ def take(folder: Path, service: PageService, browser: Chromium) -> None:
                 capture(browser, folder / f"page-{view}-{width}.png")
 
 
+def take_clip(folder: Path, browser: Chromium) -> None:
+    """Take the picture of a clip in the history, on a page without the service: the other pictures have no clips."""
+    with ExitStack() as stack:
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        events = list(past_events(int(time.time() * 1e3)))
+        with closing(open_store(state / FILE_NAME)) as history:
+            history.apply(events)
+        store = ClipStore(state / FOLDER_NAME)
+        barks = [event for event in events if event.slug == "dog_bark"][:1]
+        for event in barks:
+            write_clip(store, event, QUIETER * sound([DOGS[:1]], 2))
+        page = stack.enter_context(clip_page(state / FILE_NAME, store))
+        browser.pixel_ratio = 1
+        browser.resize(1280, 620)
+        browser.prefer(colours="light")
+        browser.open(f"http://127.0.0.1:{page.server.address.port}/#event={quote(barks[0].id, safe='')}")
+        browser.run(FONT)
+        browser.find(".play").click()
+        browser.find(".clip canvas")
+        browser.run("const audio = document.querySelector('.clip audio'); audio.pause(); audio.currentTime = 5.5;")
+        browser.run("document.querySelector('.clip').scrollIntoView({ block: 'center' })")
+        capture(browser, folder / "page-clip-1280.png")
+
+
+def write_clip(store: ClipStore, event: RecordedEvent, heard: Signal) -> None:
+    """Store a sound as the clip of an event."""
+    store.prepare()
+    name = clip_name(event.id, event.start_ms / 1e3, event.source, event.slug)
+    clip = ClipFile(store, ClipHead(event.id, name, event.label, RATE_HZ, lead_seconds=5.0))
+    scaled = np.round(heard * INT16_SCALE).clip(-INT16_SCALE, INT16_SCALE - 1).astype(np.int16)
+    clip.write(ClipPiece(event.id, (scaled,), 0, is_last=True, is_early=False))
+    clip.finish(event.start_ms, days=DAYS, most_bytes=1 << 30)
+
+
 def crop(browser: Chromium, width: int, height: int) -> None:
     """Leave out what is empty below the page."""
     bottom = browser.run("return document.querySelector('main').getBoundingClientRect().bottom")
@@ -219,6 +259,7 @@ def main() -> int:
         microphone.play(both_rooms(), latency_milliseconds=200)
         service.ask("POST", "/api/threshold", THRESHOLD)
         take(folder, service, browser)
+        take_clip(folder, browser)
     return 0
 
 

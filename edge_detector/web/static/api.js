@@ -1,6 +1,8 @@
 /** Requests to the node, and its stream of server-sent events. */
 
 const REQUEST_MS = 10_000;
+/** A clip has some megabytes. */
+const FILE_MS = 120_000;
 const FIRST_RETRY_MS = 2_000;
 const LONGEST_RETRY_MS = 30_000;
 /** A healthy source sends four messages a second. After so long without any the connection is tried. */
@@ -41,6 +43,16 @@ export async function getJson(path) {
   const response = await request(path);
   try {
     return await response.json();
+  } catch {
+    throw new ApiError("the node's answer was cut off; try again", 0);
+  }
+}
+
+/** Return the bytes of a GET request as a Blob. @param {AbortSignal} stop gives it up. Throws ApiError. */
+export async function getBlob(path, stop) {
+  const response = await request(path, { signal: AbortSignal.any([stop, AbortSignal.timeout(FILE_MS)]) });
+  try {
+    return await response.blob();
   } catch {
     throw new ApiError("the node's answer was cut off; try again", 0);
   }

@@ -26,7 +26,7 @@ const views = {
   live: new LiveView(store),
   history: new HistoryView(store),
   thresholds: new ThresholdsView(store),
-  health: new HealthView(),
+  health: new HealthView(store),
 };
 let shown = null;
 let login = null;

@@ -47,3 +47,39 @@ export function switchButton(label, onClick) {
   button.addEventListener("click", onClick);
   return button;
 }
+
+/**
+ * Return a button that asks in its place before it acts. Escape and "Keep" leave everything as it is.
+ * @param {string} label of the button, and of the one that confirms
+ * @param {string} question
+ * @param {() => Promise<void>} act
+ */
+export function confirmButton(label, question, act) {
+  const ask = element("button", { type: "button", class: "quiet" }, label);
+  const yes = element("button", { type: "button", class: "danger" }, label);
+  const no = element("button", { type: "button" }, "Keep");
+  const asked = element("span", { class: "confirm", role: "group", "aria-label": question, hidden: true },
+    element("span", {}, question), yes, no);
+  const show = (asking) => {
+    ask.hidden = asking;
+    asked.hidden = !asking;
+    (asking ? no : ask).focus();
+  };
+  ask.addEventListener("click", () => show(true));
+  no.addEventListener("click", () => show(false));
+  asked.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    event.preventDefault();
+    show(false);
+  });
+  yes.addEventListener("click", async () => {
+    yes.disabled = true;
+    try {
+      await act();
+    } finally {
+      yes.disabled = false;
+      if (asked.isConnected) show(false);
+    }
+  });
+  return element("div", { class: "asks" }, ask, asked);
+}

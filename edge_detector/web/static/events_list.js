@@ -1,5 +1,6 @@
 /** List of the newest events, which grows at its top and is bounded. */
 
+import { clipChanges, ClipPlayer } from "./clips.js";
 import { arrange, element, setText } from "./dom.js";
 import { duration, endReason, exactTime, probability, time } from "./format.js";
 
@@ -10,8 +11,12 @@ export class EventsList {
   #rows = new Map();
   #list = element("ol", { class: "events" });
   #none = element("p", { class: "soft" }, "None since the program started.");
+  /** @type {?[import("./store.js").SoundEvent[], ?import("./store.js").NodeView]} */
+  #shown = null;
+  #player = new ClipPlayer(() => this.#again());
 
   constructor() {
+    clipChanges.addEventListener("gone", () => this.#again());
     this.element = element("div", {}, this.#none, this.#list);
   }
 
@@ -21,13 +26,24 @@ export class EventsList {
    * @param {?import("./store.js").NodeView} node
    */
   show(events, node) {
+    this.#shown = [[...events], node];
     const linked = node?.history ?? false; // there is a history that they can link to
     const named = (node?.sources.length ?? 0) > 1;
-    const newest = [...events].sort((one, other) => Date.parse(other.start) - Date.parse(one.start)).slice(0, MOST_SHOWN);
+    const newest = [...this.#shown[0]].sort((one, other) => Date.parse(other.start) - Date.parse(one.start)).slice(0, MOST_SHOWN);
     const ids = new Set(newest.map((event) => event.id));
     for (const id of this.#rows.keys()) if (!ids.has(id)) this.#rows.delete(id);
+    if (this.#player.openId !== null && !ids.has(this.#player.openId)) this.#player.close({});
     arrange(this.#list, newest.map((event) => this.#row(event, linked, named)));
     this.#none.hidden = newest.length > 0;
+  }
+
+  /** Close the clip, for a list that is not seen any more. */
+  hide() {
+    this.#player.close({});
+  }
+
+  #again() {
+    if (this.#shown) this.show(...this.#shown);
   }
 
   #row(event, linked, named) {
@@ -38,8 +54,11 @@ export class EventsList {
         : element("span", { class: "label" }, event.label);
       const state = element("span", { class: "state" });
       const facts = element("span", { class: "soft" });
-      const item = element("li", {}, element("span", { class: "line" }, label, state), facts);
-      row = { item, state, facts, linked };
+      const button = this.#player.button();
+      const item = element(
+        "li", {}, element("span", { class: "line" }, label, state), element("span", { class: "line" }, facts, button),
+      );
+      row = { item, state, facts, button, linked };
       this.#rows.set(event.id, row);
     }
     const open = event.end_reason === null;
@@ -47,9 +66,14 @@ export class EventsList {
     setText(row.state, open ? "lasts" : duration(event.duration_seconds));
     const parts = [
       time(event.start), named && event.source, `peak ${probability(event.peak_probability)}`, endReason(event.end_reason),
+      ClipPlayer.isRecorded(event) && "sound is being recorded",
     ];
     setText(row.facts, parts.filter(Boolean).join(" · "));
     row.item.title = exactTime(event.start);
+    this.#player.update(row.button, event);
+    if (this.#player.openId === event.id && this.#player.element.parentElement !== row.item) {
+      row.item.append(this.#player.element);
+    }
     return row.item;
   }
 }

@@ -73,6 +73,11 @@ export function bytes(value) {
   return value === null || value === undefined ? "–" : `${Math.round(value / 1e6).toLocaleString("en")} MB`;
 }
 
+/** "0.3 MB": a size that may be small. */
+export function megabytes(value) {
+  return value < 1e7 ? `${(value / 1e6).toFixed(1)} MB` : bytes(value);
+}
+
 /** A figure with its unit, or a dash while it is not known. */
 export function figure(value, digits, unit) {
   return value === null || value === undefined ? "–" : `${value.toFixed(digits)} ${unit}`;

@@ -1,8 +1,9 @@
 /** View "Health": whatever is wrong, the sources, and the figures of the service. */
 
-import { getJson } from "./api.js";
-import { element, setText } from "./dom.js";
-import { bytes, count, duration, figure, sentence, sourceState } from "./format.js";
+import { getJson, postJson } from "./api.js";
+import { clipChanges, forgetClips } from "./clips.js";
+import { confirmButton, element, setText } from "./dom.js";
+import { bytes, count, duration, figure, megabytes, sentence, sourceState } from "./format.js";
 
 const POLL_MS = 5_000;
 
@@ -15,18 +16,30 @@ export class HealthView {
   #sources = element("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": "health-sources" });
   #service = element("dl", { class: "facts" });
   #losses = element("dl", { class: "facts" });
+  #store;
+  #clipsKept = element("p", {});
+  #clipsSize = element("p", { role: "status" });
+  #clipsProblem = element("p", { class: "problem", role: "alert" });
+  #clips = section("health-clips", "Recordings", element("div", {}, this.#clipsKept, this.#clipsSize, this.#clipsProblem,
+    confirmButton("Delete all recordings", "Delete the sound of all events for good?", () => this.#deleteClips())));
   #content = element(
     "div", { hidden: true },
     section("health-sources", "Sources", this.#sources),
     element("div", { class: "health-columns" },
       section("health-service", "Service", this.#service), section("health-losses", "Delivery and losses", this.#losses)),
+    this.#clips,
     element("p", { class: "soft" }, "For machines: ", element("a", { href: "metrics" }, "metrics of Prometheus"), ", ",
       element("a", { href: "api/health" }, "health as JSON"), "."),
   );
   #timer = 0;
   #wrong = null;
 
-  constructor() {
+  /** @param {import("./store.js").NodeStore} store */
+  constructor(store) {
+    this.#store = store;
+    this.#clips.hidden = true;
+    store.addEventListener("node", () => this.#showClips());
+    clipChanges.addEventListener("gone", () => this.#countClips());
     this.element = element("div", {}, element("h1", {}, "Health"), this.#problem, this.#verdict, this.#content);
     this.#verdict.hidden = true;
     document.addEventListener("visibilitychange", () => {
@@ -37,11 +50,41 @@ export class HealthView {
   show() {
     this.#timer = setInterval(() => this.#poll(), POLL_MS);
     this.#poll();
+    this.#showClips();
+    this.#countClips();
   }
 
   hide() {
     clearInterval(this.#timer);
     this.#timer = 0;
+  }
+
+  #showClips() {
+    const kept = this.#store.node?.clips;
+    const appears = this.#clips.hidden;
+    this.#clips.hidden = !kept;
+    setText(this.#clipsKept, kept ? sentence(kept) : "");
+    if (kept && appears) this.#countClips();
+  }
+
+  async #countClips() {
+    if (!this.#timer || !this.#store.node?.clips) return;
+    try {
+      const { count: number, bytes: size } = await getJson("api/clips");
+      setText(this.#clipsSize, `${count(number)} ${number === 1 ? "recording" : "recordings"}, ${megabytes(size)}.`);
+    } catch (error) {
+      setText(this.#clipsProblem, sentence(error.message));
+    }
+  }
+
+  async #deleteClips() {
+    setText(this.#clipsProblem, "");
+    try {
+      await postJson("api/clips/delete-all", {});
+      forgetClips([...this.#store.events.values()].map((event) => event.clip).filter(Boolean));
+    } catch (error) {
+      setText(this.#clipsProblem, sentence(error.message));
+    }
   }
 
   async #poll() {
@@ -75,7 +118,7 @@ export class HealthView {
     this.#content.hidden = false;
     this.#sources.replaceChildren(sourcesTable(health.sources));
     showFacts(this.#service, serviceFacts(health));
-    showFacts(this.#losses, lossFacts(health));
+    showFacts(this.#losses, lossFacts(health, Boolean(this.#store.node?.clips)));
   }
 }
 
@@ -117,7 +160,7 @@ function serviceFacts({ node, version, bundle, broker, broker_error: error, figu
   ];
 }
 
-function lossFacts({ figures, page }) {
+function lossFacts({ figures, page }, keepsClips) {
   return [
     ["Events that wait for the broker", figures.outbox_depth],
     ["Events dropped", figures.dropped_events],
@@ -126,6 +169,7 @@ function lossFacts({ figures, page }) {
     ["Commands refused", figures.refused_commands],
     ["Reconnections to the broker", figures.reconnects],
     ["Events missing from the history", figures.history_lost],
+    ...(keepsClips ? [["Recordings that were not stored", figures.clips_lost]] : []),
     ["Live messages lost by slow browsers", page.lost_frames],
     ["Connections to the page refused", page.refused_connections],
   ].map(([name, value]) => [name, count(value)]);

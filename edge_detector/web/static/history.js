@@ -1,6 +1,7 @@
 /** View "History": filters, how often each class was heard in each hour of the day, and the table of events. */
 
 import { getJson, withQuery } from "./api.js";
+import { clipChanges, ClipPlayer } from "./clips.js";
 import { arrange, element, setAttribute, setText } from "./dom.js";
 import { count, dateTime, duration, endReason, exactTime, probability, sentence } from "./format.js";
 
@@ -50,6 +51,9 @@ export class HistoryView {
   #more = element("button", { type: "button" }, "Load more");
   #csv = element("a", { download: "events.csv" }, "CSV");
   #json = element("a", { download: "events.json" }, "JSON");
+  #clipCell = element("td", { colspan: 5 });
+  #clipRow = element("tr", { class: "clip-row" }, this.#clipCell);
+  #player = new ClipPlayer(() => this.#showTable());
   #rows = new Map();
   #events = new Map();
   #next = null;
@@ -98,6 +102,7 @@ export class HistoryView {
     this.element = element("div", {}, element("h1", {}, "History"), filters, this.#problem, this.#content);
     this.#fillChoices([], []);
     store.addEventListener("events", () => this.#refreshLater());
+    clipChanges.addEventListener("gone", () => this.#showTable());
   }
 
   /** @param {?string} wanted id of the event to show */
@@ -115,6 +120,7 @@ export class HistoryView {
     this.element.removeAttribute("aria-busy");
     clearTimeout(this.#timer);
     this.#timer = 0;
+    this.#player.close({});
   }
 
   /** Times of the selection, as RFC 3339 or null. */
@@ -296,7 +302,15 @@ export class HistoryView {
 
   #showTable() {
     for (const id of this.#rows.keys()) if (!this.#events.has(id)) this.#rows.delete(id);
-    arrange(this.#body, [...this.#events.values()].map((event) => this.#row(event)));
+    const opened = this.#player.openId;
+    if (opened !== null && !this.#events.has(opened)) {
+      this.#player.close({}); // shows the table again
+      return;
+    }
+    // Sound stops where its element is moved.
+    if (opened !== null && !this.#clipCell.contains(this.#player.element)) this.#clipCell.append(this.#player.element);
+    const rows = [...this.#events.values()].map((event) => [this.#row(event), event.id === opened ? this.#clipRow : null]);
+    arrange(this.#body, rows.flat().filter(Boolean));
     const full = this.#events.size >= MOST_EVENTS;
     const size = count(this.#events.size);
     if (this.#events.size === 0) setText(this.#count, "None in this selection");
@@ -311,10 +325,12 @@ export class HistoryView {
       const start = element("a", { href: `#event=${encodeURIComponent(event.id)}` }, dateTime(event.start));
       const length = element("td", { class: "number" });
       const peak = element("td", { class: "number" });
-      const row = element("tr", { tabindex: "-1" }, element("td", {}, start), element("td", {}, event.label),
-        element("td", {}, event.source), length, peak);
+      const button = this.#player.button();
+      const recorded = element("span", { class: "soft" }, "sound is being recorded");
+      const row = element("tr", { tabindex: "-1" }, element("td", {}, start, " ", button, recorded),
+        element("td", {}, event.label), element("td", {}, event.source), length, peak);
       start.title = exactTime(event.start);
-      made = { row, length, peak };
+      made = { row, length, peak, button, recorded };
       this.#rows.set(event.id, made);
     }
     const open = event.end_reason === null;
@@ -322,6 +338,8 @@ export class HistoryView {
     const text = (open ? "lasts" : duration(event.duration_seconds)) + (reason ? ` (${reason})` : "");
     setText(made.length, text);
     setText(made.peak, probability(event.peak_probability));
+    made.recorded.hidden = !ClipPlayer.isRecorded(event);
+    this.#player.update(made.button, event);
     made.row.classList.toggle("wanted", event.id === this.#wanted);
     setAttribute(made.row, "aria-current", event.id === this.#wanted ? "true" : null);
     return made.row;

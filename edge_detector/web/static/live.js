@@ -59,6 +59,7 @@ export class LiveView {
   hide() {
     this.#shown = false;
     for (const card of this.#cards.values()) card.hide();
+    this.#events.hide();
   }
 
   #showNode() {

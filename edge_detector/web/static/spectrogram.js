@@ -7,7 +7,7 @@
 
 import { element } from "./dom.js";
 
-const BANDS = 64;
+export const BANDS = 64;
 const COLUMNS_PER_SECOND = 100;
 const SAMPLES_PER_COLUMN = 160;
 const WINDOW_COLUMNS = 10 * COLUMNS_PER_SECOND;
@@ -24,9 +24,9 @@ const MEL_MAX_HZ = 7_500;
 const TICKS_HZ = [125, 500, 1_000, 2_000, 4_000, 7_500];
 const MOST_LANES = 3;
 const LANE_PX = 18;
-const LEFT_PX = 34;
-const BOTTOM_PX = 18;
-const PLOT_PX = 192;
+export const LEFT_PX = 34;
+export const BOTTOM_PX = 18;
+export const PLOT_PX = 192;
 const REDUCED_MOTION_MS = 1_000;
 const MOST_DEVICE_PIXELS = 2;
 
@@ -36,7 +36,7 @@ const COLOURS = {
   light: ["#fbfcfd", "#e3edf3", "#bcd7e4", "#86b9d2", "#4d93bb", "#28699c", "#173f70", "#0a1a3a"],
 };
 
-const darkScheme = matchMedia("(prefers-color-scheme: dark)");
+export const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 const hertzToMel = (hertz) => 1127 * Math.log1p(hertz / 700);
@@ -62,6 +62,47 @@ export function colourMap(scheme) {
     map[4 * value + 3] = 255;
   }
   return map;
+}
+
+/** Return the colours and the font of the page that a spectrogram's surroundings have. */
+export function pagePalette() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return {
+    ground: colour("--plot"), text: colour("--soft"), line: colour("--line"), bar: colour("--accent"),
+    onBar: colour("--on-accent"), hot: colour("--hot"), font: `12px ${style.getPropertyValue("--font")}`,
+  };
+}
+
+/** Paint frames of `BANDS` bytes each, low band first, into an image of a column per frame; `isFilled(column)` or nothing. */
+export function paintColumns(image, values, first, map, isFilled = () => true) {
+  for (let x = 0; x < image.width; x += 1) {
+    if (!isFilled(first + x)) continue;
+    for (let band = 0; band < BANDS; band += 1) {
+      const colour = 4 * values[(first + x) * BANDS + band];
+      const pixel = 4 * ((BANDS - 1 - band) * image.width + x);
+      for (let channel = 0; channel < 4; channel += 1) image.data[pixel + channel] = map[colour + channel];
+    }
+  }
+}
+
+/** Draw the scale of frequencies left of a spectrogram whose upper edge is at `top`; leaves the context ready for ticks of time. */
+export function drawFrequencies(context, { text, line, font }, top) {
+  context.font = font;
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  context.fillStyle = text;
+  context.strokeStyle = line;
+  context.lineWidth = 1;
+  context.beginPath();
+  for (const hertz of TICKS_HZ) {
+    const y = top + PLOT_PX * (1 - heightOf(hertz));
+    context.moveTo(LEFT_PX - 4, Math.round(y) + 0.5);
+    context.lineTo(LEFT_PX, Math.round(y) + 0.5);
+    const inside = Math.min(Math.max(y, top + 6), top + PLOT_PX - 6);
+    context.fillText(hertz < 1_000 ? String(hertz) : `${hertz / 1_000}k`, LEFT_PX - 7, inside);
+  }
+  context.stroke();
 }
 
 /**
@@ -233,26 +274,14 @@ export class Spectrogram {
     const begin = first % RING_COLUMNS;
     const width = Math.min(count, RING_COLUMNS - begin);
     const image = this.#ringContext.createImageData(width, BANDS);
-    for (let x = 0; x < width; x += 1) {
-      if (!this.#filled[begin + x]) continue;
-      for (let band = 0; band < BANDS; band += 1) {
-        const colour = 4 * this.#values[(begin + x) * BANDS + band];
-        const pixel = 4 * ((BANDS - 1 - band) * width + x);
-        for (let channel = 0; channel < 4; channel += 1) image.data[pixel + channel] = this.#map[colour + channel];
-      }
-    }
+    paintColumns(image, this.#values, begin, this.#map, (column) => this.#filled[column]);
     this.#ringContext.putImageData(image, begin, 0);
     if (width < count) this.#paint(first + width, count - width);
   }
 
   #chooseColours() {
     this.#map = colourMap(darkScheme.matches ? "dark" : "light");
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    this.#palette = {
-      ground: colour("--plot"), text: colour("--soft"), line: colour("--line"), bar: colour("--accent"),
-      onBar: colour("--on-accent"), font: `12px ${style.getPropertyValue("--font")}`,
-    };
+    this.#palette = pagePalette();
     this.#paint(0, RING_COLUMNS);
     this.#fit();
   }
@@ -307,26 +336,13 @@ export class Spectrogram {
     const width = this.#width - LEFT_PX;
     if (width <= 0) return;
     const top = this.#lanes * LANE_PX;
-    const { ground, text, line, font } = this.#palette;
+    const { ground } = this.#palette;
     context.clearRect(0, 0, this.#width, top + PLOT_PX + BOTTOM_PX);
     context.fillStyle = ground;
     context.fillRect(LEFT_PX, top, width, PLOT_PX);
     this.#drawColumns(top, width);
-    context.font = font;
-    context.textBaseline = "middle";
-    context.textAlign = "right";
-    context.fillStyle = text;
-    context.strokeStyle = line;
-    context.lineWidth = 1;
+    drawFrequencies(context, this.#palette, top);
     context.beginPath();
-    for (const hertz of TICKS_HZ) {
-      const y = top + PLOT_PX * (1 - heightOf(hertz));
-      context.moveTo(LEFT_PX - 4, Math.round(y) + 0.5);
-      context.lineTo(LEFT_PX, Math.round(y) + 0.5);
-      const inside = Math.min(Math.max(y, top + 6), top + PLOT_PX - 6);
-      context.fillText(hertz < 1_000 ? String(hertz) : `${hertz / 1_000}k`, LEFT_PX - 7, inside);
-    }
-    context.textAlign = "center";
     for (let seconds = 0; seconds <= 10; seconds += 2) {
       const x = LEFT_PX + width * (1 - seconds / 10);
       context.moveTo(Math.round(x) - 0.5, top + PLOT_PX);

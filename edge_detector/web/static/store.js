@@ -4,10 +4,10 @@
  * @typedef {{slug: string, label: string, on: number, off: number, default_on: number}} ClassView
  * @typedef {{name: string, state: string, reason: ?string, signal: string, muted: boolean, classes: ClassView[]}} SourceView
  * @typedef {{node: string, version: string, bundle: string, broker: ?string, broker_error: ?string, history: boolean,
- *   sources: SourceView[], sentences: string[]}} NodeView
+ *   sources: SourceView[], sentences: string[], clips: ?string}} NodeView
  * @typedef {{source: string, time: ?string, level_dbfs: number, probabilities: Object<string, number>}} Hop
  * @typedef {{id: string, source: string, slug: string, label: string, start: string, end: ?string,
- *   duration_seconds: ?number, peak_probability: number, end_reason: ?string}} SoundEvent
+ *   duration_seconds: ?number, peak_probability: number, end_reason: ?string, clip?: ?string}} SoundEvent
  */
 
 const MOST_EVENTS = 100;

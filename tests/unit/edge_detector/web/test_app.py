@@ -35,7 +35,7 @@ def anyio_backend() -> str:
 
 
 def served(feed: Feed, broadcast: Broadcast, history: Path | None = None) -> Starlette:
-    return build_app(AppParts(feed, broadcast, Commands("edge_detector/nursery"), history, ConnectionCounts()))
+    return build_app(AppParts(feed, broadcast, Commands("edge_detector/nursery"), history, None, ConnectionCounts()))
 
 
 async def ask(app: Starlette, sent: list[Any]) -> None:

@@ -32,6 +32,7 @@ class Attack:
         self._port = port
         self._authorization = authorization
         self.counts: Counter[str] = Counter()
+        self.was_refused = asyncio.Event()
 
     async def run(self) -> None:
         """Attack until it is cancelled."""
@@ -106,6 +107,8 @@ class Attack:
                 for _ in range(number):
                     head = await reader.readuntil(b"\r\n\r\n")
                     self.counts[f"{kind} {head[9:12].decode()}"] += 1
+                    if head[9:10] == b"4":
+                        self.was_refused.set()
                     length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
                     await reader.readexactly(int(length.partition(b":")[2]))
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -142,6 +145,8 @@ async def main() -> None:
     """Attack until stdin ends."""
     attack = Attack(int(sys.argv[1]), sys.argv[2])
     running = asyncio.create_task(attack.run())
+    # On a busy machine it takes a while until anything is sent.
+    await attack.was_refused.wait()
     sys.stdout.write("attacking\n")
     sys.stdout.flush()
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -155,7 +160,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    os.nice(19)
+    os.nice(10)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4_096)), hard))
     asyncio.run(main())

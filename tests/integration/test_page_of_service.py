@@ -105,6 +105,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield from running_node(folder)
 
 
+def works(health: dict[str, Any]) -> bool:
+    """Whether the page shows the source as healthy and the broker as connected."""
+    return health["broker_error"] is None and all(source["state"] == "healthy" for source in health["sources"])
+
+
 def running_node(folder: Path) -> Iterator[Node]:
     port, inbox = free_port(), TimedInbox()
     state = folder / "state"
@@ -116,6 +121,8 @@ def running_node(folder: Path) -> Iterator[Node]:
     ):
         page = PageClient(port, basic(PASSWORD)).wait()
         inbox.wait_for_payload(f"{BASE}/cot/availability", b"online")
+        # The page shows the state of the node once a second.
+        page.wait_for("/api/health", works, "the page to show that the service works")
         yield Node(state, broker, microphone, inbox, page, process)
         stop(process)
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,15 +11,13 @@ from edge_detector.cli.main import main
 from edge_detector.clips.names import clip_id
 from edge_detector.clips.store import FOLDER_NAME, ClipStore
 from tests.support.clips import event_id, noise, write
+from tests.support.time_zone import time_zone
 
 
 @pytest.fixture(autouse=True)
-def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Europe/Berlin")
-        time.tzset()
+def _berlin() -> Iterator[None]:
+    with time_zone("Europe/Berlin"):
         yield
-    time.tzset()
 
 
 @pytest.fixture

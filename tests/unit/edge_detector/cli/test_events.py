@@ -20,17 +20,15 @@ from edge_detector.cli.main import main
 from edge_detector.history.store import FILE_NAME, HOUR_MS
 from tests.support.history import NOON_MS, fill, open_store, recorded
 from tests.support.terminal import run_on_terminal
+from tests.support.time_zone import time_zone
 
 WIDTHS = (40, 80, 120, 200)
 
 
 @pytest.fixture(autouse=True)
-def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Europe/Berlin")
-        time.tzset()
+def _berlin() -> Iterator[None]:
+    with time_zone("Europe/Berlin"):
         yield
-    time.tzset()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -31,6 +30,7 @@ from edge_detector.web.history_api import (
 )
 from tests.support.command import edge_detector
 from tests.support.history import MINUTE_MS, NOON_MS, fill, open_store, recorded
+from tests.support.time_zone import time_zone
 
 PARAMETERS = ("source", "class", "since", "until", "id", "limit", "before", "format")
 EVENTS = [
@@ -159,12 +159,9 @@ def test_reading_gives_up_no_lock_of_the_process_that_writes(tmp_path: Path) -> 
         assert len(events_page(path, {}).events) == len(EVENTS) + 1
 
 
-def test_hours_are_those_of_the_node_most_events_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setenv("TZ", "Asia/Kolkata")
-        time.tzset()
+def test_hours_are_those_of_the_node_most_events_first(path: Path) -> None:
+    with time_zone("Asia/Kolkata"):
         found = hours(path, {"until": ["2026-11-29T12:02:00Z"]})
-    time.tzset()
     assert json.loads(json.dumps(found.as_json())) == {
         "utc_offset_seconds": 19_800,
         "classes": [

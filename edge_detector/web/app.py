@@ -102,8 +102,7 @@ class _Routes:
             self._idle_readers.put_nowait(Worker("page reader"))
         self._waiting = 0
 
-    async def index(self, request: Request) -> Response:
-        del request
+    async def index(self, _request: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
     async def live(self, request: Request) -> Response:
@@ -116,23 +115,19 @@ class _Routes:
 
         return _LiveResponse(self._broadcast, subscription)
 
-    async def node(self, request: Request) -> Response:
-        del request
+    async def node(self, _request: Request) -> Response:
         view = self._feed.view
         return _error(503, _STARTING) if view is None else JSONResponse(view.as_json())
 
-    async def classes(self, request: Request) -> Response:
-        del request
+    async def classes(self, _request: Request) -> Response:
         view = self._feed.view
         return _error(503, _STARTING) if view is None else JSONResponse(health_api.classes(view))
 
-    async def health(self, request: Request) -> Response:
-        del request
+    async def health(self, _request: Request) -> Response:
         state = self._state
         return _error(503, _STARTING) if state is None else JSONResponse(health_api.health(*state, self._page_figures))
 
-    async def metrics(self, request: Request) -> Response:
-        del request
+    async def metrics(self, _request: Request) -> Response:
         state = self._state
         if state is None:
             return _error(503, _STARTING)
@@ -165,8 +160,7 @@ class _Routes:
         query, path = _query(request), self._history
         return _no_history() if path is None else await self._from_disk(lambda: history_api.hours(path, query).as_json())
 
-    async def kinds(self, request: Request) -> Response:
-        del request
+    async def kinds(self, _request: Request) -> Response:
         path = self._history
         return _no_history() if path is None else await self._from_disk(lambda: history_api.kinds(path).as_json())
 
@@ -184,8 +178,7 @@ class _Routes:
                 return await self._answered(self._commands.set_mute(source, muted=muted))
         return _error(400, 'the request has no mute; send {"source": "…", "muted": true}')
 
-    async def stored_clips(self, request: Request) -> Response:
-        del request
+    async def stored_clips(self, _request: Request) -> Response:
         store = self._clips
         return _no_clips() if store is None else await self._from_disk(lambda: clips_api.stored_clips(store).as_json())
 
@@ -333,19 +326,16 @@ def _no_clips() -> Response:
     return _error(404, "no clips are kept; run the service with a state directory, and enabled = true in its table [clips]")
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
-    del request, error
+async def _not_found(_request: Request, _exception: Exception) -> Response:
     return _error(404, "there is nothing at this address; the page is at /")
 
 
-async def _wrong_method(request: Request, error: Exception) -> Response:
-    del request, error
+async def _wrong_method(_request: Request, _exception: Exception) -> Response:
     return _error(
         405, "this address takes no such request; changes and deletions are made by POST, everything else is read by GET"
     )
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _failed(_request: Request, _exception: Exception) -> Response:
     """Answer; Starlette raises the error again after it, and the guard logs it."""
-    del request, error
     return _error(500, UNFORESEEN)

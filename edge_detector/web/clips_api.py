@@ -6,20 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from edge_detector.audio.resampler import StreamResampler
+from edge_detector.audio.source import Source
 from edge_detector.clips.store import MOST_IDS, Clip, ClipStore
 from edge_detector.detection.logmel import log_mel
 from edge_detector.errors import EdgeDetectorError, SourceError
 from edge_detector.params import FRONT_END
 from edge_detector.types import Codes, Float32
 from edge_detector.web.broadcast import pixels
-
-if TYPE_CHECKING:
-    from edge_detector.audio.file import AudioFile
 
 MOST_SECONDS = 60.0
 """Longest clip with a spectrogram: 384 KB, and a second of a Pi's time."""
@@ -128,7 +126,7 @@ def delete_all(store: ClipStore) -> dict[str, object]:
         return {"deleted": store.delete_all()}
 
 
-def _samples(file: "AudioFile") -> tuple[Float32, float]:
+def _samples(file: Source) -> tuple[Float32, float]:
     """Return a clip's samples at 16 kHz and its length in seconds."""
     resampler, pieces, read_samples = StreamResampler(file.rate_hz), list[Float32](), 0
     while (block := file.read(0.0)) is not None:

@@ -1,6 +1,7 @@
 """The daemon's configuration: strict TOML, with all defaults."""
 
 import codecs
+import hashlib
 import ipaddress
 import re
 import tomllib
@@ -431,6 +432,7 @@ class Config:
         class_list: classes of later lists are disabled unless [class.<slug>] enables them.
         strictness: shifts every threshold not set in [class.<slug>].
         origin: the file, for errors.
+        sha256: of the file's bytes, in hexadecimal; None without a file.
 
     """
 
@@ -448,6 +450,7 @@ class Config:
     class_list: int = NEWEST_CLASS_LIST
     strictness: Strictness = "balanced"
     origin: str = field(default="configuration", compare=False)
+    sha256: str | None = field(default=None, compare=False)
 
 
 def default_config() -> Config:
@@ -457,18 +460,30 @@ def default_config() -> Config:
 
 def load_config(path: Path) -> Config:
     """Read a configuration file. Raises UsageError with the key, the value and the allowed values."""
-    return parse_config(load_document(path), str(path))
+    content = _content(path)
+    config = parse_config(_parse(content, path), str(path))
+    return replace(config, sha256=hashlib.sha256(content).hexdigest())
 
 
 def load_document(path: Path) -> dict[str, Any]:
     """Read the TOML of a configuration file. Raises UsageError."""
+    return _parse(_content(path), path)
+
+
+def _content(path: Path) -> bytes:
     try:
-        content = read_regular(path, MAX_CONFIG_BYTES)  # a pipe without a writer would be waited for
+        return read_regular(path, MAX_CONFIG_BYTES)  # a pipe without a writer would be waited for
+    except OSError as error:
+        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def _parse(content: bytes, path: Path) -> dict[str, Any]:
+    try:
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise UsageError(f"{path} is UTF-16, and TOML is UTF-8; save it as UTF-8")
         return tomllib.loads(content.removeprefix(codecs.BOM_UTF8).decode())
-    except OSError as error:
-        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
 

@@ -206,10 +206,12 @@ class Manifest:
 class Bundle:
     """A verified bundle in memory; `embedder` and `sequence` are the bytes whose checksums were compared.
 
+    `manifest_sha256` names the whole content, since the manifest holds the checksums of the other files.
     `taught` computes the taught outputs, in the manifest's order; None without any.
     """
 
     manifest: Manifest
+    manifest_sha256: str
     embedder: bytes
     sequence: bytes
     pca: Pca
@@ -225,7 +227,8 @@ def load_bundle(folder: Path) -> Bundle:
     """Read and verify a bundle folder. Raises BundleError before any network runs."""
     if not folder.is_dir():
         raise BundleError(f"there is no bundle folder {folder}; give the path of a folder with a {MANIFEST}")
-    manifest, checksums = parse_manifest(_read(folder, MANIFEST), f"{folder / MANIFEST}")
+    content_of_manifest = _read(folder, MANIFEST)
+    manifest, checksums = parse_manifest(content_of_manifest, f"{folder / MANIFEST}")
     contents = {name: _read(folder, name) for name in checksums}
     for name, content in contents.items():
         if hashlib.sha256(content).hexdigest() != checksums[name]:
@@ -235,7 +238,8 @@ def load_bundle(folder: Path) -> Bundle:
     taught = None
     if TAUGHT in contents:
         taught = _load_taught(contents[TAUGHT], folder / TAUGHT, len(manifest.named_outputs.taught))
-    return Bundle(manifest, contents[EMBEDDER], contents[SEQUENCE], pca, taught)
+    digest = hashlib.sha256(content_of_manifest).hexdigest()
+    return Bundle(manifest, digest, contents[EMBEDDER], contents[SEQUENCE], pca, taught)
 
 
 def embedder_digest(content: bytes, pca: Pca) -> str:

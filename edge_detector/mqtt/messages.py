@@ -155,9 +155,9 @@ def interrupted(started: Message, now_utc_seconds: float) -> Message:
 def telemetry(base: str, telemetry: Telemetry, now_utc_seconds: float) -> Message:
     """Return the figures of the service over the last minute."""
     figures = asdict(telemetry)
-    period = figures.pop("period")
+    period, inventory = figures.pop("period"), figures.pop("inventory")
     troubles = {"troubles": telemetry.troubles.sentences}
-    payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures, **troubles}
+    payload = {"v": PAYLOAD_VERSION, "time": rfc3339(now_utc_seconds), **period, **figures, **inventory, **troubles}
     return Message(f"{base}/telemetry", _json(payload), qos=0, retained=True)
 
 

@@ -53,6 +53,26 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class Inventory:
+    """What runs on the node.
+
+    Attributes:
+        version: of this program.
+        bundle: name and version of the bundle.
+        bundle_sha256: of the manifest.json that was loaded, in hexadecimal; it holds the checksums of the bundle's other files.
+        configuration_sha256: of the configuration file's bytes that were read last and accepted; None without a file.
+        restart_needed: whether a part of that file takes effect at the next restart only.
+
+    """
+
+    version: str
+    bundle: str
+    bundle_sha256: str
+    configuration_sha256: str | None
+    restart_needed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Telemetry:
     """Figures of the service over the last minute, and counters since it started.
 
@@ -66,6 +86,7 @@ class Telemetry:
     """
 
     period: Period
+    inventory: Inventory
     rss_bytes: int
     outbox_depth: int
     dropped_messages: int
@@ -73,7 +94,6 @@ class Telemetry:
     refused_messages: int
     refused_commands: int
     reconnects: int
-    bundle: str
     sources: Mapping[str, SourceTelemetry]
     troubles: Troubles
 

@@ -40,11 +40,13 @@ class LoadedBundle:
     """A loaded bundle: manifest, all classes (enabled or not), and networks ready to run.
 
     Attributes:
+        manifest_sha256: of the bytes of manifest.json that were loaded, in hexadecimal.
         rules: rules of the classes for each hop of a source, by hops per patch, as bundle and configuration give them.
 
     """
 
     manifest: Manifest
+    manifest_sha256: str
     classes: tuple[SoundClass, ...]
     model: Networks
     rules: Mapping[int, tuple[Rule, ...]]
@@ -59,7 +61,7 @@ def load_networks(folder: Path | None, config: Config | None = None) -> LoadedBu
     bundle = load_bundle(folder or DEFAULT_BUNDLE)
     classes = resolve_classes(bundle.manifest, config.definitions, config.class_list, config.origin)
     model = networks_of(bundle, classes)
-    networks = LoadedBundle(bundle.manifest, classes, model, rules_by_hop(classes, config))
+    networks = LoadedBundle(bundle.manifest, bundle.manifest_sha256, classes, model, rules_by_hop(classes, config))
     _warm_up(networks)
     return networks
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.name_conflict import NameConflict
 from edge_detector.mqtt.publisher import Publisher
-from edge_detector.mqtt.telemetry import Period, Telemetry, TelemetryWindow
+from edge_detector.mqtt.telemetry import Inventory, Period, Telemetry, TelemetryWindow
 from edge_detector.mqtt.troubles import NO_TROUBLES, Troubles
 from edge_detector.service.process import cpu_seconds, rss_bytes
 from edge_detector.service.source_worker import SourceWorker
@@ -21,7 +21,7 @@ class HealthMonitor:
 
     Args:
         base: the node's topic.
-        bundle: name and version.
+        inventory: what runs on the node.
         workers: each publishes the node's troubles with its source's health.
         publisher: publishes the telemetry; supplies outbox and refusal counters.
         state: its settings file is saved again after a failure; its history and its clips have troubles.
@@ -30,6 +30,7 @@ class HealthMonitor:
         name_conflict: detects another client that publishes as this node.
 
     Attributes:
+        inventory: as given; replaced after each reload.
         refused_configuration: why the last reload of the configuration failed; None if it succeeded.
 
     """
@@ -37,7 +38,7 @@ class HealthMonitor:
     def __init__(
         self,
         base: str,
-        bundle: str,
+        inventory: Inventory,
         *,
         workers: Sequence[SourceWorker],
         publisher: Publisher,
@@ -47,7 +48,7 @@ class HealthMonitor:
         name_conflict: NameConflict,
     ) -> None:
         self._base = base
-        self._bundle = bundle
+        self.inventory = inventory
         self._workers = workers
         self._publisher = publisher
         self._settings = state.settings
@@ -89,7 +90,7 @@ class HealthMonitor:
     def status(self) -> str:
         """Status line for systemd."""
         healthy = sum(worker.state.state == "healthy" for worker in self._workers)
-        sources = f"{healthy} of {len(self._workers)} sources healthy; bundle {self._bundle}"
+        sources = f"{healthy} of {len(self._workers)} sources healthy; bundle {self.inventory.bundle}"
         connection = filter(None, [self._publisher.last_error])
         return "; ".join((sources, *connection, *self._troubles.sentences))
 
@@ -107,6 +108,7 @@ class HealthMonitor:
         self._period = self.window.close(time.monotonic(), cpu_seconds())
         telemetry = Telemetry(
             period=self._period,
+            inventory=self.inventory,
             rss_bytes=rss_bytes(),
             outbox_depth=publisher.outbox.depth,
             dropped_messages=publisher.dropped_messages,
@@ -114,7 +116,6 @@ class HealthMonitor:
             refused_messages=publisher.refused_messages,
             refused_commands=self._refused_commands(),
             reconnects=publisher.reconnects,
-            bundle=self._bundle,
             sources={worker.name: worker.telemetry for worker in self._workers},
             troubles=self._troubles,
         )

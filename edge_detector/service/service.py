@@ -26,7 +26,7 @@ from edge_detector.mqtt.name_conflict import NameConflict, own_filters
 from edge_detector.mqtt.publisher import Publisher
 from edge_detector.mqtt.reporter import Reporter
 from edge_detector.mqtt.runtime_settings import Accepted, Refusal, RuntimeSettings, Settings, SourceDefaults, command_filters
-from edge_detector.mqtt.telemetry import SourceTelemetry
+from edge_detector.mqtt.telemetry import Inventory, SourceTelemetry
 from edge_detector.mqtt.tls import describe_connect_error
 from edge_detector.params import FRONT_END
 from edge_detector.service.discovery import Discovery
@@ -119,7 +119,13 @@ class Service:
         self._workers = [self._worker(source, open_source) for source in config.sources]
         self._monitor = HealthMonitor(
             self._base,
-            f"{networks.manifest.name} {networks.manifest.version}",
+            Inventory(
+                version=__version__,
+                bundle=f"{networks.manifest.name} {networks.manifest.version}",
+                bundle_sha256=networks.manifest_sha256,
+                configuration_sha256=config.sha256,
+                restart_needed=False,
+            ),
             workers=self._workers,
             publisher=self._publisher,
             state=state,
@@ -344,6 +350,9 @@ class Service:
             self._save()
         self._use_controls()
         self._publish_settings()
+        self._monitor.inventory = replace(
+            self._monitor.inventory, configuration_sha256=config.sha256, restart_needed=bool(waiting)
+        )
         LOG.info("the configuration was reloaded; applied: %s", applied or "nothing, no reloadable key has changed")
         if waiting:
             LOG.warning("these changes of the configuration take effect at the next restart: %s", waiting)

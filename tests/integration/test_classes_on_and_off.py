@@ -192,6 +192,8 @@ def test_classes_and_lists_that_a_reload_changes_wait_for_the_restart_and_all_el
     inbox.wait_for_payload(f"{BASE}/cot/threshold/rain", b"0.77")
     inbox.wait_for_payload(f"{BASE}/cot/threshold/cry", b"0.6")
     assert slugs_in(inbox, "class") == {*TWELVE, "cry"}
+    told = inbox.json("telemetry")[-1]
+    assert (told["configuration_sha256"], told["restart_needed"]) == (after.sha256, True)
 
 
 def test_a_command_for_a_class_that_is_off_is_refused_and_the_log_tells_how_it_is_switched_on(

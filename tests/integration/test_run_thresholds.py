@@ -1,5 +1,6 @@
 """Thresholds of the running service: from the configuration, over MQTT, and reread at a hangup."""
 
+import hashlib
 import re
 import signal
 from pathlib import Path
@@ -48,6 +49,7 @@ def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broke
         config = tmp_path / "edge.toml"
         right = config.read_text()
         config.write_text(right + '[class.rain]\non = 0.77\n[detection]\nstrictness = "strict"\n')
+        accepted = hashlib.sha256(config.read_bytes()).hexdigest()
         process.send_signal(signal.SIGHUP)
         inbox.wait_for_payload(f"{thresholds}/speech", f"{stricter:g}".encode())
         inbox.wait_for_payload(f"{thresholds}/rain", b"0.77")
@@ -69,6 +71,9 @@ def test_a_hangup_rereads_thresholds_without_a_gap(tmp_path: Path, broker: Broke
         said = process.stderr.read()
         assert re.search(r"was reloaded; applied: strictness balanced -> strict, rain on 0\.\d\d -> 0\.77", said)
         assert said.count("was not reloaded") == 2
+        inbox.wait_for_payload(f"{BASE}/status", b"offline")
+        told = inbox.json("telemetry")[-1]
+        assert (told["configuration_sha256"], told["restart_needed"]) == (accepted, False), "not that of a refused file"
     assert {item["lost_samples"] for item in inbox.json("probabilities")} == {0}
     assert [item["seq"] for item in inbox.json("probabilities")] == list(range(len(inbox.json("probabilities"))))
 

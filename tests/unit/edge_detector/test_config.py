@@ -1,5 +1,6 @@
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from edge_detector.config import (
     HomeAssistantConfig,
     OutboxConfig,
     WebConfig,
+    default_config,
     load_config,
     parse_config,
     public_url,
@@ -379,6 +381,14 @@ def test_a_byte_order_mark_is_none_of_the_configuration_and_utf_16_is_named(tmp_
     path.write_text('[node]\nname = "shed"\n', encoding="utf-16")
     with pytest.raises(UsageError, match="is UTF-16, and TOML is UTF-8; save it as UTF-8"):
         load_config(path)
+
+
+def test_the_digest_of_a_configuration_is_the_one_that_sha256sum_prints_for_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(b'\xef\xbb\xbf[node]\r\nname = "shed" # a comment\r\n')
+    printed = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
+    assert load_config(path).sha256 == printed
+    assert default_config().sha256 is None
 
 
 def test_a_pipe_in_place_of_the_configuration_is_refused_and_not_waited_for(tmp_path: Path) -> None:

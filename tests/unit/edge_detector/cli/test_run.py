@@ -4,11 +4,13 @@ import json
 import re
 import signal
 import socket
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from edge_detector import __version__
 from edge_detector.detection.bundle import load_bundle
 from edge_detector.detection.classes import resolve_classes
 from edge_detector.service.factory import DEFAULT_BUNDLE
@@ -41,6 +43,7 @@ def test_a_subscriber_sees_the_whole_contract(tmp_path: Path, broker: Broker, mi
         assert process.wait(10) == 0, process.stderr.read() if process.stderr else ""
         inbox.wait_for_payload(f"{BASE}/status", b"offline")
         assert_contract(inbox, slug)
+        assert_inventory(inbox, tmp_path / "edge.toml")
     with subscriber(broker.host, broker.port) as later:
         later.wait_for_payload(f"{BASE}/status", b"offline")
         later.wait_for_payload(f"{BASE}/cot/availability", b"offline")
@@ -76,6 +79,14 @@ def assert_contract(inbox: Inbox, slug: str) -> None:
     assert states[:3] == [b"OFF", b"ON", b"OFF"]
     health = [item["state"] for item in inbox.json("health")]
     assert health[:2] == ["starting", "healthy"]
+
+
+def assert_inventory(inbox: Inbox, config: Path) -> None:
+    files = (DEFAULT_BUNDLE / "manifest.json", config)
+    printed = subprocess.run(["sha256sum", *files], check=True, capture_output=True, text=True).stdout.split()
+    told = inbox.json("telemetry")[-1]
+    assert (told["version"], told["restart_needed"]) == (__version__, False)
+    assert [told["bundle_sha256"], told["configuration_sha256"]] == printed[::2]
 
 
 def test_a_killed_service_leaves_its_last_will(tmp_path: Path, broker: Broker, microphone: FakeMicrophone) -> None:

@@ -83,6 +83,14 @@ def test_a_bundle_loads_with_the_bytes_that_were_checked(tmp_path: Path) -> None
     assert np.array_equal(bundle.pca.matrix, np.eye(128, dtype=np.float32))
 
 
+def test_the_digest_of_the_manifest_names_the_content_of_every_file(tmp_path: Path) -> None:
+    digest = load_bundle(write(tmp_path, contents())).manifest_sha256
+    assert digest == hashlib.sha256((tmp_path / MANIFEST).read_bytes()).hexdigest()
+    for name in FILES:
+        changed = {**contents(), name: contents()[name] + b" "}
+        assert hashlib.sha256(render_manifest(manifest(), changed)).hexdigest() != digest
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_one_flipped_byte_in_any_file_is_noticed(tmp_path: Path, name: str) -> None:
     write(tmp_path, contents())

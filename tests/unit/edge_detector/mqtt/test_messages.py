@@ -12,7 +12,7 @@ from edge_detector.detection.bundle import SoundClass
 from edge_detector.detection.hysteresis import Rule
 from edge_detector.mqtt import messages
 from edge_detector.mqtt.runtime_settings import RuntimeSettings, Settings, SourceDefaults
-from edge_detector.mqtt.telemetry import Period, SourceTelemetry, Telemetry
+from edge_detector.mqtt.telemetry import Inventory, Period, SourceTelemetry, Telemetry
 from edge_detector.mqtt.troubles import Troubles
 from edge_detector.types import EventEnd, EventStart, Message, Scores
 
@@ -150,6 +150,7 @@ def test_telemetry() -> None:
     period = Period(60.0, 0.01, 1.0, 18.0, None)
     telemetry = Telemetry(
         period=period,
+        inventory=Inventory("1.2.3", "default 1.0.0", 64 * "a", None, restart_needed=True),
         rss_bytes=70_000_000,
         outbox_depth=0,
         dropped_messages=5,
@@ -157,7 +158,6 @@ def test_telemetry() -> None:
         refused_messages=2,
         refused_commands=4,
         reconnects=3,
-        bundle="default 1.0.0",
         sources={"cot": SourceTelemetry("healthy", "system", 3.5, 960_000, 0, 0, 6)},
         troubles=Troubles(refused_topics={"edge_detector/nursery/cot/level": "Not authorized"}),
     )
@@ -178,7 +178,11 @@ def test_telemetry() -> None:
         "refused_messages": 2,
         "refused_commands": 4,
         "reconnects": 3,
+        "version": "1.2.3",
         "bundle": "default 1.0.0",
+        "bundle_sha256": 64 * "a",
+        "configuration_sha256": None,
+        "restart_needed": True,
         "sources": {
             "cot": {
                 "state": "healthy",

@@ -12,7 +12,7 @@ import pytest
 from edge_detector.audio.sample_clock import Anchor
 from edge_detector.detection.bundle import SoundClass
 from edge_detector.mqtt import messages
-from edge_detector.mqtt.telemetry import Period, SourceTelemetry, Telemetry
+from edge_detector.mqtt.telemetry import Inventory, Period, SourceTelemetry, Telemetry
 from edge_detector.mqtt.troubles import NO_TROUBLES
 from edge_detector.types import EndReason, EventStart, Message, Scores, SignalQuality, SourceState
 
@@ -22,7 +22,8 @@ NAMES = messages.Names("edge_detector/nursery", "nursery", "cot", "5f2a9c01b3de"
 CLASSES = (SoundClass("rain", "Rain", None, {}),)
 ANCHOR = Anchor(0, 1_767_225_600.0, "system")
 SOURCE = SourceTelemetry("healthy", "system", 0.0, 1, 0, 0, 0)
-TELEMETRY = Telemetry(Period(1.0, 0.01, 1.0, 20.0, 30.0), 1, 0, 0, 0, 0, 0, 0, "default 1", {"cot": SOURCE}, NO_TROUBLES)
+INVENTORY = Inventory("1.2.3", "default 1", "ab", "cd", restart_needed=False)
+TELEMETRY = Telemetry(Period(1.0, 0.01, 1.0, 20.0, 30.0), INVENTORY, 1, 0, 0, 0, 0, 0, 0, {"cot": SOURCE}, NO_TROUBLES)
 MESSAGES = {
     "event": messages.event(NAMES, CLASSES, EventStart(0, 0, 0.5), ANCHOR, 0.0),
     "probabilities": messages.probabilities(

@@ -9,7 +9,7 @@ DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 
 # What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, certificates, a URL's sound, a compiler
 # for PyAudio, systemd's checks, a shell script's checks, and a Raspberry Pi's processor in emulation.
-APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients openssl ffmpeg systemd systemd-container qemu-user shellcheck chromium chromium-driver fonts-dejavu-core
+APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients jq openssl ffmpeg systemd systemd-container qemu-user shellcheck chromium chromium-driver fonts-dejavu-core
 
 .PHONY: help demo test check format bench bench-pi bench-train bundle wheel home-assistant-addon install rollback uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
 .DELETE_ON_ERROR:

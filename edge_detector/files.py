@@ -6,6 +6,8 @@ from pathlib import Path
 
 BACKGROUND_FOLDER = "background"
 """Folder among those of a person's sounds that holds the room: `record --background` writes it, and it names no class."""
+NEGATIVES_FOLDER = "not"
+"""Folder among those of a person's sounds that holds, in NEGATIVES_FOLDER/SLUG, what was detected as that class and is not."""
 MOST_ASIDE = 9
 _KINDS = {
     stat.S_IFIFO: "a FIFO",

@@ -12,13 +12,12 @@ from typing import Protocol
 from edge_detector.audio.segmenter import SHORTEST_SECONDS, Recording, Segmenter
 from edge_detector.audio.signal_quality import SignalMonitor
 from edge_detector.audio.source import Source
+from edge_detector.class_names import label_problem
 from edge_detector.cli import record_background
 from edge_detector.cli.live_panel import level_line
 from edge_detector.cli.recorded import ADVICE, Collection, JsonLines, Screen, blocks_at_16_khz
 from edge_detector.errors import SourceError, UsageError
-from edge_detector.files import BACKGROUND_FOLDER
-from edge_detector.plain_text import is_plain
-from edge_detector.schema import MAX_SLUG_CHARACTERS, MOST_SHOWN_CHARACTERS, shown
+from edge_detector.schema import shown
 from edge_detector.service.factory import MICROPHONE, STDIN, is_source, open_argument, warn
 from edge_detector.types import SignalQuality
 
@@ -58,12 +57,9 @@ def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
 def _collect_clips(options: argparse.Namespace) -> int:
     if options.label is None:
         raise UsageError("record needs the LABEL of the sound, or --background MINUTES for the room without it")
-    if not _is_label(options.label):
-        allowed = f"one line of at most {MAX_SLUG_CHARACTERS} characters with a letter or digit, without / and a leading dot"
-        raise UsageError(f"{options.label[:MOST_SHOWN_CHARACTERS]!r} cannot be a label, which becomes a folder: give {allowed}")
-    if _is_rooms(options.label):
-        problem = f"the folder {BACKGROUND_FOLDER} is kept for the room, and cannot be a label"
-        raise UsageError(f"{problem}; record the room with --background MINUTES, or give the sound another name")
+    problem = label_problem(options.label)
+    if problem is not None:
+        raise UsageError(problem)
     if options.seconds < SHORTEST_SECONDS:
         raise UsageError(f"--seconds {options.seconds:g} is too short for a clip; give at least {SHORTEST_SECONDS:g}")
     keys = sys.stdin is not None and sys.stdin.isatty() and options.source != STDIN
@@ -88,16 +84,6 @@ def _collect_clips(options: argparse.Namespace) -> int:
         louder_by = f"{options.louder_by:g} dB louder than what came before it"
         raise SourceError(f"nothing in {options.source} was {louder_by}; give a lower --louder-by")
     return 0
-
-
-def _is_label(label: str) -> bool:
-    named = any(character.isalnum() for character in label)
-    return named and is_plain(label) and len(label) <= MAX_SLUG_CHARACTERS and "/" not in label and not label.startswith(".")
-
-
-def _is_rooms(label: str) -> bool:
-    """Whether teach, which compares letters and digits alone, would take the folder for the room's."""
-    return "".join(filter(str.isalnum, label)).casefold() == BACKGROUND_FOLDER
 
 
 def _takes(source: Source, cutter: Segmenter, view: "View", *, keys: bool) -> Iterator[Recording]:

@@ -8,8 +8,13 @@ import numpy as np
 
 from edge_detector.audio.file.sndfile import FlacWriter, SndfileError
 from edge_detector.clips.cutter import ClipHead, ClipPiece
+from edge_detector.clips.description import EventPart, comment_of
+from edge_detector.clips.flac_header import HEAD_BYTES
 from edge_detector.clips.store import PART_SUFFIX, ClipError, ClipStore
 from edge_detector.plain_text import without_controls
+
+_MOST_SECONDS = 9_999.999
+"""Sound after an event, at most; until it is known, the comment has this, the longest number."""
 
 
 class ClipFile:
@@ -25,8 +30,10 @@ class ClipFile:
         self._path = store.folder / head.name.file_name
         self._part = self._path.with_name(self._path.name + PART_SUFFIX)
         self._id = head.name.id
+        self._head = head
+        self._after_seconds = 0.0
         self.lost_samples = 0
-        tags = {"title": without_controls(head.label), "artist": head.name.source, "comment": _comment(head)}
+        tags = {"title": without_controls(head.label), "artist": head.name.source, "comment": _comment(head, _MOST_SECONDS)}
         with self._errors():
             store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a person may have deleted it, with all clips
             store.require_room(store.folder)
@@ -48,11 +55,13 @@ class ClipFile:
                 # At once: each call would take the interpreter's lock from the detecting thread.
                 self._flac.write(np.concatenate(piece.samples))
         self.lost_samples += piece.lost_samples
+        self._after_seconds = piece.after_seconds
 
     def finish(self, now_ms: int, *, days: int, most_bytes: int) -> bool:
         """Complete the clip, and make room for it; False if it is larger than all clips may be."""
         with self._errors():
             self._flac.close()
+            self._complete_comment()
             os.fsync(self._file.fileno())
             size_bytes = os.fstat(self._file.fileno()).st_size
             self._file.close()
@@ -78,6 +87,13 @@ class ClipFile:
         with suppress(OSError):
             self._part.unlink(missing_ok=True)
 
+    def _complete_comment(self) -> None:
+        """Write where the event ends over the comment, which FLAC has before the sound."""
+        written, true = (_comment(self._head, seconds).encode() for seconds in (_MOST_SECONDS, self._after_seconds))
+        descriptor = self._file.fileno()
+        at = os.pread(descriptor, HEAD_BYTES, 0).find(written)
+        os.pwrite(descriptor, true.ljust(len(written)), at)
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -87,5 +103,5 @@ class ClipFile:
             raise ClipError(f"libsndfile cannot write {self._part} ({error}); install libsndfile1 again") from error
 
 
-def _comment(head: ClipHead) -> str:
-    return f"{without_controls(head.event_id)}, which starts {head.lead_seconds:.3f} s after the beginning"
+def _comment(head: ClipHead, after_seconds: float) -> str:
+    return comment_of(head.event_id, EventPart(head.lead_seconds, min(after_seconds, _MOST_SECONDS)))

@@ -63,6 +63,7 @@ class ClipPiece:
         lost_samples: how many of them are zeros in place of lost samples.
         is_last: it completes the clip.
         is_early: it completes the clip before the event's end and the time after it: the clip has its longest length.
+        after_seconds: of the last piece, sound in the clip after the event's end.
 
     """
 
@@ -71,6 +72,7 @@ class ClipPiece:
     lost_samples: int
     is_last: bool
     is_early: bool
+    after_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class _OpenClip:
     next_sample: int
     limit_sample: int
     end_sample: int | None = None
+    event_end_sample: int | None = None
 
 
 class Cutter:
@@ -132,7 +135,8 @@ class Cutter:
         """End the event at this 16 kHz sample; its clip ends some time later. Other events are ignored."""
         clip = self._open.get(event_id)
         if clip is not None:
-            clip.end_sample = max(self._at_source(end_sample) + self._samples(self._times.after_seconds), clip.next_sample)
+            clip.event_end_sample = self._at_source(end_sample)
+            clip.end_sample = max(clip.event_end_sample + self._samples(self._times.after_seconds), clip.next_sample)
 
     def cut(self) -> Iterator[ClipPiece]:
         """Yield the pieces that are complete."""
@@ -154,7 +158,8 @@ class Cutter:
             is_early = is_last and certain == clip.limit_sample and clip.end_sample != certain
             if is_last:
                 del self._open[event_id]
-            yield ClipPiece(event_id, samples, missing, is_last, is_early)
+            after = clip.next_sample - (clip.next_sample if clip.event_end_sample is None else clip.event_end_sample)
+            yield ClipPiece(event_id, samples, missing, is_last, is_early, max(0, after) / self._rate_hz if is_last else 0.0)
         # Only now: what the delays before still needed has been cut.
         self._ring.capacity_samples = self._kept_samples
 

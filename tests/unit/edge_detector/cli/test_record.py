@@ -165,6 +165,8 @@ def test_enter_begins_a_clip_of_a_sound_that_is_there_all_the_time(microphone: F
         (("beep", "-o", ".", "--seconds", "0.5"), 2, "is too short"),
         (("-o", "."), 2, "needs the LABEL of the sound, or --background MINUTES"),
         (("Background", "-o", "."), 2, "the folder background is kept for the room"),
+        (("Not", "-o", "."), 2, "the folder not is kept for wrong detections"),
+        (("時計", "-o", "."), 2, "cannot be a label"),
         (("beep", "-o", ".", "--press-enter"), 2, "needs a terminal"),
         (("beep", "-o", "/proc"), 1, "no clips can be kept in /proc/beep"),
         (("beep", "nothing.wav", "-o", "."), 1, "nothing.wav"),

@@ -3,14 +3,17 @@
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 import pytest
+import soundfile
 
 from edge_detector.clips import store as store_module
 from edge_detector.clips.clip_file import ClipFile
+from edge_detector.clips.description import EventPart, comment_of, parse_comment
 from edge_detector.clips.names import clip_id
 from edge_detector.clips.store import ClipError, ClipStore
 from tests.support.clips import DAYS, MOST_BYTES, event_id, head, noise, pieces, stored, write
@@ -66,6 +69,23 @@ def test_a_kill_at_any_step_leaves_no_half_clip_and_the_next_start_nothing_else(
     assert kills > 50, "there are many steps"
     assert 1 < listed < kills, "it was killed before and after the clip was complete"
     assert [clip.name.id for clip in store.newest(9)] == [clip_id(event_id(2))]
+
+
+@pytest.mark.parametrize("after_seconds", [0.0, 0.25, 30.0, 123_456.0])
+def test_a_clip_says_where_its_event_is_though_its_end_was_not_known_at_its_beginning(
+    tmp_path: Path, after_seconds: float
+) -> None:
+    store, samples = ClipStore(tmp_path / "clips"), noise(0.5)
+    store.prepare()
+    file = ClipFile(store, head(1))
+    for piece in pieces(1, samples):
+        file.write(replace(piece, after_seconds=after_seconds if piece.is_last else 0.0))
+    assert file.finish(head(1).name.start_ms, days=DAYS, most_bytes=MOST_BYTES)
+    (clip,) = store.newest(9)
+    part = EventPart(5.0, min(after_seconds, 9_999.999))
+    assert parse_comment(store.head(clip).comments["COMMENT"]) == part
+    assert soundfile.SoundFile(clip.path).comment.rstrip() == comment_of(event_id(1), part)
+    assert np.array_equal(stored(clip.path)[0], samples)
 
 
 def test_a_clip_that_all_clips_have_no_room_for_is_not_stored(tmp_path: Path) -> None:

@@ -125,6 +125,10 @@ def test_a_clip_is_the_sound_from_before_its_event_to_after_it_with_silence_for_
         assert sum(piece.lost_samples for piece in of_event) == is_lost[first:last].sum()
         assert [piece.is_last for piece in of_event] == [False] * (len(of_event) - 1) + [True]
         assert of_event[-1].is_early == (limit < wanted and limit <= end)
+        after_seconds = max(0, last - stop) / case.rate_hz
+        # A clip of the longest length may be complete before its event's end is announced.
+        assert of_event[-1].after_seconds in ({0.0, after_seconds} if of_event[-1].is_early else {after_seconds})
+        assert {piece.after_seconds for piece in of_event[:-1]} <= {0.0}
     late_seconds = max(
         case.times.before_seconds + case.delays.start_seconds, case.delays.end_seconds + PIECE_SECONDS + SLACK_SECONDS
     )

@@ -18,7 +18,7 @@ from edge_detector.history.store import FILE_NAME
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
 from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
-from edge_detector.service.state import State, open_state, state_folder
+from edge_detector.service.state import State, open_state, reviewable, state_folder
 from edge_detector.web.page import Page, configured_page
 
 LOG = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ def _page(config: Config, state: State) -> Page | None:
     """Begin to serve the page, if the configuration has one."""
     folder = state_folder()
     history = folder / FILE_NAME if folder is not None and config.history.enabled else None
-    clips = state.clips.store if state.clips is not None else None
-    opened = configured_page(config.web, f"{config.mqtt.base_topic}/{config.node}", history, clips=clips)
+    clips, sounds = reviewable(folder, state.clips) or (None, None)
+    opened = configured_page(config.web, f"{config.mqtt.base_topic}/{config.node}", history, clips=clips, sounds=sounds)
     if opened is None:
         return None
     page, secret = opened

@@ -17,6 +17,8 @@ from edge_detector.history.store import FILE_NAME, HistoryStore
 from edge_detector.mqtt.messages import interrupted
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.sqlite_store import open_outbox
+from edge_detector.review.sounds import FOLDER_NAME as SOUNDS_FOLDER
+from edge_detector.review.sounds import SoundsFolder
 from edge_detector.service.settings_file import SettingsFile
 from edge_detector.threads import Worker
 from edge_detector.types import Message
@@ -120,6 +122,13 @@ def _recorder(folder: Path, limits: HistoryConfig | None) -> Recorder | None:
     if limits is None:
         return None
     return Recorder(lambda: HistoryStore(folder / FILE_NAME, days=limits.days, megabytes=limits.megabytes))
+
+
+def reviewable(folder: Path | None, clips: ClipWriter | None) -> tuple[ClipStore, SoundsFolder] | None:
+    """Return the clips in a state directory and the reviewed ones; None where there are none, and none are stored."""
+    if folder is None or (clips is None and not (folder / SOUNDS_FOLDER).is_dir()):
+        return None
+    return ClipStore(folder / CLIPS_FOLDER), SoundsFolder(folder / SOUNDS_FOLDER)
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

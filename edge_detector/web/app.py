@@ -19,11 +19,12 @@ from edge_detector.bounded_files import parse_json
 from edge_detector.clips.store import ClipStore
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
+from edge_detector.review.sounds import SoundsFolder
 from edge_detector.threads import Worker, in_thread
-from edge_detector.web import clips_api, health_api, history_api
+from edge_detector.web import clips_api, health_api, history_api, reviews_api
 from edge_detector.web.asgi import Receive, Scope, Send
 from edge_detector.web.broadcast import Broadcast, Subscription
-from edge_detector.web.clips_api import ClipRefusal
+from edge_detector.web.clips_api import ClipRefusal, Recordings
 from edge_detector.web.commands import Commands
 from edge_detector.web.connection_limits import ConnectionCounts
 from edge_detector.web.event_loop import call_soon
@@ -40,6 +41,7 @@ ANSWER_SECONDS = 3.0
 READERS = 2
 MOST_WAITING = 20
 CLIP_CHUNK_BYTES = 1 << 16
+_REVIEW = '{"id": "…", "verdict": "right"}, "wrong", "none", or "other" with a "label"'
 _STARTING = "the service is still starting; try again in a moment"
 
 
@@ -51,6 +53,7 @@ class AppParts:
         history: file of the history, or None where no history is kept.
         clips: the clips of sound, or None where none are kept.
         connections: counts of connections.
+        sounds: the reviewed ones, or None where none are kept.
 
     """
 
@@ -60,6 +63,7 @@ class AppParts:
     history: Path | None
     clips: ClipStore | None
     connections: ConnectionCounts
+    sounds: SoundsFolder | None = None
 
 
 def build_app(parts: AppParts) -> Starlette:
@@ -81,6 +85,9 @@ def build_app(parts: AppParts) -> Starlette:
             Route("/api/clips/delete-all", routes.delete_clips, methods=["POST"]),
             Route("/api/clips/{id}", routes.clip),
             Route("/api/clips/{id}/spectrogram", routes.clip_spectrogram),
+            Route("/api/reviews", routes.reviews),
+            Route("/api/reviews", routes.review, methods=["POST"]),
+            Route("/api/sounds/delete", routes.delete_sounds, methods=["POST"]),
             Route("/api/threshold", routes.set_threshold, methods=["POST"]),
             Route("/api/mute", routes.set_mute, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -95,7 +102,8 @@ class _Routes:
         self._broadcast = parts.broadcast
         self._commands = parts.commands
         self._history = parts.history
-        self._clips = parts.clips
+        clips, sounds = parts.clips, parts.sounds
+        self._recordings = None if clips is None or sounds is None else Recordings(clips, sounds)
         self._connections = parts.connections
         self._idle_readers: asyncio.Queue[Worker] = asyncio.Queue()
         for _ in range(READERS):
@@ -140,7 +148,7 @@ class _Routes:
         if path is None:
             return _no_history()
         if query.get("format") != ["csv"]:
-            return await self._from_disk(lambda: history_api.events_page(path, query, self._clips).as_json())
+            return await self._from_disk(lambda: history_api.events_page(path, query, self._recordings).as_json())
         try:
             rows = await self._read(lambda: history_api.events_csv(path, query))
             first = await self._read(lambda: next(rows, b""))
@@ -179,15 +187,15 @@ class _Routes:
         return _error(400, 'the request has no mute; send {"source": "…", "muted": true}')
 
     async def stored_clips(self, _request: Request) -> Response:
-        store = self._clips
-        return _no_clips() if store is None else await self._from_disk(lambda: clips_api.stored_clips(store).as_json())
+        recordings = self._recordings
+        return _no_clips() if recordings is None else await self._from_disk(lambda: clips_api.stored_clips(recordings).as_json())
 
     async def clip(self, request: Request) -> Response:
-        store, clip_id = self._clips, request.path_params["id"]
-        if store is None:
+        recordings, clip_id = self._recordings, request.path_params["id"]
+        if recordings is None:
             return _no_clips()
         try:
-            opened = await self._read(lambda: clips_api.open_clip(store, clip_id))
+            opened = await self._read(lambda: clips_api.open_clip(recordings, clip_id))
         except (EdgeDetectorError, ClipRefusal) as error:
             return _refused(error)
         headers = {"Content-Length": str(opened.size_bytes)}
@@ -208,27 +216,51 @@ class _Routes:
         return StreamingResponse(chunks(), media_type="audio/flac", headers=headers)
 
     async def clip_spectrogram(self, request: Request) -> Response:
-        store, clip_id = self._clips, request.path_params["id"]
-        if store is None:
+        recordings, clip_id = self._recordings, request.path_params["id"]
+        if recordings is None:
             return _no_clips()
-        return await self._from_disk(lambda: clips_api.spectrogram(store, clip_id).as_json())
+        return await self._from_disk(lambda: clips_api.spectrogram(recordings, clip_id).as_json())
 
     async def delete_clip(self, request: Request) -> Response:
-        store = self._clips
-        if store is None:
+        recordings = self._recordings
+        if recordings is None:
             return _no_clips()
         match await _body(request):
             case {"id": str(clip_id)}:
-                return await self._from_disk(lambda: clips_api.delete(store, clip_id))
+                return await self._from_disk(lambda: clips_api.delete(recordings, clip_id))
         return _error(400, 'the request names no clip; send {"id": "…"}')
 
     async def delete_clips(self, request: Request) -> Response:
-        store = self._clips
-        if store is None:
+        recordings = self._recordings
+        if recordings is None:
             return _no_clips()
         if await _body(request) != {}:
             return _error(400, "the request says something else than to delete all clips; send {}")
-        return await self._from_disk(lambda: clips_api.delete_all(store))
+        return await self._from_disk(lambda: clips_api.delete_all(recordings))
+
+    async def reviews(self, request: Request) -> Response:
+        query, recordings = _query(request), self._recordings
+        return _no_clips() if recordings is None else await self._from_disk(lambda: reviews_api.reviews(recordings, query))
+
+    async def review(self, request: Request) -> Response:
+        recordings = self._recordings
+        if recordings is None:
+            return _no_clips()
+        match await _body(request):
+            case {"id": str(clip_id), "verdict": "other", "label": str(label)}:
+                return await self._from_disk(lambda: reviews_api.review(recordings, clip_id, "other", label))
+            case {"id": str(clip_id), "verdict": "right" | "wrong" | "none" as verdict}:
+                return await self._from_disk(lambda: reviews_api.review(recordings, clip_id, verdict, None))
+        return _error(400, f"the request is no review; send {_REVIEW}")
+
+    async def delete_sounds(self, request: Request) -> Response:
+        recordings = self._recordings
+        if recordings is None:
+            return _no_clips()
+        match await _body(request):
+            case {"slug": str(slug)}:
+                return await self._from_disk(lambda: reviews_api.delete_label(recordings, slug))
+        return _error(400, 'the request names no label; send {"slug": "…"}')
 
     @property
     def _state(self) -> tuple[NodeView, NodeFigures] | None:

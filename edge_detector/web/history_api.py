@@ -4,17 +4,20 @@ import csv
 import io
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edge_detector.clips.names import clip_id
-from edge_detector.clips.store import ClipStore
 from edge_detector.history.queries import Cursor, HistoryPage, HistoryReader, Selection, local_offset_seconds
 from edge_detector.history.records import FIRST_MS, LAST_MS, RECORD_KEYS, RecordedEvent, milliseconds, record
+from edge_detector.review.sounds import Review
 from edge_detector.schema import shown
+from edge_detector.web.clips_api import Recordings
 
+T = TypeVar("T")
 Query = Mapping[str, Sequence[str]]
 """Parameters of a URL, each with all its values. An empty value counts as absent, as of an empty field of a form."""
 
@@ -44,22 +47,29 @@ class EventsPage:
     Attributes:
         next: value of `before` for the next page; None on the last one.
         clips: ids of the clips that there are, or are being recorded; None where no clips are kept.
+        reviews: by the ids of the reviewed ones.
 
     """
 
     events: Sequence[RecordedEvent]
     next: str | None
     clips: AbstractSet[str] | None
+    reviews: Mapping[str, Review]
 
     def as_json(self) -> dict[str, object]:
-        """Return the values for JSON, an event as `edge-detector events --json` has it, with its clip where clips are kept."""
+        """Return the values for JSON.
+
+        An event is as `edge-detector events --json` has it, with its clip and its review where clips are kept.
+        """
         return {"events": [{**record(event), **self._clip(event)} for event in self.events], "next": self.next}
 
-    def _clip(self, event: RecordedEvent) -> dict[str, str | None]:
+    def _clip(self, event: RecordedEvent) -> dict[str, object]:
         if self.clips is None:
             return {}
         clip = clip_id(event.id)
-        return {"clip": clip if clip in self.clips else None}
+        review = self.reviews.get(clip)
+        found = clip if clip in self.clips or review is not None else None
+        return {"clip": found, "review": None if review is None else asdict(review)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +113,8 @@ class Kinds:
         return asdict(self)
 
 
-def events_page(path: Path, query: Query, clips: ClipStore | None = None) -> EventsPage:
-    """Return a page of the events that the query selects, or the event of its `id`, each with its clip in `clips`.
+def events_page(path: Path, query: Query, recordings: Recordings | None = None) -> EventsPage:
+    """Return a page of the events that the query selects, or the event of its `id`, each with its clip and its review.
 
     Raises BadRequest, EdgeDetectorError.
     """
@@ -112,7 +122,11 @@ def events_page(path: Path, query: Query, clips: ClipStore | None = None) -> Eve
     limit = _limit(query, DEFAULT_EVENTS, MOST_EVENTS)
     page = _first_page(path, query, limit)
     following = None if page.next is None else f"{page.next.start_ms}-{page.next.number}"
-    return EventsPage(page.events, following, _clip_ids(clips))
+    if recordings is None:
+        return EventsPage(page.events, following, None, {})
+    # Clips first: one that is reviewed meanwhile is in both, and not in neither.
+    clips = _readable(recordings.clips.ids, frozenset[str]())
+    return EventsPage(page.events, following, clips, _readable(recordings.sounds.reviews, dict[str, Review]()))
 
 
 def events_csv(path: Path, query: Query) -> Iterator[bytes]:
@@ -147,13 +161,12 @@ def kinds(path: Path) -> Kinds:
     return Kinds(tuple(sorted({kind.source for kind in found})), tuple(ClassLabel(*item) for item in classes))
 
 
-def _clip_ids(clips: ClipStore | None) -> AbstractSet[str] | None:
-    if clips is None:
-        return None
+def _readable(read: Callable[[], T], default: T) -> T:
+    """Return what is read, or the default: the history can be shown all the same; the clips' own addresses say what is wrong."""
     try:
-        return clips.ids()
-    except OSError:  # the history can be read all the same; the clips' own addresses say what is wrong
-        return frozenset()
+        return read()
+    except OSError:
+        return default
 
 
 def _first_page(path: Path, query: Query, limit: int) -> HistoryPage:

@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_detector.clips.store import ClipStore
 from edge_detector.config import WebConfig
 from edge_detector.errors import UsageError
+from edge_detector.review.sounds import SoundsFolder
 from edge_detector.secret_files import Secret
 from edge_detector.web.access import HostRule, ListenAddress, Sessions, listen_address
 from edge_detector.web.asgi import App
@@ -42,6 +43,7 @@ def configured_page(
     environment: Mapping[str, str] = os.environ,
     *,
     clips: ClipStore | None = None,
+    sounds: SoundsFolder | None = None,
 ) -> tuple[Page, Secret | None] | None:
     """Return the page of a configuration and its password; None if it has no page. Raises UsageError."""
     address = listen_address(web)
@@ -50,7 +52,7 @@ def configured_page(
     secret = page_password(web.password_file, environment)
     sessions = Sessions(None if secret is None else secret.value)
     hosts = HostRule(socket.gethostname(), web.url)
-    return _page(address, base, hosts, sessions, history, clips=clips), secret
+    return _page(address, base, hosts, sessions, history, clips=clips, sounds=sounds), secret
 
 
 def packages_missing() -> str | None:
@@ -68,6 +70,7 @@ def _page(
     history: Path | None,
     *,
     clips: ClipStore | None = None,
+    sounds: SoundsFolder | None = None,
 ) -> Page:
     missing = packages_missing()
     if missing is not None:
@@ -80,7 +83,7 @@ def _page(
         from edge_detector.web.broadcast import Broadcast  # noqa: PLC0415 - as above
         from edge_detector.web.guard import Guard  # noqa: PLC0415 - as above
 
-        app = build_app(AppParts(feed, Broadcast(feed), commands, history, clips, server.counts))
+        app = build_app(AppParts(feed, Broadcast(feed), commands, history, clips, server.counts, sounds))
         return Guard(app, hosts, sessions)
 
     server = PageServer(build, address)

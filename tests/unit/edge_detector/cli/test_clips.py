@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge_detector.cli.main import main
+from edge_detector.clips.clip_file import ClipFile
 from edge_detector.clips.names import clip_id
 from edge_detector.clips.store import FOLDER_NAME, ClipStore
-from tests.support.clips import event_id, noise, write
+from tests.support.clips import event_id, head, noise, write
 from tests.support.time_zone import time_zone
 
 
@@ -59,6 +60,7 @@ def test_json_has_the_same_for_programs(store: ClipStore, capsys: pytest.Capture
         "seconds": 1.0,
         "bytes": clip.size_bytes,
         "path": str(clip.path),
+        "review": None,
     }
     assert first["seconds"] == 0.5
 
@@ -94,3 +96,41 @@ def test_clips_of_another_user_are_not_read(store: ClipStore, capsys: pytest.Cap
 def test_a_folder_that_is_a_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert "cannot be used (Not a directory)" in refused(capsys, "--folder", str(tmp_path / "file"))
+
+
+def test_a_clip_is_reviewed_listed_with_its_verdict_and_kept_when_all_others_are_deleted(
+    store: ClipStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = clip_id(event_id(1)), clip_id(event_id(2))
+    sounds = store.folder.parent / "sounds"
+    assert said(capsys, "--review", first, "right") == [f"right: {sounds / 'Rain' / name(1)}"]
+    assert said(capsys, "--review", first, "wrong") == [f"wrong: {sounds / 'not' / 'rain' / name(1)}"]
+    assert said(capsys, "--review", first, "Door bell") == [f"it was Door bell: {sounds / 'Door bell' / name(1)}"]
+    listed = said(capsys)
+    assert "  cot  Rain, it was Door bell  " in listed[0]
+    assert "  cot  Rain  " in listed[1]
+    reviews = [json.loads(line)["review"] for line in said(capsys, "--json")]
+    assert reviews == [{"verdict": "other", "label": "Door bell"}, None]
+    assert said(capsys, "--delete-all") == [f"1 clips deleted; 1 that are reviewed stay in {sounds}"]
+    assert said(capsys, "--review", first, "none") == ["not reviewed"]
+    assert [clip.name.id for clip in store.newest(9)] == [first]
+    assert said(capsys, "--review", first, "right")
+    assert said(capsys, "--delete", first) == ["1 clip deleted"]
+    assert "there is no clip" in refused(capsys, "--review", second, "right")
+    assert "there are no clips in" in refused(capsys)
+
+
+def test_a_review_that_cannot_be_is_refused_with_a_remedy(store: ClipStore, capsys: pytest.CaptureFixture[str]) -> None:
+    identity = clip_id(event_id(1))
+    assert main(["clips", "--review", identity, "../up"]) == 2
+    assert "cannot be a label" in capsys.readouterr().err
+    file = ClipFile(store, head(3))
+    assert "is still being recorded; try again" in refused(capsys, "--review", clip_id(event_id(3)), "right")
+    file.abandon()
+    (store.folder.parent / "sounds").write_text("")
+    assert "is a file or a link, and a folder is needed; move it elsewhere" in refused(capsys, "--review", identity, "right")
+    assert len(store.newest(9)) == 2
+
+
+def name(number: int) -> str:
+    return head(number).name.file_name

@@ -174,12 +174,12 @@ def test_all_clips_are_deleted_at_once_and_no_other_file(page: Page, store: Clip
     other = store.folder / "notes.txt"
     other.write_text("mine")
     before = json.loads(get(page, "/api/clips").body)
-    assert before == {"count": 2, "bytes": store.total_bytes}
+    assert before == {"count": 2, "bytes": store.total_bytes, "reviewed": 0, "reviewed_bytes": 0}
     answer = post(page.server, "/api/clips/delete-all", {})
     assert (answer.status, json.loads(answer.body)) == (200, {"deleted": 2})
     assert list(store.folder.iterdir()) == [other]
     assert ClipStore(tmp_path / "other" / "clips").find(clip_id(event_id(3))) is not None
-    assert json.loads(get(page, "/api/clips").body) == {"count": 0, "bytes": 0}
+    assert json.loads(get(page, "/api/clips").body) == {"count": 0, "bytes": 0, "reviewed": 0, "reviewed_bytes": 0}
 
 
 @pytest.mark.parametrize(("path", "content"), [("delete", {}), ("delete", {"id": 1}), ("delete", []), ("delete-all", {"id": ID})])
@@ -216,7 +216,7 @@ def test_with_a_password_nothing_of_clips_is_told_without_it(store: ClipStore) -
 
 def test_the_spectrogram_has_the_bytes_of_the_live_view(page: Page) -> None:
     values = json.loads(get(page, f"/api/clips/{ID}/spectrogram").body)
-    assert (values["frames"], values["bands"], values["seconds"]) == (148, 64, 1.5)
+    assert (values["frames"], values["bands"], values["seconds"], values["lead_seconds"]) == (148, 64, 1.5, 5.0)
     data = np.frombuffer(base64.b64decode(values["data"]), np.uint8).reshape(148, 64)
     expected = pixels(log_mel(SOUND.astype(np.float32) / 32_768, log_offset=0.001))
     assert np.abs(data.astype(int) - expected.astype(int)).max() <= 1

@@ -1,0 +1,1 @@
+"""Review: what a person says about the clips, as recordings for `teach`."""

@@ -109,6 +109,12 @@ OTHERS: Mapping[str, Sequence[Place]] = {
         Place("cli/events.py", "assigned", "sentence"),
     ),
     "clips that cannot be shown": (Place("cli/clips.py", "raised", "EdgeDetectorError"),),
+    "reviews": (
+        Place("class_names.py", "returned", "label_problem"),
+        Place("review/sounds.py", "returned", "trouble"),
+        Place("review/sounds.py", "raised", "UsageError"),
+        Place("web/reviews_api.py", "argument", "ClipRefusal", 1),
+    ),
     "the page": (
         Place("web/server.py", "raised", "EdgeDetectorError"),
         Place("web/server.py", "assigned", "sentence"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from edge_detector.bounded_files import require_regular
 from edge_detector.clips.flac_header import HEAD_BYTES, FlacHead, read_head
 from edge_detector.clips.names import ClipName, clip_id_of, is_clip_id, parse_clip_name
+from edge_detector.files import sync_folder
 
 FOLDER_NAME = "clips"
 PART_SUFFIX = ".part"
@@ -68,15 +69,19 @@ class ClipStore:
         return is_clip_id(clip_id) and any(clip_id in path.name for path in self._parts())
 
     def delete(self, clip_id: str) -> bool:
-        """Delete the clip of this id; whether there was one."""
+        """Delete the clip of this id, for good even if the power is cut next; whether there was one."""
         if not is_clip_id(clip_id):
             return False
-        return sum(_unlink(clip.path) for clip in list(self._clips(clip_id))) > 0
+        removed = sum(_unlink(clip.path) for clip in list(self._clips(clip_id)))
+        self._sync()
+        return removed > 0
 
     def delete_all(self) -> int:
-        """Delete all clips, and those that are being written; returns how many of the former there were."""
+        """Delete all clips, and those that are being written, for good as `delete`; returns how many of the former there were."""
         self._remove_parts()
-        return sum(_unlink(clip.path) for clip in list(self._clips()))
+        removed = sum(_unlink(clip.path) for clip in list(self._clips()))
+        self._sync()
+        return removed
 
     @property
     def total_bytes(self) -> int:
@@ -154,6 +159,10 @@ class ClipStore:
     def _remove_parts(self) -> None:
         for path in list(self._parts()):
             _unlink(path)
+
+    def _sync(self) -> None:
+        with suppress(FileNotFoundError):
+            sync_folder(self.folder)
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         try:

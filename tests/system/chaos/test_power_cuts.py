@@ -1,0 +1,31 @@
+"""The short form of `power_cuts`, and that it finds what is not synced."""
+
+from collections import Counter
+
+import pytest
+
+from tests.support.block_log import missing
+from tests.system.chaos.power_cuts import run
+
+reason = missing()
+pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
+
+
+def test_a_power_cut_at_any_moment_leaves_no_half_clip_and_none_that_was_deleted() -> None:
+    figures = run(12, seed=1, share=0.1)
+    assert figures.problems == Counter()
+    assert figures.cuts > 15
+    assert figures.clips > 50
+    assert figures.removed_parts > 0
+    assert figures.promises > 0
+
+
+@pytest.mark.parametrize(
+    ("without", "problem"),
+    [
+        ("files", "a clip that is listed is empty"),
+        ("folders", "a clip is in clips, though it was answered that it is in no folder"),
+    ],
+)
+def test_a_power_cut_finds_what_is_not_synced(without: str, problem: str) -> None:
+    assert run(12, seed=1, share=0.1, without=without).problems[problem] > 0

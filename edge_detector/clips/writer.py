@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -48,6 +48,7 @@ class ClipWriter:
         store: the folder.
         days: clips of events older than this are deleted.
         megabytes: size of all clips, beyond which the oldest are deleted.
+        now_utc_seconds: the clock that says how old a clip is.
 
     Attributes:
         store: the folder; its reading and deleting methods may be used elsewhere meanwhile.
@@ -56,8 +57,9 @@ class ClipWriter:
 
     """
 
-    def __init__(self, store: ClipStore, *, days: int, megabytes: int) -> None:
+    def __init__(self, store: ClipStore, *, days: int, megabytes: int, now_utc_seconds: Callable[[], float] = time.time) -> None:
         self.store = store
+        self._now_utc_seconds = now_utc_seconds
         self._days = days
         self._most_bytes = megabytes << 20
         self._waiting: deque[_Item] = deque()
@@ -198,7 +200,7 @@ class ClipWriter:
 
     def _finish(self, item: ClipPiece) -> None:
         file = self._open[item.event_id]
-        stored = file.finish(round(1e3 * time.time()), days=self._days, most_bytes=self._most_bytes)
+        stored = file.finish(self._now_ms(), days=self._days, most_bytes=self._most_bytes)
         del self._open[item.event_id]
         if not stored:
             self._lose([item.event_id])
@@ -210,8 +212,11 @@ class ClipWriter:
 
     def _trim(self) -> None:
         with self.store.errors():
-            self.store.trim(round(1e3 * time.time()), days=self._days, most_bytes=self._most_bytes)
+            self.store.trim(self._now_ms(), days=self._days, most_bytes=self._most_bytes)
         self._next_upkeep_seconds = time.monotonic() + UPKEEP_SECONDS
+
+    def _now_ms(self) -> int:
+        return round(1e3 * self._now_utc_seconds())
 
     def _fail(self, error: ClipError) -> None:
         self._lose(self._open)

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edge_detector.history.recorder import Recorder
 from edge_detector.history.records import rfc3339
 from edge_detector.history.store import FILE_NAME
 from edge_detector.types import EventEnd, EventStart
+from tests.support.disks import measured_disk, sync
 from tests.support.history import MINUTE_MS, NOON_MS, fill, message_of, one_a_minute, open_store
 from tests.unit.edge_detector.history.test_queries import VIEWS
 
@@ -26,7 +26,6 @@ EVENTS = 1_000_000
 DAY_EVENTS = 1_440
 DAYS_BEFORE = 100
 DISK_BYTES = 256 << 20
-SECTOR_BYTES = 512
 REPETITIONS = 5
 
 
@@ -51,32 +50,9 @@ def command(path: Path) -> None:
         sys.stdout.write(f"edge-detector events {' '.join(options)}: {time.perf_counter() - since:.2f} s\n")
 
 
-@contextmanager
-def disk(image: Path) -> Iterator[tuple[Path, Callable[[], int]]]:
-    """A disk with ext4 of its own: its folder, and what gives the bytes written to it so far, ext4's journal included."""
-    folder = image.with_suffix(".mounted")
-    folder.mkdir()
-    image.touch()
-    os.truncate(image, DISK_BYTES)
-    device = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
-    try:
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", device], check=True)
-        subprocess.run(["mount", device, folder], check=True)
-        statistics_file = Path("/sys/block") / Path(device).name / "stat"
-        yield folder, lambda: SECTOR_BYTES * int(statistics_file.read_text().split()[6])
-    finally:
-        subprocess.run(["umount", folder], check=False)
-        subprocess.run(["losetup", "--detach", device], check=True)
-
-
-def sync(folder: Path) -> None:
-    """Write back what the kernel holds of this disk, as it does within half a minute."""
-    subprocess.run(["sync", "--file-system", folder], check=True)
-
-
 def day(image: Path) -> None:
     """Print what a day writes, as root: each minute an event, in a batch of its start and one of its end, then a write-back."""
-    with disk(image) as (folder, written_bytes):
+    with measured_disk(image, DISK_BYTES) as (folder, written_bytes):
         path = folder / FILE_NAME
         with closing(open_store(path)) as store:
             fill(store, DAYS_BEFORE * DAY_EVENTS)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tests.support.waiting import wait_until
 SMALL_DISK_BYTES = 512 * 1024
 CARD_BYTES = 4 * 1024 * 1024
 LONGEST_FREEZE_SECONDS = 150.0
+_SECTOR_BYTES = 512
 
 
 def _mount(*arguments: str | Path) -> bool:
@@ -101,3 +102,26 @@ def card(folder: Path) -> Iterator[Card]:
     finally:
         subprocess.run(["umount", "--lazy", folder], capture_output=True, check=False)
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@contextmanager
+def measured_disk(image: Path, size_bytes: int) -> Iterator[tuple[Path, Callable[[], int]]]:
+    """A disk with ext4 of its own: its folder, and what gives the bytes written to it so far, ext4's journal included."""
+    folder = image.with_suffix(".mounted")
+    folder.mkdir()
+    image.touch()
+    os.truncate(image, size_bytes)
+    device = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", device], check=True)
+        subprocess.run(["mount", device, folder], check=True)
+        statistics_file = Path("/sys/block") / Path(device).name / "stat"
+        yield folder, lambda: _SECTOR_BYTES * int(statistics_file.read_text().split()[6])
+    finally:
+        subprocess.run(["umount", folder], check=False)
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def sync(folder: Path) -> None:
+    """Write back what the kernel holds of this disk, as it does within half a minute."""
+    subprocess.run(["sync", "--file-system", folder], check=True)

@@ -1,6 +1,7 @@
 """Browsers of the soak, in a process of their own: `browse PORT NUMBER` reads until standard input has a line.
 
-Each reads the live stream; one of them also asks for everything else, again and again. Prints what was read.
+Each reads the live stream; one of them also asks for everything else, again and again, and plays the newest event that has a
+clip. Prints what was read.
 """
 
 import asyncio
@@ -8,7 +9,8 @@ import json
 import sys
 from collections import Counter
 
-PATHS = ("/", "/api/node", "/api/events?limit=100", "/api/hours", "/api/kinds", "/api/health", "/api/classes", "/metrics")
+EVENTS = "/api/events?limit=100"
+PATHS = ("/", "/api/node", "/api/hours", "/api/kinds", "/api/health", "/api/classes", "/metrics", "/api/clips")
 PAUSE_SECONDS = 1.0
 
 
@@ -28,13 +30,23 @@ async def watch(port: int, counts: Counter[str], connected: asyncio.Event) -> No
     counts["streams that ended"] += 1
 
 
+async def answer(port: int, path: str, counts: Counter[str]) -> bytes:
+    reader, writer = await get(port, path)
+    found = await reader.read(-1)
+    writer.close()
+    counts[f"answers {found.split(b' ', 2)[1].decode()}"] += 1
+    return found
+
+
 async def ask(port: int, counts: Counter[str]) -> None:
     while True:
         for path in PATHS:
-            reader, writer = await get(port, path)
-            status = (await reader.read(-1)).split(b" ", 2)[1].decode()
-            writer.close()
-            counts[f"answers {status}"] += 1
+            await answer(port, path, counts)
+        page = json.loads((await answer(port, EVENTS, counts)).partition(b"\r\n\r\n")[2])
+        clip_id = next((event["clip"] for event in page["events"] if event["clip"] is not None), None)
+        if clip_id is not None:
+            for path in (f"/api/clips/{clip_id}/spectrogram", f"/api/clips/{clip_id}"):
+                await answer(port, path, counts)
         await asyncio.sleep(PAUSE_SECONDS)
 
 

@@ -11,9 +11,12 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from edge_detector.config import Config, MqttConfig, SourceConfig
+from edge_detector.clips.store import FOLDER_NAME, ClipStore
+from edge_detector.config import ClipsConfig, Config, MqttConfig, SourceConfig, WebConfig
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.history.queries import HistoryReader, Selection
 from edge_detector.history.recorder import Recorder
@@ -26,10 +29,11 @@ from edge_detector.service.factory import load_networks
 from edge_detector.service.service import Service
 from edge_detector.service.settings_file import SettingsFile
 from edge_detector.service.state import State
-from edge_detector.types import Block, Message
-from edge_detector.web.page import Page, local_page
+from edge_detector.types import Block, Float32, Message
+from edge_detector.web.page import Page, configured_page
 from tests.support.broker import Broker
 from tests.support.history import fill
+from tests.system.soak.clips import ClipKeeper, ClipLimits, one_event_a_minute
 from tests.system.soak.report import Reading, disagreement, growth
 
 BLOCK_SAMPLES = 16_000
@@ -44,7 +48,12 @@ EVENTS_PER_MEGABYTE = 5_000
 
 
 class EndlessSoundscape:
-    """A source that plays the soundscape over and over, and reads the process's vitals after each hour of it."""
+    """A source that plays its sound over and over, and reads the process's vitals after each hour of it.
+
+    Attributes:
+        block_seconds: how long the detecting thread took for each block, a second of sound.
+
+    """
 
     live = False
     rate_hz = FRONT_END.sample_rate_hz
@@ -52,16 +61,23 @@ class EndlessSoundscape:
     waiting_seconds = 0.0
     overflows = 0
 
-    def __init__(self, hours: float, reading_hours: float) -> None:
+    def __init__(self, hours: float, reading_hours: float, samples: Float32) -> None:
         self._reading_samples = round(reading_hours * HOUR_SAMPLES)
-        self._samples = make_soundscape().block.samples
+        self._samples = samples
         self._process = psutil.Process()
         self._end_sample = round(hours * HOUR_SAMPLES)
         self.given_samples = 0
         self.ended = False
         self.readings: list[Reading] = []
+        # Taken as a whole now, so that it does not grow.
+        self.block_seconds = np.full(self._end_sample // BLOCK_SAMPLES + 1, -1.0)
+        self._blocks = 0
+        self._given_at: float | None = None
 
     def read(self, timeout_seconds: float) -> Block | None:  # noqa: ARG002 - it never has to wait
+        if self._given_at is not None:
+            self.block_seconds[self._blocks] = time.perf_counter() - self._given_at
+            self._blocks += 1
         if self.given_samples >= self._end_sample:
             self.ended = True
             return None
@@ -71,6 +87,7 @@ class EndlessSoundscape:
         self.given_samples += len(samples)
         if self.given_samples // self._reading_samples > block.first_sample // self._reading_samples:
             self.readings.append(Reading.of(self._process, f"reading {len(self.readings) + 1}"))
+        self._given_at = time.perf_counter()
         return block
 
     def close(self) -> None:
@@ -121,13 +138,20 @@ def browsers(page: Page | None) -> Iterator[None]:
 
 
 def soak(
-    hours: float, reading_hours: float = 1.0, history: HistoryLimits | None = None, *, where: Path | None = None
+    hours: float,
+    reading_hours: float = 1.0,
+    history: HistoryLimits | None = None,
+    clips: ClipLimits | None = None,
+    *,
+    where: Path | None = None,
 ) -> tuple[dict[str, object], list[str]]:
     """Run the service for so many hours of sound; return figures and problems. Growth is counted from the first reading.
 
-    With `history`, events are kept in a history, the page is open in several browsers, and the first third is for warming up.
+    With `history`, events are kept in a history, and the page is open in several browsers. With `clips` there is an event a
+    minute, and its sound is stored. With either the first third is for warming up.
     """
-    source = EndlessSoundscape(hours, reading_hours)
+    samples = make_soundscape().block.samples if clips is None else one_event_a_minute()
+    source = EndlessSoundscape(hours, reading_hours, samples)
     with Broker("max_queued_messages 0") as broker, tempfile.TemporaryDirectory(dir=where) as folder:
         outbox = LedgerOutbox(Path(folder))
         command = [sys.executable, "-m", "tests.system.soak.count", broker.host, str(broker.port)]
@@ -140,13 +164,17 @@ def soak(
                 sources=(SourceConfig("day", "file", "a soundscape"),),
                 mqtt=MqttConfig(host=broker.host, port=broker.port, probabilities="off"),
                 overrides={},
+                clips=clips.as_config() if clips is not None else ClipsConfig(),
             )
             file = Path(folder) / FILE_NAME
             if history is not None:
                 fill_to_limit(file, history)
             recorder = Recorder(lambda: HistoryStore(file, **asdict(history))) if history is not None else None
-            page = local_page(0, "edge_detector/soak", file) if history is not None else None
-            state = State(outbox, SettingsFile(Path(folder) / "settings.json"), recorder)
+            keeper = ClipKeeper(Path(folder) / FOLDER_NAME, clips, source) if clips is not None else None
+            store = keeper.store if keeper is not None else None
+            page = page_of(file, store) if history is not None else None
+            writer = keeper.writer if keeper is not None else None
+            state = State(outbox, SettingsFile(Path(folder) / "settings.json"), recorder, clips=writer)
             address = Address(broker.host, broker.port, "soak")
             service = Service(config, load_networks(None), address, state, page=page, open_source=lambda _config: source)
             written_bytes = psutil.Process().io_counters().write_bytes
@@ -158,10 +186,15 @@ def soak(
             received = json.loads(counter.stdout.readline())
         events = (Path(folder) / LEDGER).read_text().splitlines()
         problems = history_problems(file, events, history) if history is not None else []
+        clip_figures: dict[str, object] = {}
+        if keeper is not None:
+            clip_figures, clip_problems = keeper.account({key.removesuffix("/start") for key in events if key.endswith("/start")})
+            problems += clip_problems
         history_bytes = file.stat().st_size if history is not None else 0
     telemetry = service.telemetry_of("day")
-    # The page's threads fill heaps and caches of their own first; then a request, and the history that it reads, are open files.
-    if history is None:
+    # The threads of page and clips fill heaps and caches of their own first; then a request, the history that it reads, and a
+    # clip are open files.
+    if history is None and clips is None:
         problems += growth(source.readings)
     else:
         warm = source.readings[len(source.readings) // 3 :]
@@ -181,8 +214,25 @@ def soak(
         "written_bytes": written_bytes,
         "history_bytes": history_bytes,
         "rss_bytes": [reading.rss_bytes for reading in source.readings],
+        "block_ms": {
+            name: round(1e3 * value, 1) for name, value in spread(source.block_seconds[source.block_seconds >= 0.0]).items()
+        },
+        **clip_figures,
     }
     return figures, problems
+
+
+def page_of(history: Path, clips: ClipStore | None) -> Page:
+    """The page, on a port of its own."""
+    configured = configured_page(WebConfig("127.0.0.1:0"), "edge_detector/soak", history, {}, clips=clips)
+    assert configured is not None
+    return configured[0]
+
+
+def spread(times: NDArray[np.float64]) -> dict[str, float]:
+    """Median, 99th percentile and longest time."""
+    p50, p99, longest = np.percentile(times, (50, 99, 100))
+    return {"p50": round(p50, 1), "p99": round(p99, 1), "longest": round(longest, 1)}
 
 
 def fill_to_limit(file: Path, limits: HistoryLimits) -> None:

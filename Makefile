@@ -30,7 +30,7 @@ help:
 	@echo "make chaos   killed daemons, cut power, broken brokers, microphones that die, disks that hang, clocks that are set, for 40 minutes"
 	@echo "make fuzz    hostile configurations, bundles, commands and audio files by the hundred thousand"
 	@echo "make home-assistant  discovery against Home Assistant itself (as root; 1.1 GB the first time)"
-	@echo "make soak    a day of sound through the service as fast as it goes, then an hour in real time"
+	@echo "make soak    a day of sound through the service as fast as it goes, with clips too, then an hour in real time"
 	@echo "make slow-vggish  full-size VGGish in every precision against NumPy"
 	@echo "make clean   remove .venv and everything built"
 
@@ -92,6 +92,7 @@ chaos: $(VENV)/installed-all
 	$(BIN)/python -m tests.system.chaos.delivery --seconds 600
 	$(BIN)/python -m tests.system.chaos.everything --seconds 600
 	$(SUDO) $(BIN)/python -m tests.system.chaos.surroundings --seconds 600
+	$(SUDO) $(BIN)/python -m tests.system.chaos.power_cuts
 	$(BIN)/python -m tests.system.page_attacks
 
 fuzz: $(VENV)/installed-all
@@ -105,6 +106,8 @@ home-assistant: $(VENV)/installed-all
 soak: $(VENV)/installed-all
 	$(BIN)/python -m tests.system.soak --hours 24
 	$(BIN)/python -m tests.system.soak --hours 24 --page
+	$(SUDO) $(BIN)/python -m tests.system.soak --hours 24 --page --clips megabytes
+	$(SUDO) $(BIN)/python -m tests.system.soak --hours 24 --page --clips days
 	$(BIN)/python -m tests.system.soak --hours 1 --real-time
 
 slow-vggish: $(VENV)/installed-all

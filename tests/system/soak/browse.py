@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 
 EVENTS = "/api/events?limit=100"
-PATHS = ("/", "/api/node", "/api/hours", "/api/kinds", "/api/health", "/api/classes", "/metrics", "/api/clips")
+PATHS = ("/", "/api/node", "/api/hours", "/api/kinds", "/api/health", "/api/classes", "/metrics")
 PAUSE_SECONDS = 1.0
 
 
@@ -43,9 +43,9 @@ async def ask(port: int, counts: Counter[str]) -> None:
         for path in PATHS:
             await answer(port, path, counts)
         page = json.loads((await answer(port, EVENTS, counts)).partition(b"\r\n\r\n")[2])
-        clip_id = next((event["clip"] for event in page["events"] if event["clip"] is not None), None)
+        clip_id = next((event["clip"] for event in page["events"] if event.get("clip") is not None), None)
         if clip_id is not None:
-            for path in (f"/api/clips/{clip_id}/spectrogram", f"/api/clips/{clip_id}"):
+            for path in ("/api/clips", f"/api/clips/{clip_id}/spectrogram", f"/api/clips/{clip_id}"):
                 await answer(port, path, counts)
         await asyncio.sleep(PAUSE_SECONDS)
 
@@ -61,7 +61,9 @@ async def browse(port: int, number: int) -> None:
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(ended, Exception):
+            counts[f"failed: {ended!r}"] += 1
     sys.stdout.write(json.dumps(counts) + "\n")
 
 

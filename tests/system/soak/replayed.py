@@ -70,7 +70,7 @@ class EndlessSoundscape:
         self.ended = False
         self.readings: list[Reading] = []
         # Taken as a whole now, so that it does not grow.
-        self.block_seconds = np.full(self._end_sample // BLOCK_SAMPLES + 1, -1.0)
+        self.block_seconds = np.full(self._end_sample // BLOCK_SAMPLES + self._end_sample // len(samples) + 2, -1.0)
         self._blocks = 0
         self._given_at: float | None = None
 
@@ -200,6 +200,8 @@ def soak(
         warm = source.readings[len(source.readings) // 3 :]
         problems += growth(warm, memory=PAGE_MEMORY_GROWTH, passing_files=PASSING_FILES)
     problems += disagreement(events, received)
+    if source.given_samples != round(hours * HOUR_SAMPLES):
+        problems.append(f"the service ended after {source.given_samples} samples")
     if source.given_samples != telemetry.heard_samples + telemetry.lost_samples:
         problems.append("samples in are not samples heard plus samples lost")
     figures = {

@@ -56,6 +56,7 @@ known "$level" || level=info
         port=$(bashio::addon.port 8080)
         if known "$machine" && known "$port"; then echo "url = $(quoted "http://$machine.local:$port")"; fi
     fi
+    if [[ $(bashio::config clips) == true ]]; then printf '[clips]\nenabled = true\n'; fi
     for class in $(bashio::config enable); do printf '[class.%s]\nenabled = true\n' "$class"; done
     for class in $(bashio::config disable); do printf '[class.%s]\nenabled = false\n' "$class"; done
     if [[ -e $extra ]]; then cat "$extra"; fi

@@ -205,6 +205,23 @@ def test_options_become_a_configuration_that_is_accepted(
         addon.close()
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_sound_is_stored_only_where_the_option_asks_for_it_and_other_limits_may_be_written_by_hand(
+    wanted: bool,  # noqa: FBT001 - a parameter
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert CONFIG["options"]["clips"] is False
+    addon = Addon({"clips": wanted}, BROKER, {})
+    try:
+        if not wanted:
+            assert "clips" not in addon.write_config()
+            addon.extra.write_text("[clips]\nenabled = true\ndays = 7\n")
+        assert addon.write_config()["clips"]["enabled"] is True
+        assert main(["check-config", str(addon.config)]) == 0, capsys.readouterr().err
+    finally:
+        addon.close()
+
+
 def test_a_user_name_may_have_any_characters() -> None:
     addon = Addon({}, {**BROKER, "username": 'a "b" \\ c'}, {})
     try:

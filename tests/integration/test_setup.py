@@ -24,6 +24,7 @@ MICROPHONE = "to look again ["
 ADDRESS, TLS, PORT, USER, PASSWORD = "Name or address [", "Encrypted (TLS)?", "Port [", "needs a login", "Password, which"
 KEEP, ANNOUNCE, BUNDLE, SOUNDS = "Keep these settings", "Announce it", "if you have one", "Enter to go on: "
 PAGE, PAGE_PORT, PAGE_PASSWORD, AGAIN = "none, machine or network [", "Port of the page [", "Its password", "Once more: "
+CLIPS = "Store the sound of each event"
 PLACE, WRITE, REPLACE = "Write it to [", "Write ", "Replace "
 PAGE_SECRET = "correct hörse"  # noqa: S105 - of the test's page
 SECRET = "hunter2 ä"  # noqa: S105 - of the test's broker
@@ -63,6 +64,7 @@ def answer_broker(terminal: Dialogue, port: int, *, user: str = "") -> None:
 def answer_rest(terminal: Dialogue, *, sounds: str = "") -> None:
     terminal.answer(ANNOUNCE)
     terminal.answer(PAGE)
+    terminal.answer(CLIPS)
     terminal.answer(BUNDLE)
     if sounds:
         terminal.answer(SOUNDS, sounds)
@@ -101,6 +103,8 @@ def test_a_newcomer_gets_a_configuration_that_was_tried(noisy: FakeMicrophone, g
         assert "accepts the login" in terminal.expect(ANNOUNCE)
         terminal.type("n\n")
         terminal.answer(PAGE)
+        assert "for 30 days, and all of them have 500 MB at most" in terminal.expect(CLIPS)
+        terminal.type("y\n")
         terminal.answer(BUNDLE, "nowhere")
         assert "nowhere" in terminal.answer(BUNDLE)
         terminal.answer(SOUNDS, "kat, cat, Smoke alarm, -rain")
@@ -122,6 +126,7 @@ def test_a_newcomer_gets_a_configuration_that_was_tried(noisy: FakeMicrophone, g
         "detection": {"class_list": 2},
         "mqtt": {"host": HOST, "port": guarded.port, "username": "ear", "password_file": str(password_file)},
         "home_assistant": {"enabled": False},
+        "clips": {"enabled": True},
         "class": {"cat": {"enabled": True}, "smoke_alarm": {"enabled": True}, "rain": {"enabled": False}},
     }
     assert (mode(tmp_path / "edge.toml"), mode(password_file), mode(password_file.parent)) == (0o644, 0o600, 0o700)
@@ -185,6 +190,7 @@ def test_no_answer_overwrites_a_file_without_being_asked_for(noisy: FakeMicropho
         answer_broker(terminal, broker.port)
         terminal.answer(ANNOUNCE)
         terminal.answer(PAGE)
+        terminal.answer(CLIPS)
         terminal.answer(BUNDLE)
         terminal.answer(SOUNDS)
         terminal.answer(PLACE, "no/such/folder/edge.toml")
@@ -205,6 +211,7 @@ def until_the_page(terminal: Dialogue, port: int) -> None:
 
 
 def after_the_page(terminal: Dialogue) -> str:
+    terminal.answer(CLIPS)
     terminal.answer(BUNDLE)
     terminal.answer(SOUNDS)
     terminal.answer(PLACE)
@@ -270,7 +277,7 @@ def test_a_page_for_this_machine_has_no_password_and_is_proposed_the_next_time(
         after_the_page(terminal)
     assert content(tmp_path)["web"] == {"listen": f"127.0.0.1:{port}"}
     with setup(tmp_path, noisy) as terminal:
-        for question in (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, ANNOUNCE, PAGE, PAGE_PORT, BUNDLE, SOUNDS, PLACE):
+        for question in (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, ANNOUNCE, PAGE, PAGE_PORT, CLIPS, BUNDLE, SOUNDS, PLACE):
             terminal.answer(question)
         code, shown = terminal.finish()
     assert code == 0
@@ -300,13 +307,14 @@ def test_a_page_that_is_there_keeps_its_password_and_its_url_or_goes_with_all_it
         for question in (*before, PAGE, PAGE_PORT, PAGE_PASSWORD):
             terminal.answer(question)
         terminal.expect("it is at https://sounds.example.org/")
-        for question in (BUNDLE, SOUNDS, PLACE):
+        for question in (CLIPS, BUNDLE, SOUNDS, PLACE):
             terminal.answer(question)
         assert "has these settings already" in terminal.finish()[1]
     with setup(tmp_path, noisy) as terminal:
         for question in before:
             terminal.answer(question)
         terminal.answer(PAGE, "none")
+        terminal.answer(CLIPS)
         terminal.answer(BUNDLE)
         terminal.answer(SOUNDS)
         terminal.answer(PLACE)
@@ -351,7 +359,7 @@ def test_without_pyaudio_a_card_or_the_default_is_tried_by_arecord(noisy: FakeMi
         assert "at 16000 Hz, level -3" in terminal.expect(ADDRESS)
 
 
-QUESTIONS = (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, PASSWORD, ANNOUNCE, PAGE, BUNDLE, SOUNDS, PLACE, WRITE)
+QUESTIONS = (NAME, MICROPHONE, ADDRESS, TLS, PORT, USER, PASSWORD, ANNOUNCE, PAGE, CLIPS, BUNDLE, SOUNDS, PLACE, WRITE)
 
 
 @pytest.mark.parametrize(
@@ -423,8 +431,24 @@ def test_nothing_it_says_is_wider_than_the_terminal(microphone: FakeMicrophone, 
         terminal.answer(ANNOUNCE)
         terminal.answer(PAGE, "machine")
         terminal.answer(PAGE_PORT, str(free_port()))
+        terminal.answer(CLIPS)
         terminal.answer(BUNDLE)
         terminal.expect(SOUNDS)
-    questions = (NAME, MICROPHONE, "Use it", ADDRESS, TLS, PORT, USER, KEEP, ANNOUNCE, PAGE, PAGE_PORT, BUNDLE, "Switch on")
+    questions = (
+        NAME,
+        MICROPHONE,
+        "Use it",
+        ADDRESS,
+        TLS,
+        PORT,
+        USER,
+        KEEP,
+        ANNOUNCE,
+        PAGE,
+        PAGE_PORT,
+        CLIPS,
+        BUNDLE,
+        "Switch on",
+    )
     said = [line for line in terminal.output.splitlines() if not any(question in line for question in questions)]
     assert max(map(len, said)) < columns

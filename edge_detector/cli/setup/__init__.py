@@ -1,4 +1,4 @@
-"""`setup`: asks for microphone, broker, page and sounds, tries each, and writes the configuration."""
+"""`setup`: asks for microphone, broker, page, clips and sounds, tries each, and writes the configuration."""
 
 import shlex
 import socket
@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_detector.cli import check_config
 from edge_detector.cli.doctor import INSTALLED_CONFIG
 from edge_detector.cli.setup.broker import ask_broker
+from edge_detector.cli.setup.clips import ask_clips
 from edge_detector.cli.setup.document import (
     NEW,
     BrokerAnswers,
@@ -21,6 +22,7 @@ from edge_detector.cli.setup.document import (
     with_broker,
     with_bundle,
     with_classes,
+    with_clips,
     with_device,
     with_home_assistant,
     with_node,
@@ -116,6 +118,7 @@ def _dialogue(present: Present, installed: Path) -> Plan | None:
     announced = ask_yes("Announce it to Home Assistant on this broker?", default=before.home_assistant.enabled)
     document = with_home_assistant(document, enabled=announced)
     page = ask_page(before.web, before.web.password_file or secret_file(present.path, PAGE_PASSWORD))
+    document = with_clips(document, enabled=ask_clips(before.clips))
     folder, networks = ask_bundle(document, origin, networks)
     document = with_bundle(document, folder)
     document = with_classes(document, ask_classes(networks, parse_config(document, origin)))

@@ -18,7 +18,7 @@ from edge_detector.schema import MAX_SLUG_CHARACTERS
 Document: TypeAlias = dict[str, Any]
 
 HEAD = "# Made by edge-detector setup. After a change: edge-detector check-config FILE\n\n"
-TABLES = ("node", "source", "detection", "mqtt", "home_assistant", "web", "bundle", "outbox", "class")
+TABLES = ("node", "source", "detection", "mqtt", "home_assistant", "web", "clips", "bundle", "outbox", "class")
 NEW: Document = {"source": [{"name": "mic"}], "detection": {"class_list": NEWEST_CLASS_LIST}}
 """What a configuration without a file begins with."""
 MICROPHONES = ("mic", "arecord")
@@ -108,6 +108,11 @@ def with_page(document: Document, listen: str | None, password_file: Path | None
         return _with_table(document, "web", dict.fromkeys(document.get("web", {})))
     file = None if password_file is None else str(password_file)
     return _with_table(document, "web", {"listen": listen, "password_file": file})
+
+
+def with_clips(document: Document, *, enabled: bool) -> Document:
+    """Store the sound of events, or not, which is the default."""
+    return _with_table(document, "clips", {"enabled": True if enabled else None})
 
 
 def with_bundle(document: Document, folder: Path | None) -> Document:

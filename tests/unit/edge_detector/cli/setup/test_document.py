@@ -16,6 +16,7 @@ from edge_detector.cli.setup.document import (
     with_broker,
     with_bundle,
     with_classes,
+    with_clips,
     with_device,
     with_home_assistant,
     with_node,
@@ -138,6 +139,7 @@ def test_a_page_keeps_its_url_and_none_leaves_no_key_that_would_be_refused() -> 
 
 def test_defaults_leave_no_key_behind() -> None:
     assert "home_assistant" not in with_home_assistant(with_home_assistant(NEW, enabled=False), enabled=True)
+    assert "clips" not in with_clips(with_clips(NEW, enabled=True), enabled=False)
     assert "bundle" not in with_bundle(with_bundle(NEW, Path("/b")), None)
     assert "device" not in with_device(FULL, None)["source"][1]
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_detector.detection.hysteresis import Decider, Rule, shifted
+from edge_detector.detection.event_counter import EventCounter
+from edge_detector.detection.hysteresis import Rule, shifted
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
-from edge_detector.types import EventStart, Float32, Scores
+from edge_detector.types import Float32, Scores
 
 FINEST = max(HOPS_PER_PATCH)
 LOWEST_ON, HIGHEST_ON = 0.35, 0.98
@@ -83,17 +84,13 @@ def event_starts(probabilities: Float32, rule: Rule, hops_per_patch: int) -> int
     """Count the events that the detector's own decider starts on probabilities (hops,) of one class at this hop."""
     if not len(probabilities) or float(probabilities.max()) < rule.on:
         return 0
-    decider, step_samples = Decider((rule,)), FRONT_END.patch_step_samples // hops_per_patch
-    # Below `off` and past the hold nothing is open or pending, so most windows of a background need no decision.
-    lasting = math.ceil((rule.hold_seconds * FRONT_END.sample_rate_hz + FRONT_END.patch_samples) / step_samples) + 1
-    matter = np.convolve(probabilities >= rule.off, np.ones(lasting + 1))[: len(probabilities)] > 0.0
-    windows = as_scores(probabilities[:, np.newaxis], step_samples, np.flatnonzero(matter).tolist())
-    return sum(isinstance(found, EventStart) for scores in windows for found in decider.decide(scores))
+    first_samples = np.arange(len(probabilities)) * (FRONT_END.patch_step_samples // hops_per_patch)
+    return len(EventCounter(rule).push(probabilities, first_samples, first_samples + FRONT_END.patch_samples))
 
 
-def as_scores(probabilities: Float32, step_samples: int, numbers: Iterable[int] | None = None) -> Iterator[Scores]:
-    """Yield the probabilities (windows, classes) of a stream as input of a decider: all windows, or those of some numbers."""
-    for number in range(len(probabilities)) if numbers is None else numbers:
+def as_scores(probabilities: Float32, step_samples: int) -> Iterator[Scores]:
+    """Yield the probabilities (windows, classes) of a stream as input of a decider."""
+    for number in range(len(probabilities)):
         first = number * step_samples
         yield Scores(
             probabilities=probabilities[number],

@@ -1,12 +1,15 @@
-"""Recorder: writes events into the history on a thread of its own; a slow or failed disk delays nothing else."""
+"""Recorder: writes events and probabilities on a thread of its own; a slow or failed disk delays nothing else."""
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
+from edge_detector.history.probabilities import Block
+from edge_detector.history.probability_writer import ProbabilityWriter
 from edge_detector.history.records import recorded_event
 from edge_detector.history.store import HistoryError, HistoryStore
 from edge_detector.types import Message
@@ -29,6 +32,7 @@ class Recorder:
 
     Args:
         open_store: opens the store, raising HistoryError; called on the recorder's thread, and again after an error.
+        probabilities: writes blocks of probabilities after the events; None where none are stored.
         batch_seconds: an event is written after so long, or with the 100th that waits.
 
     Attributes:
@@ -38,8 +42,15 @@ class Recorder:
 
     """
 
-    def __init__(self, open_store: Callable[[], HistoryStore], *, batch_seconds: float = BATCH_SECONDS) -> None:
+    def __init__(
+        self,
+        open_store: Callable[[], HistoryStore],
+        probabilities: ProbabilityWriter | None = None,
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+    ) -> None:
         self._open_store = open_store
+        self._probabilities = probabilities
         self._batch_seconds = batch_seconds
         self._store: HistoryStore | None = None
         self._interrupted_ended = False
@@ -61,7 +72,20 @@ class Recorder:
         since_seconds = self._turn_since_seconds
         if since_seconds is not None and time.monotonic() - since_seconds >= HANG_SECONDS:
             return (f"the history is not written: {_HANGS}",)
-        return tuple(filter(None, (self.damage, self.trouble)))
+        probabilities = self._probabilities.trouble if self._probabilities is not None else None
+        return tuple(filter(None, (self.damage, self.trouble, probabilities)))
+
+    @property
+    def lost_blocks(self) -> int:
+        """Blocks of probabilities, of five minutes each, that could not be stored."""
+        return self._probabilities.lost if self._probabilities is not None else 0
+
+    def put_block(self, block: Block) -> None:
+        """Take a block of probabilities, and return at once; without a writer for them nothing happens."""
+        if self._probabilities is not None:
+            self._probabilities.put(block)
+            with self._wake:
+                self._wake.notify()
 
     def put(self, message: Message) -> None:
         """Take the message of an event's start or end, and return at once."""
@@ -90,18 +114,25 @@ class Recorder:
         while True:
             batch = self._next_batch()
             self._turn_since_seconds = time.monotonic()
-            is_written = self._turn(batch)
+            is_written = batch is None or self._turn(batch)
+            if self._probabilities is not None and self._blocks_due_in_seconds() <= 0.0:
+                self._probabilities.turn()
             self._turn_since_seconds = None
             if self._closing and (not self._waiting or not is_written):
                 break
         self._close_store()
 
-    def _next_batch(self) -> list[Message]:
-        """Wait until something is to be done; returns the messages to be written, which still wait."""
+    def _next_batch(self) -> list[Message] | None:
+        """Wait until something is to be done; returns the messages to be written, which still wait, or None for blocks alone."""
         with self._wake:
-            while (seconds := self._due_in_seconds()) > 0.0:
+            while (seconds := min(self._due_in_seconds(), self._blocks_due_in_seconds())) > 0.0:
                 self._wake.wait(seconds)
-            return list(islice(self._waiting, BATCH_EVENTS))
+            return list(islice(self._waiting, BATCH_EVENTS)) if self._due_in_seconds() <= 0.0 else None
+
+    def _blocks_due_in_seconds(self) -> float:
+        if self._probabilities is None:
+            return math.inf
+        return 0.0 if self._closing else self._probabilities.due_seconds - time.monotonic()
 
     def _due_in_seconds(self) -> float:
         if self._closing:

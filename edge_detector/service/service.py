@@ -33,6 +33,7 @@ from edge_detector.service.discovery import Discovery
 from edge_detector.service.factory import LoadedBundle, build_processor, build_supervisor, open_source
 from edge_detector.service.health_monitor import HealthMonitor
 from edge_detector.service.page_reporter import PageReporter
+from edge_detector.service.probability_reporter import ProbabilityReporter
 from edge_detector.service.source_clips import SourceClips
 from edge_detector.service.source_worker import SourceWorker
 from edge_detector.service.state import State
@@ -86,6 +87,7 @@ class Service:
         commands = config.mqtt.commands or page is not None
         self._controls = RuntimeSettings(self._base, self._defaults(networks.rules), settings, commands=commands)
         self._page_reporter = self._report_to(page)
+        self._probability_reporter = self._report_probabilities()
         self._received: queue.Queue[Message] = queue.Queue(WAITING_COMMANDS)
         self._dropped_commands = 0
         self._show_node_at_seconds = 0.0
@@ -360,6 +362,8 @@ class Service:
     def _use_controls(self) -> None:
         if self._page_reporter is not None:
             self._page_reporter.rules_changed()
+        if self._probability_reporter is not None:
+            self._probability_reporter.rules_changed()
         for worker in self._workers:
             worker.apply_settings(self._controls.rules(worker.name), muted=self._controls.muted(worker.name))
 
@@ -368,6 +372,14 @@ class Service:
             return None
         defaults = {source.name: source.hops_per_patch for source in self._config.sources}
         return PageReporter(page.feed, self._networks.classes, self._controls.rules, lambda source: self._rules[defaults[source]])
+
+    def _report_probabilities(self) -> ProbabilityReporter | None:
+        history = self._state.history
+        if history is None:
+            return None
+        sources = {source.name: source.hops_per_patch for source in self._config.sources}
+        minimum_age_frames = self._networks.manifest.sequence.minimum_age_frames
+        return ProbabilityReporter(sources, self._networks.classes, self._controls.rules, minimum_age_frames, history.put_block)
 
     def _show_node(self, *, at_once: bool = False) -> None:
         """Hand the state of the node to the page, once a second or at once."""
@@ -411,6 +423,8 @@ class Service:
     def _record_hop(self, source: str, scores: Scores, anchor: Anchor) -> None:
         if self._page_reporter is not None:
             self._page_reporter.hop(source, scores, anchor)
+        if self._probability_reporter is not None:
+            self._probability_reporter.hop(source, scores, anchor)
         latency_ms = None if anchor.clock == "file" else 1e3 * (time.time() - anchor.at(scores.end_sample))
         self._monitor.window.record_hop(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
@@ -421,6 +435,8 @@ class Service:
             worker.close()
         if self._page is not None:
             self._page.server.close()
+        if self._probability_reporter is not None:
+            self._probability_reporter.flush()
         self._state.close_records()
         if not self._discovery_sent:
             self._send_discovery()

@@ -12,6 +12,9 @@ from edge_detector.clips.store import ClipStore
 from edge_detector.clips.writer import ClipWriter
 from edge_detector.config import ClipsConfig, HistoryConfig, OutboxConfig
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.history.probability_files import FOLDER_NAME as PROBABILITIES_FOLDER
+from edge_detector.history.probability_files import ProbabilityFolder
+from edge_detector.history.probability_writer import ProbabilityWriter
 from edge_detector.history.recorder import Recorder
 from edge_detector.history.store import FILE_NAME, HistoryStore
 from edge_detector.mqtt.messages import interrupted
@@ -121,7 +124,10 @@ def _writer(folder: Path, limits: ClipsConfig | None) -> ClipWriter | None:
 def _recorder(folder: Path, limits: HistoryConfig | None) -> Recorder | None:
     if limits is None:
         return None
-    return Recorder(lambda: HistoryStore(folder / FILE_NAME, days=limits.days, megabytes=limits.megabytes))
+    probabilities = ProbabilityFolder(folder / PROBABILITIES_FOLDER, days=limits.days, megabytes=limits.megabytes)
+    return Recorder(
+        lambda: HistoryStore(folder / FILE_NAME, days=limits.days, megabytes=limits.megabytes), ProbabilityWriter(probabilities)
+    )
 
 
 def reviewable(folder: Path | None, clips: ClipWriter | None) -> tuple[ClipStore, SoundsFolder] | None:

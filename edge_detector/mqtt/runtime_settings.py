@@ -145,6 +145,11 @@ class RuntimeSettings:
         """Replace the defaults after a reload of the configuration; values set over MQTT stay in force."""
         self._sources = dict(sources)
 
+    @property
+    def defaults(self) -> dict[str, Mapping[str, Rule]]:
+        """Rules of bundle and configuration by source and class."""
+        return {source: defaults.rules for source, defaults in self._sources.items()}
+
     def rules(self, source: str) -> tuple[Rule, ...]:
         """Return the rules in force for a source, one for each class, enabled or not."""
         return tuple(self._rule(source, slug) for slug in self._sources[source].rules)
@@ -214,7 +219,7 @@ class RuntimeSettings:
         rule = self._sources[source].rules[slug]
         set_over_mqtt = self.settings.thresholds if self._commands else {}
         on = set_over_mqtt.get(source, {}).get(slug)
-        return rule if on is None else replace(rule, on=on, off=min(rule.off, on))
+        return rule if on is None else with_threshold(rule, on)
 
     def _apply(self, command: Command) -> None:
         if isinstance(command, MuteCommand):
@@ -230,6 +235,11 @@ class RuntimeSettings:
     def _threshold_state(self, source: str, slug: str) -> Message:
         value = f"{self._rule(source, slug).on:g}"
         return Message(f"{self._base}/{source}/threshold/{slug}", value.encode(), qos=1, retained=True)
+
+
+def with_threshold(rule: Rule, on: float) -> Rule:
+    """Return a rule of bundle and configuration with another threshold `on`."""
+    return replace(rule, on=on, off=min(rule.off, on))
 
 
 def _changed(values: Mapping[str, Value], key: str, value: Value | None) -> dict[str, Value]:

@@ -390,6 +390,7 @@ class Service:
             return
         self._show_node_at_seconds = now + SHOW_NODE_SECONDS
         self._page.feed.figures = self._monitor.figures
+        self._page.feed.default_rules = self._controls.defaults
         self._page.feed.put_view(self._node_view(self._page_reporter))
 
     def _node_view(self, reporter: PageReporter) -> NodeView:

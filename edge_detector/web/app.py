@@ -21,7 +21,7 @@ from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
 from edge_detector.review.sounds import SoundsFolder
 from edge_detector.threads import Worker, in_thread
-from edge_detector.web import clips_api, health_api, history_api, reviews_api
+from edge_detector.web import clips_api, health_api, history_api, reviews_api, would_have_api
 from edge_detector.web.asgi import Receive, Scope, Send
 from edge_detector.web.broadcast import Broadcast, Subscription
 from edge_detector.web.clips_api import ClipRefusal, Recordings
@@ -80,6 +80,7 @@ def build_app(parts: AppParts) -> Starlette:
             Route("/api/events", routes.events),
             Route("/api/hours", routes.hours),
             Route("/api/kinds", routes.kinds),
+            Route("/api/would-have", routes.would_have),
             Route("/api/clips", routes.stored_clips),
             Route("/api/clips/delete", routes.delete_clip, methods=["POST"]),
             Route("/api/clips/delete-all", routes.delete_clips, methods=["POST"]),
@@ -171,6 +172,14 @@ class _Routes:
     async def kinds(self, _request: Request) -> Response:
         path = self._history
         return _no_history() if path is None else await self._from_disk(lambda: history_api.kinds(path).as_json())
+
+    async def would_have(self, request: Request) -> Response:
+        query, path, view, rules = _query(request), self._history, self._feed.view, self._feed.default_rules
+        if path is None:
+            return _no_history()
+        if view is None:
+            return _error(503, _STARTING)
+        return await self._from_disk(lambda: would_have_api.would_have(path, query, view, rules).as_json())
 
     async def set_threshold(self, request: Request) -> Response:
         match await _body(request):

@@ -1,10 +1,11 @@
 """Feed: takes sound, probabilities and events from the detecting thread, which never waits, for the browsers."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from edge_detector.detection.hysteresis import Rule
 from edge_detector.types import Float32, Message
 from edge_detector.web.views import NodeFigures, NodeView
 
@@ -43,6 +44,7 @@ class Feed:
         wake: called when the first item since the last `take` is there; None: nobody takes.
         view: newest view of the node; None before the first.
         figures: newest counters of the node; None before the first.
+        default_rules: rules of bundle and configuration by source and class; empty where no probabilities are stored.
         levels: newest level in dBFS of each source.
         events: starts of events by source and class since the start.
         recent: newest event messages, oldest first.
@@ -57,6 +59,7 @@ class Feed:
         self.wake: Callable[[], None] | None = None
         self.view: NodeView | None = None
         self.figures: NodeFigures | None = None
+        self.default_rules: Mapping[str, Mapping[str, Rule]] = {}
         self.levels: dict[str, float] = {}
         self.events: Counter[tuple[str, str]] = Counter()
         self.recent: deque[Message] = deque(maxlen=RECENT_EVENTS)

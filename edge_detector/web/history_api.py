@@ -118,7 +118,7 @@ def events_page(path: Path, query: Query, recordings: Recordings | None = None) 
 
     Raises BadRequest, EdgeDetectorError.
     """
-    _check_keys(query, _PAGE)
+    check_keys(query, _PAGE)
     limit = _limit(query, DEFAULT_EVENTS, MOST_EVENTS)
     page = _first_page(path, query, limit)
     following = None if page.next is None else f"{page.next.start_ms}-{page.next.number}"
@@ -135,14 +135,14 @@ def events_csv(path: Path, query: Query) -> Iterator[bytes]:
     No transaction lasts while a slow receiver takes a chunk. Raises BadRequest and EdgeDetectorError at once, and while it is
     read EdgeDetectorError.
     """
-    _check_keys(query, _PAGE)
+    check_keys(query, _PAGE)
     limit = _limit(query, MOST_ROWS, MOST_ROWS)
     return _csv_chunks(path, _selection(query), limit, _first_page(path, query, min(limit, _CHUNK_ROWS)))
 
 
 def hours(path: Path, query: Query) -> Hours:
     """Return the events that the query selects by the hour of the day. Raises BadRequest, EdgeDetectorError."""
-    _check_keys(query, ("source", "since", "until"))
+    check_keys(query, ("source", "since", "until"))
     selection = _selection(query)
     with HistoryReader(path) as reader:
         counts = reader.by_hour_of_day(selection, local_offset_seconds)
@@ -170,9 +170,9 @@ def _readable(read: Callable[[], T], default: T) -> T:
 
 
 def _first_page(path: Path, query: Query, limit: int) -> HistoryPage:
-    form = _value(query, "format")
+    form = value_of(query, "format")
     if form not in (None, "json", "csv"):
-        raise BadRequest(f"format = {_quoted(form)} is not known; give json or csv")
+        raise BadRequest(f"format = {quoted(form)} is not known; give json or csv")
     identity, selection, before = _identity(query), _selection(query), _cursor(query)
     with HistoryReader(path) as reader:
         if identity is None:
@@ -203,10 +203,11 @@ def _csv(rows: Sequence[Sequence[object]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _check_keys(query: Query, known: Sequence[str]) -> None:
+def check_keys(query: Query, known: Sequence[str]) -> None:
+    """Raise BadRequest for a parameter that is not known."""
     for key in query:
         if key not in known:
-            raise BadRequest(f"there is no parameter {_quoted(key)} here; known: {', '.join(known)}")
+            raise BadRequest(f"there is no parameter {quoted(key)} here; known: {', '.join(known)}")
 
 
 def _selection(query: Query) -> Selection:
@@ -229,7 +230,8 @@ def _values(query: Query, key: str) -> Sequence[str]:
     return values
 
 
-def _value(query: Query, key: str) -> str | None:
+def value_of(query: Query, key: str) -> str | None:
+    """Return the only value of a parameter, or None. Raises BadRequest for several, and for a long one."""
     values = _values(query, key)
     if len(values) > 1:
         raise BadRequest(f"there are {len(values)} values of {key}; give one")
@@ -237,23 +239,23 @@ def _value(query: Query, key: str) -> str | None:
 
 
 def _identity(query: Query) -> str | None:
-    identity = _value(query, "id")
+    identity = value_of(query, "id")
     if identity is not None and any(_values(query, key) for key in (*_SELECTION, "before")):
         raise BadRequest(f"an id names one event; leave out {', '.join(_SELECTION)} and before, or leave out id")
     return identity
 
 
 def _limit(query: Query, default: int, most: int) -> int:
-    text = _value(query, "limit")
+    text = value_of(query, "limit")
     if text is None:
         return default
     if not _COUNT.fullmatch(text) or not 1 <= int(text) <= most:
-        raise BadRequest(f"limit = {_quoted(text)} is no number of events; give 1 to {most}")
+        raise BadRequest(f"limit = {quoted(text)} is no number of events; give 1 to {most}")
     return int(text)
 
 
 def _time_ms(query: Query, key: str) -> int | None:
-    text = _value(query, key)
+    text = value_of(query, key)
     if text is None:
         return None
     try:
@@ -261,18 +263,19 @@ def _time_ms(query: Query, key: str) -> int | None:
             return milliseconds(text)
     except ValueError:
         pass
-    raise BadRequest(f"{key} = {_quoted(text)} is no time; give one like 2026-11-28T21:30:00Z, of 1970 to 9999, with %2B for +")
+    raise BadRequest(f"{key} = {quoted(text)} is no time; give one like 2026-11-28T21:30:00Z, of 1970 to 9999, with %2B for +")
 
 
 def _cursor(query: Query) -> Cursor | None:
-    text = _value(query, "before")
+    text = value_of(query, "before")
     if text is None:
         return None
     found = _CURSOR.fullmatch(text)
     if found is None:
-        raise BadRequest(f"before = {_quoted(text)} is no place in the history; give the value of next of the page before")
+        raise BadRequest(f"before = {quoted(text)} is no place in the history; give the value of next of the page before")
     return Cursor(int(found[1]), int(found[2]))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a value for a sentence, shortened and without control characters."""
     return f'"{shown(text[:_SHOWN_CHARACTERS])}"'

@@ -38,9 +38,9 @@ async function request(path, options = {}) {
   throw new ApiError(text, response.status);
 }
 
-/** Return the JSON of a GET request. Throws ApiError. */
-export async function getJson(path) {
-  const response = await request(path);
+/** Return the JSON of a GET request. @param {AbortSignal} [stop] gives it up. Throws ApiError. */
+export async function getJson(path, stop) {
+  const response = await request(path, stop ? { signal: AbortSignal.any([stop, AbortSignal.timeout(REQUEST_MS)]) } : {});
   try {
     return await response.json();
   } catch {

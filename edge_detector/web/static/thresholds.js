@@ -4,6 +4,7 @@ import { postJson } from "./api.js";
 import { arrange, element, setAttribute, setText, switchButton } from "./dom.js";
 import { probability, sentence, threshold } from "./format.js";
 import { toggleMute } from "./live.js";
+import { WouldHaveLine } from "./would_have.js";
 
 const SAME = 5e-4;
 /** Least time between two commands of a slider: the service takes one a second in the long run; a held arrow key moves 30 times. */
@@ -44,12 +45,12 @@ export class ThresholdsView {
   }
 
   #update() {
-    const { sources } = this.#store.node;
+    const { sources, history } = this.#store.node;
     const names = new Set(sources.map(({ name }) => name));
     for (const name of this.#sections.keys()) if (!names.has(name)) this.#sections.delete(name);
     for (const source of sources) {
       if (!this.#sections.has(source.name)) this.#sections.set(source.name, new SourceThresholds(source.name));
-      this.#sections.get(source.name).update(source);
+      this.#sections.get(source.name).update(source, history);
     }
     arrange(this.#list, sources.map(({ name }) => this.#sections.get(name).element));
   }
@@ -74,14 +75,14 @@ class SourceThresholds {
     );
   }
 
-  /** @param {import("./store.js").SourceView} source */
-  update(source) {
+  /** @param {import("./store.js").SourceView} source @param {boolean} history whether one is kept */
+  update(source, history) {
     setAttribute(this.#mute, "aria-checked", String(source.muted));
     const slugs = new Set(source.classes.map(({ slug }) => slug));
     for (const slug of this.#rows.keys()) if (!slugs.has(slug)) this.#rows.delete(slug);
     for (const sound of source.classes) {
       if (!this.#rows.has(sound.slug)) this.#rows.set(sound.slug, new ThresholdRow(this.#name, sound));
-      this.#rows.get(sound.slug).update(sound);
+      this.#rows.get(sound.slug).update(sound, history);
     }
     arrange(this.#list, source.classes.map(({ slug }) => this.#rows.get(slug).element));
     if (source.state !== "healthy") this.hop({});
@@ -105,6 +106,10 @@ class ThresholdRow {
   /** What is to be sent: a threshold, null for the default, or undefined. */
   #wanted = undefined;
   #sentAt = -Infinity;
+  #history = false;
+  /** Threshold in force before the user began to move the slider; null since it was left. */
+  #before = null;
+  #wouldHave = null;
   #slider = element("input", { type: "range", min: "0.01", max: "1", step: "0.01" });
   #value = element("output", { class: "value" });
   #default = element("button", { type: "button", class: "quiet" });
@@ -119,6 +124,7 @@ class ThresholdRow {
     this.#slider.addEventListener("input", () => {
       this.#moving = true;
       this.#write(Number(this.#slider.value));
+      this.#compare(Number(this.#slider.value));
     });
     this.#slider.addEventListener("change", () => {
       this.#moving = false;
@@ -127,6 +133,7 @@ class ThresholdRow {
     // A slider that was moved and brought back sends no change.
     this.#slider.addEventListener("blur", () => {
       this.#moving = false;
+      this.#before = null;
       this.#showUnlessBusy();
     });
     this.#default.addEventListener("click", () => this.#send(null));
@@ -139,9 +146,10 @@ class ThresholdRow {
     );
   }
 
-  /** @param {import("./store.js").ClassView} sound */
-  update(sound) {
+  /** @param {import("./store.js").ClassView} sound @param {boolean} history whether one is kept */
+  update(sound, history) {
     this.#sound = sound;
+    this.#history = history;
     this.#showUnlessBusy();
   }
 
@@ -149,6 +157,17 @@ class ThresholdRow {
     this.#fill.style.transform = `scaleX(${value ?? 0})`;
     setText(this.#now, `now ${probability(value)}`);
     this.element.classList.toggle("above", value !== undefined && value >= this.#sound.on);
+  }
+
+  /** Say below the slider what a threshold would have done. */
+  #compare(on) {
+    if (!this.#history) return;
+    this.#before ??= this.#sound.on;
+    if (!this.#wouldHave) {
+      this.#wouldHave = new WouldHaveLine(this.#source, this.#sound.slug);
+      this.element.append(this.#wouldHave.element);
+    }
+    this.#wouldHave.ask(on, this.#before);
   }
 
   async #send(on) {

@@ -1,7 +1,7 @@
 """Labelled clips on disk: FOLDER/LABEL/anything.wav, or FOLDER/LABEL/FOLD-SOURCE-TAKE.ogg with folds."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,14 +111,14 @@ def classes_of(clips: Sequence[Clip], labels: Sequence[str]) -> tuple[ClassName,
     return tuple(named(folders.get(label, label)) for label in labels)
 
 
-def load_clips(clips: Sequence[Clip], labels: Sequence[str]) -> list[LoadedClip]:
+def load_clips(clips: Sequence[Clip], labels: Sequence[str], read: Callable[[Path], Float32] = read_16khz) -> list[LoadedClip]:
     """Read every clip. Raises EdgeDetectorError for a silent clip, which cannot be trained on, and for an unknown label."""
     loaded = []
     for clip in clips:
         if clip.label not in labels:
             message = f"{clip.path} has the unknown label {clip.label}; the labels are {', '.join(labels)}"
             raise EdgeDetectorError(message)
-        samples = read_16khz(clip.path)
+        samples = read(clip.path)
         if not np.any(samples):
             message = f"{clip.path} is silent from end to end; remove it"
             raise EdgeDetectorError(message)

@@ -44,6 +44,7 @@ def teach_classes(options: argparse.Namespace) -> Taught:
         negatives=options.negatives,
         false_alarms_per_hour=options.false_alarms_per_hour,
         seed=options.seed,
+        classes=None if options.classes is None else tuple(options.classes),
     )
     progress = Progress(Panel.on(sys.stderr))
     try:

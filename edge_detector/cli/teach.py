@@ -16,6 +16,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="base", type=Path, default=DEFAULT_BUNDLE, metavar="BUNDLE", help="bundle to extend (the default bundle)"
     )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="folders to teach; recordings of the others are then sound without them (all)",
+    )
     parser.add_argument("--only", action="store_true", help="detect the new classes alone, without the bundle's classes")
     parser.add_argument(
         "--background", type=Path, nargs="+", default=[], metavar="DIR",

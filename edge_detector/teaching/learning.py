@@ -1,7 +1,7 @@
 """Learning of taught classes: training frames, one model of all recordings, and models that each leave some out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from edge_detector.detection.linear_classifier import LinearClassifier
 from edge_detector.params import FRONT_END
 from edge_detector.teaching.calibration import FINEST
 from edge_detector.teaching.negatives import Negative
-from edge_detector.teaching.regression import Frames, fit
+from edge_detector.teaching.regression import ALL, Frames, fit
 from edge_detector.teaching.scenes import SceneMaker
 from edge_detector.teaching.sounds import split_from_room, split_into_parts
 from edge_detector.teaching.streams import codes_of, features
@@ -37,6 +37,7 @@ class TeachingData:
         sounds: sound without them, float32 (n,) at 16 kHz each.
         negatives: embeddings of such sound.
         seed: of all random draws.
+        wrong: recordings that are not the class of their index, and nothing is known of the other classes in them.
 
     """
 
@@ -45,6 +46,7 @@ class TeachingData:
     sounds: Sequence[Float32]
     negatives: Sequence[Negative]
     seed: int
+    wrong: Sequence[LoadedClip] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class LearntClasses:
         parts: number of the other models.
         clips: the recordings.
         negatives: the negatives, each with the probabilities float32 (frames, V) of a model that was trained without it.
+        wrong: recordings that are not the class of their index.
 
     """
 
@@ -79,15 +82,17 @@ class LearntClasses:
     parts: int
     clips: tuple[LeftOut, ...]
     negatives: tuple[tuple[Negative, Float32], ...]
+    wrong: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Training frames of one stretch of sound: features float32 (n, 256), class index or -1 of each, and part."""
+    """Training frames of one stretch of sound: features float32 (n, 256), class index or -1 of each, part, and `own` of all."""
 
     features: Float32
     classes: NDArray[np.int64]
     part: int
+    own: int = ALL
 
 
 def learn(networks: Networks, data: TeachingData, report: Report) -> LearntClasses:
@@ -101,23 +106,31 @@ def learn(networks: Networks, data: TeachingData, report: Report) -> LearntClass
     """
     originals = [len({clip.clip.source for clip in data.clips if clip.clip.label == label}) for label in data.labels]
     parts = split_into_parts(data.clips, min(MOST_PARTS, *originals))
-    stretches = [*_embedded(networks, data, parts, report), *_of_negatives(data.negatives, len(parts))]
+    wrong = split_into_parts(data.wrong, len(parts))
+    stretches = [
+        *_embedded(networks, data, parts, report),
+        *_of_wrong(networks, data, wrong),
+        *_of_negatives(data.negatives, len(parts)),
+    ]
     codes = {}
-    for number, clip in enumerate(data.clips, 1):
+    for number, clip in enumerate((*data.clips, *data.wrong), 1):
         codes[clip.clip.path] = codes_of(networks, clip.samples, FINEST)
-        report("embed recordings", number, len(data.clips))
+        report("embed recordings", number, len(data.clips) + len(data.wrong))
     part_of_frame = np.concatenate([np.full(len(each.classes), each.part) for each in stretches])
     targets = np.concatenate([each.classes for each in stretches])[:, np.newaxis] == np.arange(len(data.labels))
-    frames = Frames.of(np.concatenate([each.features for each in stretches]), targets)
+    own = np.concatenate([np.full(len(each.classes), each.own) for each in stretches]) if data.wrong else None
+    frames = Frames.of(np.concatenate([each.features for each in stretches]), targets, own)
     of_all = fit(frames)
     scored: list[LeftOut] = []
+    scored_wrong: list[LeftOut] = []
     negatives = [np.zeros((0, len(data.labels)), np.float32)] * len(data.negatives)
     for part, clips in enumerate(parts):
         report("leave each recording out", part, len(parts))
         model = fit(frames.without(part_of_frame == part), of_all).classifier(frames)
-        for clip in clips:
-            of_clip = codes[clip.clip.path]
-            scored.append(LeftOut(clip, of_clip, model.of_features(features(of_clip, FINEST))))
+        for found, left_out in ((scored, clips), (scored_wrong, wrong[part])):
+            for clip in left_out:
+                of_clip = codes[clip.clip.path]
+                found.append(LeftOut(clip, of_clip, model.of_features(features(of_clip, FINEST))))
         for number in range(part, len(data.negatives), len(parts)):
             negatives[number] = model.of_features(features(data.negatives[number].codes))
     report("leave each recording out", len(parts), len(parts))
@@ -126,6 +139,7 @@ def learn(networks: Networks, data: TeachingData, report: Report) -> LearntClass
         parts=len(parts),
         clips=tuple(scored),
         negatives=tuple(zip(data.negatives, negatives, strict=True)),
+        wrong=tuple(scored_wrong),
     )
 
 
@@ -150,6 +164,17 @@ def _embedded(
         yield _negative(features(codes_of(networks, samples)), number % len(parts))
         done += 1
         report("embed scenes", done, total)
+
+
+def _of_wrong(networks: Networks, data: TeachingData, parts: Sequence[Sequence[LoadedClip]]) -> Iterable[_Stretch]:
+    """Yield the frames of scenes of recordings that are not a class, which count for that class alone."""
+    # Draws of their own: the scenes of the others stay as they are without them.
+    maker, rng = SceneMaker(data.seed), np.random.default_rng([data.seed, 2])
+    for part, clips in enumerate(parts):
+        for clip in clips:
+            for _ in range(SCENES_PER_CLIP):
+                scene = maker.make(*split_from_room(clip.samples), rng)
+                yield replace(_negative(features(codes_of(networks, scene.samples)), part), own=clip.class_index)
 
 
 def _of_negatives(negatives: Sequence[Negative], parts: int) -> Iterable[_Stretch]:

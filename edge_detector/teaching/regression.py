@@ -16,6 +16,12 @@ SHORTEST_STEP, LEAST_CURVATURE = 1e-3, 1e-9
 TARGET_SHARE = 0.1
 """Weight of a class's frames in all: their true share is much smaller and unknown, and a larger one saturates probabilities."""
 
+OWN_SHARE = 0.2
+"""Weight of the frames that count for a class alone: a few recordings would else be lost among hours of other sound."""
+
+ALL = -1
+"""A frame that counts for all classes."""
+
 LEAST_GAIN = 1e-5
 """Gain of a step, relative to the loss, that ends the search."""
 
@@ -31,6 +37,7 @@ class Frames:
         inputs: float32 (frames, 257): features of mean 0 and deviation 1 each, then 1 for the bias.
         targets: bool (frames, V); each class needs frames with it and frames without it.
         mean, deviation: of the features before, float32 (256,).
+        own: the class that a frame without it counts for alone, or ALL, (frames,); None where every frame counts for all.
 
     """
 
@@ -38,17 +45,33 @@ class Frames:
     targets: NDArray[np.bool_]
     mean: Float32
     deviation: Float32
+    own: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, features: Float32, targets: NDArray[np.bool_]) -> "Frames":
-        """Standardise features float32 (frames, 256)."""
-        mean, deviation = features.mean(axis=0), features.std(axis=0) + np.float32(LEAST_DEVIATION)
+    def of(cls, features: Float32, targets: NDArray[np.bool_], own: NDArray[np.int64] | None = None) -> "Frames":
+        """Standardise features float32 (frames, 256) by the frames that count for all, so that the others change one class."""
+        common = features if own is None else features[own == ALL]
+        mean, deviation = common.mean(axis=0), common.std(axis=0) + np.float32(LEAST_DEVIATION)
         ones = np.ones(len(features), np.float32)
-        return cls(np.column_stack([(features - mean) / deviation, ones]), targets, mean, deviation)
+        return cls(np.column_stack([(features - mean) / deviation, ones]), targets, mean, deviation, own)
 
     def without(self, left_out: NDArray[np.bool_]) -> "Frames":
         """Return the other frames, standardised as all are."""
-        return replace(self, inputs=self.inputs[~left_out], targets=self.targets[~left_out])
+        own = None if self.own is None else self.own[~left_out]
+        return replace(self, inputs=self.inputs[~left_out], targets=self.targets[~left_out], own=own)
+
+    def shares(self, index: int) -> Float32:
+        """Return the weight of each frame for a class, float32 (frames,), 1 in all."""
+        target = self.targets[:, index]
+        count = np.count_nonzero(target)
+        if self.own is None or not np.any(self.own == index):
+            others = ~target if self.own is None else ~target & (self.own == ALL)
+            without = (1.0 - TARGET_SHARE) / np.count_nonzero(others)
+            return np.where(target, TARGET_SHARE / count, np.where(others, without, 0.0)).astype(np.float32)
+        own, others = self.own == index, ~target & (self.own == ALL)
+        of_own, of_others = OWN_SHARE / np.count_nonzero(own), (1.0 - TARGET_SHARE - OWN_SHARE) / np.count_nonzero(others)
+        shares = np.select([target, own, others], [TARGET_SHARE / count, of_own, of_others], 0.0)
+        return shares.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +88,7 @@ class Solution:
 
 
 def fit(frames: Frames, start: Solution | None = None) -> Solution:
-    """Fit a logistic regression for each class; its frames have TARGET_SHARE of the weight.
+    """Fit a logistic regression for each class; its frames have TARGET_SHARE of the weight, those without it the rest.
 
     The loss is the weighted mean cross-entropy plus PENALTY / 2 times the squared weights of standardised features.
 
@@ -75,17 +98,18 @@ def fit(frames: Frames, start: Solution | None = None) -> Solution:
 
     """
     starts = np.zeros((frames.targets.shape[1], frames.inputs.shape[1])) if start is None else start.points
-    found = [_fit_one(frames.inputs, target, point) for target, point in zip(frames.targets.T, starts, strict=True)]
+    found = [
+        _fit_one(frames.inputs, target, frames.shares(index), point)
+        for index, (target, point) in enumerate(zip(frames.targets.T, starts, strict=True))
+    ]
     return Solution(np.stack(found))
 
 
-def _fit_one(inputs: Float32, target: NDArray[np.bool_], start: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fit_one(inputs: Float32, target: NDArray[np.bool_], share: Float32, start: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return weights and bias, float64 (257,), by Newton's method with steps halved until they gain enough.
 
     The loss is strictly convex, so that this converges from any start (Boyd and Vandenberghe, Convex Optimization, 9.5).
     """
-    count = np.count_nonzero(target)
-    share = np.where(target, TARGET_SHARE / count, (1.0 - TARGET_SHARE) / (len(target) - count)).astype(np.float32)
     sign = np.where(target, np.float32(-1.0), np.float32(1.0))
     penalty = np.append(np.full(inputs.shape[1] - 1, PENALTY), 0.0)
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from edge_detector.audio.activity import window_energy
 from edge_detector.audio.clips import AUDIO_SUFFIXES, LoadedClip
-from edge_detector.audio.samples import read_16khz
 from edge_detector.demo.soundscape import VOICINGS, make_soundscape
 from edge_detector.errors import UsageError
 from edge_detector.params import FRONT_END
+from edge_detector.teaching.recordings import Bounds, read_rooms
 from edge_detector.types import Float32
 
 WINDOW_SAMPLES = FRONT_END.sample_rate_hz // 20
@@ -73,7 +73,7 @@ def _widened(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(wide, np.bool_)
 
 
-def halve_background(folders: Sequence[Path]) -> tuple[list[Float32], list[Float32]]:
+def halve_background(folders: Sequence[Path], bounds: Bounds | None = None) -> tuple[list[Float32], list[Float32]]:
     """Load all recordings below the folders: one half for training, in pieces, the other for thresholds.
 
     A long recording is split in its middle; short ones alternate. Raises UsageError for a folder without recordings.
@@ -83,8 +83,7 @@ def halve_background(folders: Sequence[Path]) -> tuple[list[Float32], list[Float
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != ".")
         if not paths:
             raise UsageError(f"{folder} holds no recordings (wav, ogg, opus, flac, mp3, aiff); record the room into it")
-        for number, path in enumerate(paths):
-            samples = read_16khz(path)
+        for number, samples in enumerate(read_rooms(paths, bounds)):
             if len(samples) >= SHORTEST_HALVED_SECONDS * FRONT_END.sample_rate_hz:
                 halves[0].append(samples[: len(samples) // 2])
                 halves[1].append(samples[len(samples) // 2 :])

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from edge_detector.audio.clips import Clip, classes_of, find_clips, labels_of, load_clips
+from edge_detector.audio.clips import Clip, classes_of, labels_of
 from edge_detector.bounded_files import read_regular
 from edge_detector.detection import bundle as format_
 from edge_detector.detection.bundle_folder import EVALUATION, created, require_bundle_place, write_folder
@@ -19,6 +19,7 @@ from edge_detector.teaching.extension import Extension
 from edge_detector.teaching.figures import TaughtFigures, measure
 from edge_detector.teaching.learning import Report, TeachingData, learn
 from edge_detector.teaching.negatives import SHIPPED, Negative, read_negatives
+from edge_detector.teaching.recordings import Bounds, find_recordings, load_recordings, read_sound
 from edge_detector.teaching.sounds import halve_background, synthetic_sounds
 from edge_detector.teaching.thresholds import NEGATIVE_SHARES, Thresholds, choose_thresholds
 from edge_detector.types import Float32
@@ -44,6 +45,8 @@ class TeachingPlan:
         negatives: file of negatives; None for those that ship.
         false_alarms_per_hour: limit for each class on noise and the room.
         seed: of all random draws.
+        classes: names of the folders to teach, None for all; the recordings of the others are sound without them.
+        bounds: limits of the recordings, None for none.
 
     """
 
@@ -55,6 +58,8 @@ class TeachingPlan:
     negatives: Path | None = None
     false_alarms_per_hour: float = 0.1
     seed: int = 0
+    classes: tuple[str, ...] | None = None
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Taught:
         bytes: its size.
         base: name and version of the extended bundle.
         recordings: number by slug.
+        wrong: number of recordings that are not the class, by slug.
         background_minutes: of the room.
         negative_hours: of the negatives.
         kept: slugs of the kept classes.
@@ -80,6 +86,7 @@ class Taught:
     bytes: int
     base: str
     recordings: Mapping[str, int]
+    wrong: Mapping[str, int]
     background_minutes: float
     negative_hours: float
     kept: tuple[str, ...]
@@ -96,21 +103,24 @@ def teach(plan: TeachingPlan, report: Report) -> Taught:
     """
     require_bundle_place(plan.output)
     base = format_.load_bundle(plan.base)
-    clips = [clip for clip in find_clips(plan.recordings) if clip.label != BACKGROUND_FOLDER]
-    labels = labels_of(clips)
+    found = find_recordings(plan.recordings, plan.classes)
+    if plan.bounds is not None:
+        found = found.bounded(plan.bounds)
+    clips, labels = found.clips, labels_of(found.clips)
     _require_enough(plan.recordings, clips)
     extension = Extension.of(base, classes_of(clips, labels), only=plan.only)
     room = plan.recordings / BACKGROUND_FOLDER
     # record makes the folder before its first piece is complete.
     rooms = [room] if room.is_dir() and any(room.iterdir()) else []
-    training_room, room_for_thresholds = halve_background([*plan.background, *rooms])
+    training_room, room_for_thresholds = halve_background([*plan.background, *rooms], plan.bounds)
     negatives = _negatives(plan.negatives, base, labels)
     data = TeachingData(
         labels=labels,
-        clips=load_clips(clips, labels),
-        sounds=(*synthetic_sounds(labels), *training_room),
+        clips=load_recordings(clips, labels, plan.bounds),
+        sounds=(*synthetic_sounds(labels), *training_room, *(read_sound(clip.path, plan.bounds) for clip in found.others)),
         negatives=negatives,
         seed=plan.seed,
+        wrong=load_recordings(found.wrong, labels, plan.bounds),
     )
     networks = networks_of(base)
     learnt = learn(networks, data, report)
@@ -130,12 +140,14 @@ def teach(plan: TeachingPlan, report: Report) -> Taught:
     figures = measure(networks, enabled, learnt, labels, thresholds)
     counts = Counter(clip.label for clip in clips)
     recordings = {label: counts[label] for label in labels}
+    counts_wrong = Counter(clip.label for clip in found.wrong)
     minutes = _minutes([*training_room, *room_for_thresholds])
     result = Taught(
         bundle=plan.output,
         bytes=0,
         base=extension.base_name,
         recordings=recordings,
+        wrong={label: counts_wrong[label] for label in labels if counts_wrong[label]},
         background_minutes=minutes,
         negative_hours=round(sum(thresholds.hours.get(kind, 0.0) for kind in NEGATIVE_SHARES), 2),
         kept=tuple(sound.slug for sound in extension.kept),
@@ -154,6 +166,7 @@ def _write(plan: TeachingPlan, extension: Extension, result: Taught, classifier:
     facts = {
         "from": result.base,
         "recordings": result.recordings,
+        **({"wrong": result.wrong} if result.wrong else {}),
         "background_minutes": result.background_minutes,
         "negative_hours": result.negative_hours,
         "seed": plan.seed,
@@ -210,8 +223,6 @@ def _negatives(path: Path | None, base: format_.Bundle, labels: Sequence[str]) -
 
 
 def _require_enough(folder: Path, found: Sequence[Clip]) -> None:
-    if not found:
-        raise UsageError(f"{folder} has recordings of the room only; record a sound too: edge-detector record NAME -o {folder}")
     for label in labels_of(found):
         clips = [clip for clip in found if clip.label == label]
         if len(clips) < FEWEST:

@@ -12,13 +12,13 @@ from edge_detector.detection.linear_classifier import LinearClassifier
 from edge_detector.params import FRONT_END, HOPS_PER_PATCH
 from edge_detector.teaching.augment import gain_of_db
 from edge_detector.teaching.calibration import FINEST, Choice, Limits, Stream, choose_lowest, hours, starts_in
-from edge_detector.teaching.learning import LearntClasses
+from edge_detector.teaching.learning import LearntClasses, LeftOut
 from edge_detector.teaching.noise import Backgrounds, room_noise
 from edge_detector.teaching.streams import codes_of, features
 from edge_detector.types import Float32
 
 BACKGROUND, NOISE = "own background", "synthetic noise"
-SPEECH_AND_MUSIC, OTHER = "speech and music", "other sound"
+SPEECH_AND_MUSIC, OTHER, WRONG = "speech and music", "other sound", "sound that is not it"
 GAINS_DB = (0.0, -15.0)
 """Levels of the user's background."""
 
@@ -29,6 +29,9 @@ MARGIN = 0.5
 NEGATIVE_SHARES = {SPEECH_AND_MUSIC: 0.005, OTHER: 0.03}
 """Share of the negatives of a kind that may give an event. A home has hours of the first and moments of the second, and a few of
 the second may hold the sound under another name."""
+
+WRONG_SHARE = 0.1
+"""Share of the recordings that are not a class that may give an event of it."""
 
 KEPT_RECALL = 0.8
 """Least share kept of the recordings that the lowest threshold detects; a noise-like class would otherwise never be detected."""
@@ -86,8 +89,9 @@ def choose_thresholds(
     """Choose the rules of each class for each hop.
 
     They are the lowest that stay within the limit on noise and background, and give an event in at most NEGATIVE_SHARES of the
-    negatives, unless these lose more recordings than KEPT_RECALL allows: the limits are then doubled, twice at most. There is no
-    minimum duration: ten recordings do not show whether one pays.
+    negatives and WRONG_SHARE of what is not the class, unless these lose more recordings than KEPT_RECALL allows: the limits are
+    then doubled, twice at most, and then the last one is dropped. There is no minimum duration: ten recordings do not show
+    whether one pays.
 
     Args:
         networks: of the extended bundle.
@@ -108,27 +112,29 @@ def choose_thresholds(
         kind = OTHER if each.labels.isdisjoint(COMMON) else SPEECH_AND_MUSIC
         # A finer hop sees each frame of the only phase more often.
         negatives.setdefault(kind, []).append(Stream(np.repeat(found, FINEST, axis=0), frozenset(), _seconds(found)))
-    clips = [
-        Stream(each.probabilities, frozenset({each.clip.class_index}), len(each.clip.samples) / FRONT_END.sample_rate_hz)
-        for each in learnt.clips
+    clips = [_of_recording(each, frozenset({each.clip.class_index})) for each in learnt.clips]
+    wrong = [
+        [_of_recording(each, frozenset()) for each in learnt.wrong if each.clip.class_index == index]
+        for index in range(len(labels))
     ]
-    chooser = _Chooser([stream for streams in quiet.values() for stream in streams], negatives, clips, false_alarms_per_hour)
-    kinds = {**quiet, **negatives}
-    return Thresholds(
-        hours={kind: round(hours(streams), 3) for kind, streams in kinds.items()},
-        chosen={
-            slug: {hops: _measured(chooser.choice(index, hops), index, hops, kinds) for hops in HOPS_PER_PATCH}
-            for index, slug in enumerate(labels)
-        },
+    chooser = _Chooser(
+        [stream for streams in quiet.values() for stream in streams], negatives, wrong, clips, false_alarms_per_hour
     )
+    kinds = {**quiet, **negatives}
+    chosen = {}
+    for index, slug in enumerate(labels):
+        of_class = {**kinds, **({WRONG: wrong[index]} if wrong[index] else {})}
+        chosen[slug] = {hops: _measured(chooser.choice(index, hops), index, hops, of_class) for hops in HOPS_PER_PATCH}
+    return Thresholds({kind: round(hours(streams), 3) for kind, streams in kinds.items()}, chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class _Chooser:
-    """Sound to choose on: noise and background, negatives, recordings; and the limit on the first."""
+    """Sound to choose on: noise and background, negatives, what is not a class, recordings; and the limit on the first."""
 
     quiet: Sequence[Stream]
     negatives: Mapping[str, Sequence[Stream]]
+    wrong: Sequence[Sequence[Stream]]
     clips: Sequence[Stream]
     false_alarms_per_hour: float
 
@@ -142,21 +148,31 @@ class _Chooser:
         for limit in limits:
             choice = self._within(index, hops, *limit)
             if (choice.recall or 0.0) >= least:
-                break
-        return choice
+                return choice
+        # A class that is confused with what is not it is worth more than none.
+        without = self._within(index, hops, *limits[-1], with_wrong=False)
+        return without if (without.recall or 0.0) >= least else choice
 
-    def _within(self, index: int, hops: int, per_hour: float, times: float) -> Choice:
+    def _within(self, index: int, hops: int, per_hour: float, times: float, *, with_wrong: bool = True) -> Choice:
         """Return the strictest of the choices on noise and background, and on negatives with so many times their shares."""
         found = [choose_lowest(self.quiet, self.clips, index, hops, Limits(per_hour, MARGIN))]
         for kind, streams in self.negatives.items():
             allowed = times * NEGATIVE_SHARES[kind] * len(streams) / hours(streams)
             found.append(choose_lowest(streams, self.clips, index, hops, Limits(allowed, FINER_HOP_MARGIN * math.log2(hops))))
+        if (wrong := self.wrong[index]) and with_wrong:
+            # Half of one more, so that rounding takes none away.
+            allowed = (math.floor(times * WRONG_SHARE * len(wrong)) + 0.5) / hours(wrong)
+            found.append(choose_lowest(wrong, self.clips, index, hops, Limits(allowed, 0.0)))
         return max(found, key=lambda choice: choice.rule.on)
 
 
 def _measured(choice: Choice, index: int, hops: int, kinds: Mapping[str, Sequence[Stream]]) -> ChosenThreshold:
     alarms = {kind: sum(starts_in(stream, index, choice.rule, hops) for stream in streams) for kind, streams in kinds.items()}
     return ChosenThreshold(choice.rule, alarms, choice.recall or 0.0)
+
+
+def _of_recording(each: LeftOut, true: frozenset[int]) -> Stream:
+    return Stream(each.probabilities, true, len(each.clip.samples) / FRONT_END.sample_rate_hz)
 
 
 def _stream(networks: Networks, classifier: LinearClassifier, samples: Float32) -> Stream:

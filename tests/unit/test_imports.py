@@ -24,9 +24,11 @@ MAY_IMPORT = {
         "review": {BASE, "audio", "clips"},
         "mqtt": {BASE, "detection", "audio", "config", "clips"},
         "history": {BASE, "detection"},
-        "teaching": {BASE, "detection", "audio", "demo"},
-        "web": {BASE, "detection", "audio", "config", "mqtt", "history", "clips", "review"},
-        "service": {BASE, "detection", "audio", "config", "config_changes", "mqtt", "history", "clips", "review", "web"},
+        "teaching": {BASE, "detection", "audio", "demo", "clips"},
+        "web": {BASE, "detection", "audio", "config", "mqtt", "history", "clips", "review", "teaching"},
+        "service": {
+            *(BASE, "detection", "audio", "config", "config_changes", "mqtt", "history", "clips", "review", "teaching", "web"),
+        },
         "cli": {
             *(BASE, "detection", "audio", "config", "config_schema", "mqtt", "history", "clips", "service", "demo"),
             *("teaching", "review", "web"),

@@ -194,3 +194,27 @@ def test_missing_input_is_one_sentence(
     message = capsys.readouterr().err
     assert what in message
     assert message.count("\n") == 1
+
+
+def test_chosen_classes_are_taught_with_what_is_not_them_and_the_rest_is_sound_without_them(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sounds = tmp_path / "sounds"
+    shutil.copytree(made / "sounds", sounds)
+    shutil.copytree(sounds / "Thump of the oven", sounds / "not" / SLUGS[1])
+    assert teach(sounds, "--classes", "Hiss of the oven", "-o", tmp_path / "bundle", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["recordings"]) == [SLUGS[1]]
+    assert result["wrong"] == {SLUGS[1]: 4}
+    assert result["thresholds"]["hours"].keys() == {"synthetic noise", "own background", "speech and music", "other sound"}
+    assert "sound that is not it" in result["thresholds"]["chosen"][SLUGS[1]]["1"]["false_alarms"]
+    assert np.array_equal(outputs(tmp_path / "bundle")[:, : outputs(DEFAULT_BUNDLE).shape[1]], outputs(DEFAULT_BUNDLE))
+
+
+def test_recordings_that_are_directly_in_the_folder_of_what_is_not_a_class_are_unused(made: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    shutil.copytree(made / "sounds", sounds)
+    (sounds / "not").mkdir()
+    shutil.copy(sounds / "background" / "evening.wav", sounds / "not")
+    assert teach(sounds, "-o", tmp_path / "bundle") == 0
+    assert (tmp_path / "bundle" / "taught.npz").read_bytes() == (made / "my.bundle" / "taught.npz").read_bytes()

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge_detector.detection.linear_classifier import FEATURES
-from edge_detector.teaching.regression import PENALTY, TARGET_SHARE, Frames, Solution, fit
+from edge_detector.teaching.regression import ALL, PENALTY, TARGET_SHARE, Frames, Solution, fit
 from edge_detector.types import Float32
 
 
@@ -70,3 +70,35 @@ def test_left_out_frames_do_not_count() -> None:
     wrong[left_out] = ~wrong[left_out]
     found, other = (fit(Frames.of(features, each).without(left_out)) for each in (targets, wrong))
     assert np.array_equal(found.points, other.points)
+
+
+def with_own(seed: int, index: int) -> tuple[Frames, Frames, Float32]:
+    """Frames, the same with further ones that count for one class alone, and the features of these."""
+    features, targets = example(seed)
+    own = example(seed + 100, count=40)[0] + 3.0
+    frames = Frames.of(
+        np.concatenate([features, own]),
+        np.concatenate([targets, np.zeros((len(own), targets.shape[1]), np.bool_)]),
+        np.concatenate([np.full(len(features), ALL), np.full(len(own), index)]),
+    )
+    return Frames.of(features, targets), frames, own
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_frames_that_count_for_one_class_alone_change_that_class_alone(index: int) -> None:
+    without, frames, own = with_own(3, index)
+    before, after = fit(without).classifier(without), fit(frames).classifier(frames)
+    assert np.abs(after.weights[1 - index] - before.weights[1 - index]).max() < 1e-3
+    assert np.abs(after.weights[index] - before.weights[index]).max() > 1e-2
+    assert after.of_features(own)[:, index].mean() < before.of_features(own)[:, index].mean()
+
+
+def test_the_weights_of_all_frames_are_one_in_all_for_each_class() -> None:
+    _, frames, own = with_own(4, 1)
+    for index in (0, 1):
+        shares = frames.shares(index)
+        assert shares.sum() == pytest.approx(1.0, abs=1e-5)
+        assert shares[frames.targets[:, index]].sum() == pytest.approx(TARGET_SHARE, abs=1e-6)
+    assert not frames.shares(0)[-len(own) :].any()
+    left_out = frames.without(np.arange(len(frames.inputs)) >= len(frames.inputs) - len(own) // 2)
+    assert left_out.shares(1).sum() == pytest.approx(1.0, abs=1e-5)

@@ -15,7 +15,7 @@ from edge_detector.service.factory import DEFAULT_BUNDLE
 from edge_detector.teaching.calibration import FINEST
 from edge_detector.teaching.learning import LearntClasses, LeftOut
 from edge_detector.teaching.negatives import Negative
-from edge_detector.teaching.thresholds import OTHER, ChosenThreshold, choose_thresholds
+from edge_detector.teaching.thresholds import OTHER, WRONG, ChosenThreshold, choose_thresholds
 from edge_detector.types import Float32
 
 NEVER = LinearClassifier(np.zeros((1, FEATURES), np.float32), np.full(1, -10.0, np.float32))
@@ -36,17 +36,24 @@ def peaked(peak: float, frames: int) -> Float32:
     return probabilities
 
 
-def chosen(networks: Networks, negative_peaks: list[float], recording_peaks: list[float]) -> list[ChosenThreshold]:
-    """Return the threshold at each hop."""
-    clips = tuple(
+def left_out(peaks: list[float]) -> tuple[LeftOut, ...]:
+    """Recordings of these peaks."""
+    return tuple(
         LeftOut(
             LoadedClip(Clip(Path(f"{number}"), "beep", 0, f"{number}"), 0, np.zeros(80_000, np.float32)),
             np.zeros((20, 128), np.uint8),
             peaked(peak, 20),
         )
-        for number, peak in enumerate(recording_peaks)
+        for number, peak in enumerate(peaks)
     )
-    learnt = LearntClasses(NEVER, 10, clips, tuple((SOME, peaked(peak, 10)) for peak in negative_peaks))
+
+
+def chosen(
+    networks: Networks, negative_peaks: list[float], recording_peaks: list[float], wrong_peaks: list[float] | None = None
+) -> list[ChosenThreshold]:
+    """Return the threshold at each hop."""
+    negatives = tuple((SOME, peaked(peak, 10)) for peak in negative_peaks)
+    learnt = LearntClasses(NEVER, 10, left_out(recording_peaks), negatives, left_out(wrong_peaks or []))
     found = choose_thresholds(networks, learnt, ("beep",), background=(), false_alarms_per_hour=0.1, seed=0)
     assert set(found.chosen["beep"]) == set(HOPS_PER_PATCH)
     return list(found.chosen["beep"].values())
@@ -86,3 +93,29 @@ def test_recordings_that_cannot_be_told_from_negatives_do_not_lift_the_limits(ne
 def test_a_finer_hop_is_stricter_about_negatives(networks: Networks) -> None:
     coarse, *_, fine = chosen(networks, [0.7] * 7 + [0.1] * 193, [0.99] * 10)
     assert coarse.rule.on < fine.rule.on
+
+
+QUIET = [0.1] * 200
+
+
+def test_a_tenth_of_what_is_not_the_class_may_give_an_event(networks: Networks) -> None:
+    for threshold in chosen(networks, QUIET, [0.97] * 10, [0.9] * 2 + [0.6] * 18):
+        assert 0.6 < threshold.rule.on < 0.9
+        assert threshold.false_alarms[WRONG] == 2
+
+
+def test_a_threshold_is_above_more_of_what_is_not_the_class(networks: Networks) -> None:
+    for threshold in chosen(networks, QUIET, [0.97] * 10, [0.9] * 3 + [0.6] * 17):
+        assert threshold.rule.on > 0.9
+        assert threshold.false_alarms[WRONG] == 0
+
+
+def test_a_threshold_is_not_above_what_is_not_the_class_if_most_recordings_are_below(networks: Networks) -> None:
+    for threshold in chosen(networks, QUIET, [0.7] * 10, [0.9] * 6):
+        assert threshold.rule.on <= 0.7
+        assert threshold.false_alarms[WRONG] == 6
+        assert threshold.recall == 1.0
+
+
+def test_without_such_recordings_the_kind_is_not_named(networks: Networks) -> None:
+    assert all(WRONG not in threshold.false_alarms for threshold in chosen(networks, QUIET, [0.97] * 10))

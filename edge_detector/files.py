@@ -6,6 +6,8 @@ from pathlib import Path
 
 BACKGROUND_FOLDER = "background"
 """Folder among those of a person's sounds that holds the room: `record --background` writes it, and it names no class."""
+SOUNDS_FOLDER = "sounds"
+"""Folder in the state directory with a person's sounds, as `record` and `teach` use it."""
 NEGATIVES_FOLDER = "not"
 """Folder among those of a person's sounds that holds, in NEGATIVES_FOLDER/SLUG, what was detected as that class and is not."""
 MOST_ASIDE = 9

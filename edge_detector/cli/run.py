@@ -4,22 +4,31 @@ import faulthandler
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from edge_detector import __version__
 from edge_detector.config import Config, default_config, load_config
 from edge_detector.detection.classes import enabled_indices
-from edge_detector.errors import SourceError
+from edge_detector.errors import EdgeDetectorError, SourceError
+from edge_detector.files import SOUNDS_FOLDER
 from edge_detector.history.store import FILE_NAME
 from edge_detector.mqtt.credentials import broker_of, stable_client_id
-from edge_detector.service.factory import load_networks
+from edge_detector.service.chosen_bundle import load_chosen, require_usable
+from edge_detector.service.factory import DEFAULT_BUNDLE
 from edge_detector.service.service import Service
 from edge_detector.service.state import State, open_state, reviewable, state_folder
+from edge_detector.service.systemd import notify
+from edge_detector.teaching.job import TeachingJob
+from edge_detector.teaching.taught_bundles import FOLDER_NAME as BUNDLES_FOLDER
+from edge_detector.teaching.taught_bundles import TaughtBundles
 from edge_detector.web.page import Page, configured_page
+from edge_detector.web.teaching_api import Teaching
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +61,11 @@ def run(config_path: Path | None) -> int:
     # Before the configuration is read, so that a later change is reread.
     signal.signal(signal.SIGHUP, on_hangup)
     config = load_config(config_path) if config_path else default_config()
-    networks = load_networks(config.bundle, config)
+    folder = state_folder()
+    bundles = TaughtBundles(folder / BUNDLES_FOLDER) if folder is not None else None
+    chosen = load_chosen(config, bundles)
+    networks = chosen.networks
+    notify("WATCHDOG=1")  # after a switch of the bundle, systemd goes on watching
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     enabled = len({index for rules in networks.rules.values() for index in enabled_indices(rules)})
@@ -64,20 +77,50 @@ def run(config_path: Path | None) -> int:
     if state.persistence_trouble is not None:
         LOG.warning("%s", state.persistence_trouble)
     broker = broker_of(config.mqtt, stable_client_id(config.node, state_folder()))
-    service = Service(config, networks, broker, state, page=_page(config, state))
-    failed = service.run(stop, _reloader(config_path, reread))
+    teaching = None
+    if folder is not None and bundles is not None:
+        teaching = Teaching(
+            TeachingJob(bundles, chosen.taught),
+            bundles,
+            folder / SOUNDS_FOLDER,
+            config.bundle or DEFAULT_BUNDLE,
+            chosen.taught,
+            lambda bundle: require_usable(bundle, config_path, config),
+        )
+    page = _page(config, state, teaching)
+    service = Service(config, networks, broker, state, page=page, bundle_trouble=chosen.trouble)
+    try:
+        failed = service.run(stop, _reloader(config_path, reread))
+    finally:
+        if teaching is not None:
+            teaching.job.close()
+    if service.restarting and not stop.is_set():
+        _start_again()
     LOG.info("stopped")
     if failed and not stop.is_set():
         raise SourceError("every source has failed; see the log for the reasons")
     return 0
 
 
-def _page(config: Config, state: State) -> Page | None:
+def _start_again() -> NoReturn:
+    """Replace this process by a new one of the same program, which loads the chosen bundle."""
+    LOG.info("starting again with the chosen bundle")
+    # Until the new one has its own handlers, a reload would end it; it reads the configuration anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    notify("WATCHDOG=1")
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
+    except OSError as error:
+        raise EdgeDetectorError(f"{sys.executable} cannot be started again ({error.strerror}); start the service") from error
+
+
+def _page(config: Config, state: State, teaching: Teaching | None) -> Page | None:
     """Begin to serve the page, if the configuration has one."""
     folder = state_folder()
     history = folder / FILE_NAME if folder is not None and config.history.enabled else None
     clips, sounds = reviewable(folder, state.clips) or (None, None)
-    opened = configured_page(config.web, f"{config.mqtt.base_topic}/{config.node}", history, clips=clips, sounds=sounds)
+    base = f"{config.mqtt.base_topic}/{config.node}"
+    opened = configured_page(config.web, base, history, clips=clips, sounds=sounds, teaching=teaching)
     if opened is None:
         return None
     page, secret = opened

@@ -28,6 +28,7 @@ class HealthMonitor:
         page: its troubles are the node's; None without a page.
         refused_commands: returns the number of refused commands.
         name_conflict: detects another client that publishes as this node.
+        bundle_trouble: why the chosen bundle is not in use, or None.
 
     Attributes:
         inventory: as given; replaced after each reload.
@@ -46,6 +47,7 @@ class HealthMonitor:
         page: Page | None,
         refused_commands: Callable[[], int],
         name_conflict: NameConflict,
+        bundle_trouble: str | None = None,
     ) -> None:
         self._base = base
         self.inventory = inventory
@@ -58,6 +60,7 @@ class HealthMonitor:
         self._refused_commands = refused_commands
         self._persistence_trouble = state.persistence_trouble
         self._name_conflict = name_conflict
+        self._bundle_trouble = bundle_trouble
         self._troubles = NO_TROUBLES
         self.refused_configuration: str | None = None
         self._period: Period | None = None
@@ -125,7 +128,7 @@ class HealthMonitor:
     def _poll_troubles(self) -> None:
         settings = self._settings.troubles if self._settings is not None else ()
         of_page = self._page.server.trouble if self._page is not None else None
-        service = tuple(filter(None, [self._persistence_trouble, self.refused_configuration, of_page]))
+        service = tuple(filter(None, [self._persistence_trouble, self._bundle_trouble, self.refused_configuration, of_page]))
         publisher = self._publisher
         broker = (*publisher.troubles, *filter(None, [self._name_conflict.trouble(time.monotonic())]))
         outbox = publisher.outbox

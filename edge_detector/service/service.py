@@ -74,6 +74,7 @@ class Service:
         state: State,
         *,
         page: Page | None = None,
+        bundle_trouble: str | None = None,
         open_source: OpenSource = open_source,
     ) -> None:
         self._config = config
@@ -134,6 +135,7 @@ class Service:
             page=page,
             refused_commands=lambda: self._controls.refused_commands + self._dropped_commands,
             name_conflict=self._name_conflict,
+            bundle_trouble=bundle_trouble,
         )
 
     def run(self, stop: threading.Event, reload: Callable[[], Config | None]) -> int:
@@ -147,7 +149,7 @@ class Service:
         notify("READY=1", f"STATUS={self._monitor.status}")
         wait_seconds = POLL_SECONDS if len(workers) == 1 else SHARED_POLL_SECONDS / len(workers)
         try:
-            while not stop.is_set() and any(worker.active for worker in workers):
+            while not stop.is_set() and not self.restarting and any(worker.active for worker in workers):
                 for worker in workers:
                     if worker.active and self._may_step(worker):
                         worker.step(wait_seconds)
@@ -172,6 +174,11 @@ class Service:
             self._hung = hung
         if hung is None and not any(worker.overdue for worker in self._workers):
             notify("WATCHDOG=1")
+
+    @property
+    def restarting(self) -> bool:
+        """Whether the page has asked for a restart, with another bundle."""
+        return self._page is not None and self._page.commands.restart_requested
 
     @property
     def dropped_messages(self) -> int:
@@ -430,7 +437,8 @@ class Service:
         self._monitor.window.record_hop(FRONT_END.patch_step_samples / FRONT_END.sample_rate_hz, latency_ms)
 
     def _close(self) -> None:
-        notify("STOPPING=1")
+        # A restart with another bundle is none for systemd: the process stays.
+        notify("STATUS=starting again with the chosen bundle" if self.restarting else "STOPPING=1")
         release_deadline = time.monotonic() + DRAIN_SECONDS + RELEASE_SECONDS
         for worker in self._workers:
             worker.close()

@@ -19,6 +19,9 @@ from edge_detector.files import BACKGROUND_FOLDER, NEGATIVES_FOLDER
 from edge_detector.params import FRONT_END
 from edge_detector.types import Float32
 
+FEWEST = 3
+"""Least number of recordings of a class, and of its originals."""
+
 OCCASION_MS = 60_000
 """Clips of one source that begin within this time of the one before are of one occasion."""
 

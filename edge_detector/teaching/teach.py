@@ -19,13 +19,15 @@ from edge_detector.teaching.extension import Extension
 from edge_detector.teaching.figures import TaughtFigures, measure
 from edge_detector.teaching.learning import Report, TeachingData, learn
 from edge_detector.teaching.negatives import SHIPPED, Negative, read_negatives
-from edge_detector.teaching.recordings import Bounds, find_recordings, load_recordings, read_sound
+from edge_detector.teaching.recordings import FEWEST, Bounds, find_recordings, load_recordings, read_sound
+from edge_detector.teaching.report import report_content
 from edge_detector.teaching.sounds import halve_background, synthetic_sounds
+from edge_detector.teaching.taught_bundles import REPORT
 from edge_detector.teaching.thresholds import NEGATIVE_SHARES, Thresholds, choose_thresholds
 from edge_detector.types import Float32
 
-FEWEST, FEW = 3, 10
-"""Recordings of a class: least number, and the number below which its figures are uncertain."""
+FEW = 10
+"""Recordings of a class below which its figures are uncertain."""
 
 VERSION = "1.0.0"
 STAGES = 5
@@ -197,6 +199,15 @@ def _write(plan: TeachingPlan, extension: Extension, result: Taught, classifier:
         base_name=result.base,
         base_card=_content(plan.base, format_.MODEL_CARD).decode(),
     )
+    report = report_content(
+        result.figures,
+        result.thresholds,
+        {sound.slug: sound.label for sound in manifest.classes},
+        replaced=result.replaced,
+        limits=result.limits,
+        kept=len(result.kept),
+    )
+    pages[REPORT] = report
     contents = {**files, **pages, format_.TAUGHT: classifier, format_.MODEL_CARD: card.encode()}
     return write_folder(plan.output, manifest, contents)
 

@@ -6,10 +6,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -21,7 +23,7 @@ from edge_detector.errors import EdgeDetectorError
 from edge_detector.mqtt.runtime_settings import MAX_THRESHOLD, ON, Accepted, MuteCommand, Refusal
 from edge_detector.review.sounds import SoundsFolder
 from edge_detector.threads import Worker, in_thread
-from edge_detector.web import clips_api, health_api, history_api, reviews_api, would_have_api
+from edge_detector.web import clips_api, health_api, history_api, reviews_api, teaching_api, would_have_api
 from edge_detector.web.asgi import Receive, Scope, Send
 from edge_detector.web.broadcast import Broadcast, Subscription
 from edge_detector.web.clips_api import ClipRefusal, Recordings
@@ -31,6 +33,7 @@ from edge_detector.web.event_loop import call_soon
 from edge_detector.web.feed import Feed
 from edge_detector.web.metrics import exposition
 from edge_detector.web.request import UNFORESEEN
+from edge_detector.web.teaching_api import MOST_CLASSES, Teaching, TeachingRefusal
 from edge_detector.web.views import NodeFigures, NodeView, PageFigures
 
 T = TypeVar("T")
@@ -54,6 +57,7 @@ class AppParts:
         clips: the clips of sound, or None where none are kept.
         connections: counts of connections.
         sounds: the reviewed ones, or None where none are kept.
+        teaching: teaching from recordings, or None where there is no state directory.
 
     """
 
@@ -64,6 +68,7 @@ class AppParts:
     clips: ClipStore | None
     connections: ConnectionCounts
     sounds: SoundsFolder | None = None
+    teaching: Teaching | None = None
 
 
 def build_app(parts: AppParts) -> Starlette:
@@ -89,6 +94,10 @@ def build_app(parts: AppParts) -> Starlette:
             Route("/api/reviews", routes.reviews),
             Route("/api/reviews", routes.review, methods=["POST"]),
             Route("/api/sounds/delete", routes.delete_sounds, methods=["POST"]),
+            Route("/api/teaching", routes.teaching),
+            Route("/api/teaching/start", routes.start_teaching, methods=["POST"]),
+            Route("/api/teaching/cancel", routes.cancel_teaching, methods=["POST"]),
+            Route("/api/teaching/switch", routes.switch_bundle, methods=["POST"]),
             Route("/api/threshold", routes.set_threshold, methods=["POST"]),
             Route("/api/mute", routes.set_mute, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -106,6 +115,7 @@ class _Routes:
         clips, sounds = parts.clips, parts.sounds
         self._recordings = None if clips is None or sounds is None else Recordings(clips, sounds)
         self._connections = parts.connections
+        self._teaching = parts.teaching
         self._idle_readers: asyncio.Queue[Worker] = asyncio.Queue()
         for _ in range(READERS):
             self._idle_readers.put_nowait(Worker("page reader"))
@@ -271,6 +281,41 @@ class _Routes:
                 return await self._from_disk(lambda: reviews_api.delete_label(recordings, slug))
         return _error(400, 'the request names no label; send {"slug": "…"}')
 
+    async def teaching(self, _request: Request) -> Response:
+        teaching = self._teaching
+        return _no_teaching() if teaching is None else await self._from_disk(lambda: teaching_api.status(teaching))
+
+    async def start_teaching(self, request: Request) -> Response:
+        teaching = self._teaching
+        if teaching is None:
+            return _no_teaching()
+        match await _body(request):
+            case {"classes": [str(), *_] as classes} if _are_names(classes):
+                return await self._from_disk(lambda: teaching_api.start(teaching, classes), HTTPStatus.ACCEPTED)
+        return _error(400, f'the request names no sounds; send {{"classes": ["…"]}}, with 1 to {MOST_CLASSES} of them')
+
+    async def cancel_teaching(self, request: Request) -> Response:
+        teaching = self._teaching
+        if teaching is None:
+            return _no_teaching()
+        if await _body(request) != {}:
+            return _error(400, "the request says something else than to cancel the teaching; send {}")
+        return await self._from_disk(lambda: teaching_api.cancel(teaching))
+
+    async def switch_bundle(self, request: Request) -> Response:
+        teaching = self._teaching
+        if teaching is None:
+            return _no_teaching()
+        match await _body(request):
+            case {"to": "taught" | "configured" as bundle}:
+                to_taught = bundle == "taught"
+                answer = await self._from_disk(lambda: teaching_api.switch(teaching, to_taught=to_taught), HTTPStatus.ACCEPTED)
+                if answer.status_code == HTTPStatus.ACCEPTED:
+                    # After the answer, which the end of this run would cut off.
+                    answer.background = BackgroundTask(self._commands.request_restart)
+                return answer
+        return _error(400, 'the request names no bundle; send {"to": "taught"} or {"to": "configured"}')
+
     @property
     def _state(self) -> tuple[NodeView, NodeFigures] | None:
         view, figures = self._feed.view, self._feed.figures
@@ -294,11 +339,11 @@ class _Routes:
             return JSONResponse({"source": result.command.source, "muted": value == ON})
         return JSONResponse({"source": result.command.source, "class": result.command.slug, "on": float(value)})
 
-    async def _from_disk(self, read: Callable[[], Mapping[str, object]]) -> Response:
+    async def _from_disk(self, read: Callable[[], Mapping[str, object]], status: HTTPStatus = HTTPStatus.OK) -> Response:
         """Answer with JSON that is read, and made, on a reader's thread."""
         try:
-            return JSONResponse(await self._read(read))
-        except (EdgeDetectorError, history_api.BadRequest, ClipRefusal) as error:
+            return JSONResponse(await self._read(read), status)
+        except (EdgeDetectorError, history_api.BadRequest, ClipRefusal, TeachingRefusal) as error:
             return _refused(error)
 
     async def _read(self, read: Callable[[], T], *, has_begun: bool = False) -> T:
@@ -353,14 +398,22 @@ def _error(status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence}, status)
 
 
-def _refused(error: EdgeDetectorError | history_api.BadRequest | ClipRefusal) -> Response:
-    if isinstance(error, ClipRefusal):
+def _refused(error: EdgeDetectorError | history_api.BadRequest | ClipRefusal | TeachingRefusal) -> Response:
+    if isinstance(error, ClipRefusal | TeachingRefusal):
         return _error(error.status, str(error))
     return _error(503 if isinstance(error, EdgeDetectorError) else 400, str(error))
 
 
 def _no_history() -> Response:
     return _error(404, "no history is kept; run the service with a state directory, and enabled = true in its table [history]")
+
+
+def _no_teaching() -> Response:
+    return _error(404, "nothing can be taught here; run the service with a state directory")
+
+
+def _are_names(classes: list[object]) -> bool:
+    return len(classes) <= MOST_CLASSES and all(isinstance(name, str) for name in classes)
 
 
 def _no_clips() -> Response:

@@ -1,6 +1,7 @@
 """Commands: thresholds and mutes from the page, handed to the detecting thread, which answers each."""
 
 import queue
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -27,6 +28,16 @@ class Commands:
     def __init__(self, base: str) -> None:
         self._base = base
         self._waiting: queue.Queue[PageCommand] = queue.Queue(MOST_WAITING)
+        self._restart = threading.Event()
+
+    def request_restart(self) -> None:
+        """Let the service end its run and start again, with the bundle that was chosen."""
+        self._restart.set()
+
+    @property
+    def restart_requested(self) -> bool:
+        """Whether the service shall start again."""
+        return self._restart.is_set()
 
     def set_threshold(self, source: str, slug: str, on: float | None) -> "Future[Accepted | Refusal] | None":
         """Set the threshold `on` of a class, or None for the configured one. None: too many commands wait."""

@@ -18,6 +18,7 @@ from edge_detector.web.commands import Commands
 from edge_detector.web.feed import Feed
 from edge_detector.web.password import page_password
 from edge_detector.web.server import PageServer
+from edge_detector.web.teaching_api import Teaching
 
 _PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 
@@ -44,6 +45,7 @@ def configured_page(
     *,
     clips: ClipStore | None = None,
     sounds: SoundsFolder | None = None,
+    teaching: Teaching | None = None,
 ) -> tuple[Page, Secret | None] | None:
     """Return the page of a configuration and its password; None if it has no page. Raises UsageError."""
     address = listen_address(web)
@@ -52,7 +54,7 @@ def configured_page(
     secret = page_password(web.password_file, environment)
     sessions = Sessions(None if secret is None else secret.value)
     hosts = HostRule(socket.gethostname(), web.url)
-    return _page(address, base, hosts, sessions, history, clips=clips, sounds=sounds), secret
+    return _page(address, base, hosts, sessions, history, clips=clips, sounds=sounds, teaching=teaching), secret
 
 
 def packages_missing() -> str | None:
@@ -71,6 +73,7 @@ def _page(
     *,
     clips: ClipStore | None = None,
     sounds: SoundsFolder | None = None,
+    teaching: Teaching | None = None,
 ) -> Page:
     missing = packages_missing()
     if missing is not None:
@@ -83,7 +86,7 @@ def _page(
         from edge_detector.web.broadcast import Broadcast  # noqa: PLC0415 - as above
         from edge_detector.web.guard import Guard  # noqa: PLC0415 - as above
 
-        app = build_app(AppParts(feed, Broadcast(feed), commands, history, clips, server.counts, sounds))
+        app = build_app(AppParts(feed, Broadcast(feed), commands, history, clips, server.counts, sounds, teaching))
         return Guard(app, hosts, sessions)
 
     server = PageServer(build, address)

@@ -61,6 +61,9 @@ TROUBLES: Mapping[str, Sequence[Place]] = {
     "service": (
         Place("service/state.py", "returned", "persistence_trouble"),
         Place("service/service.py", "assigned", "refused_configuration"),
+        Place("service/chosen_bundle.py", "assigned", "trouble"),
+        Place("service/chosen_bundle.py", "assigned", "reason"),
+        Place("teaching/taught_bundles.py", "raised", "EdgeDetectorError"),
     ),
     "broker": (
         Place("mqtt/publisher.py", "argument", "append"),
@@ -124,6 +127,14 @@ OTHERS: Mapping[str, Sequence[Place]] = {
         Place("web/request.py", "assigned", "sentence"),
         Place("web/guard.py", "argument", "HttpError", 1),
         Place("web/guard.py", "argument", "too_many"),
+    ),
+    "teaching on the page": (
+        Place("teaching/job.py", "returned", "_reason"),
+        Place("teaching/job.py", "assigned", "result"),
+        Place("teaching/child.py", "argument", "_failed"),
+        Place("web/teaching_api.py", "argument", "TeachingRefusal", 1),
+        Place("web/teaching_api.py", "assigned", "sentence"),
+        Place("web/teaching_api.py", "assigned", "notice"),
     ),
     "a program that records": (Place("audio/programs/*.py", "raised", "SourceError"),),
 }

@@ -7,17 +7,21 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from edge_detector.demo.soundscape import make_soundscape
 from edge_detector.types import Message
 from tests.support.broker import Broker, free_port
 from tests.support.inbox import Inbox, subscriber
+from tests.support.synthetic import RATE_HZ, sound
 from tests.support.waiting import wait_until
-from tests.system.systemd.conftest import BASE, UNIT, WATCHDOG_SECONDS, Machine, report
+from tests.system.systemd.conftest import BASE, STATE, UNIT, WATCHDOG_SECONDS, Machine, report
 
 STOP_SECONDS = 5.0
 SLOWLY = 60.0
@@ -291,6 +295,53 @@ def test_the_page_is_served_in_the_sandbox_with_a_password_that_only_root_can_re
         assert PASSWORD not in machine.box.journal(UNIT)
     finally:
         secret.unlink()
+        machine.configure()
+
+
+def test_it_teaches_in_the_sandbox_and_switches_the_bundle_without_a_restart_of_the_unit(machine: Machine) -> None:
+    sounds = machine.box.root / STATE.lstrip("/") / "sounds"
+    port = free_port()
+    machine.configure(f'[web]\nlisten = "127.0.0.1:{port}"\n')
+
+    def ask(path: str, content: object = None) -> tuple[int, dict[str, Any]]:
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            headers = {} if content is None else {"Content-Type": "application/json"}
+            body = None if content is None else json.dumps(content)
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def is_active(bundle: str) -> bool:
+        try:
+            status, found = ask("/api/teaching")
+        except OSError:
+            return False
+        return status == 200 and found["bundle"]["active"] == bundle
+
+    try:
+        machine.systemctl("restart")
+        wait_until(partial(is_active, "configured"), "the page", deadline_seconds=60.0)
+        (sounds / "Beep").mkdir(parents=True)
+        for take in range(5):
+            soundfile.write(sounds / "Beep" / f"{take}.wav", sound("beep", take), RATE_HZ, subtype="PCM_16")
+        user = machine.box.run("stat", "--format=%u", STATE).stdout.strip()
+        machine.box.run("chown", "--recursive", f"{user}:{user}", f"{STATE}/sounds")
+        process, restarts = machine.shows("MainPID"), machine.restarts
+        assert ask("/api/teaching/start", {"classes": ["beep"]})[0] == 202
+        wait_until(lambda: ask("/api/teaching")[1]["state"] != "running", "the end of the teaching", deadline_seconds=300.0)
+        found = ask("/api/teaching")[1]
+        assert found["state"] == "done", found["error"]
+        for bundle in ("taught", "configured"):
+            assert ask("/api/teaching/switch", {"to": bundle})[0] == 202
+            wait_until(partial(is_active, bundle), f"the {bundle} bundle", deadline_seconds=60.0)
+            # Longer than the watchdog's patience: it is fed again.
+            time.sleep(WATCHDOG_SECONDS + 2)
+            assert (machine.shows("MainPID"), machine.shows("ActiveState"), machine.restarts) == (process, "active", restarts)
+    finally:
+        machine.box.run("rm", "--recursive", "--force", f"{STATE}/sounds", f"{STATE}/bundles")
         machine.configure()
 
 

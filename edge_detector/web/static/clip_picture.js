@@ -1,4 +1,4 @@
-/** Spectrogram of a whole clip, with a playhead over it. */
+/** Spectrogram of a whole clip, with a playhead over it, and a mark where its event begins. */
 
 import { element } from "./dom.js";
 import {
@@ -7,6 +7,7 @@ import {
 
 const MOST_DEVICE_PIXELS = 2;
 const LEAST_TICK_PX = 55;
+const MARK_PX = 6;
 const TICKS_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20];
 
 /** Distance of the ticks of time, in seconds, so that their texts have room. */
@@ -21,6 +22,8 @@ export class ClipPicture {
   #values;
   #frames;
   #seconds;
+  /** Where the event begins, or null. */
+  #lead;
   #image;
   #palette;
   #width = 0;
@@ -28,14 +31,20 @@ export class ClipPicture {
   #resizes = new ResizeObserver(() => this.#fit());
   #repaint = () => this.#paint();
 
-  /** @param {{frames: number, bands: number, seconds: number, data: string}} clip @param {(seconds: number) => void} onSeek */
-  constructor({ frames, bands, seconds, data }, label, onSeek) {
+  /**
+   * @param {{frames: number, bands: number, seconds: number, lead_seconds?: ?number, data: string}} clip
+   * @param {(seconds: number) => void} onSeek
+   */
+  constructor({ frames, bands, seconds, lead_seconds: lead, data }, label, onSeek) {
     if (bands !== BANDS) throw new Error(`a spectrogram has ${BANDS} bands`);
     this.#values = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
     this.#frames = frames;
     this.#seconds = seconds;
+    this.#lead = lead > 0 && lead < seconds ? lead : null;
     this.element = element("div", { class: "spectrogram" }, this.#canvas);
-    this.#canvas.setAttribute("aria-label", `Spectrogram of ${label}, ${seconds.toFixed(1)} seconds, 125 Hz to 7.5 kHz`);
+    const begins = this.#lead === null ? "" : `; the event begins at ${this.#lead.toFixed(1)} seconds`;
+    const name = `Spectrogram of ${label}, ${seconds.toFixed(1)} seconds, 125 Hz to 7.5 kHz${begins}`;
+    this.#canvas.setAttribute("aria-label", name);
     this.#canvas.addEventListener("click", ({ offsetX }) => {
       const share = (offsetX - LEFT_PX) / (this.#width - LEFT_PX);
       onSeek(Math.min(Math.max(share, 0), 1) * seconds);
@@ -101,8 +110,22 @@ export class ClipPicture {
       context.fillText(`${Number((tick * step).toFixed(1))} s`, x, PLOT_PX + 12);
     }
     context.stroke();
+    if (this.#lead !== null) this.#mark(Math.round(xOf(this.#lead)));
     const x = Math.min(xOf(this.#position), this.#width - 1);
     context.fillStyle = this.#palette.hot;
     context.fillRect(x - 1, 0, 2, PLOT_PX);
+  }
+  /** A dashed line with a flag: another form than the playhead, for eyes that do not tell their colours apart. */
+  #mark(x) {
+    const context = this.#context;
+    context.fillStyle = this.#palette.ground;
+    context.fillRect(x - 2, 0, 4, PLOT_PX);
+    context.fillStyle = this.#palette.text;
+    for (let y = 0; y < PLOT_PX; y += 2 * MARK_PX) context.fillRect(x - 1, y, 2, MARK_PX);
+    context.beginPath();
+    context.moveTo(x - 1, 0);
+    context.lineTo(x + 2 * MARK_PX, MARK_PX);
+    context.lineTo(x - 1, 2 * MARK_PX);
+    context.fill();
   }
 }

@@ -7,11 +7,7 @@
 import { getJson, LiveStream, postJson, session } from "./api.js";
 import { element, setAttribute, setText } from "./dom.js";
 import { sentence } from "./format.js";
-import { HealthView } from "./health.js";
-import { HistoryView } from "./history.js";
-import { LiveView } from "./live.js";
 import { NodeStore } from "./store.js";
-import { ThresholdsView } from "./thresholds.js";
 
 /** A page that nobody sees for so long leaves the stream, and spares the node the work. */
 const LEAVE_MS = 60_000;
@@ -21,46 +17,76 @@ const byId = (id) => document.getElementById(id);
 const main = byId("main");
 const stream = new LiveStream();
 const store = new NodeStore(stream);
-/** @type {Object<string, View>} */
-const views = {
-  live: new LiveView(store),
-  history: new HistoryView(store),
-  thresholds: new ThresholdsView(store),
-  health: new HealthView(store),
+/** Where the class of each view is. A module is loaded when its view is first shown. */
+const VIEWS = {
+  live: async () => (await import("./live.js")).LiveView,
+  history: async () => (await import("./history.js")).HistoryView,
+  review: async () => (await import("./review.js")).ReviewView,
+  thresholds: async () => (await import("./thresholds.js")).ThresholdsView,
+  health: async () => (await import("./health.js")).HealthView,
 };
+/** Views that were shown. @type {Map<string, View>} */
+const views = new Map();
+/** Raised by each choice of a view: a module that arrives after another choice is not shown. */
+let choice = 0;
 let shown = null;
 let login = null;
 let leaveTimer = 0;
 
 /** Return the view that a hash names, and the id of the event that it asks for. */
 export function route(hash) {
-  if (hash.startsWith("#event=")) {
-    try {
-      return { name: "history", wanted: decodeURIComponent(hash.slice("#event=".length)) };
-    } catch {
-      return { name: "history", wanted: null }; // half an escape
-    }
+  const [, name, id] = /^#(event|review)=(.*)$/.exec(hash) ?? [null, hash.slice(1), null];
+  let wanted = null;
+  try {
+    wanted = id && decodeURIComponent(id);
+  } catch {
+    // Half an escape.
   }
-  const name = hash.slice(1);
-  return { name: Object.hasOwn(views, name) ? name : "live", wanted: null };
+  if (name === "event") return { name: "history", wanted };
+  return { name: Object.hasOwn(VIEWS, name) ? name : "live", wanted };
 }
 
-function showView(moveFocus) {
+async function showView(moveFocus) {
   if (login) return;
   const { name, wanted } = route(location.hash);
-  const view = views[name];
-  shown?.hide();
-  shown = view;
-  main.replaceChildren(view.element);
+  const chosen = (choice += 1);
   for (const link of byId("navigation").children) {
     setAttribute(link, "aria-current", link.getAttribute("href") === `#${name}` ? "page" : null);
   }
+  try {
+    if (!views.has(name)) {
+      setAttribute(main, "aria-busy", "true");
+      const View = await VIEWS[name]();
+      if (!views.has(name)) views.set(name, new View(store));
+    }
+  } catch {
+    if (chosen === choice) showUnloaded();
+    return;
+  }
+  if (chosen !== choice) return;
+  setAttribute(main, "aria-busy", null);
+  const view = views.get(name);
+  shown?.hide();
+  shown = view;
+  main.replaceChildren(view.element);
   showTitle();
   if (moveFocus) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });
   }
   view.show(wanted);
+}
+
+/** Say that a view's module did not arrive. A browser may remember that, so the page is loaded anew. */
+function showUnloaded() {
+  setAttribute(main, "aria-busy", null);
+  shown?.hide();
+  shown = null;
+  const again = element("button", { type: "button" }, "Load the page again");
+  again.addEventListener("click", () => location.reload());
+  main.replaceChildren(
+    element("p", { class: "problem", role: "alert" }, "This view could not be loaded, since the node does not answer."), again,
+  );
 }
 
 function showTitle() {
@@ -90,6 +116,8 @@ function announce({ detail: event }) {
 function showLogin() {
   if (login) return;
   stream.close();
+  choice += 1;
+  setAttribute(main, "aria-busy", null);
   shown?.hide();
   shown = null;
   byId("navigation").hidden = byId("logout").hidden = true;

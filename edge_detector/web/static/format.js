@@ -113,3 +113,9 @@ const ENDS = {
 export function endReason(reason) {
   return reason && reason !== "ended" ? (ENDS[reason] ?? reason) : "";
 }
+
+/** What a person says of a clip, in words. @param {?import("./store.js").Review} review */
+export function verdict(review) {
+  if (!review) return "";
+  return review.verdict === "other" ? `it was ${review.label}` : review.verdict;
+}

@@ -21,7 +21,8 @@ export class HealthView {
   #clipsSize = element("p", { role: "status" });
   #clipsProblem = element("p", { class: "problem", role: "alert" });
   #clips = section("health-clips", "Recordings", element("div", {}, this.#clipsKept, this.#clipsSize, this.#clipsProblem,
-    confirmButton("Delete all recordings", "Delete the sound of all events for good?", () => this.#deleteClips())));
+    confirmButton("Delete all recordings",
+      "Delete all recordings that are not reviewed, for good?", () => this.#deleteClips())));
   #content = element(
     "div", { hidden: true },
     section("health-sources", "Sources", this.#sources),
@@ -70,8 +71,9 @@ export class HealthView {
   async #countClips() {
     if (!this.#timer || !this.#store.node?.clips) return;
     try {
-      const { count: number, bytes: size } = await getJson("api/clips");
-      setText(this.#clipsSize, `${count(number)} ${number === 1 ? "recording" : "recordings"}, ${megabytes(size)}.`);
+      const { count: number, bytes: size, reviewed = 0, reviewed_bytes: reviewedSize } = await getJson("api/clips");
+      const stay = ` ${recordings(reviewed, reviewedSize)} reviewed: kept until you delete them in Review.`;
+      setText(this.#clipsSize, `${recordings(number, size)}.${reviewed > 0 ? stay : ""}`);
     } catch (error) {
       setText(this.#clipsProblem, sentence(error.message));
     }
@@ -81,9 +83,20 @@ export class HealthView {
     setText(this.#clipsProblem, "");
     try {
       await postJson("api/clips/delete-all", {});
-      forgetClips([...this.#store.events.values()].map((event) => event.clip).filter(Boolean));
+      const kept = await this.#keptClips();
+      forgetClips([...this.#store.events.values()].map((event) => event.clip).filter((clip) => clip && !kept.has(clip)));
     } catch (error) {
       setText(this.#clipsProblem, sentence(error.message));
+    }
+  }
+
+  /** Clips of recent events that are there, since they were reviewed. */
+  async #keptClips() {
+    try {
+      const { events } = await getJson("api/events?limit=100");
+      return new Set(events.map(({ clip }) => clip));
+    } catch {
+      return new Set(); // no history
     }
   }
 
@@ -120,6 +133,10 @@ export class HealthView {
     showFacts(this.#service, serviceFacts(health));
     showFacts(this.#losses, lossFacts(health, Boolean(this.#store.node?.clips)));
   }
+}
+
+function recordings(number, size) {
+  return `${count(number)} ${number === 1 ? "recording" : "recordings"}, ${megabytes(size)}`;
 }
 
 function section(id, title, content) {

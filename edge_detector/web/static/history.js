@@ -1,9 +1,9 @@
 /** View "History": filters, how often each class was heard in each hour of the day, and the table of events. */
 
 import { getJson, withQuery } from "./api.js";
-import { clipChanges, ClipPlayer } from "./clips.js";
+import { clipChanges, ClipPlayer, isGone } from "./clips.js";
 import { arrange, element, setAttribute, setText } from "./dom.js";
-import { count, dateTime, duration, endReason, exactTime, probability, sentence } from "./format.js";
+import { count, dateTime, duration, endReason, exactTime, probability, sentence, verdict } from "./format.js";
 
 const DAY_MS = 86_400_000;
 /** @type {[string, string, number][]} */
@@ -15,6 +15,7 @@ const MOST_JSON = 1_000;
 const REFRESH_MS = 6_000;
 /** How often an event that is not there is looked for again. */
 const MOST_LOOKS = 2;
+const MARKS = { right: "✓", wrong: "✗", other: "→" };
 const HEAT_LEVELS = 5;
 const NO_HISTORY = "No history is kept; run the service with a state directory, and enabled = true in its table [history].";
 const NO_SUCH_EVENT = "This event is not in the history: it is older than what is kept, or will be there in a few seconds.";
@@ -327,10 +328,11 @@ export class HistoryView {
       const peak = element("td", { class: "number" });
       const button = this.#player.button();
       const recorded = element("span", { class: "soft" }, "sound is being recorded");
-      const row = element("tr", { tabindex: "-1" }, element("td", {}, start, " ", button, recorded),
+      const review = element("a", { class: "verdict", href: `#review=${encodeURIComponent(event.id)}` });
+      const row = element("tr", { tabindex: "-1" }, element("td", {}, start, " ", button, recorded, " ", review),
         element("td", {}, event.label), element("td", {}, event.source), length, peak);
       start.title = exactTime(event.start);
-      made = { row, length, peak, button, recorded };
+      made = { row, length, peak, button, recorded, review };
       this.#rows.set(event.id, made);
     }
     const open = event.end_reason === null;
@@ -340,6 +342,7 @@ export class HistoryView {
     setText(made.peak, probability(event.peak_probability));
     made.recorded.hidden = !ClipPlayer.isRecorded(event);
     this.#player.update(made.button, event);
+    showReview(made.review, event);
     made.row.classList.toggle("wanted", event.id === this.#wanted);
     setAttribute(made.row, "aria-current", event.id === this.#wanted ? "true" : null);
     return made.row;
@@ -356,6 +359,14 @@ export class HistoryView {
     this.#json.href = withQuery("api/events", { ...this.#query(), format: "json", limit: MOST_JSON });
     this.#json.title = `The newest ${count(MOST_JSON)} of this selection; CSV has up to 100,000`;
   }
+}
+
+/** Show what was said of an event's clip, as a link that leads to where it is said. */
+function showReview(link, event) {
+  link.hidden = !event.clip || event.end_reason === null || event.review === undefined || isGone(event.clip);
+  setText(link, event.review ? `${MARKS[event.review.verdict]} ${verdict(event.review)}` : "Review");
+  const said = event.review ? `Reviewed: ${verdict(event.review)}; change it` : "Review";
+  setAttribute(link, "aria-label", `${said}: ${event.label}, ${dateTime(event.start)}`);
 }
 
 function field(label, input) {

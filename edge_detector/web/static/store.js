@@ -7,7 +7,9 @@
  *   sources: SourceView[], sentences: string[], clips: ?string}} NodeView
  * @typedef {{source: string, time: ?string, level_dbfs: number, probabilities: Object<string, number>}} Hop
  * @typedef {{id: string, source: string, slug: string, label: string, start: string, end: ?string,
- *   duration_seconds: ?number, peak_probability: number, end_reason: ?string, clip?: ?string}} SoundEvent
+ *   duration_seconds: ?number, peak_probability: number, end_reason: ?string, clip?: ?string,
+ *   review?: ?Review}} SoundEvent
+ * @typedef {{verdict: "right"|"wrong"|"other", label: ?string}} Review what a person says of a clip; label: what it was
  */
 
 const MOST_EVENTS = 100;
@@ -47,6 +49,12 @@ export class NodeStore extends EventTarget {
     });
     stream.addEventListener("frames", ({ detail }) => this.#tell("frames", detail));
     stream.addEventListener("lost", ({ detail }) => this.#tell("lost", detail));
+  }
+
+  /** As in EventTarget; but a listener that comes after the node's first message is told of the node, as soon as it can hear. */
+  addEventListener(name, listener, options) {
+    super.addEventListener(name, listener, options);
+    if (name === "node" && this.node) queueMicrotask(() => listener(new CustomEvent("node", { detail: this.node })));
   }
 
   /** Events of a source, oldest first. */

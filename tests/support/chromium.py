@@ -115,6 +115,10 @@ class Chromium:
         self._media |= {name: value for name, value in chosen.items() if value is not None}
         self._command("Emulation.setEmulatedMedia", features=[{"name": name, "value": self._media[name]} for name in self._media])
 
+    def touch(self, *, enabled: bool) -> None:
+        """Be a screen for fingers, without a mouse, or a screen with one."""
+        self._command("Emulation.setTouchEmulationEnabled", enabled=enabled)
+
     def find(self, selector: str) -> WebElement:
         """Wait for the first element that a CSS selector finds and that can be seen."""
         return self.wait(

@@ -1,7 +1,7 @@
 """Pictures of the page: python -m tests.system.page_screenshots FOLDER.
 
 Needs Debian's chromium, chromium-driver, fonts-dejavu-core and pngquant, those of the fake microphone, and the recordings of
-ESC-10 in ../shared/data or EDGE_DETECTOR_DATA. Takes two minutes.
+ESC-10 in ../shared/data or EDGE_DETECTOR_DATA. Takes three minutes.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -62,6 +63,10 @@ KITCHEN = (("rooster/1-26806-A",), ("rain/1-17367-A", "rain/1-21189-A", "rain/1-
 """Recordings of ESC-10 that follow each other, with a pause before and after each group."""
 SHOWN = (("nursery", "Baby crying"), ("kitchen", "Dog barking"))
 """Events that last while the pictures are taken."""
+
+VERDICTS = (*"rrwrr", ("i", *"Fox", "ENTER"), *"rwr")
+"""Keys of the reviews before the pictures are taken."""
+WAITING = 7
 
 QUIETER = 0.35
 """So that the sum of both rooms is not clipped."""
@@ -216,6 +221,41 @@ def take_clip(folder: Path, browser: Chromium) -> None:
         capture(browser, folder / "page-clip-1280.png")
 
 
+def take_review(folder: Path, browser: Chromium) -> None:
+    """Take the pictures of the review, with some clips that are reviewed and some that wait."""
+    with ExitStack() as stack:
+        state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        store = ClipStore(state / FOLDER_NAME)
+        barks = [event for event in past_events(int(time.time() * 1e3)) if event.slug == "dog_bark"][: len(VERDICTS) + WAITING]
+        for number, event in enumerate(barks):
+            write_clip(store, event, QUIETER * sound([DOGS[number % len(DOGS) :][:1]], number))
+        page = stack.enter_context(clip_page(None, store))
+        url = f"http://127.0.0.1:{page.server.address.port}/#review"
+        browser.open(url)
+        for keys in VERDICTS:
+            browser.find(".review canvas")
+            was = browser.find(".review .soft").text
+            browser.press(*keys)
+            browser.wait(partial(is_another, browser, was), "the next clip")
+        browser.wait(lambda: browser.find(".saved [role=status]").text.startswith("Saved"), "the last review")
+        for width, height, ratio in SCREENS:
+            browser.pixel_ratio = ratio
+            browser.resize(width, height)
+            browser.touch(enabled=width < SCREENS[0][0])
+            browser.prefer(colours="light")
+            browser.open("about:blank")
+            browser.open(url)
+            browser.run(FONT)
+            browser.find(".review canvas")
+            browser.run("document.querySelector('.review audio').currentTime = 5.5")
+            capture(browser, folder / f"page-review-{width}.png")
+
+
+def is_another(browser: Chromium, clip: str) -> bool:
+    """Whether the review shows another clip than the one of this time."""
+    return browser.find(".review .soft").text != clip
+
+
 def write_clip(store: ClipStore, event: RecordedEvent, heard: Signal) -> None:
     """Store a sound as the clip of an event."""
     store.prepare()
@@ -260,6 +300,7 @@ def main() -> int:
         service.ask("POST", "/api/threshold", THRESHOLD)
         take(folder, service, browser)
         take_clip(folder, browser)
+        take_review(folder, browser)
     return 0
 
 

@@ -39,6 +39,8 @@ hop = 0.48
 [mqtt]
 host = "{broker.host}"
 port = {broker.port}
+[clips]
+enabled = true
 """
 OWN_CLASS = f"""
 [class.{SLUG}]
@@ -56,7 +58,7 @@ EVENT_SECONDS = 1.0
 READY = {
     "live": ".events li",
     "history": ".heat",
-    "review": ".review .lead",
+    "review": ".review :is(.lead, canvas)",
     "thresholds": ".thresholds li",
     "health": ".facts div",
 }
@@ -116,9 +118,10 @@ class Home:
     arrivals: Arrivals
 
     def open(self, view: str = "live") -> None:
-        """Load the page anew, at a view, and wait until it is connected."""
+        """Load the page anew, at a view, and wait until that is loaded and the page connected."""
         self.browser.open("about:blank")
         self.browser.open(f"{self.service.url}/#{view}")
+        self.browser.find("main > div")
         self.browser.find("#connection.good")
 
     def slider(self, slug: str) -> str:

@@ -1,8 +1,11 @@
 """Atomic file writes (temporary file, then rename) and bounded reads."""
 
+import glob
 import hashlib
 import json
 import os
+import secrets
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,11 +22,16 @@ MAX_JSON_BYTES = 256_000_000
 MAX_ARRAYS_BYTES = 4_000_000_000
 """VGGish in float32 has 0.3 GB."""
 
+MOST_HOST_CHARACTERS = 16
+"""Of a temporary file's name, which may have 255 bytes in all."""
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` on success, delete it on failure."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Several machines may write the same file of a shared folder, and a process id is one machine's.
+    own = f"{socket.gethostname()[:MOST_HOST_CHARACTERS]}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{own}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -35,6 +43,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         # A parent that is a regular file was reported above.
         with suppress(NotADirectoryError):
             temporary.unlink(missing_ok=True)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Return the temporary files of `path`, and of files beside it that are called by its name, as killed runs leave them."""
+    return sorted(path.parent.glob(f".{glob.escape(path.name)}.*.part"))
 
 
 def sha256_of(path: Path) -> str:

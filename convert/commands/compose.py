@@ -1,7 +1,7 @@
 """compose: compose training sequences of clips in other sound, embed them, and label every frame."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,8 @@ from convert.progress import Progress
 from convert.recipe import add_recipe_arguments, load_recipe
 from convert.records.classes import classes_from_json
 from convert.records.damage import Damage
-from convert.records.files import Record
-from convert.records.record_set import RecordSet, write_record_set
-from convert.records.shards import Work
+from convert.records.files import Record, write_dataset
+from convert.records.record_set import RecordSet
 from edge_detector.audio.clips import NO_CLASS, Clip, LoadedClip
 from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
@@ -65,14 +64,52 @@ def run(arguments: argparse.Namespace) -> RecordSet:
     settings = recipe.section("mixtures", MixtureSettings)
     if arguments.classes is not None and arguments.embedder.is_dir():
         raise UsageError("--classes needs an embedder with a read-out beside it; give --embedder FILE")
+    if arguments.output.is_dir():
+        raise UsageError(f"{arguments.output} is a folder; name a file")
     damage = Damage(skip=arguments.skip_damaged)
     work = _work(arguments, settings, load_embedder(arguments.embedder), damage)
-    return write_record_set(work, arguments.output, None, damage)
+    return RecordSet(
+        output=arguments.output,
+        records=write_dataset(arguments.output, _composed(work), work.classes, made_of=work.made_of),
+        files=1,
+        files_made_before=0,
+        skipped=damage.skipped,
+        clips=work.recordings,
+        labels=tuple(each.slug for each in work.classes),
+    )
 
 
 def describe(result: RecordSet) -> str:
     """Format the result as text."""
     return result.describe()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Sequences to compose.
+
+    Attributes:
+        sequences: their number.
+        recordings: number of recordings that they are made of.
+        classes: classes of their labels.
+        made_of: all facts that they depend on.
+        compose: returns the record of a sequence, independent of earlier ones.
+
+    """
+
+    sequences: int
+    recordings: int
+    classes: Sequence[ClassName]
+    made_of: Mapping[str, object]
+    compose: Callable[[int], Record]
+
+
+def _composed(work: _Work) -> Iterator[Record]:
+    progress = Progress("compose: sequence", work.sequences)
+    for number in range(work.sequences):
+        yield work.compose(number)
+        progress.update(number + 1)
+    progress.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +141,7 @@ class _ReadOut:
         return [[others[number] for number in found] for found in self.doubts.rivals_of_classes(probabilities)]
 
 
-def _work(arguments: argparse.Namespace, settings: MixtureSettings, embedder: CodeEmbedder, damage: Damage) -> Work:
+def _work(arguments: argparse.Namespace, settings: MixtureSettings, embedder: CodeEmbedder, damage: Damage) -> _Work:
     def in_background(clip: Clip) -> bool:
         return any(folder in clip.path.parents for folder in arguments.background)
 
@@ -128,9 +165,8 @@ def _work(arguments: argparse.Namespace, settings: MixtureSettings, embedder: Co
         unknown = read_out.unknown(codes, labels, scene.unlabelled[: len(codes)]) if read_out else None
         return Record(f"scene-{number:06d}", 0.0, len(codes) * FRAME_SECONDS, scene.labels, codes, labels, unknown, scene.folds)
 
-    return Work(
-        what="sequence",
-        total=settings.sequences,
+    return _Work(
+        sequences=settings.sequences,
         recordings=len(chosen),
         classes=classes,
         made_of={
@@ -140,7 +176,7 @@ def _work(arguments: argparse.Namespace, settings: MixtureSettings, embedder: Co
             "seed": settings.seed,
             **({"doubts": [list(own) for own in read_out.doubts.own]} if read_out else {}),
         },
-        make=compose,
+        compose=compose,
     )
 
 

@@ -1,19 +1,23 @@
 """embed: embed whole recordings into AudioSet-format records."""
 
 import argparse
+import sys
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from convert.arguments import folds, positive_int
-from convert.embedder.arguments import add_embedder_argument, load_embedder
-from convert.embedder.corpus import Recording, embedded, labelled, recordings_of, unlabelled
-from convert.embedder.provenance import provenance
-from convert.embedder.runtime import CodeEmbedder
-from convert.records.damage import Damage
-from convert.records.record_set import RecordSet, write_record_set
-from convert.records.shards import Work
+from convert.embedder.arguments import add_embedder_argument
+from convert.embedder.corpus import Recording, labelled, recordings_of, unlabelled
+from convert.embedder.plan import EmbedPlan, is_complete, make_shard, plan_embedding, tidy, write_damaged
+from convert.progress import Progress
+from convert.records.damage import SHOWN
+from convert.records.files import read_sidecar
+from convert.records.record_set import RecordSet
+from convert.tasks import carry_out, run_here
 from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
+from edge_detector.plain_text import without_controls
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,9 +52,23 @@ def run(arguments: argparse.Namespace) -> RecordSet:
         raise UsageError("recordings without labels have no folds; leave out --folds")
     if not plain and len(arguments.inputs) > 1:
         raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
-    embedder = load_embedder(arguments.embedder)
-    work = _unlabelled(arguments.inputs, embedder) if plain else _labelled(arguments.inputs[0], arguments.folds, embedder)
-    return write_record_set(work, arguments.output, arguments.shards, Damage(skip=arguments.skip_damaged))
+    plan = _planned(arguments, *(_unlabelled(arguments.inputs) if plain else _labelled(arguments.inputs[0], arguments.folds)))
+    made_before = _make_all(plan)
+    tidy(plan)
+    path, damaged = write_damaged(plan)
+    for each in damaged[:SHOWN]:
+        sys.stderr.write(f"skipped: {without_controls(each.sentence)}\n")
+    sidecars = [read_sidecar(file) for file in plan.files]
+    return RecordSet(
+        output=arguments.output,
+        records=sum(each.records for each in sidecars),
+        files=len(plan.files),
+        files_made_before=made_before,
+        skipped=sum(sum(each.skipped.values()) for each in sidecars),
+        clips=sum(map(len, plan.recordings)),
+        labels=tuple(each.slug for each in plan.classes),
+        damaged=path,
+    )
 
 
 def describe(result: RecordSet) -> str:
@@ -58,23 +76,42 @@ def describe(result: RecordSet) -> str:
     return result.describe()
 
 
-def _unlabelled(inputs: Sequence[Path], embedder: CodeEmbedder) -> Work:
-    return _work(unlabelled(inputs), (), embedder, None)
+def _unlabelled(inputs: Sequence[Path]) -> tuple[list[Recording], Sequence[ClassName], None]:
+    return unlabelled(inputs), (), None
 
 
-def _labelled(folder: Path, used: Collection[int] | None, embedder: CodeEmbedder) -> Work:
+def _labelled(folder: Path, used: Collection[int] | None) -> tuple[list[Recording], Sequence[ClassName], list[int]]:
     clips, classes = labelled(folder, used)
-    return _work(recordings_of(clips), classes, embedder, sorted({clip.fold for clip, _ in clips}))
+    return recordings_of(clips), classes, sorted({clip.fold for clip, _ in clips})
 
 
-def _work(
-    recordings: Sequence[Recording], classes: Sequence[ClassName], embedder: CodeEmbedder, used: Sequence[int] | None
-) -> Work:
-    return Work(
-        what="recording",
-        total=len(recordings),
-        recordings=len(recordings),
-        classes=classes,
-        made_of=provenance(embedder, [(recording.name, recording.path) for recording in recordings], used),
-        make=lambda number: embedded(recordings[number], embedder),
+def _planned(
+    arguments: argparse.Namespace, recordings: Sequence[Recording], classes: Sequence[ClassName], used: Sequence[int] | None
+) -> EmbedPlan:
+    return plan_embedding(
+        recordings,
+        classes,
+        used,
+        embedder=arguments.embedder,
+        output=arguments.output,
+        shards=arguments.shards,
+        skip_damaged=arguments.skip_damaged,
     )
+
+
+def _make_all(plan: EmbedPlan) -> int:
+    """Make the files that are missing; return the number of those that were there."""
+    sizes = [len(own) for own in plan.recordings]
+    missing = [number for number in range(len(sizes)) if not (plan.keep and is_complete(plan, number))]
+    progress = Progress("embed: recording", sum(sizes))
+    done = sum(sizes) - sum(sizes[number] for number in missing)
+
+    def finished(number: int) -> None:
+        nonlocal done
+        done += sizes[number]
+        progress.update(done)
+
+    make = partial(make_shard, plan, within=lambda place: progress.update(done + place))
+    carry_out(make, missing, run_here, finished)
+    progress.close()
+    return len(sizes) - len(missing)

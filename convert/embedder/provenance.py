@@ -8,6 +8,9 @@ from convert.embedder.runtime import CodeEmbedder
 from edge_detector import __version__
 from edge_detector.errors import UsageError
 
+RECORDINGS = "recordings"
+"""Name of the digest among the facts."""
+
 
 def provenance(
     embedder: CodeEmbedder, files: Iterable[tuple[str, Path]], folds: Sequence[int] | None = None
@@ -21,6 +24,17 @@ def provenance(
 
     Raises UsageError for a recording that cannot be read.
     """
+    return {**set_facts(embedder, folds), RECORDINGS: recordings_digest(files)}
+
+
+def set_facts(embedder: CodeEmbedder, folds: Sequence[int] | None) -> Mapping[str, object]:
+    """Return the facts that all files of a set have in common."""
+    of_clips = {} if folds is None else {"folds": list(folds)}
+    return {**embedder.made_of, **of_clips, "program": __version__}
+
+
+def recordings_digest(files: Iterable[tuple[str, Path]]) -> str:
+    """Return a digest of names, sizes and dates. Raises UsageError for a recording that cannot be read."""
     digest = hashlib.sha256()
     for name, path in files:
         # Size and date detect a changed recording; reading 100,000 again would cost more than embedding them.
@@ -29,5 +43,4 @@ def provenance(
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}; leave it out, or see where it went") from error
         digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    of_clips = {} if folds is None else {"folds": list(folds)}
-    return {**embedder.made_of, "recordings": digest.hexdigest(), **of_clips, "program": __version__}
+    return digest.hexdigest()

@@ -3,6 +3,7 @@
 import io
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from typing import TextIO
 
 from edge_detector.errors import EdgeDetectorError
@@ -24,6 +25,15 @@ class DamagedRecordError(EdgeDetectorError):
         self.kind = kind
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Damaged:
+    """A recording that cannot be used: the id that its record would have, kind of damage, and the error's sentence."""
+
+    name: str
+    kind: str
+    sentence: str
+
+
 class Damage:
     """Handling of damaged records by a reader.
 
@@ -31,11 +41,15 @@ class Damage:
         skip: count them; otherwise the first is raised.
         stream: gets the errors of the first few (stderr).
 
+    Attributes:
+        sentences: errors of the first few.
+
     """
 
     def __init__(self, *, skip: bool = False, stream: TextIO | None = None) -> None:
         self._skip, self._stream = skip, stream
         self._counts: Counter[str] = Counter()
+        self.sentences: list[str] = []
 
     def handle(self, error: DamagedRecordError) -> None:
         """Raise the error, or count and report it."""
@@ -43,6 +57,7 @@ class Damage:
             raise error
         self._counts[error.kind] += 1
         if self.skipped <= SHOWN:
+            self.sentences.append(str(error))
             more = "; further ones are only counted" if self.skipped == SHOWN else ""
             print(f"skipped: {error}{more}", file=self._stream or sys.stderr, flush=True)
 

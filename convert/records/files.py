@@ -1,7 +1,7 @@
 """Files of embedding records, one record in memory at a time, each with a JSON file that describes it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -10,7 +10,7 @@ from convert.files import read_json, write_json
 from convert.plain_data import from_plain
 from convert.records import protobuf, tfrecord
 from convert.records.classes import classes_from_json, classes_to_json
-from convert.records.damage import Damage, DamagedRecordError
+from convert.records.damage import Damage, Damaged, DamagedRecordError
 from convert.records.forms import ANY_FORM, Form, Record, decode_record, encode_record
 from convert.records.identity import KEYS, embedder_id
 from edge_detector.class_names import ClassName, named
@@ -51,6 +51,7 @@ class Sidecar:
         bytes: size of the file of records.
         skipped: number of damaged records by kind of damage.
         made_of: all facts that the records depend on; None if unknown.
+        damaged: recordings that were skipped, by name; None if there are none, or only counts.
 
     """
 
@@ -60,6 +61,7 @@ class Sidecar:
     bytes: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
     made_of: Mapping[str, object] | None = None
+    damaged: tuple[Damaged, ...] | None = None
 
 
 def write_dataset(
@@ -69,10 +71,11 @@ def write_dataset(
     *,
     made_of: Mapping[str, object] | None = None,
     damage: Damage | None = None,
+    damaged: Collection[Damaged] = (),
 ) -> int:
     """Write the records, and `<path>.json` beside them, with the damaged records that `damage` counts meanwhile.
 
-    Returns the number of records.
+    `damaged` may grow while the records are made. Returns the number of records.
     """
     damage = damage or Damage()
     before = Counter(damage.kinds)
@@ -85,6 +88,7 @@ def write_dataset(
         bytes=path.stat().st_size,
         skipped=Counter(damage.kinds) - before,
         made_of=made_of or None,
+        damaged=tuple(sorted(damaged)) or None,
     )
     write_json(sidecar(path), content)
     return count

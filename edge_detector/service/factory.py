@@ -106,7 +106,10 @@ def open_source(config: SourceConfig, block_samples: int | None = None) -> Sourc
             from edge_detector.audio.file import AudioFile  # noqa: PLC0415 - libsndfile only where there is a file
 
             path = Path(config.device or "")
-            return AudioFile(path, block_samples=block_samples or 4_096, real_time=config.real_time)
+            file = AudioFile(path, block_samples=block_samples or 4_096, real_time=config.real_time)
+            # The id is the content's, which is read whole for it: here, where opening may take its time, not in the main loop.
+            LOG.debug("%s: the content's id is %s", path, file.stream_id)
+            return file
 
 
 def _arecord(device: str | None, channel: int) -> Source:

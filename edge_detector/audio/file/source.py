@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ class AudioFile:
         self._block_samples = block_samples
         self._real_time, self._clock, self._wait = real_time, clock, wait
         self._started_at: float | None = None
-        self.stream_id = _content_id(path)
+        _require_sound_file(path)
         self._gaps = deque(_read_gaps(path))
         self._fault: SourceError | None = None
         self._delivered_samples = 0
@@ -80,6 +81,15 @@ class AudioFile:
         except BaseException:
             self._decoder.close()
             raise
+
+    @cached_property
+    def stream_id(self) -> str:
+        """Digest of the file's content, which is read whole for it, the first time. Raises SourceError."""
+        try:
+            with self._path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()[:_STREAM_ID_CHARACTERS]
+        except OSError as error:
+            raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
 
     @property
     def rate_hz(self) -> int:
@@ -261,7 +271,7 @@ def require_not_cancelled(source: AudioFile) -> None:
         raise SourceError(source.cancelled)
 
 
-def _content_id(path: Path) -> str:
+def _require_sound_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise SourceError(f"{path} is a folder; give an audio file")
@@ -271,10 +281,9 @@ def _content_id(path: Path) -> str:
             raise SourceError(
                 f"{path} is raw sound without a header; if it is s16le mono at 16 kHz, pipe it in: … listen - < {path}"
             )
-        with path.open("rb") as file:
+        with path.open("rb"):
             if path.stat().st_size == 0:
                 raise SourceError(f"{path} is empty")
-            return hashlib.file_digest(file, "sha256").hexdigest()[:_STREAM_ID_CHARACTERS]
     except FileNotFoundError as error:
         raise SourceError(f"{path}: there is no such file") from error
     except OSError as error:

@@ -225,3 +225,18 @@ def test_damage_in_the_middle_is_one_clear_error_after_what_was_whole(tmp_path: 
     source = AudioFile(path)
     with pytest.raises(SourceError, match="is damaged after sample"):
         everything(source)
+
+
+def test_a_file_is_not_read_whole_to_be_opened(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+        file.write(noise(100))
+        file.seek(30_000_000)
+        file.write(noise(100))
+    before = bytes_read()
+    AudioFile(path).close()
+    assert bytes_read() - before < path.stat().st_size / 10
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().splitlines()[0].partition(":")[2])

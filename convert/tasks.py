@@ -1,0 +1,76 @@
+"""Numbered tasks, carried out by one process or by many; each makes one file, whole or not at all."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
+
+from edge_detector.errors import EdgeDetectorError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Outcome of a task.
+
+    Attributes:
+        number: of the task.
+        state: its file is made, another run is making it, or an error prevents it.
+        error: sentence of the error. It is no exception, so that no engine tries the task again.
+
+    """
+
+    number: int
+    state: Literal["made", "busy", "failed"]
+    error: str = ""
+
+
+Task: TypeAlias = Callable[[int], Outcome]
+"""Carries out a task by its number. It can be pickled, unless it stays in this process."""
+
+Report: TypeAlias = Callable[[Outcome], None]
+
+Runner: TypeAlias = Callable[[Task, Sequence[int], Report], None]
+"""Carries out tasks and reports each, until one has failed."""
+
+
+class Make(Protocol):
+    """A task that may wait for another run."""
+
+    def __call__(self, number: int, *, wait: bool) -> Outcome:
+        """Carry out task `number`, or with `wait` after another run that is at it."""
+
+
+def carry_out(make: Make, numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> None:
+    """Carry out the tasks that no other run is at, then wait for the others, and take up what they leave.
+
+    `finished` gets the number of each task whose file is made. Raises EdgeDetectorError for the first that failed.
+    """
+    for wait in (False, True):
+        busy: list[int] = []
+        failed: list[Outcome] = []
+
+        def report(outcome: Outcome, busy: list[int] = busy, failed: list[Outcome] = failed) -> None:
+            if outcome.state == "made":
+                finished(outcome.number)
+            elif outcome.state == "busy":
+                busy.append(outcome.number)
+            else:
+                failed.append(outcome)
+
+        run(partial(make, wait=wait), numbers, report)
+        if failed:
+            raise EdgeDetectorError(min(failed, key=lambda each: each.number).error)
+        if not busy:
+            return
+        sys.stderr.write(f"another run is making {len(busy)} of the files; waiting for them\n")
+        numbers = sorted(busy)
+
+
+def run_here(task: Task, numbers: Sequence[int], report: Report) -> None:
+    """Carry out tasks in this process."""
+    for number in numbers:
+        outcome = task(number)
+        report(outcome)
+        if outcome.state == "failed":
+            return

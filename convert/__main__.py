@@ -81,16 +81,19 @@ def _run(given: Sequence[str]) -> int:
 
 
 def _with_extra(action: Callable[[], Result]) -> Result:
-    """Carry out an action; UsageError if a package of the extra `convert` is missing."""
+    """Carry out an action; UsageError if a package of an extra is missing."""
     try:
         return action()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in {"", "convert", "edge_detector"}:
             raise
-        raise UsageError(
-            f"{package} is not installed, which convert needs; run in the project's folder: pip install -e '.[convert]' (1.6 GB)"
-        ) from error
+        if package in {"pyspark", "py4j"}:
+            needed_by, install = "--runner spark", "pip install -e '.[spark]' (0.5 GB)"
+        else:
+            needed_by, install = "convert", "pip install -e '.[convert]' (1.6 GB)"
+        message = f"{package} is not installed, which {needed_by} needs; run in the project's folder: {install}"
+        raise UsageError(message) from error
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
 """Numbered tasks, carried out by one process or by many; each makes one file, whole or not at all."""
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from edge_detector.errors import EdgeDetectorError
+
+APPEARS_WITHIN_SECONDS = 60.0
+"""NFS remembers for so long that a file was not there."""
+
+LOOK_EVERY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +81,13 @@ def run_here(task: Task, numbers: Sequence[int], report: Report) -> None:
         report(outcome)
         if outcome.state == "failed":
             return
+
+
+def require_made(files: Sequence[Path], is_there: Callable[[Path], bool]) -> None:
+    """Raise EdgeDetectorError for a file that another machine has made and that does not appear here."""
+    give_up_at = time.monotonic() + APPEARS_WITHIN_SECONDS
+    for path in files:
+        while not is_there(path):
+            if time.monotonic() > give_up_at:
+                raise EdgeDetectorError(f"{path} was made elsewhere; {path.parent} must be the same folder on every machine")
+            time.sleep(LOOK_EVERY_SECONDS)

@@ -12,9 +12,10 @@ from convert.embedder.corpus import Recording, labelled, recordings_of, unlabell
 from convert.embedder.plan import EmbedPlan, is_complete, make_shard, plan_embedding, tidy, write_damaged
 from convert.progress import Progress
 from convert.records.damage import SHOWN
-from convert.records.files import read_sidecar
+from convert.records.files import read_sidecar, sidecar
 from convert.records.record_set import RecordSet
-from convert.tasks import carry_out, run_here
+from convert.runners.arguments import add_runner_arguments, chosen_runner
+from convert.tasks import Runner, carry_out, require_made, run_here
 from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 from edge_detector.plain_text import without_controls
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shards", type=positive_int, metavar="N", help="write N files to the folder OUTPUT; finished files are kept"
     )
+    add_runner_arguments(parser)
     parser.add_argument("--skip-damaged", action="store_true", help="skip recordings that cannot be used and count them")
     parser.add_argument(
         "-o",
@@ -52,8 +54,11 @@ def run(arguments: argparse.Namespace) -> RecordSet:
         raise UsageError("recordings without labels have no folds; leave out --folds")
     if not plain and len(arguments.inputs) > 1:
         raise UsageError("give one folder with a folder of recordings for each label, or --unlabelled")
+    runner = chosen_runner(arguments)
+    if runner is not None and not arguments.shards:
+        raise UsageError("several processes need several files; give --shards N with --jobs or --runner, at least four for each")
     plan = _planned(arguments, *(_unlabelled(arguments.inputs) if plain else _labelled(arguments.inputs[0], arguments.folds)))
-    made_before = _make_all(plan)
+    made_before = _make_all(plan, runner)
     tidy(plan)
     path, damaged = write_damaged(plan)
     for each in damaged[:SHOWN]:
@@ -99,7 +104,7 @@ def _planned(
     )
 
 
-def _make_all(plan: EmbedPlan) -> int:
+def _make_all(plan: EmbedPlan, runner: Runner | None) -> int:
     """Make the files that are missing; return the number of those that were there."""
     sizes = [len(own) for own in plan.recordings]
     missing = [number for number in range(len(sizes)) if not (plan.keep and is_complete(plan, number))]
@@ -111,7 +116,10 @@ def _make_all(plan: EmbedPlan) -> int:
         done += sizes[number]
         progress.update(done)
 
-    make = partial(make_shard, plan, within=lambda place: progress.update(done + place))
-    carry_out(make, missing, run_here, finished)
+    make = partial(make_shard, plan)
+    if runner is None:
+        make = partial(make, within=lambda place: progress.update(done + place))
+    carry_out(make, missing, runner or run_here, finished)
     progress.close()
+    require_made([plan.files[number] for number in missing], lambda path: sidecar(path).exists())
     return len(sizes) - len(missing)

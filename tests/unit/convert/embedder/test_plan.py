@@ -17,6 +17,7 @@ from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
 from convert.locks import Lock, file_lock, lock_of
 from convert.records.files import read_sidecar, sidecar
 from convert.tasks import Outcome
+from tests.support.corpus import contents, planned
 from tests.support.recorded_clips import codes, embed, record, write_damaged, write_kitchen
 from tests.support.waiting import wait_until
 
@@ -26,18 +27,8 @@ def kitchen(tmp_path: Path) -> Path:
     return write_kitchen(tmp_path / "kitchen")
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 def times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.tfrecord")}
-
-
-def planned(folder: Path, output: Path, shards: int | None = 2, *, skip_damaged: bool = False) -> EmbedPlan:
-    return plan_embedding(
-        unlabelled([folder]), (), None, embedder=DEFAULT_BUNDLE, output=output, shards=shards, skip_damaged=skip_damaged
-    )
 
 
 @pytest.mark.parametrize("shards", [3, 4, 20])

@@ -1,0 +1,1 @@
+"""Engines that carry out tasks on all cores or on several machines."""

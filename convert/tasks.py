@@ -2,13 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from edge_detector.errors import EdgeDetectorError
+from edge_detector.errors import EdgeDetectorError, UsageError
 
 APPEARS_WITHIN_SECONDS = 60.0
 """NFS remembers for so long that a file was not there."""
@@ -24,12 +24,19 @@ class Outcome:
         number: of the task.
         state: its file is made, another run is making it, or an error prevents it.
         error: sentence of the error. It is no exception, so that no engine tries the task again.
+        exit_code: of the error.
 
     """
 
     number: int
     state: Literal["made", "busy", "failed"]
     error: str = ""
+    exit_code: int = 1
+
+    @classmethod
+    def of_error(cls, number: int, error: EdgeDetectorError) -> "Outcome":
+        """Return the outcome of a task that an error prevents."""
+        return cls(number, "failed", str(error), error.exit_code)
 
 
 Task: TypeAlias = Callable[[int], Outcome]
@@ -48,30 +55,35 @@ class Make(Protocol):
         """Carry out task `number`, or with `wait` after another run that is at it."""
 
 
-def carry_out(make: Make, numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> None:
-    """Carry out the tasks that no other run is at, then wait for the others, and take up what they leave.
+def carry_out(task: Task, numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> list[int]:
+    """Carry out tasks; return the numbers of those that other runs are at.
 
-    `finished` gets the number of each task whose file is made. Raises EdgeDetectorError for the first that failed.
+    `finished` gets the number of each task whose file is made. Raises the error of the first that failed.
     """
-    for wait in (False, True):
-        busy: list[int] = []
-        failed: list[Outcome] = []
+    busy: list[int] = []
+    failed: list[Outcome] = []
 
-        def report(outcome: Outcome, busy: list[int] = busy, failed: list[Outcome] = failed) -> None:
-            if outcome.state == "made":
-                finished(outcome.number)
-            elif outcome.state == "busy":
-                busy.append(outcome.number)
-            else:
-                failed.append(outcome)
+    def report(outcome: Outcome) -> None:
+        if outcome.state == "made":
+            finished(outcome.number)
+        elif outcome.state == "busy":
+            busy.append(outcome.number)
+        else:
+            failed.append(outcome)
 
-        run(partial(make, wait=wait), numbers, report)
-        if failed:
-            raise EdgeDetectorError(min(failed, key=lambda each: each.number).error)
-        if not busy:
-            return
+    if numbers:
+        run(task, numbers, report)
+    if failed:
+        first = min(failed, key=lambda each: each.number)
+        raise UsageError(first.error) if first.exit_code == UsageError.exit_code else EdgeDetectorError(first.error)
+    return sorted(busy)
+
+
+def carry_out_shared(make: Make, numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> None:
+    """Carry out the tasks that no other run is at; then wait for the others, and take up what they leave."""
+    if busy := carry_out(partial(make, wait=False), numbers, run, finished):
         sys.stderr.write(f"another run is making {len(busy)} of the files; waiting for them\n")
-        numbers = sorted(busy)
+        carry_out(partial(make, wait=True), busy, run, finished)
 
 
 def run_here(task: Task, numbers: Sequence[int], report: Report) -> None:
@@ -83,11 +95,11 @@ def run_here(task: Task, numbers: Sequence[int], report: Report) -> None:
             return
 
 
-def require_made(files: Sequence[Path], is_there: Callable[[Path], bool]) -> None:
+def require_made(files: Iterable[Path]) -> None:
     """Raise EdgeDetectorError for a file that another machine has made and that does not appear here."""
     give_up_at = time.monotonic() + APPEARS_WITHIN_SECONDS
     for path in files:
-        while not is_there(path):
+        while not path.exists():
             if time.monotonic() > give_up_at:
                 raise EdgeDetectorError(f"{path} was made elsewhere; {path.parent} must be the same folder on every machine")
             time.sleep(LOOK_EVERY_SECONDS)

@@ -15,7 +15,7 @@ from convert.records.damage import SHOWN
 from convert.records.files import read_sidecar, sidecar
 from convert.records.record_set import RecordSet
 from convert.runners.arguments import add_runner_arguments, chosen_runner
-from convert.tasks import Runner, carry_out, require_made, run_here
+from convert.tasks import Runner, carry_out_shared, require_made, run_here
 from edge_detector.class_names import ClassName
 from edge_detector.errors import UsageError
 from edge_detector.plain_text import without_controls
@@ -119,7 +119,7 @@ def _make_all(plan: EmbedPlan, runner: Runner | None) -> int:
     make = partial(make_shard, plan)
     if runner is None:
         make = partial(make, within=lambda place: progress.update(done + place))
-    carry_out(make, missing, runner or run_here, finished)
+    carry_out_shared(make, missing, runner or run_here, finished)
     progress.close()
-    require_made([plan.files[number] for number in missing], lambda path: sidecar(path).exists())
+    require_made(sidecar(plan.files[number]) for number in missing)
     return len(sizes) - len(missing)

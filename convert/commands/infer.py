@@ -2,27 +2,23 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from convert.arguments import positive_int
-from convert.evaluation.records import BATCH_EXAMPLES, Predictor, form_of, log, open_model, predicted, require_embedder
-from convert.files import atomic_path
+from convert.evaluation.inference import InferPlan, is_complete, join_parts, make_part, plan_inference, read_part
+from convert.evaluation.records import Predictor, log, open_model, require_embedder
+from convert.locks import Lock, file_lock
 from convert.metrics.multilabel import TOP_K
-from convert.metrics.rows import ranked_classes
 from convert.progress import Progress
-from convert.records.batches import batches
-from convert.records.damage import Damage
-from convert.records.files import read_dataset
+from convert.records.files import record_files, sidecar
+from convert.runners.arguments import add_runner_arguments, chosen_runner
 from convert.sequence.checkpoints import trained_model
-from convert.sequence.facts import read_facts
-from edge_detector.errors import EdgeDetectorError
-from edge_detector.types import Float32
-
-HEADER = "VideoId,LabelConfidencePairs"
+from convert.tasks import Runner, carry_out, require_made, run_here
+from edge_detector.plain_text import without_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--top-k", type=positive_int, default=TOP_K, help="number of classes of each record (20, or all if there are fewer)"
     )
     parser.add_argument("--names", action="store_true", help="write the names of classes, such as dog_bark, in place of numbers")
+    add_runner_arguments(parser)
     parser.add_argument("--skip-damaged", action="store_true", help="skip damaged records and count them")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the CSV file")
 
@@ -53,29 +50,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, load: Callable[[Path], Predictor] = open_model) -> InferResult:
     """Predict all records and write the file atomically."""
     started = time.monotonic()
-    damage = Damage(skip=arguments.skip_damaged)
+    runner = chosen_runner(arguments)
     folder = trained_model(arguments.model).folder
     require_embedder(folder, arguments.records)
-    model = load(folder)
-    classes = read_facts(folder).labels if arguments.names else range(model.classes)
-    # Labels are ignored, so they may come from any set of classes.
-    records = read_dataset(arguments.records, form_of(model, labelled=False), damage)
-    unlabelled = (replace(record, labels=()) for record in records)
-    source = batches(unlabelled, model.classes, BATCH_EXAMPLES)
-    progress = Progress("infer: record")
-    count = 0
-    with atomic_path(arguments.output) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f"{HEADER}\n")
-        for batch, probabilities in predicted(model, source):
-            names = (name or f"record-{number}" for number, name in enumerate(batch.ids, count))
-            file.writelines(lines(tuple(names), probabilities, arguments.top_k, classes))
-            count += len(batch.ids)
-            progress.update(count)
-    progress.close()
+    parts = arguments.output.with_name(f"{arguments.output.name}.parts")
+    plan = plan_inference(
+        folder,
+        record_files(arguments.records),
+        parts,
+        top_k=arguments.top_k,
+        names=arguments.names,
+        skip_damaged=arguments.skip_damaged,
+    )
+    with _alone(arguments.output):
+        try:
+            _make_all(plan, runner, load)
+            found = join_parts(plan, arguments.output)
+            _remove(parts, "*.csv", "*.csv.json")
+        finally:
+            # Finished parts stay for the next run, what was begun does not.
+            _remove(parts, ".*.part")
+    for sentence in found.sentences:
+        log(f"skipped: {without_controls(sentence)}")
     elapsed = time.monotonic() - started
-    log(f"num examples processed: {count} elapsed seconds: {elapsed:.2f} examples/sec: {count / max(elapsed, 1e-9):.2f}")
-    top_k = min(arguments.top_k, model.classes)
-    return InferResult(count, top_k, damage.skipped, damage.kinds, str(arguments.output))
+    rate = found.records / max(elapsed, 1e-9)
+    log(f"num examples processed: {found.records} elapsed seconds: {elapsed:.2f} examples/sec: {rate:.2f}")
+    return InferResult(found.records, found.top_k, sum(found.skipped.values()), found.skipped, str(arguments.output))
 
 
 def describe(result: InferResult) -> str:
@@ -84,10 +84,41 @@ def describe(result: InferResult) -> str:
     return f"{result.output}: the top {result.top_k} classes of {result.examples} records{skipped}"
 
 
-def lines(names: tuple[str, ...], probabilities: Float32, top_k: int, classes: Sequence[object]) -> Iterator[str]:
-    """Yield `ID,CLASS SCORE CLASS SCORE …` per row of probabilities (n, V), best first; ties give the lower class first."""
-    ranking = ranked_classes(probabilities.astype(np.float64))[:, :top_k]
-    for name, row, best in zip(names, probabilities, ranking, strict=True):
-        if "\n" in name or "\r" in name:
-            raise EdgeDetectorError(f"the id {name!r} has a line break, which the CSV cannot hold; rename the record")
-        yield f"{name},{' '.join(f'{classes[index]} {row[index]:g}' for index in best)}\n"
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Wait until no other run writes the same CSV."""
+    with file_lock(output, wait=False) as lock:
+        if lock is not Lock.BUSY:
+            yield
+            return
+    log(f"another run is writing {output}; waiting for it")
+    with file_lock(output, wait=True):
+        yield
+
+
+def _make_all(plan: InferPlan, runner: Runner | None, load: Callable[[Path], Predictor]) -> None:
+    """Make the parts that are missing."""
+    progress = Progress("infer: record")
+    missing = [number for number, part in enumerate(plan.parts) if not is_complete(part)]
+    done = sum(read_part(part).records for number, part in enumerate(plan.parts) if number not in set(missing))
+
+    def finished(number: int) -> None:
+        nonlocal done
+        require_made([sidecar(plan.parts[number])])
+        done += read_part(plan.parts[number]).records
+        progress.update(done)
+
+    make = partial(make_part, plan, load=load)
+    if runner is None:
+        make = partial(make, within=lambda count: progress.update(done + count))
+    carry_out(make, missing, runner or run_here, finished)
+    progress.close()
+
+
+def _remove(folder: Path, *patterns: str) -> None:
+    """Remove files, and the folder once it is empty."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

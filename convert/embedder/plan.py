@@ -116,7 +116,7 @@ def make_shard(plan: EmbedPlan, number: int, *, wait: bool, within: Callable[[in
             if not (plan.keep and is_complete(plan, number)):
                 _write(plan, number, within)
     except EdgeDetectorError as error:
-        return Outcome(number, "failed", str(error))
+        return Outcome.of_error(number, error)
     return Outcome(number, "made")
 
 

@@ -8,8 +8,8 @@ WORKERS ?= 3
 DATA ?= $(or $(EDGE_DETECTOR_DATA),../shared/data)
 
 # What the tests use of Debian: a microphone (PulseAudio behind PortAudio), a broker, certificates, a URL's sound, a compiler
-# for PyAudio, systemd's checks, a shell script's checks, and a Raspberry Pi's processor in emulation.
-APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients jq openssl ffmpeg systemd systemd-container qemu-user shellcheck chromium chromium-driver fonts-dejavu-core
+# for PyAudio, systemd's checks, a shell script's checks, a Raspberry Pi's processor in emulation, and Java for Spark.
+APT_TEST := libportaudio2 portaudio19-dev gcc python3-dev pulseaudio pulseaudio-utils libasound2-plugins alsa-utils mosquitto mosquitto-clients jq openssl ffmpeg systemd systemd-container qemu-user shellcheck chromium chromium-driver fonts-dejavu-core default-jre-headless
 
 .PHONY: help demo test check format bench bench-pi bench-train bundle wheel home-assistant-addon install rollback uninstall test-systemd chaos fuzz home-assistant soak slow-vggish clean
 .DELETE_ON_ERROR:
@@ -132,6 +132,6 @@ $(VENV)/installed-all: pyproject.toml | $(VENV)/bin/python
 		echo "installing from Debian:" $$missing; \
 		$(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
-	@echo "installing into $(VENV): edge-detector with microphone, page, demo, convert (TensorFlow) and development tools"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mic,web,demo,convert,dev]'
+	@echo "installing into $(VENV): edge-detector with microphone, page, demo, convert (TensorFlow), Spark and development tools"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mic,web,demo,convert,spark,dev]'
 	@touch $@

@@ -89,7 +89,7 @@ def _with_extra(action: Callable[[], Result]) -> Result:
         if package in {"", "convert", "edge_detector"}:
             raise
         if package in {"pyspark", "py4j"}:
-            needed_by, install = "--runner spark", "pip install -e '.[spark]' (0.5 GB)"
+            package, needed_by, install = "pyspark", "--runner spark", "pip install -e '.[spark]' (0.5 GB)"
         else:
             needed_by, install = "convert", "pip install -e '.[convert]' (1.6 GB)"
         message = f"{package} is not installed, which {needed_by} needs; run in the project's folder: {install}"

@@ -23,6 +23,7 @@ SLOW_FILES = (
     "test_teach.py",
     "test_disk_trouble.py",
     "test_soak.py",
+    "test_spark.py",
     "test_labelled_bundle.py",
     "test_on_a_pi.py",
     "test_score.py",

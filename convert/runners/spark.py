@@ -45,7 +45,7 @@ def run_on_spark(task: Task, numbers: Sequence[int], report: Report, *, master: 
                 context.cancelAllJobs()
             job.result()
     except (Py4JError, PySparkException) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if "xception: " in line), type(error).__name__)
+        reason = next((line.strip() for line in str(error).splitlines() if "xception: " in line), str(error))
         raise EdgeDetectorError(f"Spark gave up ({reason}); see its messages above, then run the same command again") from error
 
 

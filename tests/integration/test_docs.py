@@ -63,9 +63,12 @@ OWN_STEPS = [command for command in COMMANDS if command.removeprefix(CONVERT) in
 # These need TensorFlow for minutes, a person who answers or makes a sound, or files of gigabytes; tests of their own run them in
 # short.
 LONG = matching(
-    rf"{CONVERT}(score|teach|fetch|export-embedder) .*|{EDGE_DETECTOR}(record|setup|teach).*|sudo edge-detector setup"
+    rf"{CONVERT}((score|teach|fetch|export-embedder|infer) .*|embed .*--runner.*)|{EDGE_DETECTOR}(record|setup|teach).*|"
+    r"sudo edge-detector setup"
 )
-NOT_RUN = {*INSTALLS, *SERVICE, *INSTALL_SERVICE, *FROM_WHEEL, *MAKE, *OWN_STEPS, *LONG, "git pull"}
+# test_spark.py starts both on the loopback address.
+CLUSTER = matching(r"PYSPARK_PYTHON=\.venv/bin/python \.venv/bin/spark-class .*")
+NOT_RUN = {*CLUSTER, *INSTALLS, *SERVICE, *INSTALL_SERVICE, *FROM_WHEEL, *MAKE, *OWN_STEPS, *LONG, "git pull"}
 RUNNABLE = [command for command in COMMANDS if command not in NOT_RUN]
 
 
@@ -150,8 +153,10 @@ def test_what_the_pages_install_is_what_the_project_needs(command: str) -> None:
     words = [word for word in shlex.split(command.replace("sudo ", ""))[2:] if word != "-e"]
     makefile, project = (ROOT / "Makefile").read_text(), (ROOT / "pyproject.toml").read_text()
     for word in words:
-        extra = re.fullmatch(r"\.\[(\w+)\]", word)
-        assert f"\n{extra[1]} = [" in project if extra else re.search(rf"APT_TEST :=.*\b{word}\b", makefile), word
+        if extras := re.fullmatch(r"\.\[([\w,]+)\]", word):
+            assert all(f"\n{extra} = [" in project for extra in extras[1].split(",")), word
+        else:
+            assert re.search(rf"APT_TEST :=.*\b{word}\b", makefile), word
 
 
 @pytest.mark.parametrize("command", MAKE)
@@ -183,6 +188,16 @@ def test_the_options_of_the_installer_exist(command: str) -> None:
 def test_the_wheel_of_the_pages_is_of_this_version() -> None:
     names = {word for command in FROM_WHEEL for word in command.split() if word.endswith(".whl")}
     assert names == {f"edge_detector-{__version__}-py3-none-any.whl"}
+
+
+@pytest.mark.parametrize("command", CLUSTER)
+def test_a_cluster_is_started_as_in_its_tests(command: str) -> None:
+    source = (ROOT / "tests" / "support" / "spark.py").read_text()
+    _, _, program, *options = shlex.split(command)
+    role = program.rpartition(".")[2]
+    assert program == f"org.apache.spark.deploy.{role.lower()}.{role}"
+    assert f'"{role}", ' in source
+    assert all(f'"{option}"' in source for option in options if option.startswith("--"))
 
 
 @pytest.mark.parametrize("command", LONG)

@@ -28,6 +28,32 @@ def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def test_a_cluster_needs_an_extra_of_its_own(tmp_path: Path) -> None:
+    for package in ("pyspark", "py4j"):
+        (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError(name={package!r})\n")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    words = ("embed", "corpus", "--unlabelled", "--shards", "2", "--runner", "spark", "--master", "local", "-o", "out")
+    done = run(environment, *words)
+    sentence = (
+        "pyspark is not installed, which --runner spark needs; run in the project's folder: pip install -e '.[spark]' (0.5 GB)"
+    )
+    assert (done.returncode, done.stderr) == (2, f"convert embed: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--runner", "spark"), "--runner spark and --master URL belong together; give both"),
+        (("--master", "local"), "--runner spark and --master URL belong together; give both"),
+        (("--runner", "spark", "--master", "local", "--jobs", "2"), "leave one out"),
+    ],
+)
+def test_a_cluster_is_named_alone_and_whole(options: tuple[str, ...], what: str) -> None:
+    done = run({**os.environ, "PYTHONPATH": str(ROOT)}, "embed", "corpus", "--shards", "2", "-o", "out", *options)
+    assert done.returncode == 2
+    assert what in done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_shown_or_the_extra_is_named(command: str, environment: dict[str, str]) -> None:
     done = run(environment, command, "--help")

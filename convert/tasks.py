@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from edge_detector.errors import EdgeDetectorError, UsageError
 
@@ -48,13 +48,6 @@ Runner: TypeAlias = Callable[[Task, Sequence[int], Report], None]
 """Carries out tasks and reports each, until one has failed."""
 
 
-class Make(Protocol):
-    """A task that may wait for another run."""
-
-    def __call__(self, number: int, *, wait: bool) -> Outcome:
-        """Carry out task `number`, or with `wait` after another run that is at it."""
-
-
 def carry_out(task: Task, numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> list[int]:
     """Carry out tasks; return the numbers of those that other runs are at.
 
@@ -79,8 +72,11 @@ def carry_out(task: Task, numbers: Sequence[int], run: Runner, finished: Callabl
     return sorted(busy)
 
 
-def carry_out_shared(make: Make, numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> None:
-    """Carry out the tasks that no other run is at; then wait for the others, and take up what they leave."""
+def carry_out_shared(make: Callable[..., Outcome], numbers: Sequence[int], run: Runner, finished: Callable[[int], None]) -> None:
+    """Carry out the tasks that no other run is at; then wait for the others, and take up what they leave.
+
+    `make` is a task with a keyword `wait`: it waits for another run, in place of the outcome `busy`.
+    """
     if busy := carry_out(partial(make, wait=False), numbers, run, finished):
         sys.stderr.write(f"another run is making {len(busy)} of the files; waiting for them\n")
         carry_out(partial(make, wait=True), busy, run, finished)

@@ -40,7 +40,7 @@ _DESCRIPTIONS = {
     "outbox.max_age_seconds": "age at which a waiting event is dropped and counted",
     "history.enabled": "keep a history of events in the state directory",
     "history.days": "events older than this are removed from the history",
-    "history.megabytes": "size of the history's file, beyond which its oldest events are removed",
+    "history.megabytes": "size of the history's file, and of the probabilities, beyond which the oldest are removed",
     "clips.enabled": "store the sound of each event in the state directory",
     "clips.before_seconds": "sound in a clip before the event's start",
     "clips.after_seconds": "sound in a clip after the event's end",

@@ -100,6 +100,7 @@ class ListenPage:
             refused_commands=self._controls.refused_commands,
             reconnects=0,
             history_lost=0,
+            lost_blocks=0,
             clips_lost=0,
             period=period or (previous.period if previous is not None else None),
             sources={self._source: self._telemetry(processor)},

@@ -22,7 +22,7 @@ class EventCounter:
 
     def __init__(self, rule: Rule) -> None:
         self._decider = Decider((rule,))
-        self._off = rule.off
+        self._on, self._off = rule.on, rule.off
         self._hold_samples = round(rule.hold_seconds * FRONT_END.sample_rate_hz)
         self._risen_end_sample = _LONG_AGO
         self._matters = False
@@ -37,7 +37,8 @@ class EventCounter:
         Of the windows it takes float32 (n,) probabilities, and first and end samples as in `Scores`, each ascending.
         """
         # In double precision, as the decider compares.
-        risen = probabilities.astype(np.float64) >= self._off
+        compared = probabilities.astype(np.float64)
+        risen = compared >= self._off
         if not (self._matters or risen.any()):
             return []
         newest = np.maximum.accumulate(np.where(risen, end_samples, self._risen_end_sample))
@@ -46,12 +47,17 @@ class EventCounter:
         matter = held.copy()
         matter[1:] |= held[:-1]
         matter[0] |= self._matters
-        self._risen_end_sample, self._matters = int(newest[-1]), bool(held[-1])
-        return [
-            start
-            for number in np.flatnonzero(matter).tolist()
-            for start in self._decide(probabilities[number : number + 1], int(first_samples[number]), int(end_samples[number]))
-        ]
+        before, self._matters = self._matters, bool(held[-1])
+        self._risen_end_sample = int(newest[-1])
+        starts = []
+        for begin, end in _runs(matter):
+            # A run without any window at `on` starts no event, unless it is a part of a longer one.
+            is_part = (not begin and before) or (end == len(matter) and self._matters)
+            if is_part or (compared[begin:end] >= self._on).any():
+                for number in range(begin, end):
+                    part = probabilities[number : number + 1]
+                    starts += self._decide(part, int(first_samples[number]), int(end_samples[number]))
+        return starts
 
     def gap(self) -> None:
         """End what is open, as a gap in the sound does."""
@@ -70,3 +76,9 @@ class EventCounter:
             level_dbfs=0.0,
         )
         return [found.first_sample for found in self._decider.decide(scores) if isinstance(found, EventStart)]
+
+
+def _runs(matter: NDArray[np.bool_]) -> list[list[int]]:
+    """Return begin and end of each run of windows that matter."""
+    edges = np.flatnonzero(np.diff(matter.astype(np.int8), prepend=0, append=0))
+    return edges.reshape(-1, 2).tolist()

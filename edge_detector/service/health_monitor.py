@@ -84,6 +84,7 @@ class HealthMonitor:
             refused_commands=self._refused_commands(),
             reconnects=publisher.reconnects,
             history_lost=self._history.lost if self._history is not None else 0,
+            lost_blocks=self._history.lost_blocks if self._history is not None else 0,
             clips_lost=self._clips.lost if self._clips is not None else 0,
             period=self._period,
             sources={worker.name: worker.telemetry for worker in self._workers},

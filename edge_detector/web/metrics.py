@@ -29,6 +29,7 @@ _NODE_COUNTERS = {
     "refused_commands": ("refused_commands", "MQTT commands that the node refused."),
     "reconnects": ("reconnects", "Connections to the broker after the first one."),
     "history_lost": ("history_lost_events", "Events missing from the history, which could not take them."),
+    "lost_blocks": ("history_lost_blocks", "Blocks of five minutes of probabilities missing from the history."),
     "clips_lost": ("clips_lost", "Clips of sound that were not stored."),
 }
 

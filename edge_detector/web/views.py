@@ -95,6 +95,7 @@ class NodeFigures:
         period: None in the first minute.
         outbox_depth: events that wait for the broker.
         history_lost: events that are missing from the history.
+        lost_blocks: blocks of probabilities, of five minutes, that are missing from it.
         clips_lost: clips of sound that were not stored.
         sources: by name.
 
@@ -108,6 +109,7 @@ class NodeFigures:
     refused_commands: int
     reconnects: int
     history_lost: int
+    lost_blocks: int
     clips_lost: int
     period: Period | None
     sources: dict[str, SourceTelemetry]

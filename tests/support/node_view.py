@@ -26,6 +26,7 @@ FIGURES = NodeFigures(
     refused_commands=5,
     reconnects=6,
     history_lost=7,
+    lost_blocks=13,
     clips_lost=8,
     period=Period(uptime_seconds=120.5, real_time_factor=0.0625, cpu_percent=6.25, latency_ms_p50=12.5, latency_ms_p99=250.0),
     sources={

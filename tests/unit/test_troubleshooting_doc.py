@@ -75,6 +75,8 @@ TROUBLES: Mapping[str, Sequence[Place]] = {
         Place("history/recorder.py", "returned", "troubles"),
         Place("history/recorder.py", "assigned", "trouble"),
         Place("history/store.py", "raised", "HistoryError"),
+        Place("history/probability_writer.py", "assigned", "trouble"),
+        Place("history/probability_files.py", "raised", "HistoryError"),
         Place("history/store.py", "returned", "_set_aside"),
     ),
     "clips": (

@@ -186,6 +186,7 @@ function lossFacts({ figures, page }, keepsClips) {
     ["Commands refused", figures.refused_commands],
     ["Reconnections to the broker", figures.reconnects],
     ["Events missing from the history", figures.history_lost],
+    ["Blocks of probabilities missing", figures.lost_blocks],
     ...(keepsClips ? [["Recordings that were not stored", figures.clips_lost]] : []),
     ["Live messages lost by slow browsers", page.lost_frames],
     ["Connections to the page refused", page.refused_connections],

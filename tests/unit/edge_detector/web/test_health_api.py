@@ -58,6 +58,7 @@ def test_health_has_every_sentence_and_every_figure() -> None:
             "refused_commands": 5,
             "reconnects": 6,
             "history_lost": 7,
+            "lost_blocks": 13,
             "clips_lost": 8,
             "uptime_seconds": 120.5,
             "cpu_percent": 6.25,

@@ -72,9 +72,10 @@ def test_the_node_is_told_by_its_counters_in_base_units() -> None:
     }
     totals = (
         *("dropped_messages", "dropped_events", "refused_messages", "refused_commands", "reconnects", "history_lost_events"),
+        "history_lost_blocks",
         "clips_lost",
     )
-    assert [found[f"{name}_total"] for name in totals] == [2, 3, 4, 5, 6, 7, 8]
+    assert [found[f"{name}_total"] for name in totals] == [2, 3, 4, 5, 6, 7, 13, 8]
     assert round(found["latency_p50_seconds"], 9) == 0.0125
     assert found["latency_p99_seconds"] == 0.25
     assert found["real_time_factor"] == 0.0625

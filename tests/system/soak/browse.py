@@ -34,7 +34,8 @@ async def answer(port: int, path: str, counts: Counter[str]) -> bytes:
     reader, writer = await get(port, path)
     found = await reader.read(-1)
     writer.close()
-    counts[f"answers {found.split(b' ', 2)[1].decode()}"] += 1
+    status = found.split(b" ", 2)[1].decode()
+    counts[f"answers {status}" if status == "200" else f"answers {status} to {path.partition('?')[0]}"] += 1
     return found
 
 
@@ -62,7 +63,7 @@ async def browse(port: int, number: int) -> None:
     for task in tasks:
         task.cancel()
     for ended in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(ended, Exception):
+        if isinstance(ended, Exception) and not isinstance(ended, ConnectionRefusedError):  # the service has ended
             counts[f"failed: {ended!r}"] += 1
     sys.stdout.write(json.dumps(counts) + "\n")
 

@@ -216,9 +216,7 @@ def soak(
         "written_bytes": written_bytes,
         "history_bytes": history_bytes,
         "rss_bytes": [reading.rss_bytes for reading in source.readings],
-        "block_ms": {
-            name: round(1e3 * value, 1) for name, value in spread(source.block_seconds[source.block_seconds >= 0.0]).items()
-        },
+        "block_ms": spread(1e3 * source.block_seconds[source.block_seconds >= 0.0]),
         **clip_figures,
     }
     return figures, problems

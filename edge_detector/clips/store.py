@@ -73,7 +73,8 @@ class ClipStore:
         if not is_clip_id(clip_id):
             return False
         removed = sum(_unlink(clip.path) for clip in list(self._clips(clip_id)))
-        self._sync()
+        if removed:
+            self._sync()
         return removed > 0
 
     def delete_all(self) -> int:

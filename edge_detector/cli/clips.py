@@ -13,8 +13,8 @@ from edge_detector.cli.live_panel import Panel
 from edge_detector.clips.flac_header import FlacHead
 from edge_detector.clips.store import FOLDER_NAME, MOST_IDS, Clip, ClipStore
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.files import SOUNDS_FOLDER
 from edge_detector.mqtt.messages import rfc3339
-from edge_detector.review.sounds import FOLDER_NAME as SOUNDS_FOLDER
 from edge_detector.review.sounds import NOT_REVIEWED, Review, ReviewedClip, SoundsFolder, Verdict
 from edge_detector.schema import shown
 from edge_detector.service.state import SYSTEM_FOLDER, state_folder

@@ -65,7 +65,6 @@ def run(config_path: Path | None) -> int:
     bundles = TaughtBundles(folder / BUNDLES_FOLDER) if folder is not None else None
     chosen = load_chosen(config, bundles)
     networks = chosen.networks
-    notify("WATCHDOG=1")  # after a switch of the bundle, systemd goes on watching
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     enabled = len({index for rules in networks.rules.values() for index in enabled_indices(rules)})

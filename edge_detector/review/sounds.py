@@ -21,7 +21,6 @@ from edge_detector.clips.store import Clip, ClipStore
 from edge_detector.errors import UsageError
 from edge_detector.files import BACKGROUND_FOLDER, NEGATIVES_FOLDER, sync_folder
 
-FOLDER_NAME = "sounds"
 MOST_FOLDERS = 1_000
 """Labels, and classes with wrong detections, that are looked at."""
 MOST_RECORDINGS = 100_000

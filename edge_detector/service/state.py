@@ -12,6 +12,7 @@ from edge_detector.clips.store import ClipStore
 from edge_detector.clips.writer import ClipWriter
 from edge_detector.config import ClipsConfig, HistoryConfig, OutboxConfig
 from edge_detector.errors import EdgeDetectorError
+from edge_detector.files import SOUNDS_FOLDER
 from edge_detector.history.probability_files import FOLDER_NAME as PROBABILITIES_FOLDER
 from edge_detector.history.probability_files import ProbabilityFolder
 from edge_detector.history.probability_writer import ProbabilityWriter
@@ -20,7 +21,6 @@ from edge_detector.history.store import FILE_NAME, HistoryStore
 from edge_detector.mqtt.messages import interrupted
 from edge_detector.mqtt.outbox import Outbox
 from edge_detector.mqtt.sqlite_store import open_outbox
-from edge_detector.review.sounds import FOLDER_NAME as SOUNDS_FOLDER
 from edge_detector.review.sounds import SoundsFolder
 from edge_detector.service.settings_file import SettingsFile
 from edge_detector.threads import Worker

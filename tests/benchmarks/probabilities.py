@@ -22,7 +22,8 @@ from edge_detector.params import FRONT_END
 from edge_detector.service.factory import DEFAULT_BUNDLE, LoadedBundle, load_networks, open_argument
 from edge_detector.types import Block as Sound
 from edge_detector.types import Float32, Scores
-from tests.benchmarks.history import disk, sync
+from tests.benchmarks.history import DISK_BYTES
+from tests.support.disks import measured_disk, sync
 from tests.support.history import NOON_MS
 from tests.support.probabilities import blocks_of, scores_of
 
@@ -116,7 +117,7 @@ def week(folder: Path, blocks: Sequence[Block], hops_per_patch: int) -> None:
 
 def day(image: Path, blocks: Sequence[Block]) -> None:
     """Print what a day of blocks writes to a disk, as root."""
-    with disk(image) as (folder, written_bytes):
+    with measured_disk(image, DISK_BYTES) as (folder, written_bytes):
         store = ProbabilityFolder(folder / "probabilities", days=8, megabytes=100)
         store.append(blocks[0])
         sync(folder)

@@ -15,8 +15,8 @@ from edge_detector.clips.clip_file import ClipFile
 from edge_detector.clips.cutter import ClipHead
 from edge_detector.clips.names import clip_id, clip_name
 from edge_detector.clips.store import ClipStore
+from edge_detector.files import SOUNDS_FOLDER
 from edge_detector.history.store import FILE_NAME
-from edge_detector.review.sounds import FOLDER_NAME
 from edge_detector.web.page import Page
 from tests.support.chromium import Chromium, needs_chromium
 from tests.support.clip_page import KEPT, clip_page
@@ -92,7 +92,7 @@ class Node:
         return len(self.waiting) == number
 
     def filed(self, *parts: str) -> set[str]:
-        return ids(self.state.joinpath(FOLDER_NAME, *parts))
+        return ids(self.state.joinpath(SOUNDS_FOLDER, *parts))
 
 
 def ids(folder: Path) -> set[str]:
@@ -245,13 +245,13 @@ def test_a_review_that_the_disk_refuses_comes_back_with_its_sentence(node: Node)
     node.begin()
     browser = node.browser
     newest = browser.run(FACTS)
-    (node.state / FOLDER_NAME).write_text("a file where the folder should be")
+    (node.state / SOUNDS_FOLDER).write_text("a file where the folder should be")
     node.press("w")
     problem = browser.find(".review > .problem")
     assert "sounds" in problem.text
     assert browser.run(FACTS) == newest
     assert node.waiting == numbered(1, 2, 3, 4, 5, 6)
-    (node.state / FOLDER_NAME).unlink()
+    (node.state / SOUNDS_FOLDER).unlink()
     node.press("w", says="wrong")
     assert not any(each.text for each in browser.all(".review > .problem"))
     assert unexpected(browser, HTTPStatus.SERVICE_UNAVAILABLE) == []

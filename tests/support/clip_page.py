@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge_detector.clips.store import ClipStore
 from edge_detector.config import WebConfig
-from edge_detector.review.sounds import FOLDER_NAME, SoundsFolder
+from edge_detector.files import SOUNDS_FOLDER
+from edge_detector.review.sounds import SoundsFolder
 from edge_detector.web.page import Page, configured_page
 from edge_detector.web.password import PASSWORD_VARIABLE
 from tests.support.node_view import FIGURES, VIEW
@@ -20,7 +21,7 @@ DEADLINE_SECONDS = 20.0
 def clip_page(history: Path | None, clips: ClipStore | None, *, password: str | None = None) -> Iterator[Page]:
     """Serve the page at a free port while entered; its node works, and says where clips are, if there are any."""
     environment = {} if password is None else {PASSWORD_VARIABLE: password}
-    sounds = None if clips is None else SoundsFolder(clips.folder.parent / FOLDER_NAME)
+    sounds = None if clips is None else SoundsFolder(clips.folder.parent / SOUNDS_FOLDER)
     opened = configured_page(WebConfig("127.0.0.1:0"), "edge_detector/nursery", history, environment, clips=clips, sounds=sounds)
     assert opened is not None
     page, _ = opened

@@ -184,24 +184,29 @@ class SoundsFolder:
             return None
 
     def delete(self, store: ClipStore, clip_id: str) -> bool:
-        """Delete a clip, reviewed or not; whether there was one."""
+        """Delete a clip, reviewed or not, for good even if the power is cut next; whether there was one."""
         if not is_clip_id(clip_id):
             return False
         try:
             with self._locked():
-                removed = store.delete(clip_id)
-                return sum([_unlink(found.path) for found in list(self._found(clip_id))]) > 0 or removed
+                # Both: after a power cut it may be in two places.
+                is_waiting, is_reviewed = store.delete(clip_id), self._remove_but(None, clip_id)
+                return is_waiting or is_reviewed
         except FileNotFoundError:  # there is not even the folder of both
             return False
 
     def delete_label(self, slug: str) -> int | None:
-        """Delete all recordings of a label, and what was taken for it; returns how many, or None if there is no such label."""
+        """Delete all recordings of a label, and what was taken for it, for good as `delete`.
+
+        Returns how many, or None if there is no such label.
+        """
         try:
             with self._locked():
                 folders = [folder for folder in self._folders() if folder.slug == slug]
                 removed = 0
                 for folder in folders:
                     removed += sum([_unlink(Path(entry.path)) for entry in list(_recordings(folder.path))])
+                    sync_folder(folder.path)
                     with suppress(OSError):  # somebody keeps other files in it
                         folder.path.rmdir()
         except FileNotFoundError:
@@ -262,12 +267,13 @@ class SoundsFolder:
             self._remove_but(None, reviewed.name.id)
         return NOT_REVIEWED
 
-    def _remove_but(self, kept: Path | None, clip_id: str) -> None:
-        """Remove the clip from where it was before."""
-        for found in list(self._found(clip_id)):
-            if found.path != kept:
-                _unlink(found.path)
-                sync_folder(found.path.parent)
+    def _remove_but(self, kept: Path | None, clip_id: str) -> bool:
+        """Remove the clip durably from all other places here; whether it was in one."""
+        others = [found.path for found in self._found(clip_id) if found.path != kept]
+        for path in others:
+            _unlink(path)
+            sync_folder(path.parent)
+        return bool(others)
 
     def _parts(self, store: ClipStore, clip: Clip, verdict: Verdict, label: str | None) -> list[str]:
         """Return the folder of a verdict, below this one. Raises UsageError."""

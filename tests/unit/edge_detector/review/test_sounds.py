@@ -348,6 +348,30 @@ def test_a_review_is_on_the_disk_before_it_is_answered(
     assert calls[calls.index("rename") :] == ["rename", "clips", "sounds/not/rain"]
 
 
+def test_a_deletion_is_on_the_disk_before_it_is_answered(
+    store: ClipStore, sounds: SoundsFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds.review(store, ID, "wrong")
+    sounds.review(store, clip_id(event_id(2)), "right")
+    calls: list[str] = []
+
+    def unlink(path: Path, **options: bool) -> None:
+        calls.append("unlink")
+        os.unlink(path)  # noqa: PTH108 - the method is replaced
+        assert not options
+
+    def fsync(descriptor: int) -> None:
+        calls.append(os.path.relpath(Path(f"/proc/self/fd/{descriptor}").readlink(), tmp_path))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert sounds.delete(store, ID)
+    assert calls == ["unlink", "sounds/not/rain"]
+    calls.clear()
+    assert sounds.delete_label("rain") == 1
+    assert calls[:2] == ["unlink", "sounds/Rain"]
+
+
 def killed_at(step: int, call: Callable[[], object]) -> bool:
     """Call something in a process that kills itself at this call into the operating system; whether it was killed."""
     child = os.fork()

@@ -92,8 +92,9 @@ def find_recordings(folder: Path, classes: Sequence[str] | None = None) -> Recor
     taught = there if classes is None else tuple(sorted(set(map(slug_of, classes))))
     if missing := [label for label in taught if label not in there]:
         raise UsageError(f"{folder} has no recordings of {missing[0] or 'a name without letters'}; it has {', '.join(there)}")
-    clips = tuple(clip for clip in found if clip.label in taught)
-    return Recordings(clips, _apart(found, clips), tuple(clip for clip in find_wrong(folder) if clip.label in taught))
+    clips, wrong = (tuple(clip for clip in some if clip.label in taught) for some in (found, find_wrong(folder)))
+    others = (clip for clip in found if clip.label not in taught)
+    return Recordings(clips, _apart(others, (*clips, *wrong)), wrong)
 
 
 def find_wrong(folder: Path) -> tuple[Clip, ...]:
@@ -174,19 +175,19 @@ def _in_occasions(clips: Iterable[Clip]) -> tuple[Clip, ...]:
     return tuple(found)
 
 
-def _apart(found: Sequence[Clip], clips: Sequence[Clip]) -> tuple[Clip, ...]:
-    """Return the recordings of other labels, without clips of a moment at which a taught sound was there too."""
+def _apart(others: Iterable[Clip], clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    """Return the other recordings, without those of a moment of the clips.
+
+    They may hold a taught sound; and all models train on them, also the one that leaves the clip of that moment out.
+    """
     moments: Mapping[str, list[int]] = defaultdict(list)
     for clip in clips:
         if (taken := parse_clip_name(clip.path.name)) is not None:
             moments[taken.source].append(taken.start_ms)
     for times in moments.values():
         times.sort()
-    labels = set(labels_of(clips))
     return tuple(
-        clip
-        for clip in found
-        if clip.label not in labels and not ((name := parse_clip_name(clip.path.name)) and _is_near(name, moments[name.source]))
+        clip for clip in others if not ((name := parse_clip_name(clip.path.name)) and _is_near(name, moments[name.source]))
     )
 
 

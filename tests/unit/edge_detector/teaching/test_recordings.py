@@ -118,6 +118,18 @@ def test_a_clip_of_another_sound_at_a_moment_of_the_taught_one_is_unused(tmp_pat
     assert len(found.others) == 4
 
 
+def test_a_clip_of_another_sound_at_a_moment_of_a_wrong_detection_is_unused(tmp_path: Path) -> None:
+    household(tmp_path)
+    named(tmp_path / "not" / "kettle", 1_000.0)
+    unused, used = named(tmp_path / "Door bell", 1_001.0), named(tmp_path / "Door bell", 1_001.0, source="kitchen")
+    others = {clip.path for clip in find_recordings(tmp_path, ["kettle"]).others}
+    assert used in others
+    assert unused not in others
+    # Of a class that is not taught nothing is left out.
+    named(tmp_path / "not" / "phone", 1_001.0, source="kitchen")
+    assert used in {clip.path for clip in find_recordings(tmp_path, ["kettle"]).others}
+
+
 @pytest.mark.parametrize(("name", "shown"), [("phone", "no recordings of phone"), ("!", "a name without letters")])
 def test_a_class_without_a_folder_is_one_sentence(tmp_path: Path, name: str, shown: str) -> None:
     with pytest.raises(UsageError, match=f"{shown}.*it has door_bell, kettle"):

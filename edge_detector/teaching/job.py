@@ -108,9 +108,10 @@ class TeachingJob:
             return running
 
     def _teach(self, request: TeachingRequest) -> None:
-        started, output = time.monotonic(), self._bundles.new_path(time.time())
+        started = time.monotonic()
         try:
             self._bundles.sweep(self._in_use)
+            output = self._bundles.new_path(time.time())
             result = self._run_child(request, output)
             self._bundles.sweep(self._in_use)
         except OSError as error:
@@ -141,19 +142,19 @@ class TeachingJob:
             )
         timer = threading.Timer(self._limit_seconds, lambda: self._end("limit"))
         timer.daemon = True
-        timer.start()
         result: int | str | None = None
         # Its input stays open until it has ended: it ends itself once the service has gone.
         with process, suppress(BrokenPipeError):
             assert process.stdin is not None  # noqa: S101 - both are pipes
             assert process.stdout is not None  # noqa: S101 - as above
             try:
+                timer.start()
                 process.stdin.write(json.dumps({**paths, "classes": request.classes}).encode() + b"\n")
                 process.stdin.flush()
                 result = self._follow(process.stdout)
             finally:
+                timer.cancel()  # or it would end a later teaching
                 process.kill()
-        timer.cancel()
         return result if result is not None else self._reason(process.returncode)
 
     def _follow(self, output: IO[bytes]) -> int | str | None:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from edge_detector.bounded_files import parse_json, read_regular
@@ -18,6 +18,7 @@ CHOICE = "choice.json"
 REPORT = "report.json"
 """What teaching has found out, in a taught bundle."""
 _NAME = re.compile(r"taught-\d{8}T\d{6}Z", re.ASCII)
+_NAME_OF_TIME = "taught-%Y%m%dT%H%M%SZ"
 _PART = re.compile(r"\.(taught-|choice).*", re.ASCII)
 """What a write that was interrupted has left."""
 _MAX_CHOICE_BYTES, _MAX_REPORT_BYTES = 10_000, 1_000_000
@@ -30,8 +31,15 @@ class TaughtBundles:
         self.folder = folder
 
     def new_path(self, now_utc_seconds: float) -> Path:
-        """Return the folder of a bundle that is taught at this Unix time."""
-        return self.folder / datetime.fromtimestamp(now_utc_seconds, UTC).strftime("taught-%Y%m%dT%H%M%SZ")
+        """Return the folder of a bundle that is taught at this Unix time, or a second after the newest one if that is later.
+
+        The clock may have been set back, and the newest bundle is the one with the latest name.
+        """
+        now, newest = datetime.fromtimestamp(now_utc_seconds, UTC), self.newest()
+        with suppress(ValueError, OverflowError):  # a name that a person has given, of no time that there is
+            if newest is not None:
+                now = max(now, datetime.strptime(newest, _NAME_OF_TIME).replace(tzinfo=UTC) + timedelta(seconds=1))
+        return self.folder / now.strftime(_NAME_OF_TIME)
 
     def newest(self) -> str | None:
         """Return the name of the newest bundle; None if there is none."""

@@ -40,6 +40,13 @@ def test_a_program_that_cannot_be_started_is_one_sentence(tmp_path: Path, monkey
     assert status.error.startswith("the teaching cannot be done (No such file or directory)")
 
 
+def test_a_folder_of_bundles_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "bundles").touch()
+    status = ended(TeachingJob(TaughtBundles(tmp_path / "bundles"), None), TeachingRequest(tmp_path, NOWHERE, ("beep",)))
+    assert status.error is not None
+    assert status.error.startswith("the teaching cannot be done (Not a directory)")
+
+
 def test_a_job_that_is_closed_takes_no_other(tmp_path: Path) -> None:
     job = TeachingJob(TaughtBundles(tmp_path), None)
     job.close()

@@ -29,6 +29,19 @@ def test_a_bundle_is_named_after_the_time_of_its_teaching(tmp_path: Path) -> Non
     assert TaughtBundles(tmp_path).new_path(1_795_968_312.9).name == "taught-20261129T160512Z"
 
 
+def test_a_bundle_that_is_taught_after_the_clock_was_set_back_is_the_newest(tmp_path: Path) -> None:
+    bundles = made(tmp_path, THIRD)
+    name = bundles.new_path(1_795_968_312.9 - 86_400.0).name
+    assert name == "taught-20261129T160513Z"
+    made(tmp_path, name).sweep(THIRD)
+    assert bundles.newest() == name
+
+
+def test_a_name_of_no_time_hinders_no_teaching(tmp_path: Path) -> None:
+    bundles = made(tmp_path, "taught-99999999T999999Z")
+    assert bundles.new_path(1_795_968_312.9).name == THIRD
+
+
 def test_a_choice_lasts_until_another_one(tmp_path: Path) -> None:
     bundles = made(tmp_path, FIRST, SECOND)
     for name in (FIRST, SECOND, None, None, FIRST):

@@ -1,6 +1,7 @@
 """Routes of the page. The only file that imports Starlette; what a route answers is decided elsewhere."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -136,15 +137,15 @@ class _Routes:
 
     async def node(self, _request: Request) -> Response:
         view = self._feed.view
-        return _error(503, _STARTING) if view is None else JSONResponse(view.as_json())
+        return _error(503, _STARTING) if view is None else _Json(view.as_json())
 
     async def classes(self, _request: Request) -> Response:
         view = self._feed.view
-        return _error(503, _STARTING) if view is None else JSONResponse(health_api.classes(view))
+        return _error(503, _STARTING) if view is None else _Json(health_api.classes(view))
 
     async def health(self, _request: Request) -> Response:
         state = self._state
-        return _error(503, _STARTING) if state is None else JSONResponse(health_api.health(*state, self._page_figures))
+        return _error(503, _STARTING) if state is None else _Json(health_api.health(*state, self._page_figures))
 
     async def metrics(self, _request: Request) -> Response:
         state = self._state
@@ -336,13 +337,13 @@ class _Routes:
             return _error(400, result.sentence)
         value = result.answer.payload.decode()
         if isinstance(result.command, MuteCommand):
-            return JSONResponse({"source": result.command.source, "muted": value == ON})
-        return JSONResponse({"source": result.command.source, "class": result.command.slug, "on": float(value)})
+            return _Json({"source": result.command.source, "muted": value == ON})
+        return _Json({"source": result.command.source, "class": result.command.slug, "on": float(value)})
 
     async def _from_disk(self, read: Callable[[], Mapping[str, object]], status: HTTPStatus = HTTPStatus.OK) -> Response:
         """Answer with JSON that is read, and made, on a reader's thread."""
         try:
-            return JSONResponse(await self._read(read), status)
+            return _Json(await self._read(read), status)
         except (EdgeDetectorError, history_api.BadRequest, ClipRefusal, TeachingRefusal) as error:
             return _refused(error)
 
@@ -361,6 +362,13 @@ class _Routes:
             return await asyncio.wrap_future(reader(read, partial(call_soon, asyncio.get_running_loop(), idle)))
         finally:
             self._waiting -= 1
+
+
+class _Json(JSONResponse):
+    """JSON in UTF-8. What has no form in it becomes a question mark: the name of a file, for example, may be any bytes."""
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
 class _LiveResponse(StreamingResponse):
@@ -395,7 +403,7 @@ def _is_threshold(on: float | None) -> bool:
 
 
 def _error(status: int, sentence: str) -> Response:
-    return JSONResponse({"error": sentence}, status)
+    return _Json({"error": sentence}, status)
 
 
 def _refused(error: EdgeDetectorError | history_api.BadRequest | ClipRefusal | TeachingRefusal) -> Response:

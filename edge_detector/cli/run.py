@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from edge_detector import __version__
 from edge_detector.config import Config, default_config, load_config
@@ -93,16 +92,21 @@ def run(config_path: Path | None) -> int:
     finally:
         if teaching is not None:
             teaching.job.close()
-    if service.restarting and not stop.is_set():
-        _start_again()
+    if service.restarting:
+        _start_again(stop)
     LOG.info("stopped")
     if failed and not stop.is_set():
         raise SourceError("every source has failed; see the log for the reasons")
     return 0
 
 
-def _start_again() -> NoReturn:
-    """Replace this process by a new one of the same program, which loads the chosen bundle."""
+def _start_again(stop: threading.Event) -> None:
+    """Replace this process by a new one of the same program, which loads the chosen bundle; return if it shall stop."""
+    # A stop that comes after the look at `stop` would be lost with this program: from here on it ends the process at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    if stop.is_set():
+        return
     LOG.info("starting again with the chosen bundle")
     # Until the new one has its own handlers, a reload would end it; it reads the configuration anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -210,3 +211,21 @@ def test_home_assistant_forgets_the_device_once_it_is_switched_off(
                 assert process.wait(10) == 0
             payloads = [item.payload for item in inbox.messages if item.topic == topic]
             assert bool(payloads[-1]) == (not extra), "at last there is a device, or none"
+
+
+REPLACED = """
+import os, signal, threading
+from edge_detector.cli import run
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+os.execv = lambda *_: print("replaced") or os.kill(os.getpid(), signal.SIGTERM)
+{before}
+run._start_again(stop)
+"""
+
+
+@pytest.mark.parametrize(("before", "code", "printed"), [("stop.set()", 0, ""), ("", -signal.SIGTERM, "replaced")])
+def test_a_stop_is_not_lost_while_the_program_is_replaced(before: str, code: int, printed: str) -> None:
+    command = [sys.executable, "-u", "-c", REPLACED.format(before=before)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60.0, check=False)
+    assert (done.returncode, done.stdout.strip()) == (code, printed)

@@ -1,7 +1,8 @@
-"""File checks, names and syncing."""
+"""Files and folders: checks, names, listing, removal and syncing."""
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 BACKGROUND_FOLDER = "background"
@@ -36,6 +37,25 @@ def name_aside(path: Path) -> Path:
         *(path.with_name(f"{path.name}.damaged-{n}") for n in range(2, MOST_ASIDE + 1)),
     ]
     return next((name for name in names if not os.path.lexists(name)), names[-1])
+
+
+def entries_of(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder, in any order; nothing if it is missing. Raises OSError."""
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        yield from entries
+
+
+def remove_file(path: Path) -> bool:
+    """Remove a file; whether it was there. Raises OSError."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_detector.bounded_files import require_regular
 from edge_detector.clips.flac_header import HEAD_BYTES, FlacHead, read_head
 from edge_detector.clips.names import ClipName, clip_id_of, is_clip_id, parse_clip_name
-from edge_detector.files import sync_folder
+from edge_detector.files import entries_of, remove_file, sync_folder
 
 FOLDER_NAME = "clips"
 PART_SUFFIX = ".part"
@@ -59,9 +59,8 @@ class ClipStore:
 
     def ids(self) -> frozenset[str]:
         """Return the ids of all clips, and of those that are being written. Only names are looked at."""
-        found = (
-            clip_id_of(entry.name.removesuffix(PART_SUFFIX)) for entry in self._entries() if entry.is_file(follow_symlinks=False)
-        )
+        files = (entry.name for entry in entries_of(self.folder) if entry.is_file(follow_symlinks=False))
+        found = (clip_id_of(name.removesuffix(PART_SUFFIX)) for name in files)
         return frozenset(islice(filter(None, found), MOST_IDS))
 
     def is_being_written(self, clip_id: str) -> bool:
@@ -72,7 +71,7 @@ class ClipStore:
         """Delete the clip of this id, for good even if the power is cut next; whether there was one."""
         if not is_clip_id(clip_id):
             return False
-        removed = sum(_unlink(clip.path) for clip in list(self._clips(clip_id)))
+        removed = sum(remove_file(clip.path) for clip in list(self._clips(clip_id)))
         if removed:
             self._sync()
         return removed > 0
@@ -80,14 +79,9 @@ class ClipStore:
     def delete_all(self) -> int:
         """Delete all clips, and those that are being written, for good as `delete`; returns how many of the former there were."""
         self._remove_parts()
-        removed = sum(_unlink(clip.path) for clip in list(self._clips()))
+        removed = sum(remove_file(clip.path) for clip in list(self._clips()))
         self._sync()
         return removed
-
-    @property
-    def total_bytes(self) -> int:
-        """Size of all clips."""
-        return sum(clip.size_bytes for clip in self._clips())
 
     def head(self, clip: Clip) -> FlacHead:
         """Return length and comments of a clip. Raises ValueError too, if it is damaged."""
@@ -138,13 +132,13 @@ class ClipStore:
         for clip in clips:
             if clip.name.start_ms >= now_ms - days * DAY_MS and total_bytes <= most_bytes:
                 break
-            removed += _unlink(clip.path)
+            removed += remove_file(clip.path)
             total_bytes -= clip.size_bytes
         return removed
 
     def _clips(self, clip_id: str = "") -> Iterator[Clip]:
         """Yield the clips, or those of an id."""
-        for entry in self._entries():
+        for entry in entries_of(self.folder):
             name = parse_clip_name(entry.name) if clip_id in entry.name else None
             if clip_id and name is not None and name.id != clip_id:
                 continue
@@ -153,25 +147,17 @@ class ClipStore:
                     yield Clip(name, entry.stat(follow_symlinks=False).st_size, Path(entry.path))
 
     def _parts(self) -> Iterator[Path]:
-        for entry in self._entries():
+        for entry in entries_of(self.folder):
             if entry.name.endswith(PART_SUFFIX) and entry.is_file(follow_symlinks=False):
                 yield Path(entry.path)
 
     def _remove_parts(self) -> None:
         for path in list(self._parts()):
-            _unlink(path)
+            remove_file(path)
 
     def _sync(self) -> None:
         with suppress(FileNotFoundError):
             sync_folder(self.folder)
-
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
-        try:
-            entries = os.scandir(self.folder)
-        except FileNotFoundError:
-            return
-        with entries:
-            yield from entries
 
 
 def _age(clip: Clip) -> tuple[int, str]:
@@ -183,11 +169,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _unlink(path: Path) -> bool:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    return True

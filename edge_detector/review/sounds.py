@@ -1,4 +1,4 @@
-"""The folder of a person's sounds, as `record -o` and `teach` use it, with the reviewed clips. Where a clip is says its verdict.
+"""The folder of a person's sounds, as `record -o` and `teach` use it, with the reviewed clips. Where a clip is shows its verdict.
 
 A review is one rename, so that no second record can disagree with it. Other processes may use the folder meanwhile.
 """
@@ -19,7 +19,7 @@ from edge_detector.class_names import label_problem, named, slug_of
 from edge_detector.clips.names import ClipName, is_clip_id, parse_clip_name
 from edge_detector.clips.store import Clip, ClipStore
 from edge_detector.errors import UsageError
-from edge_detector.files import BACKGROUND_FOLDER, NEGATIVES_FOLDER, sync_folder
+from edge_detector.files import BACKGROUND_FOLDER, NEGATIVES_FOLDER, entries_of, remove_file, sync_folder
 
 MOST_FOLDERS = 1_000
 """Labels, and classes with wrong detections, that are looked at."""
@@ -205,7 +205,7 @@ class SoundsFolder:
                 folders = [folder for folder in self._folders() if folder.slug == slug]
                 removed = 0
                 for folder in folders:
-                    removed += sum([_unlink(Path(entry.path)) for entry in list(_recordings(folder.path))])
+                    removed += sum([remove_file(Path(entry.path)) for entry in list(_recordings(folder.path))])
                     sync_folder(folder.path)
                     with suppress(OSError):  # somebody keeps other files in it
                         folder.path.rmdir()
@@ -271,7 +271,7 @@ class SoundsFolder:
         """Remove the clip durably from all other places here; whether it was in one."""
         others = [found.path for found in self._found(clip_id) if found.path != kept]
         for path in others:
-            _unlink(path)
+            remove_file(path)
             sync_folder(path.parent)
         return bool(others)
 
@@ -418,12 +418,12 @@ def _with_sizes(clips: Iterable[_Found]) -> Iterator[ReviewedClip]:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    found = (Path(entry.path) for entry in _entries(folder) if entry.is_dir(follow_symlinks=False) and entry.name[0] != ".")
+    found = (Path(entry.path) for entry in entries_of(folder) if entry.is_dir(follow_symlinks=False) and entry.name[0] != ".")
     return sorted(islice(found, MOST_FOLDERS))
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         if entry.is_file(follow_symlinks=False) and entry.name[0] != ".":
             yield entry
 
@@ -434,20 +434,3 @@ def _recordings(folder: Path) -> Iterator[os.DirEntry[str]]:
 
     found = (entry for entry in _files(folder) if os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES)  # noqa: PTH122 - faster
     return islice(found, MOST_RECORDINGS)
-
-
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        yield from entries
-
-
-def _unlink(path: Path) -> bool:
-    try:
-        path.unlink()
-    except FileNotFoundError:
-        return False
-    return True

@@ -119,7 +119,7 @@ def events_page(path: Path, query: Query, recordings: Recordings | None = None) 
     Raises BadRequest, EdgeDetectorError.
     """
     check_keys(query, _PAGE)
-    limit = _limit(query, DEFAULT_EVENTS, MOST_EVENTS)
+    limit = limit_of(query, DEFAULT_EVENTS, MOST_EVENTS, "events")
     page = _first_page(path, query, limit)
     following = None if page.next is None else f"{page.next.start_ms}-{page.next.number}"
     if recordings is None:
@@ -136,7 +136,7 @@ def events_csv(path: Path, query: Query) -> Iterator[bytes]:
     read EdgeDetectorError.
     """
     check_keys(query, _PAGE)
-    limit = _limit(query, MOST_ROWS, MOST_ROWS)
+    limit = limit_of(query, MOST_ROWS, MOST_ROWS, "events")
     return _csv_chunks(path, _selection(query), limit, _first_page(path, query, min(limit, _CHUNK_ROWS)))
 
 
@@ -245,12 +245,13 @@ def _identity(query: Query) -> str | None:
     return identity
 
 
-def _limit(query: Query, default: int, most: int) -> int:
+def limit_of(query: Query, default: int, most: int, what: str) -> int:
+    """Return the parameter `limit`. Raises BadRequest for one that is no number of so many `what` at most."""
     text = value_of(query, "limit")
     if text is None:
         return default
     if not _COUNT.fullmatch(text) or not 1 <= int(text) <= most:
-        raise BadRequest(f"limit = {quoted(text)} is no number of events; give 1 to {most}")
+        raise BadRequest(f"limit = {quoted(text)} is no number of {what}; give 1 to {most}")
     return int(text)
 
 

@@ -1,6 +1,5 @@
 """Answers of the HTTP interface about reviews: what waits for one, what they amount to, a new one, and deletion by label."""
 
-import re
 from dataclasses import asdict
 from http import HTTPStatus
 
@@ -18,17 +17,16 @@ from edge_detector.web.clips_api import (
     no_clip,
     refuse_missing,
 )
-from edge_detector.web.history_api import BadRequest, Query
+from edge_detector.web.history_api import Query, check_keys, limit_of
 
 DEFAULT_CLIPS, MOST_CLIPS = 50, 200
 """Clips that wait, in one answer; the head of each is read."""
-_COUNT = re.compile(r"\d{1,3}", re.ASCII)
-_SHOWN_CHARACTERS = 100
 
 
 def reviews(recordings: Recordings, query: Query) -> dict[str, object]:
     """Return the newest clips that wait for a review, figures and labels for JSON. Raises BadRequest, EdgeDetectorError."""
-    limit = _limit(query)
+    check_keys(query, ("limit",))
+    limit = limit_of(query, DEFAULT_CLIPS, MOST_CLIPS, "clips")
     with disk_errors(recordings):
         overview = recordings.sounds.overview()
         waiting = [clip for clip in recordings.clips.newest(MOST_IDS) if clip.name.id not in overview.reviews]
@@ -42,7 +40,7 @@ def review(recordings: Recordings, clip_id: str, verdict: Verdict, label: str | 
         try:
             done = recordings.sounds.review(recordings.clips, clip_id, verdict, label)
             if done is None:
-                refuse_missing(recordings, clip_id)  # says why; it may have been completed meanwhile
+                refuse_missing(recordings, clip_id)  # unless it has been completed meanwhile
                 done = recordings.sounds.review(recordings.clips, clip_id, verdict, label)
         except UsageError as error:
             raise ClipRefusal(HTTPStatus.BAD_REQUEST, str(error)) from error
@@ -89,15 +87,3 @@ def _amounts(overview: Overview) -> dict[str, object]:
 
 def _label(count: LabelCount) -> dict[str, object]:
     return {"slug": count.slug, "label": count.label, "recordings": count.recordings, "not": count.negatives}
-
-
-def _limit(query: Query) -> int:
-    values = [value for value in query.get("limit", ()) if value]
-    for key in query:
-        if key != "limit":
-            raise BadRequest(f'there is no parameter "{key[:_SHOWN_CHARACTERS]}" here; known: limit')
-    if not values:
-        return DEFAULT_CLIPS
-    if len(values) > 1 or not _COUNT.fullmatch(values[0]) or not 1 <= int(values[0]) <= MOST_CLIPS:
-        raise BadRequest(f"limit is no number of clips; give 1 to {MOST_CLIPS}")
-    return int(values[0])

@@ -9,7 +9,7 @@ import soundfile
 from edge_detector.clips.clip_file import ClipFile
 from edge_detector.clips.cutter import ClipHead, ClipPiece
 from edge_detector.clips.names import clip_name
-from edge_detector.clips.store import ClipStore
+from edge_detector.clips.store import MOST_IDS, ClipStore
 from edge_detector.types import Int16
 
 RATE_HZ = 16_000
@@ -54,3 +54,8 @@ def stored(path: Path) -> tuple[Int16, int]:
     """Samples and rate of a clip."""
     samples, rate_hz = soundfile.read(path, dtype="int16")
     return samples, rate_hz
+
+
+def clip_bytes(store: ClipStore) -> int:
+    """Return the size of all clips."""
+    return sum(clip.size_bytes for clip in store.newest(MOST_IDS))

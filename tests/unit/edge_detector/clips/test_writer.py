@@ -15,7 +15,7 @@ from edge_detector.clips.names import clip_id
 from edge_detector.clips.store import ClipStore
 from edge_detector.clips.writer import MOST_OPEN, MOST_WAITING, MOST_WAITING_BYTES, ClipWriter
 from edge_detector.types import Int16
-from tests.support.clips import event_id, head, noise, pieces, stored
+from tests.support.clips import clip_bytes, event_id, head, noise, pieces, stored
 from tests.support.disks import fill, remount, small_disk
 from tests.support.waiting import wait_until
 
@@ -112,7 +112,7 @@ def test_the_limits_hold_while_many_clips_are_stored(store: ClipStore) -> None:
     def watch() -> None:
         nonlocal most
         while not stop.is_set():
-            most = max(most, store.total_bytes)
+            most = max(most, clip_bytes(store))
 
     watching = threading.Thread(target=watch)
     watching.start()

@@ -32,6 +32,6 @@ def comment_of(event_id: str, part: EventPart) -> str:
 
 
 def parse_comment(text: str) -> EventPart | None:
-    """Return where the event is; None for another comment. A clip of an older version does not say what follows its event."""
+    """Return where the event is; None for another comment. That of an older version lacks what follows the event."""
     found = _COMMENT.fullmatch(text)
     return None if found is None else EventPart(float(found["start"]), float(found["after"] or 0.0))

@@ -48,7 +48,7 @@ class ClipWriter:
         store: the folder.
         days: clips of events older than this are deleted.
         megabytes: size of all clips, beyond which the oldest are deleted.
-        now_utc_seconds: the clock that says how old a clip is.
+        now_utc_seconds: the clock for the age of clips.
 
     Attributes:
         store: the folder; its reading and deleting methods may be used elsewhere meanwhile.

@@ -45,7 +45,7 @@ class BlockPlace:
 
     Attributes:
         source: name of the source.
-        stream_ms: Unix milliseconds of its stream's first window, which tell it from other streams of the source.
+        stream_ms: Unix milliseconds of its stream's first window, which no other stream of the source has.
         number: windows of the stream before this block.
         start_ms: Unix milliseconds of its first window.
         first_sample: of its first window.
@@ -116,7 +116,7 @@ class BlockCollector:
         self._values, self._steps = np.zeros((windows, len(slugs)), np.uint8), np.zeros(windows, np.uint8)
 
     def add(self, scores: Scores, utc_seconds: float) -> Iterator[Block]:
-        """Add a window, whose first sample was heard at this Unix time; yields the blocks that are complete with it."""
+        """Add a window, whose first sample is of this Unix time; yields the blocks that are complete with it."""
         if scores.sequence_number == 0:
             yield from self.flush()
             self._stream_ms, self._number, self._has_gap = _milliseconds(utc_seconds), 0, False

@@ -15,7 +15,7 @@ _SAMPLES_OF_MS = FRONT_END.sample_rate_hz // 1_000
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Events that start within a time under each of some rules, and the hours of sound that were heard in it for the class."""
+    """Events that start within a time under each of some rules, and the hours of sound that it has of the class."""
 
     events: Sequence[int]
     hours: float

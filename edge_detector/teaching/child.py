@@ -24,7 +24,7 @@ _MOST_OOM_SCORE = "1000"
 
 
 def main() -> int:
-    """Teach what the request says."""
+    """Teach what the request asks for."""
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_service, name="service", daemon=True).start()
     _yield_to_detection()

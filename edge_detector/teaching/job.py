@@ -158,7 +158,7 @@ class TeachingJob:
         return result if result is not None else self._reason(process.returncode)
 
     def _follow(self, output: IO[bytes]) -> int | str | None:
-        """Show the progress until the child's last line; returns what that says."""
+        """Show the progress until the child's last line; returns its result."""
         while line := output.readline(_MAX_LINE_BYTES):
             with suppress(ValueError):  # a library that prints
                 match parse_json(line):

@@ -139,13 +139,13 @@ def _first(samples: Float32, seconds: float) -> Float32:
 
 
 def _event_part(path: Path) -> EventPart | None:
-    """Return where the event is in a clip; None for another recording, and for a clip that does not say it."""
+    """Return where the event is in a clip; None for another recording, and for a clip without it."""
     if parse_clip_name(path.name) is None:
         return None
     try:
         with path.open("rb") as file:
             comment = read_head(file.read(HEAD_BYTES)).comments.get("COMMENT", "")
-    except (OSError, ValueError):  # what is wrong with it, its reader has said
+    except (OSError, ValueError):  # damaged, which reading its samples has found before
         return None
     return parse_comment(comment)
 

@@ -74,7 +74,7 @@ class OpenClip:
 class ClipSpectrogram:
     """Log-mel spectrogram of a clip: uint8 (frames, bands), as the live view has it, and the clip's length.
 
-    `lead_seconds` is the time from its beginning to its event's start; None where the clip does not say.
+    `lead_seconds` is the time from its beginning to its event's start; None where the clip has no such comment.
     """
 
     values: Codes
@@ -136,7 +136,7 @@ def delete(recordings: Recordings, clip_id: str) -> dict[str, object]:
     """Delete a clip, reviewed or not; returns the values for JSON. Raises ClipRefusal, EdgeDetectorError."""
     with changes(recordings):
         if not recordings.sounds.delete(recordings.clips, clip_id):
-            _find(recordings, clip_id)  # says why it is not there
+            _find(recordings, clip_id)  # raises, unless it has come meanwhile
             recordings.sounds.delete(recordings.clips, clip_id)
     return {"id": clip_id}
 
@@ -159,7 +159,7 @@ def head_of(recordings: Recordings, clip: Clip) -> FlacHead:
 
 
 def lead_of(head: FlacHead) -> float | None:
-    """Return the seconds from a clip's beginning to its event's start; None where its head does not say."""
+    """Return the seconds from a clip's beginning to its event's start; None where its head has no such comment."""
     part = parse_comment(head.comments.get("COMMENT", ""))
     return None if part is None else part.start_seconds
 

@@ -25,7 +25,7 @@ class WouldHave:
     Attributes:
         on, events: threshold that was asked for, and its events.
         on_now, events_now: threshold in force, or the one that it is to be compared with, and its events.
-        hours: sound that was heard with the class enabled.
+        hours: sound with the class enabled.
 
     """
 

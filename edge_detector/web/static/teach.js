@@ -14,6 +14,8 @@ import { share } from "./review_tables.js";
  */
 
 const POLL_MS = 2_000;
+/** How soon it is tried again where the node has not answered. */
+const AWAY_MS = 5_000;
 /** A review changes what can be taught; the next one follows soon. */
 const CHANGED_MS = 2_000;
 const MISSING = 404;
@@ -21,6 +23,11 @@ const MISSING = 404;
 const SWITCH_MS = 120_000;
 const PAUSE = "The service restarts with it: detection pauses for some seconds. Thresholds and mutes stay as they are.";
 const NONE = "There is nothing to teach yet. Say of clips above what they are.";
+const STAGES = {
+  "embed scenes": "your recordings in rooms and noise", "embed recordings": "your recordings as they are",
+  "leave each recording out": "a trial with each recording left out", "choose thresholds": "thresholds",
+  "write the bundle": "the bundle",
+};
 
 /** The panel; shown and hidden with its view. */
 export class TeachPanel {
@@ -30,6 +37,8 @@ export class TeachPanel {
   #changedTimer = 0;
   #turn = 0;
   #isRunning = false;
+  /** Why the last question had no answer, as it is shown. */
+  #unanswered = "";
   /** "taught" or "configured" while the service restarts with it. */
   #switchingTo = null;
   #switchTimer = 0;
@@ -110,14 +119,19 @@ export class TeachPanel {
     const turn = (this.#turn += 1);
     try {
       const answer = await getJson("api/teaching");
-      if (turn === this.#turn) this.#showAll(answer);
+      if (turn !== this.#turn) return;
+      if (this.#unanswered && this.#problem.textContent === this.#unanswered) setText(this.#problem, "");
+      this.#unanswered = "";
+      this.#showAll(answer);
     } catch (error) {
       if (turn !== this.#turn) return;
       if (error.status === MISSING) this.element.hidden = true;
+      this.#unanswered = error.status === MISSING ? "" : sentence(error.message);
       // While the service restarts the banner says that it is away.
-      else if (!this.#switchingTo) setText(this.#problem, sentence(error.message));
+      if (!this.#switchingTo) setText(this.#problem, this.#unanswered);
     }
-    if (this.#shown && this.#isRunning && turn === this.#turn) this.#timer = setTimeout(() => this.#load(), POLL_MS);
+    const waitMs = this.#isRunning ? POLL_MS : AWAY_MS;
+    if (this.#shown && (this.#isRunning || this.#unanswered)) this.#timer = setTimeout(() => this.#load(), waitMs);
   }
 
   #showAll(answer) {
@@ -139,7 +153,7 @@ export class TeachPanel {
   }
 
   #showProgress({ stage, stage_number: number, stages, done, total }) {
-    setText(this.#stage, number ? `Stage ${number} of ${stages}: ${stage}` : "Teaching begins…");
+    setText(this.#stage, number ? `Stage ${number} of ${stages}: ${STAGES[stage] ?? stage}` : "Teaching begins…");
     const isMeasured = Boolean(total);
     setAttribute(this.#bar, "max", isMeasured ? total : null);
     setAttribute(this.#bar, "value", isMeasured ? done : null);
@@ -219,6 +233,7 @@ export class TeachPanel {
   }
 
   async #switch(to) {
+    if (this.#switchingTo) return;
     setText(this.#switchProblem, "");
     this.#switchingTo = to;
     setText(this.#switchStatus, "The service restarts…");
@@ -293,35 +308,35 @@ function number(value, noun) {
   return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 }
 
-/** The report in plain words. @param {{created: string, from: string, report: Report}} taught */
+/** The report in plain words: a column for each sound. @param {{created: string, from: string, report: Report}} taught */
 function reportParts({ created, from, report }) {
-  const kinds = Object.keys(report.hours);
-  const headings = ["Sound", "Recordings", "It was on top", "It gave an event", "Threshold",
-    ...kinds.map((kind) => `False events in ${hoursText(report.hours[kind])} of ${kind}`)];
-  const rows = report.classes.map((sound) => element("tr", {},
-    element("th", { scope: "row" }, sound.label, sound.replaces ? " (in place of the bundle's)" : ""),
-    ...[count(sound.recordings), partOf(sound.on_top, sound.recordings), partOf(sound.events, sound.recordings),
-      threshold(sound.threshold), ...kinds.map((kind) => count(sound.false_alarms[kind] ?? 0))].map((text) =>
-      element("td", { class: "number" }, text))));
+  const row = (title, text) => element("tr", {}, element("th", { scope: "row" }, title),
+    ...report.classes.map((sound) => element("td", { class: "number" }, text(sound))));
+  const titles = report.classes.map(({ label, replaces }) =>
+    element("th", { scope: "col", class: "number" }, replaces ? `${label}, in place of the bundle's` : label));
   const [least, most] = report.on_top_share_95.map((part) => `${Math.round(100 * part)}`);
   return [
     element("h3", { id: "report-title" }, `What was taught on ${dateTime(created)}`),
     element("p", {},
-      `Each recording was left out once, and then heard by a model of the others. Of these ${count(report.recordings)}, ` +
-      `${count(report.on_top)} had the right sound on top (${share(report.on_top, report.recordings)}; of others like them ` +
-      `${least} to ${most} %). ${kept(report.kept, from)}`),
+      `Each recording was left out once, and tried on a model of the others. Of ${count(report.recordings)}, ` +
+      `${count(report.on_top)} had the right sound on top: ${share(report.on_top, report.recordings)}, and with more recordings ` +
+      `likely ${least} to ${most} %. ${kept(report.kept, from)}`),
     element("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": "report-title" },
       element("table", { class: "figures" },
         element("caption", { class: "unseen" }, "Figures of the taught sounds"),
-        element("thead", {}, element("tr", {},
-          ...headings.map((text, index) => element("th", { scope: "col", class: index > 0 && "number" }, text)))),
-        element("tbody", {}, ...rows))),
+        element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Sound"), ...titles)),
+        element("tbody", {},
+          row("It was on top", ({ on_top: part, recordings }) => partOf(part, recordings)),
+          row("It gave an event", ({ events, recordings }) => partOf(events, recordings)),
+          ...Object.entries(report.hours).map(([kind, hours]) => row(
+            `False events in ${hoursText(hours)} of ${kind}`, ({ false_alarms: alarms }) => count(alarms[kind] ?? 0))),
+          row("Threshold", (sound) => threshold(sound.threshold))))),
     element("ul", { class: "limits" }, ...report.limits.map((text) => element("li", {}, sentence(text)))),
   ];
 }
 
 function kept(classes, from) {
-  return classes > 0 ? `What ${from ?? "the bundle"} knows otherwise (${count(classes)}) is unchanged.` : "";
+  return classes > 0 ? `The other ${count(classes)} sounds of ${from ?? "the bundle"} stay as they are.` : "";
 }
 
 function partOf(part, whole) {

@@ -212,6 +212,24 @@ def test_the_teach_panel_says_what_a_label_has_and_lacks(browser: Chromium, labe
     assert evaluate(browser, "teach.js", f"m.labelFacts({json.dumps(label)}, 3)") == text
 
 
+DAY = {"on": 0.4, "events": 3, "on_now": 0.5, "events_now": 1, "hours": 5.0}
+WOULD_HAVE = [
+    ({1: DAY, 7: DAY | {"events": 9}}, "At 0.400: 3 events in 5 h of the last day; at 0.500: 1."),
+    (
+        {1: DAY, 7: DAY | {"hours": 29}},
+        "At 0.400: 3 events in 5 h of the last day, 3 events in 29 h of the last 7 days; at 0.500: 1 and 1.",
+    ),
+    ({1: DAY | {"hours": 24, "events": 1, "on_now": 0.4}}, "At 0.400: 1 event in the last day."),
+    ({1: DAY | {"hours": 0}, 7: DAY}, "At 0.400: 3 events in 5 h of the last 7 days; at 0.500: 1."),
+    ({1: DAY | {"hours": 0}}, "No sound with this class is stored yet: a threshold can be tried once some minutes were heard."),
+]
+
+
+@pytest.mark.parametrize(("answers", "text"), WOULD_HAVE)
+def test_the_line_below_a_slider_says_a_period_once(browser: Chromium, answers: dict[int, object], text: str) -> None:
+    assert evaluate(browser, "would_have.js", f"m.sentenceOf({json.dumps(answers)})") == text
+
+
 TEXTS = [
     ("m.sentence('the broker is away; look at it')", "The broker is away; look at it."),
     ("m.sentence('cot hears nothing', ['cot'])", "cot hears nothing."),

@@ -14,7 +14,8 @@ const events = (number) => `${count(number)} ${number === 1 ? "event" : "events"
 
 /** Return a sentence on two answers of the node, by days: "At 0.400: 12 events in the last day, …; at 0.500: 5 …". */
 export function sentenceOf(answers) {
-  const known = Object.entries(answers).filter(([, { hours }]) => hours > 0);
+  // Where all the sound of the week is the last day's, the day says it all.
+  const known = Object.entries(answers).filter(([days, { hours }]) => hours > (days === "7" ? answers[1]?.hours ?? 0 : 0));
   if (!known.length) return "No sound with this class is stored yet: a threshold can be tried once some minutes were heard.";
   const span = ([days, { hours }]) =>
     hours < WHOLE * HOURS[days] ? `in ${hours < 1 ? `${Math.round(60 * hours)} min` : `${Math.round(hours)} h`} of the ${NAMES[days]}` : `in the ${NAMES[days]}`;

@@ -157,7 +157,9 @@ export class ClipSound {
     audio.currentTime = fromSeconds;
     for (const name of ["timeupdate", "seeked", "pause", "ended"]) audio.addEventListener(name, () => this.#move());
     audio.addEventListener("play", () => this.#follow());
-    audio.addEventListener("error", () => setText(this.#problem, "This browser cannot play the clip; it is a FLAC file."));
+    audio.addEventListener("error", () => {
+      if (this.#audio === audio) setText(this.#problem, "This browser cannot play the clip, a FLAC file; use another browser.");
+    });
     this.#sound.replaceChildren(audio);
     if (plays) this.#play();
   }

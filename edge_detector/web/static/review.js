@@ -45,6 +45,10 @@ export class ReviewView {
   /** Reviews that the node has not answered, one after the other. */
   #unanswered = 0;
   #lastAnswer = Promise.resolve();
+  /** Raised when the view is shown: an event that was asked for before is not wanted any more. */
+  #visit = 0;
+  /** Why the last question had no answer, as it is shown. */
+  #away = "";
   #openId = null;
   #shown = false;
   #timer = 0;
@@ -104,6 +108,7 @@ export class ReviewView {
   /** @param {?string} wanted id of the event whose clip is to be reviewed */
   async show(wanted) {
     this.#shown = true;
+    this.#visit += 1;
     document.addEventListener("keydown", this.#onKey);
     this.#timer = setInterval(() => this.#refresh(), POLL_MS);
     setText(this.#problem, "");
@@ -126,6 +131,8 @@ export class ReviewView {
   }
 
   #refresh() {
+    // Where there are none, they do not come without [clips].
+    if (this.#hasNone && !this.#store.node?.clips) return;
     if (this.#shown && !document.hidden && this.#unanswered === 0) this.#load();
   }
 
@@ -137,6 +144,8 @@ export class ReviewView {
       if (turn !== this.#turn) return;
       this.#isKnown = true;
       this.#hasNone = false;
+      if (this.#away && this.#problem.textContent === this.#away) setText(this.#problem, "");
+      this.#away = "";
       this.#waiting = waiting;
       this.#labels = labels;
       this.#queue.update(clips);
@@ -146,17 +155,19 @@ export class ReviewView {
     } catch (error) {
       if (turn !== this.#turn) return;
       this.#isKnown = this.#hasNone = error.status === GONE;
-      if (!this.#hasNone) setText(this.#problem, sentence(error.message));
+      this.#away = this.#hasNone ? "" : sentence(error.message);
+      if (this.#away) setText(this.#problem, this.#away);
       this.#showRest();
     }
   }
 
   /** Put the clip of an event of the history first. */
   async #invite(eventId) {
+    const visit = this.#visit;
     try {
       const { events } = await getJson(withQuery("api/events", { id: eventId, limit: 1 }));
       const event = events[0] ?? this.#store.events.get(eventId);
-      if (!this.#shown) return;
+      if (!this.#shown || visit !== this.#visit) return;
       if (!event?.clip) {
         setText(this.#problem, NO_SUCH_CLIP);
         return;
@@ -165,7 +176,7 @@ export class ReviewView {
       this.#queue.putBack({ id, start, source, slug, label, review, event: eventId });
       this.#showClip({ plays: false });
     } catch (error) {
-      if (this.#shown) setText(this.#problem, sentence(error.message));
+      if (visit === this.#visit) setText(this.#problem, sentence(error.message));
     }
   }
 
@@ -181,7 +192,8 @@ export class ReviewView {
     this.#showRest();
     const { following } = this.#queue;
     if (clip && following) this.#sound.fetchAhead(following.id);
-    if (takesFocus) (clip ? this.#heading : this.#undo).focus({ preventScroll: true });
+    const rest = this.#undo.hidden ? document.getElementById("main") : this.#undo;
+    if (takesFocus) (clip ? this.#heading : rest).focus({ preventScroll: true });
   }
 
   #fill(clip, plays) {

@@ -337,7 +337,7 @@ def test_reviewed_recordings_stay_when_all_others_are_deleted(node: Node) -> Non
     node.press("r", says="right")
     node.open("health")
     section = browser.find('[aria-labelledby="health-clips"]')
-    browser.wait(lambda: "5 recordings," in section.text and "1 recording, 0.2 MB reviewed" in section.text, "both numbers")
+    browser.wait(lambda: "5 recordings," in section.text and "Reviewed: 1 recording, 0.2 MB" in section.text, "both numbers")
     browser.find('[aria-labelledby="health-clips"] .quiet').click()
     browser.find('[aria-labelledby="health-clips"] .danger').click()
     browser.wait(lambda: "0 recordings," in section.text, "no others")

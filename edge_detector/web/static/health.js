@@ -21,7 +21,7 @@ export class HealthView {
   #clipsSize = element("p", { role: "status" });
   #clipsProblem = element("p", { class: "problem", role: "alert" });
   #clips = section("health-clips", "Recordings", element("div", {}, this.#clipsKept, this.#clipsSize, this.#clipsProblem,
-    confirmButton("Delete all recordings",
+    confirmButton("Delete all that are not reviewed",
       "Delete all recordings that are not reviewed, for good?", () => this.#deleteClips())));
   #content = element(
     "div", { hidden: true },
@@ -72,8 +72,9 @@ export class HealthView {
     if (!this.#timer || !this.#store.node?.clips) return;
     try {
       const { count: number, bytes: size, reviewed = 0, reviewed_bytes: reviewedSize } = await getJson("api/clips");
-      const stay = ` ${recordings(reviewed, reviewedSize)} reviewed: kept until you delete them in Review.`;
-      setText(this.#clipsSize, `${recordings(number, size)}.${reviewed > 0 ? stay : ""}`);
+      setText(this.#clipsProblem, "");
+      const stay = ` Reviewed: ${recordings(reviewed, reviewedSize)}, kept until you delete them in Review.`;
+      setText(this.#clipsSize, `Not reviewed: ${recordings(number, size)}.${reviewed > 0 ? stay : ""}`);
     } catch (error) {
       setText(this.#clipsProblem, sentence(error.message));
     }

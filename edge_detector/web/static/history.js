@@ -325,7 +325,7 @@ export class HistoryView {
     if (!made) {
       const start = element("a", { href: `#event=${encodeURIComponent(event.id)}` }, dateTime(event.start));
       const length = element("td", { class: "number" });
-      const peak = element("td", { class: "number" });
+      const peak = element("td", { class: "number peak" });
       const button = this.#player.button();
       const recorded = element("span", { class: "soft" }, "sound is being recorded");
       const review = element("a", { class: "verdict", href: `#review=${encodeURIComponent(event.id)}` });

@@ -70,7 +70,7 @@ export class LabelsPanel {
   #labels = new Map();
   #problem = element("p", { class: "problem", role: "alert" });
   #heading = element("h2", { id: "labels-title", tabindex: "-1" }, "Your recordings");
-  #table = new RowTable("Reviewed recordings of each label", ["Label", "It", "Not it", "Delete"]);
+  #table = new RowTable("Reviewed recordings of each label", ["Label", "Of it", "Not it", "Delete"]);
   element = element("section", { class: "panel", "aria-labelledby": "labels-title" }, this.#heading,
     element("p", { class: "soft" }, "Number of recordings of each sound, and of sounds that were wrongly detected as it. Teaching uses both."),
     this.#problem, this.#table.element);

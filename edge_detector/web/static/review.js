@@ -45,6 +45,8 @@ export class ReviewView {
   /** Reviews that the node has not answered, one after the other. */
   #unanswered = 0;
   #lastAnswer = Promise.resolve();
+  /** Raised by each thing that is said: an answer that comes late says nothing instead. */
+  #saying = 0;
   /** Raised when the view is shown: an event that was asked for before is not wanted any more. */
   #visit = 0;
   /** Why the last question had no answer, as it is shown. */
@@ -311,10 +313,12 @@ export class ReviewView {
     this.#queue.putBack(clip);
     if (!clip.review) this.#waiting += 1;
     this.#showClip({ plays: true, takesFocus: true });
+    this.#say("Undoing…");
+    const saying = this.#saying;
     try {
       const { verdict, label } = clip.review ?? { verdict: "none", label: null };
       await this.#post({ id: clip.id, verdict, ...(verdict === "other" ? { label } : {}) });
-      this.#say(`Undone: ${nameOf(clip)}.`);
+      if (saying === this.#saying) this.#say(`Undone: ${nameOf(clip)}.`);
     } catch (error) {
       this.#queue.drop(clip.id);
       this.#reviewed.push(clip);
@@ -367,6 +371,7 @@ export class ReviewView {
   }
 
   #say(text) {
+    this.#saying += 1;
     setText(this.#status, text);
   }
 

@@ -27,6 +27,7 @@ from edge_detector.clips.names import clip_name
 from edge_detector.clips.store import FOLDER_NAME, ClipStore
 from edge_detector.demo.soundscape import BACKGROUND_DBFS, INT16_SCALE
 from edge_detector.demo.synthesis import RATE_HZ, Signal, at_rms, band, noise, samples, tilted
+from edge_detector.history.probability_files import FOLDER_NAME as PROBABILITIES
 from edge_detector.history.records import RecordedEvent
 from edge_detector.history.store import FILE_NAME
 from tests.conftest import DATA
@@ -36,6 +37,8 @@ from tests.support.clip_page import clip_page
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.history import open_store
 from tests.support.page_service import PageService
+from tests.support.probabilities import blocks_of, with_events
+from tests.support.probabilities import store as store_blocks
 from tests.support.waiting import wait_until
 
 CONFIGURATION = """
@@ -52,8 +55,19 @@ class_list = 2
 host = "{broker.host}"
 port = {broker.port}
 """
-THRESHOLD = {"source": "nursery", "class": "dog_bark", "on": 0.75}
+NURSERY_NAME, BARKING = "nursery", "dog_bark"
+THRESHOLD = {"source": NURSERY_NAME, "class": BARKING, "on": 0.75}
 """Moved away from the default before the pictures."""
+BARKS = (0.97, 0.66, 0.81, 0.72, 0.92, 0.7)
+"""Peaks of the barks of the last week, one each two hours."""
+TRIED = """
+const row = [...document.querySelectorAll(".thresholds li")]
+  .find((each) => each.querySelector(".name").textContent === "Dog barking");
+const slider = row.querySelector("input");
+slider.value = 0.65;
+slider.dispatchEvent(new Event("input"));
+"""
+"""Moves the slider of THRESHOLD without letting it go."""
 
 PAUSE_SECONDS = 6.0
 BABY = ("baby_cry/1-211527-C", "baby_cry/1-22694-A", "baby_cry/1-22694-B", "baby_cry/1-211527-A")
@@ -189,6 +203,9 @@ def take(folder: Path, service: PageService, browser: Chromium) -> None:
                 browser.open(f"{service.url}/#{view}")
                 browser.run(FONT)
                 browser.prefer(colours="dark")  # and perhaps back, so that the canvas takes the font
+                if view == "thresholds":
+                    browser.find(".thresholds li")
+                    browser.run(TRIED)
                 time.sleep(WINDOW_SECONDS if view == "live" else POLL_SECONDS)
                 crop(browser, width, height)
                 if (view, width) == ("live", 1280):
@@ -290,9 +307,11 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store = open_store(state / FILE_NAME)
-        store.apply(list(past_events(int(time.time() * 1e3))))
-        store.close()
+        now_ms = int(time.time() * 1e3)
+        with closing(open_store(state / FILE_NAME)) as history:
+            history.apply(list(past_events(now_ms)))
+        barks = with_events([BARKING], 7 * DAY_MS / 1e3, 7_200.0, BARKS)
+        store_blocks(state / PROBABILITIES, blocks_of(barks, [BARKING], now_ms - 7 * DAY_MS, source=NURSERY_NAME))
         broker, microphone = stack.enter_context(Broker()), stack.enter_context(FakeMicrophone(channels=2))
         service = stack.enter_context(PageService(CONFIGURATION.format(broker=broker), microphone.environment, state=state))
         browser = stack.enter_context(Chromium(arguments=("--hide-scrollbars",)))

@@ -364,7 +364,7 @@ export class ReviewView {
   }
 
   #saySaved(clip, review) {
-    if (this.#unanswered > 1) return; // the newest one says so
+    if (this.#unanswered > 0) return; // the newest one says so
     const said = review.verdict === "none" ? "not reviewed" : verdictText(review);
     this.#say(`Saved: ${nameOf(clip)}: ${said}. `);
     if (clip.event) this.#status.append(element("a", { href: `#event=${encodeURIComponent(clip.event)}` }, "Back to the history"));

@@ -11,7 +11,7 @@ reason = missing()
 pytestmark = pytest.mark.skipif(reason is not None, reason=reason or "")
 
 
-def test_a_power_cut_at_any_moment_leaves_no_half_clip_and_none_that_was_deleted() -> None:
+def test_a_power_cut_at_any_moment_leaves_no_half_clip_every_review_and_none_that_was_deleted() -> None:
     figures = run(12, seed=1, share=0.1)
     assert figures.problems == Counter()
     assert figures.cuts > 15
@@ -24,8 +24,8 @@ def test_a_power_cut_at_any_moment_leaves_no_half_clip_and_none_that_was_deleted
     ("without", "problem"),
     [
         ("files", "a clip that is listed is empty"),
-        ("folders", "a clip is in clips, though it was answered that it is in no folder"),
+        ("folders", "though it was answered"),
     ],
 )
 def test_a_power_cut_finds_what_is_not_synced(without: str, problem: str) -> None:
-    assert run(12, seed=1, share=0.1, without=without).problems[problem] > 0
+    assert any(problem in found for found in run(12, seed=1, share=0.1, without=without).problems)

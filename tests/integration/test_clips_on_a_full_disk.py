@@ -1,4 +1,4 @@
-"""A disk that fills up at any step of a clip: what is listed stays whole, it is told, and it goes on once there is room."""
+"""A disk that fills up at any step of a clip or of its review: what is listed stays whole, and it goes on once there is room."""
 
 import shutil
 import sys
@@ -16,6 +16,7 @@ from edge_detector.clips import writer as writer_module
 from edge_detector.clips.names import clip_id
 from edge_detector.clips.store import ClipStore
 from edge_detector.clips.writer import ClipWriter
+from edge_detector.review.sounds import SoundsFolder, Verdict
 from tests.support.clips import NOON_SECONDS, event_id, head, noise, pieces, stored, write
 from tests.support.disks import card, fill
 from tests.support.waiting import wait_until
@@ -102,3 +103,43 @@ def test_a_disk_that_fills_up_at_any_step_of_a_clip_costs_that_clip_at_most_and_
         shutil.rmtree(store.folder)
     assert step > 30, "there are many steps"
     assert 10 < lost < step, "it was full before and after the clip was complete"
+
+
+@pytest.mark.parametrize("verdict", ["wrong", "none"])
+def test_a_disk_that_fills_up_at_any_step_of_a_review_refuses_it_at_most_and_takes_it_once_there_is_room(
+    disk: Path, verdict: Verdict
+) -> None:
+    wanted = {"wrong": "sounds/not/rain", "none": "clips"}[verdict]
+    identity, step, refused = clip_id(event_id(1)), 0, 0
+    while True:
+        step += 1
+        store, sounds = ClipStore(disk / "clips"), SoundsFolder(disk / "sounds")
+        write(store, 1, noise(SECONDS, 1))
+        if verdict == "none":
+            sounds.review(store, identity, "right")
+            store.folder.rmdir()
+        trouble = None
+        with filled_at(step, disk) as is_filled:
+            try:
+                sounds.review(store, identity, verdict)
+            except OSError as error:
+                trouble = sounds.trouble(store, error)
+        (path,) = disk.rglob("*.flac")
+        assert np.array_equal(stored(path)[0], noise(SECONDS, 1)), step
+        if not is_filled():
+            break
+        if trouble is None:
+            assert str(path.parent.relative_to(disk)) == wanted
+        else:
+            refused += 1
+            assert trouble == f"{sounds.folder} cannot be used (No space left on device); make room"
+        (disk / "ballast").unlink()
+        assert sounds.review(store, identity, verdict) is not None
+        (path,) = disk.rglob("*.flac")
+        assert str(path.parent.relative_to(disk)) == wanted
+        fill(disk)
+        assert sounds.delete(store, identity), "a full disk refuses no deletion"
+        (disk / "ballast").unlink()
+        shutil.rmtree(sounds.folder, ignore_errors=True)
+        shutil.rmtree(store.folder, ignore_errors=True)
+    assert 0 < refused < step

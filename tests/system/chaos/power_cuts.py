@@ -286,14 +286,16 @@ def mounted(content: bytes | bytearray, folder: Path) -> Iterator[Path]:
 
 
 def cut_everywhere(folder: Path, cut: Cut, done: Work, moments: Moments) -> Figures:
-    """Cut at the moments, in each way."""
+    """Cut at the moments, and as each action returns, in each way."""
     figures = Figures()
     chance = random.Random(moments.seed)
     was: dict[int, str] = {}
+    answers = {action.done_bytes for action in done.actions}
     while (record := cut.advance()) is not None:
         figures.writes += record.kind == WRITE
         figures.flushes += record.kind == FLUSH
-        if record.end <= moments.begun_bytes or record.end > moments.ended_bytes or chance.random() >= moments.share:
+        is_answer = record.end in answers
+        if not moments.begun_bytes < record.end <= moments.ended_bytes or not (is_answer or chance.random() < moments.share):
             continue
         flushed = cut.flushed()
         for content in dict.fromkeys(map(bytes, (flushed, cut.all(), *(cut.some(chance) for _ in range(RANDOM_CUTS))))):

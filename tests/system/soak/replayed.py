@@ -44,7 +44,7 @@ PASSING_FILES = 4
 PAGE_MEMORY_GROWTH = 0.03
 """A heap of 100 MB grows in steps of 2 MB; in 62 hours it stayed the same from the 39th on."""
 CLIPS_MEMORY_GROWTH = 0.05
-"""The clips' thread, and those that serve them, have heaps too: two steps from the 24th hour to the 54th, then none to the 72nd."""
+"""The clips' thread, and those that serve them, have heaps too: two steps from hour 24 to 54, then none to 72."""
 EVENTS_PER_MEGABYTE = 5_000
 """A little more than fit."""
 

@@ -33,7 +33,7 @@ from edge_detector.clips.names import clip_id, parse_clip_name
 from edge_detector.clips.store import FOLDER_NAME as CLIPS_FOLDER
 from edge_detector.clips.store import Clip, ClipStore
 from edge_detector.clips.writer import ClipWriter
-from edge_detector.review.sounds import FOLDER_NAME as SOUNDS_FOLDER
+from edge_detector.files import SOUNDS_FOLDER
 from edge_detector.review.sounds import SoundsFolder
 from edge_detector.types import Int16
 from tests.support.block_log import FLUSH, WRITE, Cut, logged_disk, missing, read_log

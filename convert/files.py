@@ -4,8 +4,10 @@ import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,15 +24,17 @@ MAX_JSON_BYTES = 256_000_000
 MAX_ARRAYS_BYTES = 4_000_000_000
 """VGGish in float32 has 0.3 GB."""
 
-MOST_HOST_CHARACTERS = 16
-"""Of a temporary file's name, which may have 255 bytes in all."""
+ABANDONED_AFTER_SECONDS = 3600.0
+"""Age of another machine's temporary file that nobody writes any more."""
+
+_UNIQUE = r"(?:\.json|\.damaged\.tsv)?\.(?P<host>[0-9a-f]{8})-\d+-[0-9a-f]{8}\.part"
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `path` on success, delete it on failure."""
     # Several machines may write the same file of a shared folder, and a process id is one machine's.
-    own = f"{socket.gethostname()[:MOST_HOST_CHARACTERS]}-{os.getpid()}-{secrets.token_hex(4)}"
+    own = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.name}.{own}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +49,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def parts_of(path: Path) -> list[Path]:
-    """Return the temporary files of `path`, and of files beside it that are called by its name, as killed runs leave them."""
-    return sorted(path.parent.glob(f".{glob.escape(path.name)}.*.part"))
+def abandoned(path: Path) -> list[Path]:
+    """Return the temporary files that killed runs left of `path` and of the files that describe it.
+
+    The caller holds the lock of `path`. Not every file system shows it to other machines: their files must be old.
+    """
+    unique = re.compile(re.escape(f".{path.name}") + _UNIQUE)
+    now, found = time.time(), []
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if match := unique.fullmatch(part.name):
+            with suppress(FileNotFoundError):
+                if match["host"] == _host() or now - part.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                    found.append(part)
+    return sorted(found)
+
+
+def _host() -> str:
+    """Return a name of this machine for names of files: short, and without a dot."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def sha256_of(path: Path) -> str:

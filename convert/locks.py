@@ -65,8 +65,10 @@ def _acquire(lock: Path, *, wait: bool) -> tuple[Lock, int]:
             if error.errno in _NO_LOCKS:
                 lock.unlink(missing_ok=True)
                 return Lock.UNAVAILABLE, descriptor
-            os.close(descriptor)
-            raise
+            if error.errno != errno.ESTALE:
+                os.close(descriptor)
+                raise
+            # On NFS, another machine has removed this file: a new one is made, as below.
         except BaseException:
             os.close(descriptor)
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from convert.arguments import folds, positive_int
 from convert.embedder.arguments import add_embedder_argument
 from convert.embedder.corpus import Recording, labelled, recordings_of, unlabelled
-from convert.embedder.plan import EmbedPlan, is_complete, make_shard, plan_embedding, tidy, write_damaged
+from convert.embedder.plan import EmbedPlan, is_complete, make_shard, plan_embedding, require_one_set, tidy, write_damaged
 from convert.progress import Progress
 from convert.records.damage import SHOWN
 from convert.records.files import read_sidecar, sidecar
@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> RecordSet:
         raise UsageError("several processes need several files; give --shards N with --jobs or --runner, at least four for each")
     plan = _planned(arguments, *(_unlabelled(arguments.inputs) if plain else _labelled(arguments.inputs[0], arguments.folds)))
     made_before = _make_all(plan, runner)
+    require_one_set(plan)  # another run may have begun one with other options meanwhile
     tidy(plan)
     path, damaged = write_damaged(plan)
     for each in damaged[:SHOWN]:

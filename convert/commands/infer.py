@@ -100,7 +100,7 @@ def _make_all(plan: InferPlan, runner: Runner | None, load: Callable[[Path], Pre
     """Make the parts that are missing."""
     progress = Progress("infer: record")
     missing = [number for number, part in enumerate(plan.parts) if not is_complete(part)]
-    done = sum(read_part(part).records for number, part in enumerate(plan.parts) if number not in set(missing))
+    done = sum(read_part(plan.parts[number]).records for number in set(range(len(plan.parts))) - set(missing))
 
     def finished(number: int) -> None:
         nonlocal done

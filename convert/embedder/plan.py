@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ from convert.embedder.arguments import load_embedder
 from convert.embedder.corpus import Recording, embedded
 from convert.embedder.provenance import RECORDINGS, recordings_digest, set_facts
 from convert.embedder.runtime import CodeEmbedder
-from convert.files import atomic_path, parts_of
-from convert.locks import Lock, file_lock, lock_of
+from convert.files import abandoned, atomic_path
+from convert.locks import Lock, file_lock
 from convert.records.classes import classes_to_json
 from convert.records.damage import Damage, Damaged, DamagedRecordError
 from convert.records.files import Record, Sidecar, read_sidecar, sidecar, write_dataset
@@ -24,6 +25,9 @@ from edge_detector.errors import EdgeDetectorError, UsageError
 
 DAMAGED = "damaged.tsv"
 """List of the recordings that cannot be used: name, kind of damage and sentence in each line."""
+
+_OF_A_SHARD = re.compile(r"\.(.+-\d{5,}-of-\d{5,}\.tfrecord)\..*")
+"""Name of a lock or a temporary file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +91,11 @@ def plan_embedding(
         digests=tuple(recordings_digest((f"{each.name}\0{each.labels}", each.path) for each in own) for own in contents),
         embedder=embedder.absolute(),
         classes=tuple(classes),
-        facts=set_facts(load_embedder(embedder), folds),
+        facts={**set_facts(load_embedder(embedder), folds), **({"assignment": "by name"} if shards else {})},
         skip_damaged=skip_damaged,
         keep=bool(shards),
     )
-    _require_fitting(plan)
+    require_one_set(plan)
     return plan
 
 
@@ -112,8 +116,9 @@ def make_shard(plan: EmbedPlan, number: int, *, wait: bool, within: Callable[[in
                 return Outcome(number, "busy")
             if lock is Lock.HELD:
                 # Nobody else is writing, so that these are of killed runs.
-                _remove(parts_of(path))
-            if not (plan.keep and is_complete(plan, number)):
+                _remove(abandoned(path))
+            # What another run made while this one waited is not made twice, even where nothing is kept.
+            if not ((plan.keep or wait) and is_complete(plan, number)):
                 _write(plan, number, within)
     except EdgeDetectorError as error:
         return Outcome.of_error(number, error)
@@ -121,12 +126,30 @@ def make_shard(plan: EmbedPlan, number: int, *, wait: bool, within: Callable[[in
 
 
 def is_complete(plan: EmbedPlan, number: int) -> bool:
-    """Return whether a file has the size, the facts and the recordings that it must have."""
+    """Return whether a file has the size, the facts and the recordings that it must have.
+
+    Raises UsageError for a file of another set, which another run may have begun in the same folder.
+    """
     path = plan.files[number]
     if not (path.exists() and sidecar(path).exists()):
         return False
     held = read_sidecar(path)
-    return held.bytes == path.stat().st_size and (held.made_of or {}).get(RECORDINGS) == plan.digests[number]
+    changed = _changes(plan, held)
+    if changed and plan.keep:
+        different = ", ".join(changed)
+        raise UsageError(f"{path} differs in {different} from these records; remove {path.parent}, or give another folder")
+    same = not changed and (held.made_of or {}).get(RECORDINGS) == plan.digests[number]
+    return same and held.bytes == path.stat().st_size
+
+
+def require_one_set(plan: EmbedPlan) -> None:
+    """Raise UsageError for a folder with other records than this set's."""
+    if not plan.keep:
+        return
+    if other := sorted(set(plan.output.glob("*.tfrecord")) - set(plan.files)):
+        raise UsageError(f"{other[0]} is not one of these {len(plan.files)} shards; remove it, or give another folder")
+    for number in range(len(plan.files)):
+        is_complete(plan, number)
 
 
 def write_damaged(plan: EmbedPlan) -> tuple[Path | None, tuple[Damaged, ...]]:
@@ -142,14 +165,15 @@ def write_damaged(plan: EmbedPlan) -> tuple[Path | None, tuple[Damaged, ...]]:
 
 
 def tidy(plan: EmbedPlan) -> None:
-    """Remove what killed runs left beside complete files, unless another run is at them."""
-    left = {entry.name for entry in os.scandir(plan.output if plan.keep else plan.output.parent) if entry.name[0] == "."}
-    starts = {name.partition(".tfrecord")[0] for name in left}
-    for path in plan.files:
-        if f".{path.name.partition('.tfrecord')[0]}" in starts and (lock_of(path).name in left or parts_of(path)):
-            with file_lock(path, wait=False) as lock:
-                if lock is Lock.HELD:
-                    _remove(parts_of(path))
+    """Remove what killed runs left, for another number of shards too, unless another run is at it."""
+    begun = set(plan.files)
+    if plan.keep:
+        found = (_OF_A_SHARD.match(entry.name) for entry in os.scandir(plan.output))
+        begun = {plan.output / each[1] for each in found if each}
+    for path in begun:
+        with file_lock(path, wait=False) as lock:
+            if lock is Lock.HELD:
+                _remove(abandoned(path))
 
 
 def _shared_out(recordings: Sequence[Recording], shards: int) -> tuple[tuple[Recording, ...], ...]:
@@ -158,18 +182,6 @@ def _shared_out(recordings: Sequence[Recording], shards: int) -> tuple[tuple[Rec
         digest = hashlib.sha256(each.name.encode(errors="surrogateescape")).hexdigest()
         shared[int(digest, 16) % shards].append(each)
     return tuple(map(tuple, shared))
-
-
-def _require_fitting(plan: EmbedPlan) -> None:
-    """Raise UsageError for a folder with other records than this set's."""
-    if not plan.keep:
-        return
-    if other := sorted(set(plan.output.glob("*.tfrecord")) - set(plan.files)):
-        raise UsageError(f"{other[0]} is not one of these {len(plan.files)} shards; remove it, or give another folder")
-    for path in plan.files:
-        if path.exists() and sidecar(path).exists() and (changed := _changes(plan, read_sidecar(path))):
-            different = ", ".join(changed)
-            raise UsageError(f"{path} differs in {different} from these records; remove {path.parent}, or give another folder")
 
 
 def _changes(plan: EmbedPlan, held: Sidecar) -> list[str]:
@@ -195,9 +207,10 @@ def _write(plan: EmbedPlan, number: int, within: Callable[[int], None] | None) -
                 _require_there(recording)
                 damage.handle(error)
                 damaged.append(Damaged(recording.name, error.kind, str(error)))
+        # Gone just before the file changes: a JSON file never stands beside records that it does not describe, and an error
+        # above leaves both as they were.
+        sidecar(path).unlink(missing_ok=True)
 
-    # Gone before the file changes: a JSON file never stands beside records that it does not describe.
-    sidecar(path).unlink(missing_ok=True)
     made_of = {**plan.facts, RECORDINGS: plan.digests[number]}
     write_dataset(path, records(), plan.classes, made_of=made_of, damage=damage, damaged=damaged)
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import pytest
 
 from convert.embedder import corpus
 from convert.embedder.corpus import recordings_of, unlabelled
-from convert.embedder.plan import DAMAGED, EmbedPlan, make_shard, plan_embedding
+from convert.embedder.plan import DAMAGED, EmbedPlan, make_shard, plan_embedding, require_one_set
+from convert.embedder.provenance import RECORDINGS
 from convert.embedder.runtime import DEFAULT_BUNDLE, CodeEmbedder
+from convert.files import atomic_path
 from convert.locks import Lock, file_lock, lock_of
 from convert.records.files import read_sidecar, sidecar
 from convert.tasks import Outcome
+from edge_detector.errors import UsageError
 from tests.support.corpus import contents, planned
 from tests.support.recorded_clips import codes, embed, record, write_damaged, write_kitchen
 from tests.support.waiting import wait_until
@@ -156,17 +160,94 @@ def test_a_folder_as_output_needs_a_number_of_shards(kitchen: Path, tmp_path: Pa
     assert "is a folder; give --shards N with it, or name a file" in capsys.readouterr().err
 
 
+def leave(path: Path, *, host: str = "", age_seconds: float = 0.0, of: str = "") -> Path:
+    """What a killed run leaves of `path`, and of the file beside it that ends in `of`; `host` is another machine's."""
+    with atomic_path(path.with_name(f"{path.name}{of}")) as temporary:
+        _, unique, part = temporary.name.rsplit(".", 2)
+        temporary.write_bytes(b"whole")
+    left = temporary.with_name(f".{path.name}{of}.{f'{host}-7-0a1b2c3d' if host else unique}.{part}")
+    (path.with_name(f"{path.name}{of}")).unlink()
+    left.write_bytes(b"half")
+    then = time.time() - age_seconds
+    os.utime(left, (then, then))
+    return left
+
+
 def test_what_killed_runs_leave_is_removed(kitchen: Path, tmp_path: Path) -> None:
+    first = tmp_path / "out" / "out-00000-of-00002.tfrecord"
+    elsewhere = "0123abcd"
+    of_others = [
+        leave(first.with_name("out-00001-of-00064.tfrecord")),
+        leave(first, of=".json"),
+        leave(first, host=elsewhere, age_seconds=7_200.0, of=".json"),
+    ]
+    maybe_alive = leave(first, host=elsewhere)
+    of_another_set = leave(first.with_name("another.tfrecord"))
+    lock_of(first).write_bytes(b"")
     assert embed(kitchen, "--shards", 2, "-o", tmp_path / "out") == 0
-    whole = contents(tmp_path / "out")
-    first, second = sorted((tmp_path / "out").glob("*.tfrecord"))
-    first.unlink()
-    for path in (first, second):
-        lock_of(path).write_bytes(b"")
-        path.with_name(f".{path.name}.elsewhere-7-0a1b2c3d.part").write_bytes(b"half")
-        path.with_name(f".{path.name}.json.elsewhere-7-0a1b2c3d.part").write_bytes(b"half")
+    assert not any(path.exists() for path in of_others)
+    assert {path.name for path in first.parent.iterdir() if path.name[0] == "."} == {maybe_alive.name, of_another_set.name}
+    leave(first)
+    lock_of(first).write_bytes(b"")
     assert embed(kitchen, "--shards", 2, "-o", tmp_path / "out") == 0
-    assert contents(tmp_path / "out") == whole
+    hidden = {path.name for path in first.parent.iterdir() if path.name[0] == "."}
+    assert hidden == {maybe_alive.name, of_another_set.name}, "beside complete files too"
+
+
+def test_a_temporary_file_of_a_longer_name_is_left_alone(kitchen: Path, tmp_path: Path) -> None:
+    other = leave(tmp_path / "kitchen.train")
+    assert embed(kitchen, "-o", tmp_path / "kitchen.tfrecord") == 0
+    another = leave(tmp_path / "kitchen.tfrecord.again")
+    assert embed(kitchen, "-o", tmp_path / "kitchen.tfrecord") == 0
+    assert [other.exists(), another.exists()] == [True, True]
+
+
+def test_two_runs_with_other_options_in_one_folder_are_an_error(kitchen: Path, tmp_path: Path) -> None:
+    """Both begin while the folder is empty."""
+    plans = [planned(kitchen, tmp_path / "out", shards) for shards in (2, 3)]
+    for plan in plans:
+        assert make_shard(plan, 0, wait=False).state == "made"
+    for plan in plans:
+        with pytest.raises(UsageError, match=r"is not one of these [23] shards; remove it"):
+            require_one_set(plan)
+
+
+def test_the_file_of_a_run_with_another_embedder_is_an_error(kitchen: Path, tmp_path: Path) -> None:
+    """Both begin while the folder is empty."""
+    mine = planned(kitchen, tmp_path / "out")
+    _, path = another_embedder(kitchen)
+    other = plan_embedding(
+        unlabelled([kitchen]), (), None, embedder=Path(str(path)), output=tmp_path / "out", shards=2, skip_damaged=False
+    )
+    assert make_shard(mine, 0, wait=False).state == "made"
+    refused = make_shard(other, 0, wait=False)
+    assert (refused.state, refused.exit_code) == ("failed", 2)
+    assert "differs in embedder" in refused.error
+
+
+def test_a_set_whose_recordings_were_assigned_otherwise_is_refused(
+    kitchen: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As earlier versions did: until all were made anew, a recording would be in two shards or in none."""
+    assert embed(kitchen, "--shards", 2, "-o", tmp_path / "out") == 0
+    for path in (tmp_path / "out").glob("*.json"):
+        content = json.loads(path.read_text())
+        del content["made_of"]["assignment"]
+        path.write_text(json.dumps(content))
+    assert embed(kitchen, "--shards", 2, "-o", tmp_path / "out") == 2
+    assert "differs in assignment from these records; remove" in capsys.readouterr().err
+
+
+def test_two_runs_on_a_single_file_make_it_once(kitchen: Path, tmp_path: Path) -> None:
+    plan = planned(kitchen, tmp_path / "one.tfrecord", None)
+    assert make_shard(plan, 0, wait=False).state == "made"
+    made = plan.files[0].stat().st_mtime_ns
+    assert make_shard(plan, 0, wait=True).state == "made"
+    assert plan.files[0].stat().st_mtime_ns == made
+    recorded_anew(kitchen)
+    anew = planned(kitchen, tmp_path / "one.tfrecord", None)
+    assert make_shard(anew, 0, wait=True).state == "made"
+    assert read_sidecar(plan.files[0]).made_of != {**plan.facts, RECORDINGS: plan.digests[0]}
 
 
 def test_two_runs_share_the_work(kitchen: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -211,9 +292,7 @@ def test_a_shard_is_made_where_the_file_system_has_no_locks(
 
     monkeypatch.setattr("fcntl.flock", refuse)
     plan = planned(kitchen, tmp_path / "out")
-    maybe_alive = plan.files[0].with_name(f".{plan.files[0].name}.elsewhere-7-0a1b2c3d.part")
-    maybe_alive.parent.mkdir()
-    maybe_alive.write_bytes(b"half")
+    maybe_alive = leave(plan.files[0])
     assert make_shard(plan, 0, wait=False) == Outcome(0, "made")
     assert maybe_alive.exists(), "without a lock nobody knows whether its process is alive"
     assert not lock_of(plan.files[0]).exists()
@@ -279,15 +358,25 @@ def test_no_json_file_describes_a_shard_that_is_being_replaced(
     recorded_anew(kitchen)
     plan = planned(kitchen, tmp_path / "out", shards=1)
     seen: list[bool] = []
+    replace = Path.replace
 
-    def embedded(recording: corpus.Recording, embedder: CodeEmbedder) -> object:
+    def replacing(path: Path, target: Path) -> Path:
         seen.append(sidecar(plan.files[0]).exists())
-        return corpus.embedded(recording, embedder)
+        return replace(path, target)
 
-    monkeypatch.setattr("convert.embedder.plan.embedded", embedded)
+    monkeypatch.setattr(Path, "replace", replacing)
     assert make_shard(plan, 0, wait=False).state == "made"
-    assert seen == [False] * 7
+    assert seen == [False, False], "neither before the records are replaced, nor before their description is"
     assert read_sidecar(plan.files[0]).records == 7
+
+
+def test_a_shard_that_cannot_be_made_anew_stays_as_it_was(kitchen: Path, tmp_path: Path) -> None:
+    base = (kitchen, "--unlabelled", "--shards", 1, "-o", tmp_path / "out")
+    assert embed(*base) == 0
+    whole = contents(tmp_path / "out")
+    (kitchen / "door" / "text.wav").write_text("no sound")
+    assert embed(*base) == 1
+    assert contents(tmp_path / "out") == whole
 
 
 def test_clips_of_one_name_in_several_classes_are_all_kept(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from convert.tasks import Outcome, Report, Task
@@ -40,7 +40,7 @@ def _run_once(task: Task, left: dict[int, None], report: Report, jobs: int) -> N
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(min(jobs, len(left)), multiprocessing.get_context("spawn"), _begin, (task,)) as pool:
         try:
-            for future in as_completed([pool.submit(_carry_out, number) for number in left]):
+            for future in as_completed(_submitted(pool, left)):
                 outcome = future.result()
                 del left[outcome.number]
                 report(outcome)
@@ -56,12 +56,21 @@ def _run_once(task: Task, left: dict[int, None], report: Report, jobs: int) -> N
             raise
 
 
+def _submitted(pool: ProcessPoolExecutor, numbers: Iterable[int]) -> list[Future[Outcome]]:
+    """Begin the processes, and give them all tasks."""
+    # Ctrl-C reaches every process of a terminal; the parent ends these. They have it blocked from their first instruction, so
+    # that none is interrupted while it imports; the parent gets it below.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_carry_out, number) for number in numbers]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(task: Task) -> None:
     """Prepare a process."""
     global _own_task  # noqa: PLW0603 - sent once to each process, not with each number
     _own_task = task
-    # Ctrl-C reaches every process of a terminal; the parent ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

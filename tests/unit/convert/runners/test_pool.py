@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from convert.embedder.plan import DAMAGED
 from convert.locks import file_lock
 from convert.records.files import sidecar
 from convert.runners.pool import run_in_pool
-from convert.tasks import Outcome
+from convert.tasks import Outcome, Task
 from edge_detector.errors import EdgeDetectorError
 from tests.support.corpus import contents, make_or_die, planned, wanted, write_corpus
 from tests.support.recorded_clips import embed
@@ -58,6 +58,32 @@ def die(_: int) -> Outcome:
 def test_processes_that_are_killed_again_and_again_are_an_error() -> None:
     with pytest.raises(EdgeDetectorError, match=r"a process was killed 3 times .* is the memory full\? give fewer --jobs"):
         run_in_pool(die, range(5), lambda _: None, jobs=2)
+
+
+def interrupted() -> Task:
+    """What a process calls to get its task."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return done
+
+
+def done(number: int) -> Outcome:
+    return Outcome(number, "made")
+
+
+class Interrupted:
+    def __call__(self, number: int) -> Outcome:
+        return done(number)
+
+    def __reduce__(self) -> tuple[Callable[[], Task], tuple[()]]:
+        return interrupted, ()
+
+
+def test_a_process_ignores_ctrl_c_before_it_has_its_task(capfd: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C reaches every process of a terminal."""
+    outcomes: list[Outcome] = []
+    run_in_pool(Interrupted(), range(3), outcomes.append, jobs=2)
+    assert sorted(outcome.number for outcome in outcomes) == [0, 1, 2]
+    assert capfd.readouterr().err == ""
 
 
 def fail(number: int) -> Outcome:

@@ -115,7 +115,8 @@ def _make_all(plan: EmbedPlan, runner: Runner | None) -> int:
     def finished(number: int) -> None:
         nonlocal done
         done += sizes[number]
-        progress.update(done)
+        if sizes[number]:
+            progress.update(done)
 
     make = partial(make_shard, plan)
     if runner is None:

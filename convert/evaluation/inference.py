@@ -30,7 +30,8 @@ UNNAMED = b"\r"
 """Begins the line of a record without id in a part, which an id cannot: its number is known once the parts are joined."""
 
 KEY_CHARACTERS = 16
-MOST_NAME_CHARACTERS = 100
+MOST_NAME_CHARACTERS = 40
+"""Of a file, in the name of its part: a name has 255 bytes at most, a character up to four."""
 
 
 @dataclass(frozen=True, slots=True)

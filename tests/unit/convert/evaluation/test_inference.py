@@ -65,6 +65,12 @@ def test_records_without_id_are_numbered_over_all_files(records: Path, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out.csv", "records"], "no part is left"
 
 
+def test_a_file_may_have_the_longest_name(records: Path, tmp_path: Path) -> None:
+    path = (records / "b.tfrecord").rename(records / f"{'音' * 80}.tfrecord")
+    _, content = inferred(tmp_path, path)
+    assert ids(content) == ["right", "both", "wrong"]
+
+
 def test_a_file_given_twice_is_in_the_csv_twice(records: Path, tmp_path: Path) -> None:
     _, content = inferred(tmp_path, records / "b.tfrecord", records / "b.tfrecord", "--jobs", 2)
     assert ids(content) == ["right", "both", "wrong"] * 2

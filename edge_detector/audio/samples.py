@@ -1,6 +1,6 @@
 """Recordings as 16 kHz mono samples, by the detector's own reader and resampler."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ def read_16khz(path: Path) -> Float32:
     return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
-def blocks_16khz(path: Path) -> Iterator[Block]:
+def blocks_16khz(path: Path) -> Generator[Block, None, None]:
     """Yield the same samples block by block, for recordings larger than memory."""
     source = AudioFile(path)
     try:

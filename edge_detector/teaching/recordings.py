@@ -3,13 +3,16 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
 from pathlib import Path
 
+import numpy as np
+
 from edge_detector.audio.clips import AUDIO_SUFFIXES, NO_FOLD, Clip, LoadedClip, find_clips, labels_of, load_clips
-from edge_detector.audio.samples import read_16khz
+from edge_detector.audio.samples import blocks_16khz, read_16khz
 from edge_detector.class_names import slug_of
 from edge_detector.clips.description import EventPart, parse_comment
 from edge_detector.clips.flac_header import HEAD_BYTES, read_head
@@ -27,6 +30,9 @@ OCCASION_MS = 60_000
 
 MARGIN_SECONDS = 0.5
 """Sound before and after the event of a clip that is used with it."""
+
+MOST_SECONDS = 600.0
+"""Of a recording within limits, as long as the longest clip, whose event is placed by its end too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,19 @@ def _read(path: Path, bounds: Bounds | None) -> Float32:
     if bounds is not None and path.stat().st_size > bounds.file_bytes:
         limit = f"{bounds.file_bytes // 1_000_000} MB, the limit here"
         raise EdgeDetectorError(f"{path} is larger than {limit}; cut it, or use edge-detector teach on a larger machine")
-    return read_16khz(path)
+    return read_16khz(path) if bounds is None else _beginning(path)
+
+
+def _beginning(path: Path) -> Float32:
+    """Return a recording up to MOST_SECONDS, block by block: hours of sound can be few bytes."""
+    blocks, count = list[Float32](), 0
+    with closing(blocks_16khz(path)) as reader:
+        for block in reader:
+            blocks.append(block.samples)
+            count += len(block.samples)
+            if count >= MOST_SECONDS * FRONT_END.sample_rate_hz:
+                break
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def _first(samples: Float32, seconds: float) -> Float32:

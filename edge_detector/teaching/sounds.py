@@ -1,6 +1,7 @@
 """Recordings for teaching: parts, separation of sound from room, the user's background, and synthetic negatives."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,7 @@ def split_into_parts(clips: Sequence[LoadedClip], parts: int) -> list[list[Loade
     for label in sorted({clip.clip.label for clip in clips}):
         of_label = [clip for clip in clips if clip.clip.label == label]
         # Ordered by the hash of the name: deterministic, but independent of naming.
-        sources = sorted({clip.clip.source for clip in of_label}, key=lambda name: hashlib.sha256(name.encode()).digest())
+        sources = sorted({clip.clip.source for clip in of_label}, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
         for clip in of_label:
             found[sources.index(clip.clip.source) % parts].append(clip)
     return found

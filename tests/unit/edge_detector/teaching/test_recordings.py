@@ -1,6 +1,7 @@
 """Recordings for teaching: classes, other sounds, what is not a class; and clips, which are of an occasion and hold an event."""
 
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,6 +166,23 @@ def test_within_bounds_a_long_recording_is_cut_and_a_large_file_is_refused(tmp_p
     assert len(read_sound(path, BOUNDS)) == RATE_HZ
     with pytest.raises(EdgeDetectorError, match=r"long\.wav is larger than 0 MB.*cut it"):
         read_sound(path, replace(BOUNDS, file_bytes=1_000))
+
+
+def test_within_bounds_hours_of_sound_in_a_small_file_take_little_memory(tmp_path: Path) -> None:
+    path, minute = tmp_path / "hour.flac", np.zeros(60 * RATE_HZ, np.int16)
+    minute[::RATE_HZ] = 1_000
+    with soundfile.SoundFile(path, "w", RATE_HZ, 1, "PCM_16") as file:
+        for _ in range(60):
+            file.write(minute)
+    bounds = replace(BOUNDS, file_bytes=50_000_000)
+    tracemalloc.start()
+    try:
+        lengths = len(read_sound(path, bounds)), len(read_rooms([path], bounds)[0])
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert lengths == (RATE_HZ, 2 * RATE_HZ)
+    assert peak_bytes < 100_000_000, "all of it has 230 MB"
 
 
 def test_within_bounds_the_newest_recordings_of_the_room_are_used(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Preparation of recordings from a home for teaching."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,12 @@ def clip(samples: Float32, name: str = "take") -> LoadedClip:
 
 def seconds(samples: Float32) -> float:
     return len(samples) / RATE_HZ
+
+
+def test_recordings_whose_names_are_no_text_are_split_too() -> None:
+    names = ["take", os.fsdecode(b"caf\xe9"), "caf\u00e9"]
+    parts = split_into_parts([clip(beep(0.1), name) for name in names], 3)
+    assert sorted(each.clip.source for part in parts for each in part) == sorted(names)
 
 
 def test_the_room_around_a_sound_becomes_silence_and_a_negative() -> None:

@@ -408,7 +408,8 @@ def _give_to_owner_of(outer: Path | int, made: Path | int) -> None:
     """Give a folder that root makes on the command line to the service."""
     if not os.geteuid():
         status = os.stat(outer)  # noqa: PTH116 - a descriptor, too
-        os.chown(made, status.st_uid, status.st_gid)
+        # A link that the service puts in its place meanwhile would give it another file; a descriptor is none.
+        os.chown(made, status.st_uid, status.st_gid, follow_symlinks=isinstance(made, int))
 
 
 def _with_sizes(clips: Iterable[_Found]) -> Iterator[ReviewedClip]:

@@ -110,10 +110,14 @@ class TeachingJob:
     def _teach(self, request: TeachingRequest) -> None:
         started = time.monotonic()
         try:
+            output = self._bundles.new_path(time.time())
             self._bundles.sweep(self._in_use)
             output = self._bundles.new_path(time.time())
             result = self._run_child(request, output)
             self._bundles.sweep(self._in_use)
+            if isinstance(result, int):
+                seconds, megabytes = time.monotonic() - started, result / 1e6
+                LOG.info("taught %s: %.0f s, %.0f MB of memory", output.name, seconds, megabytes)
         except OSError as error:
             result = f"the teaching cannot be done ({error.strerror or error}); check the disk and the memory of this machine"
         with self._lock:
@@ -124,10 +128,7 @@ class TeachingJob:
                 self.status = replace(self.status, state="failed", error=result)
             else:
                 self.status = replace(self.status, state="done")
-        if isinstance(result, int):
-            seconds, megabytes = time.monotonic() - started, result / 1e6
-            LOG.info("taught %s: %.0f s, %.0f MB of memory", output.name, seconds, megabytes)
-        elif self.status.state == "failed":
+        if self.status.state == "failed":
             LOG.warning("the teaching has failed: %s", result)
 
     def _run_child(self, request: TeachingRequest, output: Path) -> int | str:

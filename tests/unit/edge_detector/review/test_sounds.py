@@ -91,6 +91,27 @@ def test_what_root_makes_on_the_command_line_belongs_to_the_service(
     assert {(folder.stat().st_uid, folder.stat().st_gid) for folder in folders} == {(1_234, 1_235)}
 
 
+def test_root_gives_the_service_no_file_that_a_link_in_place_of_the_new_folder_leads_to(
+    store: ClipStore, sounds: SoundsFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root may give folders away")
+    secret, made = tmp_path / "secret", Path.mkdir
+    secret.mkdir()
+    owner = secret.stat().st_uid
+
+    def mkdir_and_swap(path: Path, mode: int = 0o777) -> None:
+        made(path, mode)
+        if path == sounds.folder:
+            path.rmdir()
+            path.symlink_to(secret)
+
+    os.chown(store.folder.parent, 1_234, 1_235)
+    monkeypatch.setattr(Path, "mkdir", mkdir_and_swap)
+    sounds.review(store, ID, "wrong")
+    assert secret.stat().st_uid == owner
+
+
 def test_a_folder_of_the_same_slug_takes_the_reviews(store: ClipStore, sounds: SoundsFolder) -> None:
     for folder in ("RAIN", "rain", "door_bell"):
         (sounds.folder / folder).mkdir(parents=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_detector.teaching import job as job_module
 from edge_detector.teaching.job import JobStatus, TeachingJob, TeachingRequest
 from edge_detector.teaching.taught_bundles import TaughtBundles
 from tests.support.synthetic import write_recordings
@@ -31,6 +32,48 @@ def test_a_teaching_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     assert status.state == "failed"
     assert status.error is not None
     assert status.error.startswith("the teaching took longer than 0 hours")
+
+
+def test_a_child_that_is_stopped_is_ended_by_the_limit_and_the_next_one_has_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_module, "CHILD", ("-c", "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"))
+    job, request = TeachingJob(TaughtBundles(tmp_path), None, limit_seconds=0.5), TeachingRequest(tmp_path, NOWHERE, ("beep",))
+    for _ in range(2):
+        status = ended(job, request)
+        assert status.error is not None
+        assert status.error.startswith("the teaching took longer than ")
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("raise SystemExit(3)", "the teaching ended with code 3; see the service's log"),
+        ("import os; os.abort()", "the teaching was ended by signal 6; the machine may have too little memory: "),
+        (
+            "print('x' * 1_000_000); print('[' * 50_000); print('null'); print('{\"type\": \"result\"}')",
+            "the teaching ended with code 0",
+        ),
+        ("import os; os.close(0); os.close(1)", "the teaching "),
+    ],
+)
+def test_a_child_that_breaks_off_or_says_something_else_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, sentence: str
+) -> None:
+    monkeypatch.setattr(job_module, "CHILD", ("-c", program))
+    status = ended(TeachingJob(TaughtBundles(tmp_path), None), TeachingRequest(tmp_path, NOWHERE, ("beep",)))
+    assert status.state == "failed"
+    assert status.error is not None
+    assert status.error.startswith(sentence)
+
+
+def test_a_folder_of_bundles_that_is_a_file_is_one_sentence_and_leaves_the_job_usable(tmp_path: Path) -> None:
+    (tmp_path / "bundles").touch()
+    job = TeachingJob(TaughtBundles(tmp_path / "bundles"), None)
+    for _ in range(2):
+        status = ended(job, TeachingRequest(tmp_path, NOWHERE, ("beep",)))
+        assert status.error is not None
+        assert status.error.startswith("the teaching cannot be done (Not a directory)")
 
 
 def test_a_program_that_cannot_be_started_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

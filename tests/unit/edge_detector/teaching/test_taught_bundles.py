@@ -1,5 +1,8 @@
 """Taught bundles: the newest and the one in use stay, and a choice is whole or absent."""
 
+import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,16 +33,27 @@ def test_a_bundle_is_named_after_the_time_of_its_teaching(tmp_path: Path) -> Non
 
 
 def test_a_bundle_that_is_taught_after_the_clock_was_set_back_is_the_newest(tmp_path: Path) -> None:
-    bundles = made(tmp_path, THIRD)
-    name = bundles.new_path(1_795_968_312.9 - 86_400.0).name
-    assert name == "taught-20261129T160513Z"
-    made(tmp_path, name).sweep(THIRD)
-    assert bundles.newest() == name
+    bundles = made(tmp_path, FIRST, THIRD)
+    for second in (13, 14):
+        path = bundles.new_path(1_700_000_000.0)
+        assert path.name == f"taught-20261129T1605{second}Z"
+        made(tmp_path, path.name)
+        bundles.sweep(FIRST)
+        assert bundles.newest() == path.name
 
 
-def test_a_name_of_no_time_hinders_no_teaching(tmp_path: Path) -> None:
-    bundles = made(tmp_path, "taught-99999999T999999Z")
-    assert bundles.new_path(1_795_968_312.9).name == THIRD
+@pytest.mark.parametrize("name", ["taught-99991231T235959Z", "taught-20269999T999999Z"])
+def test_a_name_that_is_no_time_of_a_teaching_keeps_none_from_beginning(tmp_path: Path, name: str) -> None:
+    assert made(tmp_path, name).new_path(1_795_968_312.9).name == "taught-20261129T160512Z"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_in_a_bundle_delays_no_choice(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    bundles = made(tmp_path, FIRST)
+    make(tmp_path / FIRST / "odd")
+    with suppress(OSError):
+        bundles.choose(FIRST)
+    assert bundles.chosen() in (FIRST, None)
 
 
 def test_a_choice_lasts_until_another_one(tmp_path: Path) -> None:

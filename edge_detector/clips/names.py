@@ -68,7 +68,7 @@ def parse_clip_name(file_name: str) -> ClipName | None:
     if found is None:
         return None
     try:
-        start = datetime.strptime(found["start"], _START).replace(tzinfo=UTC)
+        start = datetime.fromisoformat(found["start"])  # strptime takes ten times as long, and a page asks for all names
     except ValueError:  # month 13
         return None
     return ClipName(found["id"], (start - _EPOCH) // timedelta(milliseconds=1), found["source"], found["slug"])

@@ -1,6 +1,6 @@
 """Answers of the HTTP interface about teaching: how far it is, what can be taught, which bundle is in use, and the switch."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -124,20 +124,31 @@ def _labels(sounds: Path, in_bundle: dict[str, str]) -> tuple[list[dict[str, obj
     from edge_detector.audio.clips import classes_of, labels_of  # noqa: PLC0415 - as in status
     from edge_detector.teaching.recordings import find_recordings, find_wrong  # noqa: PLC0415 - as in status
 
-    if not sounds.is_dir() or not any(path.is_dir() for path in sounds.iterdir()):
+    # Before the first one, and where all reviewed clips were wrong, there is nothing to teach, and nothing to put right.
+    if not sounds.is_dir() or not any(_has_recordings(path) for path in sounds.iterdir()):
         return [], None
     try:
         clips, wrong = find_recordings(sounds).clips, Counter(clip.label for clip in find_wrong(sounds))
     except UsageError as error:
         return [], str(error)
-    slugs = labels_of(clips)
+    slugs, sources = labels_of(clips), defaultdict[str, list[str]](list)
+    for clip in clips:
+        sources[clip.label].append(clip.source)
     found: list[dict[str, object]] = []
     for named in classes_of(clips, slugs):
-        own = [clip for clip in clips if clip.label == named.slug]
-        label, originals = in_bundle.get(named.slug, named.label), len({clip.source for clip in own})
-        counts = {"recordings": len(own), "originals": originals, "not": wrong[named.slug]}
+        own = sources[named.slug]
+        label = in_bundle.get(named.slug, named.label)
+        counts = {"recordings": len(own), "originals": len(set(own)), "not": wrong[named.slug]}
         found.append({"slug": named.slug, "label": label, **counts, "in_bundle": named.slug in in_bundle})
     return found, None
+
+
+def _has_recordings(folder: Path) -> bool:
+    from edge_detector.audio.clips import AUDIO_SUFFIXES  # noqa: PLC0415 - as in status
+
+    if folder.name.startswith(".") or folder.name == BACKGROUND_FOLDER or not folder.is_dir():
+        return False
+    return any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _taught(teaching: Teaching, configured: str) -> tuple[dict[str, object] | None, str | None]:

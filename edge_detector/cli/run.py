@@ -83,7 +83,7 @@ def run(config_path: Path | None) -> int:
             folder / SOUNDS_FOLDER,
             config.bundle or DEFAULT_BUNDLE,
             chosen.taught,
-            lambda bundle: require_usable(bundle, config_path, config),
+            lambda bundle: _require_start(bundle, config_path, config),
         )
     page = _page(config, state, teaching)
     service = Service(config, networks, broker, state, page=page, bundle_trouble=chosen.trouble)
@@ -101,8 +101,8 @@ def run(config_path: Path | None) -> int:
 
 
 def _start_again(stop: threading.Event) -> None:
-    """Replace this process by a new one of the same program, which loads the chosen bundle; return if it shall stop."""
-    # A stop that comes after the look at `stop` would be lost with this program: from here on it ends the process at once.
+    """Replace this process by a new one of the same program, which loads the chosen bundle; return if it shall stop instead."""
+    # From here on a signal to stop ends it at once: all is closed, and what a handler notes would be lost with this program.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     if stop.is_set():
@@ -115,6 +115,18 @@ def _start_again(stop: threading.Event) -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
     except OSError as error:
         raise EdgeDetectorError(f"{sys.executable} cannot be started again ({error.strerror}); start the service") from error
+
+
+def _require_start(bundle: Path | None, config_path: Path | None, config: Config) -> None:
+    """Raise EdgeDetectorError where the next start would fail: with a bundle (None: the configured one), or for lack of a secret.
+
+    The configuration is read again, since it may have changed; `config` is in its place where there is no file.
+    """
+    now = config if config_path is None else load_config(config_path)
+    require_usable(bundle, now)
+    broker_of(now.mqtt, "")
+    # Built, and not served.
+    configured_page(now.web, "", None)
 
 
 def _page(config: Config, state: State, teaching: Teaching | None) -> Page | None:

@@ -4,11 +4,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_detector.config import Config, load_config, rules_by_hop
-from edge_detector.detection.bundle import load_bundle
+from edge_detector.config import Config, rules_by_hop
+from edge_detector.detection.bundle import Bundle, load_bundle
 from edge_detector.detection.classes import resolve_classes
 from edge_detector.errors import EdgeDetectorError
-from edge_detector.service.factory import DEFAULT_BUNDLE, LoadedBundle, load_networks
+from edge_detector.service.factory import DEFAULT_BUNDLE, LoadedBundle, build_networks, load_networks
 from edge_detector.teaching.taught_bundles import TaughtBundles
 from edge_detector.threads import in_thread
 
@@ -33,11 +33,12 @@ def load_chosen(config: Config, bundles: TaughtBundles | None) -> ChosenBundle:
     if bundles is not None:
         try:
             # In a thread: the disk may hang.
-            name = in_thread(lambda: _verified(bundles), "chosen bundle").result(DISK_SECONDS)
-            if name is not None:
-                return ChosenBundle(load_networks(bundles.folder / name, config), name, None)
+            chosen = in_thread(lambda: _read(bundles), "chosen bundle").result(DISK_SECONDS)
+            if chosen is not None:
+                name, bundle = chosen
+                return ChosenBundle(build_networks(bundle, config), name, None)
         except (EdgeDetectorError, OSError) as error:
-            reason = str(error) or "the disk does not answer"
+            reason = _reason(error)
             trouble = (
                 f"the taught bundle is not in use ({reason}); the configured one is: teach again, or switch back on the page"
             )
@@ -45,22 +46,20 @@ def load_chosen(config: Config, bundles: TaughtBundles | None) -> ChosenBundle:
     return ChosenBundle(load_networks(config.bundle, config), None, trouble)
 
 
-def require_usable(bundle: Path | None, config_path: Path | None, config: Config) -> None:
-    """Raise EdgeDetectorError for a bundle (None: the configured one) that the next start could not use.
-
-    Args:
-        bundle: its folder.
-        config_path: the configuration, which is read again, since it may have changed; None: there is no file.
-        config: the configuration in use.
-
-    """
-    now = config if config_path is None else load_config(config_path)
-    manifest = load_bundle(bundle or now.bundle or DEFAULT_BUNDLE).manifest
-    rules_by_hop(resolve_classes(manifest, now.definitions, now.class_list, now.origin), now)
+def require_usable(bundle: Path | None, config: Config) -> None:
+    """Raise EdgeDetectorError for a bundle folder (None: the configured one) that cannot be used with a configuration."""
+    manifest = load_bundle(bundle or config.bundle or DEFAULT_BUNDLE).manifest
+    rules_by_hop(resolve_classes(manifest, config.definitions, config.class_list, config.origin), config)
 
 
-def _verified(bundles: TaughtBundles) -> str | None:
+def _read(bundles: TaughtBundles) -> tuple[str, Bundle] | None:
     name = bundles.chosen()
-    if name is not None:
-        load_bundle(bundles.folder / name)
-    return name
+    return None if name is None else (name, load_bundle(bundles.folder / name))
+
+
+def _reason(error: EdgeDetectorError | OSError) -> str:
+    if isinstance(error, EdgeDetectorError):
+        return str(error)
+    if error.strerror is None:  # the time limit
+        return "the disk does not answer"
+    return f"{error.filename}: {error.strerror}"

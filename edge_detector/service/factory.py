@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_detector.audio.resampler import StreamResampler
 from edge_detector.audio.source import Source
 from edge_detector.config import Config, SourceConfig, default_config, rules_by_hop
-from edge_detector.detection.bundle import Manifest, SoundClass, load_bundle
+from edge_detector.detection.bundle import Bundle, Manifest, SoundClass, load_bundle
 from edge_detector.detection.classes import resolve_classes
 from edge_detector.detection.detector import Networks, StreamDetector
 from edge_detector.detection.hysteresis import Decider, Rule
@@ -57,8 +57,11 @@ def load_networks(folder: Path | None, config: Config | None = None) -> LoadedBu
 
     Raises BundleError, or UsageError for a configuration that does not fit the bundle.
     """
-    config = config or default_config()
-    bundle = load_bundle(folder or DEFAULT_BUNDLE)
+    return build_networks(load_bundle(folder or DEFAULT_BUNDLE), config or default_config())
+
+
+def build_networks(bundle: Bundle, config: Config) -> LoadedBundle:
+    """Build the networks of a bundle in memory, see `load_networks`."""
     classes = resolve_classes(bundle.manifest, config.definitions, config.class_list, config.origin)
     model = networks_of(bundle, classes)
     networks = LoadedBundle(bundle.manifest, bundle.manifest_sha256, classes, model, rules_by_hop(classes, config))

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from edge_detector.service.factory import DEFAULT_BUNDLE
 from tests.support.broker import Broker
 from tests.support.disks import fill, small_disk
 from tests.support.fake_microphone import FakeMicrophone
+from tests.support.hostile_bundle import signed_bundle
 from tests.support.inbox import Inbox, subscriber
 from tests.support.page_service import PageService
 from tests.support.reviewed import review
@@ -27,6 +30,16 @@ from tests.support.waiting import wait_until
 SLUG, LABEL = "garden_rooster", "Garden rooster"
 TEACH_SECONDS = 240.0
 ON = 0.77
+ROOT = Path(__file__).parents[2]
+NAME = "taught-20261129T160512Z"
+SIGNALLED = """
+import os
+execv = os.execv
+def signalled(*arguments):
+    os.kill(os.getpid(), {})
+    execv(*arguments)
+os.execv = signalled
+"""
 
 
 def sounds(data: Path) -> list[Path]:
@@ -77,11 +90,15 @@ class Page:
 
     def switch(self, bundle: str) -> None:
         assert self.post("/api/teaching/switch", {"to": bundle}, 202) == {"restarting": True}
-        wait_until(lambda: self._active == bundle, f"the {bundle} bundle", deadline_seconds=60.0)
-        wait_until(lambda: "healthy" in str(self.get("/api/node")["sources"]), "the microphone", deadline_seconds=60.0)
+        wait_until(lambda: self.active == bundle, f"the {bundle} bundle", deadline_seconds=60.0)
+        wait_until(self.is_healthy, "the microphone", deadline_seconds=60.0)
+
+    def is_healthy(self) -> bool:
+        status, text = self.service.ask("GET", "/api/node")
+        return status == 200 and "healthy" in text
 
     @property
-    def _active(self) -> str | None:
+    def active(self) -> str | None:
         try:
             active: str = self.teaching["bundle"]["active"]
         except (OSError, AssertionError):  # it starts again
@@ -232,6 +249,83 @@ def test_a_damaged_taught_bundle_is_a_trouble_and_the_configured_one_is_used(
         assert page.get("/api/node")["bundle"].startswith("default ")
         refused = page.post("/api/teaching/switch", {"to": "taught"}, 409)
         assert "is not the file its manifest describes" in refused["error"]
+
+
+@contextmanager
+def with_taught_bundle(folder: Path, broker: Broker, microphone: FakeMicrophone, *, at_start: str = "") -> Iterator[Page]:
+    """The service with a taught bundle that is not in use; each Python that it starts runs `at_start` first."""
+    (folder / "sitecustomize.py").write_text(at_start)
+    signed_bundle(folder / "bundles" / NAME, change=lambda manifest: manifest.update(name=NAME))
+    environment = {**microphone.environment, "PYTHONPATH": f"{folder}:{ROOT}"}
+    with PageService(configuration(broker), environment, state=folder) as service:
+        page = Page(service, folder)
+        wait_until(page.is_healthy, "the microphone", deadline_seconds=60.0)
+        yield page
+
+
+def test_switches_one_after_another_with_a_browser_that_looks_keep_no_file_thread_or_child(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    with with_taught_bundle(tmp_path, broker, microphone) as page:
+        process = Path(f"/proc/{page.service.process.pid}")
+        files, threads = (len(list((process / kind).iterdir())) for kind in ("fd", "task"))
+        for bundle in ("taught", "configured") * 2:
+            with page.service.stream():
+                page.switch(bundle)
+        page.switch("taught")
+        assert page.get("/api/node")["bundle"].startswith(NAME)
+        assert page.get("/api/node")["troubles"] == []
+        assert len(list((process / "fd").iterdir())) <= files + 4
+        assert len(list((process / "task").iterdir())) <= threads + 2
+        assert page.service.process.poll() is None
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_just_before_the_new_program_ends_the_service_or_is_no_matter(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone, how: signal.Signals
+) -> None:
+    with with_taught_bundle(tmp_path, broker, microphone, at_start=SIGNALLED.format(int(how))) as page:
+        page.post("/api/teaching/switch", {"to": "taught"}, 202)
+        if how == signal.SIGHUP:
+            wait_until(lambda: page.active == "taught", "the taught bundle", deadline_seconds=60.0)
+            return
+        assert page.service.process.wait(60.0) == -how
+        (tmp_path / "sitecustomize.py").unlink()
+        page.service.start()
+        assert page.active == "taught"
+
+
+def test_a_program_that_cannot_be_started_again_ends_with_a_sentence_and_the_next_start_has_the_chosen_bundle(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    with with_taught_bundle(tmp_path, broker, microphone, at_start="import sys; sys.executable = '/nowhere/python'") as page:
+        page.post("/api/teaching/switch", {"to": "taught"}, 202)
+        assert page.service.process.wait(60.0) == 1, "systemd starts it again after 1"
+        assert "/nowhere/python cannot be started again (No such file or directory); start the service" in page.service.log
+        assert "Traceback" not in page.service.log
+        (tmp_path / "sitecustomize.py").unlink()
+        page.service.start()
+        assert page.active == "taught"
+
+
+def test_a_configuration_or_a_secret_that_was_broken_since_refuses_the_switch_while_detection_goes_on(
+    tmp_path: Path, broker: Broker, microphone: FakeMicrophone
+) -> None:
+    with with_taught_bundle(tmp_path, broker, microphone) as page:
+        file = page.service.folder / "edge.toml"
+        whole = file.read_text()
+        for broken in ("[", whole + "unknown = 1\n", whole + 'password_file = "/nowhere"\n', with_secret(whole, "/nowhere")):
+            file.write_text(broken)
+            for bundle in ("taught", "configured"):
+                refused = page.post("/api/teaching/switch", {"to": bundle}, 409)
+                assert refused["error"].startswith("the other bundle cannot be used: ")
+        file.write_text(whole)
+        wait_until(page.is_healthy, "the microphone")
+        page.switch("taught")
+
+
+def with_secret(configuration: str, file: str) -> str:
+    return configuration.replace("[mqtt]\n", f'[mqtt]\nusername = "cot"\npassword_file = "{file}"\n')
 
 
 def test_a_disk_that_is_full_fails_the_teaching_with_a_sentence_and_leaves_nothing(page: Page) -> None:

@@ -4,7 +4,8 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
@@ -66,5 +67,16 @@ class PageService(Rig):
             connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Look at the live view, as a browser does, until the service ends its stream or this ends."""
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=20.0)
+        try:
+            connection.request("GET", "/api/live")
+            assert connection.getresponse().status == HTTPStatus.OK
+            yield
         finally:
             connection.close()

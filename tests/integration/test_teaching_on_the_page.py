@@ -40,6 +40,11 @@ def signalled(*arguments):
     execv(*arguments)
 os.execv = signalled
 """
+GONE = """
+import os
+execv = os.execv
+os.execv = lambda path, arguments: execv("/nowhere" + path, arguments)
+"""
 
 
 def sounds(data: Path) -> list[Path]:
@@ -298,10 +303,10 @@ def test_a_signal_just_before_the_new_program_ends_the_service_or_is_no_matter(
 def test_a_program_that_cannot_be_started_again_ends_with_a_sentence_and_the_next_start_has_the_chosen_bundle(
     tmp_path: Path, broker: Broker, microphone: FakeMicrophone
 ) -> None:
-    with with_taught_bundle(tmp_path, broker, microphone, at_start="import sys; sys.executable = '/nowhere/python'") as page:
+    with with_taught_bundle(tmp_path, broker, microphone, at_start=GONE) as page:
         page.post("/api/teaching/switch", {"to": "taught"}, 202)
         assert page.service.process.wait(60.0) == 1, "systemd starts it again after 1"
-        assert "/nowhere/python cannot be started again (No such file or directory); start the service" in page.service.log
+        assert f"{sys.executable} cannot be started again (No such file or directory); start the service" in page.service.log
         assert "Traceback" not in page.service.log
         (tmp_path / "sitecustomize.py").unlink()
         page.service.start()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -18,10 +18,12 @@ from edge_detector.clips.store import ClipStore
 from edge_detector.files import SOUNDS_FOLDER
 from edge_detector.history.store import FILE_NAME
 from edge_detector.web.page import Page
+from edge_detector.web.views import ClassView
 from tests.support.chromium import Chromium, needs_chromium
 from tests.support.clip_page import KEPT, clip_page
 from tests.support.clips import DAYS, MOST_BYTES, RATE_HZ, event_id, noise, pieces
 from tests.support.history import open_store, recorded
+from tests.support.node_view import COT, VIEW
 
 pytestmark = needs_chromium
 
@@ -226,6 +228,15 @@ def test_all_is_done_by_buttons_too_and_a_label_of_before_is_one_of_them(node: N
     browser.find(".saved button").click()
     browser.wait(lambda: "Undone" in node.said, "the review to be undone")
     assert node.waiting == numbered(1, 2, 3)
+
+
+def test_a_sound_that_was_another_class_is_filed_with_that_class_whatever_its_label(node: Node) -> None:
+    bark = ClassView("dog_bark", "Dog barking", on=0.5, off=0.25, default_on=0.5)
+    node.page.feed.put_view(replace(VIEW, clips=KEPT, sources=(replace(COT, classes=(bark,)),)))
+    node.begin()
+    node.press("i")
+    node.browser.press(*"dog barking", "ENTER")
+    node.browser.wait(lambda: node.filed("dog_bark") == numbered(6), "the review")
 
 
 def test_a_label_that_cannot_be_one_is_refused_beside_its_field(node: Node) -> None:

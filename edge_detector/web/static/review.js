@@ -151,7 +151,8 @@ export class ReviewView {
       this.#waiting = waiting;
       this.#labels = labels;
       this.#queue.update(clips);
-      this.#figures.show(figures);
+      const names = this.#classes();
+      this.#figures.show(figures.map((each) => ({ ...each, label: names.get(each.slug) ?? each.label })));
       this.#labelsPanel.show(labels);
       this.#showClip({ plays: false });
     } catch (error) {
@@ -229,11 +230,13 @@ export class ReviewView {
     this.#undo.hidden = this.#reviewed.length === 0;
     this.#storage.hidden = this.#hasNone || !this.#store.node;
     setText(this.#storage, `${kept ? `Until it is reviewed, ${kept}.` : "No new sound is stored, since [clips] is off."} ${STAYS}`);
-    this.#form.suggest(this.#labels, this.#classLabels());
+    this.#form.suggest(this.#labels, [...this.#classes().values()]);
   }
 
-  #classLabels() {
-    return (this.#store.node?.sources ?? []).flatMap(({ classes }) => classes.map(({ label }) => label));
+  /** Labels of the enabled classes by their slugs. */
+  #classes() {
+    const { sources = [] } = this.#store.node ?? {};
+    return new Map(sources.flatMap(({ classes }) => classes.map(({ slug, label }) => [slug, label])));
   }
 
   #key(event) {
@@ -288,7 +291,9 @@ export class ReviewView {
     const clip = this.#queue.current;
     if (!clip) return null;
     try {
-      const answer = await this.#post({ id: clip.id, verdict: "other", label });
+      // A class may be named otherwise than its label says: "Dog barking" is dog_bark, not another sound.
+      const [slug] = [...this.#classes()].find(([, name]) => name.toLowerCase() === label.toLowerCase()) ?? [label];
+      const answer = await this.#post({ id: clip.id, verdict: "other", label: slug });
       this.#queue.drop(clip.id);
       this.#count(clip);
       this.#goOn(clip);

@@ -20,6 +20,8 @@ from edge_detector.threads import in_thread
 LOG = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 7_200.0
+CLOSE_SECONDS = 1.0
+"""Longest wait for the end of a child that was killed, which a disk can delay."""
 CHILD = ("-m", "edge_detector.teaching.child")
 _MAX_LINE_BYTES = 100_000
 _NOT_PASSED_ON = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY"}
@@ -95,8 +97,12 @@ class TeachingJob:
         return self._end("cancel")
 
     def close(self) -> None:
-        """End the teaching with the service, and take no other."""
+        """End the teaching with the service, and take no other; waits for the child, for no thread is left after it to do so."""
         self._end("close")
+        process = self._process
+        if process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(CLOSE_SECONDS)
 
     def _end(self, by: Literal["cancel", "limit", "close"]) -> bool:
         with self._lock:

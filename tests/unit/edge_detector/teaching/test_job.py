@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from edge_detector.teaching import job as job_module
@@ -95,3 +96,16 @@ def test_a_job_that_is_closed_takes_no_other(tmp_path: Path) -> None:
     job.close()
     assert not job.start(TeachingRequest(tmp_path, NOWHERE, ("beep",)))
     assert job.status == JobStatus()
+
+
+def test_a_job_that_is_closed_leaves_no_child_to_the_program_that_takes_the_place_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_module, "CHILD", ("-c", "import sys; sys.stdin.read()"))
+    before = set(psutil.Process().children())
+    job = TeachingJob(TaughtBundles(tmp_path), None)
+    assert job.start(TeachingRequest(tmp_path, NOWHERE, ("beep",)))
+    wait_until(lambda: len(set(psutil.Process().children()) - before) == 1, "the child")
+    job.close()
+    assert set(psutil.Process().children()) == before
+    wait_until(lambda: job.status == JobStatus(), "the end of the teaching")

@@ -60,7 +60,8 @@ def describe(result: Taught) -> str:
     lines = []
     for slug, count in result.recordings.items():
         figures, chosen = result.figures.classes[slug], result.thresholds.chosen[slug][1]
-        alarms = sum(chosen.false_alarms.values())
+        # What is wrongly taken for it alone is no part of the hours.
+        alarms = sum(chosen.false_alarms[kind] for kind in result.thresholds.hours)
         top, found = 100 * figures.on_top / count, 100 * figures.events[hop] / count
         lines.append(
             f"{slug}: {count} recordings, {top:.0f} % on top, {found:.0f} % give an event; threshold {chosen.rule.on:.2f}, "

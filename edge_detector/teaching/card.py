@@ -1,10 +1,10 @@
 """MODEL_CARD.md of a bundle with taught classes: the new classes, then the card of the extended bundle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from edge_detector.detection.bundle import Manifest, hop_key
 from edge_detector.teaching.figures import TaughtFigures
-from edge_detector.teaching.thresholds import Thresholds
+from edge_detector.teaching.thresholds import WRONG, Thresholds
 
 
 def taught_card(
@@ -48,13 +48,22 @@ def _row(slug: str, label: str, figures: TaughtFigures, thresholds: Thresholds) 
 
 
 def limits_of(
-    recordings: Mapping[str, int], figures: TaughtFigures, *, few: int, negatives: bool, background_minutes: float
+    recordings: Mapping[str, int],
+    figures: TaughtFigures,
+    wrong: Mapping[str, int],
+    thresholds: Thresholds,
+    *,
+    few: int,
+    negatives: bool,
+    background_minutes: float,
 ) -> tuple[str, ...]:
     """Return the limits of taught classes, as sentences for users.
 
     Args:
         recordings: number by slug.
         figures: of the left-out recordings.
+        wrong: number of recordings that are not the class, by slug.
+        thresholds: of the taught classes.
         few: classes with fewer recordings get a sentence.
         negatives: negatives of the bundle's embedder were used.
         background_minutes: of the user's room.
@@ -70,6 +79,7 @@ def limits_of(
                 f"Recordings of {slug} also give events of other classes: {also} of {of_class.recordings}. If {most} is the same "
                 "sound, name the folder so: it then takes the place of that class."
             )
+    found += _still_wrong(wrong, thresholds)
     if not negatives:
         found.append(
             "No negatives of this bundle's embedder were used: expect false alarms on speech, music and other sound, until "
@@ -78,3 +88,13 @@ def limits_of(
     if not background_minutes:
         found.append("Ten minutes of the room without the sounds (record --background) reduce false alarms.")
     return tuple(found) or ("None beyond those of the card below.",)
+
+
+def _still_wrong(wrong: Mapping[str, int], thresholds: Thresholds) -> Iterator[str]:
+    for slug, count in wrong.items():
+        events = thresholds.chosen[slug][1].false_alarms[WRONG]
+        if events:
+            yield (
+                f"Recordings that are not {slug} still give events of it: {events} in {count}, each scored by a model that was "
+                "trained without it. More recordings make that rarer."
+            )

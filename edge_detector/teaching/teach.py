@@ -144,19 +144,21 @@ def teach(plan: TeachingPlan, report: Report) -> Taught:
     recordings = {label: counts[label] for label in labels}
     counts_wrong = Counter(clip.label for clip in found.wrong)
     minutes = _minutes([*training_room, *room_for_thresholds])
+    wrong = {label: counts_wrong[label] for label in labels if counts_wrong[label]}
+    limits = limits_of(*(recordings, figures, wrong, thresholds), few=FEW, negatives=bool(negatives), background_minutes=minutes)
     result = Taught(
         bundle=plan.output,
         bytes=0,
         base=extension.base_name,
         recordings=recordings,
-        wrong={label: counts_wrong[label] for label in labels if counts_wrong[label]},
+        wrong=wrong,
         background_minutes=minutes,
         negative_hours=round(sum(thresholds.hours.get(kind, 0.0) for kind in NEGATIVE_SHARES), 2),
         kept=tuple(sound.slug for sound in extension.kept),
         replaced=extension.replaced,
         thresholds=thresholds,
         figures=figures,
-        limits=limits_of(recordings, figures, few=FEW, negatives=bool(negatives), background_minutes=minutes),
+        limits=limits,
     )
     size = _write(plan, extension, result, format_.taught_content(extension.classifier(learnt.classifier)))
     report("write the bundle", 1, 1)

@@ -151,7 +151,7 @@ class TeachingJob:
         timer.daemon = True
         result: int | str | None = None
         # Its input stays open until it has ended: it ends itself once the service has gone.
-        with process, suppress(BrokenPipeError):
+        with suppress(BrokenPipeError), process:  # also raised where its input is closed
             assert process.stdin is not None  # noqa: S101 - both are pipes
             assert process.stdout is not None  # noqa: S101 - as above
             try:

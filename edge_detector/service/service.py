@@ -382,7 +382,7 @@ class Service:
 
     def _report_probabilities(self) -> ProbabilityReporter | None:
         history = self._state.history
-        if history is None:
+        if history is None or self._page is None:  # only the page reads them, and they wear the flash card
             return None
         sources = {source.name: source.hops_per_patch for source in self._config.sources}
         minimum_age_frames = self._networks.manifest.sequence.minimum_age_frames

@@ -18,7 +18,7 @@ from edge_detector.config import load_config
 from edge_detector.history.probability_files import FOLDER_NAME, read_blocks
 from edge_detector.history.would_have import count
 from edge_detector.service.factory import load_networks
-from tests.support.broker import Broker
+from tests.support.broker import Broker, free_port
 from tests.support.chromium import Chromium, needs_chromium
 from tests.support.fake_microphone import FakeMicrophone
 from tests.support.inbox import subscriber
@@ -54,20 +54,25 @@ new MutationObserver((records) => {
 """
 
 
-@pytest.mark.parametrize("hop", ["0.96", "0.24"])
-def test_the_events_of_a_recording_are_those_that_were_published(tmp_path: Path, broker: Broker, hop: str) -> None:
-    write_soundscape(tmp_path / "recording.wav")
-    config = tmp_path / "edge.toml"
+def processed(folder: Path, broker: Broker, hop: str, page: str = "") -> tuple[Path, Counter[str]]:
+    """Run the service on a recording, and return its configuration and the starts of events that it published, by class."""
+    write_soundscape(folder / "recording.wav")
+    config = folder / "edge.toml"
     config.write_text(
-        f'[node]\nname = "nursery"\n[[source]]\nname = "cot"\nkind = "file"\ndevice = "{tmp_path}/recording.wav"\nhop = {hop}\n'
-        f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n'
+        f'[node]\nname = "nursery"\n[[source]]\nname = "cot"\nkind = "file"\ndevice = "{folder}/recording.wav"\nhop = {hop}\n'
+        f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n{page}'
     )
-    environment = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "NOTIFY_SOCKET": ""}
+    environment = {**os.environ, "STATE_DIRECTORY": str(folder), "NOTIFY_SOCKET": ""}
     command = [sys.executable, "-m", "edge_detector", "run", "--config", str(config)]
     with subscriber(broker.host, broker.port) as inbox:
         subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         inbox.wait_for(lambda item: item.topic == f"{BASE}/status" and item.payload == b"offline", "the end")
-        published = Counter(event["slug"] for event in inbox.json("cot/event") if event["event_type"] == "start")
+        return config, Counter(event["slug"] for event in inbox.json("cot/event") if event["event_type"] == "start")
+
+
+@pytest.mark.parametrize("hop", ["0.96", "0.24"])
+def test_the_events_of_a_recording_are_those_that_were_published(tmp_path: Path, broker: Broker, hop: str) -> None:
+    config, published = processed(tmp_path, broker, hop, f'[web]\nlisten = "127.0.0.1:{free_port()}"\n')
     assert sum(published.values()) >= 3
     networks = load_networks(None, load_config(config))
     now_ms = round(time.time() * 1e3)
@@ -80,6 +85,12 @@ def test_the_events_of_a_recording_are_those_that_were_published(tmp_path: Path,
             counted[sound.slug] += found.events[0]
             assert found.hours > 0
     assert +counted == published
+
+
+def test_no_probabilities_are_stored_for_a_page_that_is_not_there(tmp_path: Path, broker: Broker) -> None:
+    _, published = processed(tmp_path, broker, "0.96")
+    assert published
+    assert not (tmp_path / FOLDER_NAME).exists()
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,10 @@ class SparkCluster:
         self._folder, self._count = folder, workers
         self.master = f"spark://127.0.0.1:{port}"
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": os.pathsep.join(paths)}
+        # These programs of seconds end before a better compiler or collector of garbage would pay.
+        java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+        python_path = os.pathsep.join(paths)
+        self.environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYTHONPATH": python_path, "JAVA_TOOL_OPTIONS": java}
         self._master_words = ("Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0")
         self.workers: list[subprocess.Popen[bytes]] = []
         self._started: list[subprocess.Popen[bytes]] = []

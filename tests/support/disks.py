@@ -35,6 +35,8 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 def fill(folder: Path) -> Path:
     """Leave no room at all; the file that takes it."""
+    # Not the machine's own disk, where a person or another test has taken the small one away.
+    assert folder.is_mount()
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         try:

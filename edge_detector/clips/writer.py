@@ -1,7 +1,6 @@
 """Writer of clips, on a thread of its own: a slow, full or hanging disk delays nothing else, and stops clips alone."""
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from edge_detector.clips.cutter import ClipHead, ClipPiece
 from edge_detector.clips.store import ClipError, ClipStore
+from edge_detector.disk_thread import DiskThread
 
 if TYPE_CHECKING:
     from edge_detector.clips.clip_file import ClipFile
@@ -23,16 +23,13 @@ MOST_OPEN = 64
 """Clips that are written at once; each takes a file descriptor and an encoder."""
 RETRY_SECONDS = 60.0
 UPKEEP_SECONDS = 3_600.0
-HANG_SECONDS = 7.0
-"""Time limit of a turn; beyond it the disk counts as hanging."""
-_HANGS = "the disk does not answer; check its cable, its power and its health"
 _ARRAY_BYTES = 128
 """Memory of an array beside its samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Abandoned:
-    """A clip of which something is missing, since it could not wait."""
+    """A clip that lacks something, since it could not wait."""
 
     event_id: str
 
@@ -41,8 +38,8 @@ ClipPart: TypeAlias = ClipHead | ClipPiece
 _Item: TypeAlias = ClipPart | _Abandoned
 
 
-class ClipWriter:
-    """Writes clips into a store, and deletes old ones. A clip of which anything is missing is lost as a whole, and counted.
+class ClipWriter(DiskThread):
+    """Writes clips into a store, and deletes old ones. A clip that lacks anything is lost as a whole, and counted.
 
     Args:
         store: the folder.
@@ -58,6 +55,7 @@ class ClipWriter:
     """
 
     def __init__(self, store: ClipStore, *, days: int, megabytes: int, now_utc_seconds: Callable[[], float] = time.time) -> None:
+        super().__init__()
         self.store = store
         self._now_utc_seconds = now_utc_seconds
         self._days = days
@@ -69,14 +67,10 @@ class ClipWriter:
         self._open: dict[str, ClipFile] = {}
         self._is_ready = False
         self._next_upkeep_seconds = self._next_try_seconds = 0.0
-        self._turn_since_seconds: float | None = None
-        self._closing = False
         self._told_lost = 0
-        self._wake = threading.Condition()
         self.trouble: str | None = None
         self.lost = 0
-        self._thread = threading.Thread(target=self._work, name="clips", daemon=True)
-        self._thread.start()
+        self._begin("clips")
 
     @property
     def kept(self) -> str:
@@ -87,9 +81,8 @@ class ClipWriter:
     @property
     def troubles(self) -> tuple[str, ...]:
         """Everything wrong with the clips, one sentence each."""
-        since_seconds = self._turn_since_seconds
-        if since_seconds is not None and time.monotonic() - since_seconds >= HANG_SECONDS:
-            return (f"clips are not stored: {_HANGS}",)
+        if (hang := self._hang) is not None:
+            return (f"clips are not stored: {hang}",)
         return tuple(filter(None, (self.trouble,)))
 
     def put(self, part: ClipPart) -> None:
@@ -107,17 +100,6 @@ class ClipWriter:
             self._waiting_bytes += size_bytes
             self._wake.notify()
 
-    def close(self) -> None:
-        """Write what waits, then end; returns at once."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-
-    def wait_closed(self, timeout_seconds: float) -> bool:
-        """Wait for the end, after `close`; False if that takes longer."""
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
-
     def _refuse(self, part: ClipPart) -> None:
         """Lose a clip that cannot wait, and with it what of it waits."""
         is_new = isinstance(part, ClipHead)
@@ -134,9 +116,8 @@ class ClipWriter:
     def _work(self) -> None:
         while True:
             item = self._next()
-            self._turn_since_seconds = time.monotonic()
-            self._turn(item)
-            self._turn_since_seconds = None
+            with self._timed_turn():
+                self._turn(item)
             if self._closing and not self._waiting:
                 break
         self._lose(self._open)

@@ -2,12 +2,12 @@
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
+from edge_detector.disk_thread import DiskThread
 from edge_detector.history.probabilities import Block
 from edge_detector.history.probability_writer import ProbabilityWriter
 from edge_detector.history.records import recorded_event
@@ -22,12 +22,9 @@ BATCH_EVENTS = 100
 MOST_WAITING = 1_000
 RETRY_SECONDS = 10.0
 UPKEEP_SECONDS = 3_600.0
-HANG_SECONDS = 7.0
-"""Time limit of a turn; beyond it the disk counts as hanging."""
-_HANGS = "the disk does not answer; check its cable, its power and its health"
 
 
-class Recorder:
+class Recorder(DiskThread):
     """Writes event messages into a store, in batches. Events beyond `MOST_WAITING` are lost to the history and counted.
 
     Args:
@@ -49,6 +46,7 @@ class Recorder:
         *,
         batch_seconds: float = BATCH_SECONDS,
     ) -> None:
+        super().__init__()
         self._open_store = open_store
         self._probabilities = probabilities
         self._batch_seconds = batch_seconds
@@ -56,22 +54,17 @@ class Recorder:
         self._interrupted_ended = False
         self._waiting: deque[Message] = deque()
         self._oldest_at_seconds = self._next_upkeep_seconds = self._next_try_seconds = 0.0
-        self._turn_since_seconds: float | None = None
-        self._closing = False
         self._told_lost = 0
-        self._wake = threading.Condition()
         self.trouble: str | None = None
         self.damage: str | None = None
         self.lost = 0
-        self._thread = threading.Thread(target=self._work, name="history", daemon=True)
-        self._thread.start()
+        self._begin("history")
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """Everything wrong with the history, one sentence each."""
-        since_seconds = self._turn_since_seconds
-        if since_seconds is not None and time.monotonic() - since_seconds >= HANG_SECONDS:
-            return (f"the history is not written: {_HANGS}",)
+        if (hang := self._hang) is not None:
+            return (f"the history is not written: {hang}",)
         probabilities = self._probabilities.trouble if self._probabilities is not None else None
         return tuple(filter(None, (self.damage, self.trouble, probabilities)))
 
@@ -99,25 +92,13 @@ class Recorder:
             if len(self._waiting) in (1, BATCH_EVENTS):
                 self._wake.notify()
 
-    def close(self) -> None:
-        """Write what waits, then end; returns at once."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-
-    def wait_closed(self, timeout_seconds: float) -> bool:
-        """Wait for the end, after `close`; False if that takes longer."""
-        self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
-
     def _work(self) -> None:
         while True:
             batch = self._next_batch()
-            self._turn_since_seconds = time.monotonic()
-            is_written = batch is None or self._turn(batch)
-            if self._probabilities is not None and self._blocks_due_in_seconds() <= 0.0:
-                self._probabilities.turn()
-            self._turn_since_seconds = None
+            with self._timed_turn():
+                is_written = batch is None or self._turn(batch)
+                if self._probabilities is not None and self._blocks_due_in_seconds() <= 0.0:
+                    self._probabilities.turn()
             if self._closing and (not self._waiting or not is_written):
                 break
         self._close_store()

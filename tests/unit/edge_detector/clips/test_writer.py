@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_detector import disk_thread
 from edge_detector.clips import store as store_module
 from edge_detector.clips import writer as writer_module
 from edge_detector.clips.cutter import ClipHead, ClipPiece
@@ -143,7 +144,7 @@ def test_clips_that_are_too_old_are_deleted_at_the_start_and_by_time(store: Clip
 def test_a_disk_that_hangs_delays_nobody_is_told_and_loses_clips_as_a_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer_module, "HANG_SECONDS", 0.2)
+    monkeypatch.setattr(disk_thread, "HANG_SECONDS", 0.2)
     free = threading.Event()
     store = HeldStore(tmp_path / "clips", free)
     writer = writer_of(store)

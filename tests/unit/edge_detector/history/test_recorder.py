@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_detector import disk_thread
 from edge_detector.errors import EdgeDetectorError
 from edge_detector.history import recorder as recorder_module
 from edge_detector.history.queries import HistoryReader, Selection
@@ -112,7 +113,7 @@ def test_events_that_an_earlier_process_left_open_are_interrupted_and_later_ones
 def test_a_disk_that_hangs_delays_nobody_is_told_and_loses_what_is_too_much(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder_module, "HANG_SECONDS", 0.2)
+    monkeypatch.setattr(disk_thread, "HANG_SECONDS", 0.2)
     free = threading.Event()
     recorder = Recorder(lambda: HeldStore(path, free), batch_seconds=0.01)
     recorder.put(end(0))

@@ -116,7 +116,6 @@ class TeachingJob:
     def _teach(self, request: TeachingRequest) -> None:
         started = time.monotonic()
         try:
-            output = self._bundles.new_path(time.time())
             self._bundles.sweep(self._in_use)
             output = self._bundles.new_path(time.time())
             result = self._run_child(request, output)

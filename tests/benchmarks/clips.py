@@ -25,7 +25,7 @@ from edge_detector.mqtt.address import Broker as Address
 from edge_detector.mqtt.client import subscription
 from edge_detector.service.source_clips import SourceClips
 from edge_detector.types import Block, Int16
-from tests.benchmarks.page import Latencies, Phase, service
+from tests.benchmarks.page import Latencies, Phase, measured, service
 from tests.support.broker import Broker
 from tests.support.clips import noise, write
 from tests.support.fake_microphone import FakeMicrophone
@@ -103,17 +103,8 @@ def measure(seconds: float, rounds: int, sources: int) -> None:
             for kind in (QUIET, EVENTS):
                 player = microphone.play(pcm, latency_milliseconds=500) if kind == EVENTS else None
                 time.sleep(2.0)
-                before = {name: process.cpu_times() for name, process in processes.items()}
-                for name in processes:
-                    latencies.take(name)
-                since = time.monotonic()
-                time.sleep(seconds)
-                took = time.monotonic() - since
-                for name, process in processes.items():
-                    after = process.cpu_times()
-                    cpu = after.user + after.system - before[name].user - before[name].system
-                    rss = process.memory_info().rss / 1e6
-                    found[name, kind].append(Phase(100 * cpu / took, rss, latencies.take(name)))
+                for name, phase in measured(processes, latencies, seconds).items():
+                    found[name, kind].append(phase)
                 if player is not None:
                     player.kill()
                     player.wait()

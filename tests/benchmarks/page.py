@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,6 +74,22 @@ class Latencies:
         return tuple(self._of.pop(node, ()))
 
 
+def measured(processes: Mapping[str, psutil.Process], latencies: Latencies, seconds: float) -> dict[str, Phase]:
+    """Each service over the next seconds, by the name of its node."""
+    before = {name: process.cpu_times() for name, process in processes.items()}
+    for name in processes:
+        latencies.take(name)
+    since = time.monotonic()
+    time.sleep(seconds)
+    took = time.monotonic() - since
+    found = {}
+    for name, process in processes.items():
+        after = process.cpu_times()
+        cpu = after.user + after.system - before[name].user - before[name].system
+        found[name] = Phase(100 * cpu / took, process.memory_info().rss / 1e6, latencies.take(name))
+    return found
+
+
 @contextmanager
 def service(node: str, sources: int, broker: Broker, microphone: FakeMicrophone, web: str) -> Iterator[psutil.Process]:
     with tempfile.TemporaryDirectory() as folder:
@@ -123,17 +139,8 @@ def measure(seconds: float, rounds: int, sources: int) -> None:
             for number in BROWSERS:
                 with browsers(port, number) as each:
                     time.sleep(2.0)  # they are connected
-                    before = {name: process.cpu_times() for name, process in processes.items()}
-                    for name in processes:
-                        latencies.take(name)
-                    since = time.monotonic()
-                    time.sleep(seconds)
-                    took = time.monotonic() - since
-                    for name, process in processes.items():
-                        after = process.cpu_times()
-                        cpu = after.user + after.system - before[name].user - before[name].system
-                        rss = process.memory_info().rss / 1e6
-                        found[name, number].append(Phase(100 * cpu / took, rss, latencies.take(name)))
+                    for name, phase in measured(processes, latencies, seconds).items():
+                        found[name, number].append(phase)
                 read[number].extend(count / (seconds + 2.0) for count in each)
     report(found, read, seconds, rounds, sources)
 

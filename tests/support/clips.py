@@ -59,3 +59,12 @@ def stored(path: Path) -> tuple[Int16, int]:
 def clip_bytes(store: ClipStore) -> int:
     """Return the size of all clips."""
     return sum(clip.size_bytes for clip in store.newest(MOST_IDS))
+
+
+def clips_of_two_nodes(folder: Path, samples: Int16) -> ClipStore:
+    """Clips of events 1 and 2, and another node's folder beside it."""
+    store = ClipStore(folder / "state" / "clips")
+    for number in (1, 2):
+        write(store, number, samples)
+    write(ClipStore(folder / "other" / "clips"), 3, samples)
+    return store

@@ -25,7 +25,7 @@ from edge_detector.web.broadcast import pixels
 from edge_detector.web.clips_api import MOST_SECONDS
 from edge_detector.web.page import Page
 from tests.support.clip_page import clip_page
-from tests.support.clips import clip_bytes, event_id, head, noise, pieces, write
+from tests.support.clips import clip_bytes, clips_of_two_nodes, event_id, head, noise, pieces, write
 from tests.support.history import open_store, recorded
 from tests.support.page_client import basic
 from tests.support.page_server import Answer, ask, connect, post
@@ -38,12 +38,7 @@ PASSWORD = "correct horse"  # noqa: S105 - of tests alone
 
 @pytest.fixture
 def store(tmp_path: Path) -> ClipStore:
-    """Clips of events 1 and 2, and another node's folder beside it."""
-    store = ClipStore(tmp_path / "state" / "clips")
-    for number in (1, 2):
-        write(store, number, SOUND)
-    write(ClipStore(tmp_path / "other" / "clips"), 3, SOUND)
-    return store
+    return clips_of_two_nodes(tmp_path, SOUND)
 
 
 @pytest.fixture

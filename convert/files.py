@@ -25,7 +25,7 @@ MAX_ARRAYS_BYTES = 4_000_000_000
 """VGGish in float32 has 0.3 GB."""
 
 ABANDONED_AFTER_SECONDS = 3600.0
-"""Age of another machine's temporary file that nobody writes any more."""
+"""Age at which another machine's temporary file counts as left behind."""
 
 _UNIQUE = r"(?:\.json|\.damaged\.tsv)?\.(?P<host>[0-9a-f]{8})-\d+-[0-9a-f]{8}\.part"
 

@@ -115,7 +115,7 @@ def make_shard(plan: EmbedPlan, number: int, *, wait: bool, within: Callable[[in
             if lock is Lock.BUSY:
                 return Outcome(number, "busy")
             if lock is Lock.HELD:
-                # Nobody else is writing, so that these are of killed runs.
+                # No other process writes the file now: these are of killed runs.
                 _remove(abandoned(path))
             # What another run made while this one waited is not made twice, even where nothing is kept.
             if not ((plan.keep or wait) and is_complete(plan, number)):

@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class ClipName:
-    """What the name of a clip's file says.
+    """The facts in the name of a clip's file.
 
     Attributes:
         id: see `clip_id`.
@@ -63,7 +63,7 @@ def clip_id_of(file_name: str) -> str | None:
 
 
 def parse_clip_name(file_name: str) -> ClipName | None:
-    """Return what the name of a clip's file says; None for a file that is no clip."""
+    """Return the facts in the name of a clip's file; None for a file that is no clip."""
     found = _NAME.fullmatch(file_name)
     if found is None:
         return None

@@ -31,7 +31,7 @@ class ClipError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stored clip: what its name says, its size, and its file."""
+    """A stored clip: the facts in its name, its size, and its file."""
 
     name: ClipName
     size_bytes: int

@@ -64,7 +64,7 @@ class StoredClips:
 
 @dataclass(frozen=True, slots=True)
 class OpenClip:
-    """File of a clip, open at its beginning, and its size. Whoever takes it closes it."""
+    """File of a clip, open at its beginning, and its size. Its receiver closes it."""
 
     file: BinaryIO
     size_bytes: int

@@ -98,7 +98,7 @@ class HttpError:
 
 
 def problems(request: PageRequest, hosts: HostRule, limits: RequestLimits) -> Iterator[HttpError]:
-    """Yield why a request is not acceptable, whoever sends it."""
+    """Yield why a request is not acceptable, from any sender."""
     if request.http_version not in ("1.0", "1.1"):
         yield HttpError(505, "the version of HTTP is unknown here; use HTTP/1.1", (CLOSE,))
     if request.method not in METHODS:

@@ -9,7 +9,7 @@ def ask_clips(known: ClipsConfig) -> bool:
     heading("Clips of sound")
     say(
         f"A clip is kept for {known.days} days, and all of them have {known.megabytes} MB at most; one that you review stays "
-        "until you delete it. Whoever can open the page can hear them, and the people in the room should know it"
+        "until you delete it. Everyone who can open the page can hear them, and the people in the room should know it"
     )
     question = "Store the sound of each event on this machine, so that it can be played and reviewed in the page?"
     return ask_yes(question, default=known.enabled)

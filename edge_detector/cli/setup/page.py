@@ -42,7 +42,7 @@ def ask_page(known: WebConfig, password_file: Path) -> PageAnswers:
     say(
         f"{NOBODY}: no page; {MACHINE}: for a browser on this machine alone, at {HOSTS[MACHINE]}:{PORT}; "
         f"{NETWORK}: for the whole network, with a password, at {HOSTS[NETWORK]}:{PORT}. "
-        "Its spectrogram is close to sound: whoever can open the page can listen in"
+        "Its spectrogram is close to sound: everyone who can open the page can listen in"
     )
     reach, answers = _reach(known), PageAnswers(known.listen)
     while True:
